@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A host, its settings, and what its hypervisor is. Plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/byte_count.h"
+
+namespace drover {
+
+// Changed at run time by `drover settings`; kept in the journal's database.
+struct HostSettings {
+  bool incoming = false;  // on: moves to this host are allowed. Pairing asks and turns both on.
+  bool outgoing = false;
+  std::string default_folder = "/var/lib/libvirt/images";
+  std::vector<std::string> allowed_folders = {"/var/lib/libvirt/images"};
+};
+
+// Rights of a peer, set where it is added.
+struct PeerRights {
+  bool send = true;        // may move VMs to us
+  bool receive = true;     // we may move VMs to it
+  bool command = false;    // may start jobs here in a user's name
+  bool introduce = false;  // may introduce further hosts
+};
+
+enum class PeerState { kPaired, kWaiting };  // waiting: introduced, needs `drover host approve`
+
+struct Peer {
+  std::string name;     // our name for it, unique here
+  std::string address;  // "10.0.0.2" or a DNS name
+  std::uint16_t api_port = 0;
+  std::uint16_t mover_port = 0;
+  std::string public_key;  // hex of the raw Ed25519 key (32 bytes); the peer's only identity
+  PeerRights rights;
+  PeerState state = PeerState::kPaired;
+};
+
+// libvirt's encoding: major * 1'000'000 + minor * 1'000 + micro.
+using Version = std::uint64_t;
+std::string version_text(Version version);
+
+struct NetworkFacts {
+  std::vector<std::string> bridges;          // host bridges that exist
+  std::vector<std::string> active_networks;  // libvirt networks
+};
+
+struct PoolFacts {
+  std::string name;
+  std::string type;  // "dir", "netfs", ...
+  std::string path;  // target path
+  bool active = false;
+};
+
+// What preflight must know of a host; gathered on that host, sent to the peer that plans.
+struct HostFacts {
+  std::string name;
+  std::string host_uuid;
+  std::string drover_version;
+  Version libvirt_version = 0;
+  Version qemu_version = 0;
+  bool hypervisor_up = false;
+  ByteCount memory_total;
+  ByteCount memory_free;
+  std::uint32_t cpus = 0;
+  std::vector<std::string> machine_types;  // of the default emulator for x86_64, all aliases too
+  bool kvm_usable = false;
+  NetworkFacts networks;
+  std::vector<PoolFacts> pools;
+  HostSettings settings;
+};
+
+}  // namespace drover

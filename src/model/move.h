@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// A move under way or done: its durable job, phases, progress, report. Plain values.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_count.h"
+#include "base/error.h"
+#include "model/plan.h"
+
+namespace drover {
+
+// In the order of docs/design's move. A kind of move is a list of these.
+enum class Phase { kPlan, kAdmit, kReserve, kPrepare, kCopyDisks, kCopyMemory, kSwitch, kVerify, kSettle };
+std::string_view phase_name(Phase phase);  // "plan", "copy-disks", ...
+std::optional<Phase> phase_from_name(std::string_view name);
+
+enum class MoveState {
+  kRunning,   // phases are being worked on, or undone
+  kDone,      // the VM runs on the destination, all settled
+  kFailed,    // undone; the VM is on the source as before
+  kCancelled, // the same, because a user asked
+  kParked,    // needs an operator; `explanation` says what and why
+};
+std::string_view move_state_name(MoveState state);
+std::optional<MoveState> move_state_from_name(std::string_view name);
+
+// Who may run the VM, as the journal knows it.
+enum class Runner { kSource, kDestination, kUnknown };
+std::string_view runner_name(Runner runner);
+std::optional<Runner> runner_from_name(std::string_view name);
+
+struct PhaseTimes {
+  Phase phase = Phase::kPlan;
+  std::chrono::system_clock::time_point started_at;
+  std::optional<std::chrono::system_clock::time_point> ended_at;
+};
+
+struct TransferProgress {
+  ByteCount done;
+  ByteCount total;
+  BytesPerSecond rate;
+  ByteCount redirtied;  // memory: sent more than once
+};
+
+struct Progress {
+  Phase phase = Phase::kPlan;
+  int percent = 0;  // never runs backwards; disks are 0-50, memory 50-99, 100 is settled
+  TransferProgress disks;
+  TransferProgress memory;
+  std::chrono::milliseconds elapsed{0};
+  // A range, absent while nothing is known.
+  std::optional<std::chrono::milliseconds> left_least;
+  std::optional<std::chrono::milliseconds> left_most;
+};
+
+struct Report {
+  ByteCount bytes_on_wire;  // both directions, counted by the movers, TLS included
+  std::chrono::milliseconds duration{0};
+  std::optional<std::chrono::milliseconds> pause;  // as the hypervisor measured it
+  ByteCount memory_sent;
+  ByteCount disks_sent;
+};
+
+struct Move {
+  std::string id;  // 8 characters of random_name
+  Plan plan;
+  std::string source;
+  std::string destination;
+  std::string epoch;  // the ownership records' name: id and a number
+  Phase phase = Phase::kPlan;
+  MoveState state = MoveState::kRunning;
+  Runner runner = Runner::kSource;
+  std::string explanation;  // for people: what happened, what to do
+  std::optional<Error> error;
+  std::vector<PhaseTimes> phases;
+  Progress progress;
+  std::optional<Report> report;
+  bool cancel_asked = false;
+  std::chrono::system_clock::time_point started_at;
+  std::optional<std::chrono::system_clock::time_point> ended_at;
+};
+
+// A disk of the source, kept after its VM left.
+struct QuarantinedDisk {
+  std::string move_id;
+  std::string vm_uuid;
+  std::string vm_name;
+  std::string original_path;
+  std::string kept_path;  // NAME.drover-MOVE beside it
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  ByteCount allocated;
+  std::chrono::system_clock::time_point since;
+  std::optional<std::chrono::system_clock::time_point> until;  // nothing: --keep-source
+};
+
+}  // namespace drover

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stable names of the model's enumerations, as journal, API and CLI write them.
+#include <fmt/core.h>
+
+#include "model/host.h"
+#include "model/move.h"
+
+namespace drover {
+namespace {
+
+template <typename T, std::size_t N>
+std::string_view name_in(const std::array<std::pair<T, std::string_view>, N>& table, T value) {
+  for (const auto& [key, name] : table) {
+    if (key == value) return name;
+  }
+  return "unknown";
+}
+
+template <typename T, std::size_t N>
+std::optional<T> value_in(const std::array<std::pair<T, std::string_view>, N>& table, std::string_view name) {
+  for (const auto& [key, known] : table) {
+    if (known == name) return key;
+  }
+  return std::nullopt;
+}
+
+constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
+    {Phase::kPlan, "plan"},
+    {Phase::kAdmit, "admit"},
+    {Phase::kReserve, "reserve"},
+    {Phase::kPrepare, "prepare"},
+    {Phase::kCopyDisks, "copy-disks"},
+    {Phase::kCopyMemory, "copy-memory"},
+    {Phase::kSwitch, "switch"},
+    {Phase::kVerify, "verify"},
+    {Phase::kSettle, "settle"},
+}};
+
+constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{
+    {MoveState::kRunning, "running"},
+    {MoveState::kDone, "done"},
+    {MoveState::kFailed, "failed"},
+    {MoveState::kCancelled, "cancelled"},
+    {MoveState::kParked, "parked"},
+}};
+
+constexpr std::array<std::pair<Runner, std::string_view>, 3> kRunners{{
+    {Runner::kSource, "source"},
+    {Runner::kDestination, "destination"},
+    {Runner::kUnknown, "unknown"},
+}};
+
+}  // namespace
+
+std::string_view phase_name(Phase phase) { return name_in(kPhases, phase); }
+std::optional<Phase> phase_from_name(std::string_view name) { return value_in(kPhases, name); }
+std::string_view move_state_name(MoveState state) { return name_in(kStates, state); }
+std::optional<MoveState> move_state_from_name(std::string_view name) { return value_in(kStates, name); }
+std::string_view runner_name(Runner runner) { return name_in(kRunners, runner); }
+std::optional<Runner> runner_from_name(std::string_view name) { return value_in(kRunners, name); }
+
+std::string version_text(Version version) {
+  return fmt::format("{}.{}.{}", version / 1'000'000, version / 1'000 % 1'000, version % 1'000);
+}
+
+}  // namespace drover

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a move would do, and what stands in its way. Plain values.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/byte_count.h"
+#include "model/vm.h"
+
+namespace drover {
+
+enum class FindingLevel { kBlocker, kWarning, kNote };
+
+// One result of preflight. `code` is stable, UPPER_CASE, and has a section in docs/findings.md.
+struct Finding {
+  std::string code;
+  FindingLevel level = FindingLevel::kNote;
+  std::string object;              // the VM, disk, device, network or host it is about
+  std::string what;                // one sentence, present tense
+  std::string why;                 // what would go wrong
+  std::vector<std::string> fixes;  // each one sentence or command, in the order to try them
+};
+
+enum class SourceDisposal { kQuarantine, kDeleteNow, kKeepSource };
+
+struct MoveRequest {
+  std::string vm;           // name or UUID
+  std::string source;       // paired host name; empty: wherever the VM is
+  std::string destination;  // paired host name
+  std::string disks_to;     // folder at the destination; empty: chosen by the plan
+  SourceDisposal disposal = SourceDisposal::kQuarantine;
+  bool accept_notes = false;                // --yes
+  std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
+  std::string requested_by;                 // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
+};
+
+// Where one disk lands.
+struct DiskPlacement {
+  std::string target;
+  std::string source_path;
+  std::string destination_path;
+  std::string format;
+  ByteCount virtual_size;
+  ByteCount allocated;
+  ByteCount cluster_size;
+};
+
+struct Plan {
+  std::string id;
+  MoveRequest request;
+  Vm vm;
+  std::vector<DiskPlacement> placements;
+  std::string nvram_destination;  // empty: the VM has none
+  std::vector<Finding> findings;
+  ByteCount bytes_expected;  // memory in use plus allocated disk blocks: an upper estimate of one pass
+  ByteCount quarantine_bytes;  // what the source keeps occupied afterwards
+  std::chrono::system_clock::time_point made_at;
+  std::chrono::system_clock::time_point expires_at;
+};
+
+}  // namespace drover
