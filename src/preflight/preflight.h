@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Preflight: everything that can be known before a move, as findings with their fixes. Source checks run on the
+// source's droverd, destination checks on the destination's. Reads only. Any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "hypervisor/hypervisor.h"
+#include "model/host.h"
+#include "model/plan.h"
+#include "model/vm.h"
+
+namespace drover::preflight {
+
+// What the source's checks look at.
+struct SourceView {
+  Vm vm;  // as Hypervisor::find_vm gives it, with `move_id` filled by the caller
+  std::string live_xml;
+  std::string persistent_xml;  // empty: the VM is transient
+  HostFacts host;              // with `settings`
+  MoveRequest request;
+  bool peer_known = true;  // request.destination is a paired host that we may send to
+};
+
+// What travels to the destination for its checks.
+struct Proposal {
+  Vm vm;
+  std::string live_xml;
+  std::string persistent_xml;
+  MoveRequest request;
+  HostFacts source;
+};
+
+// What the destination answers: its findings, and where everything would land.
+struct DestinationReport {
+  std::vector<Finding> findings;
+  std::vector<DiskPlacement> placements;
+  std::string nvram_destination;  // empty: the VM has none
+  std::string destination_xml;    // empty when a blocker kept it from being made
+  std::string persistent_xml;
+  HostFacts host;  // with `settings`
+};
+
+std::vector<Finding> check_source(const SourceView& view);
+// An error only when nothing can be said at all; a hypervisor that is down is a finding.
+Result<DestinationReport> check_destination(const Proposal& proposal, Hypervisor& hypervisor,
+                                            const HostSettings& settings);
+
+}  // namespace drover::preflight
