@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// nlohmann trees as values of the model, for .cpp files. These stand before class Fields, whose
+// templates call them.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "json/model_json.h"
+
+namespace drover::json {
+
+// Reads one value of the model out of a tree; `path` names it in errors.
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Vm& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Disk& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, HostFacts& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              NetworkFacts& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, PoolFacts& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              HostSettings& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              PeerRights& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Peer& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Finding& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              DiskPlacement& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Plan& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              MoveRequest& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              PhaseTimes& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              TransferProgress& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Progress& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Report& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Move& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              QuarantinedDisk& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Error& out);
+
+// Names of enumerations. False: unknown name.
+bool decode_name(std::string_view text, VmState& out);
+bool decode_name(std::string_view text, DiskKind& out);
+bool decode_name(std::string_view text, DiskDevice& out);
+bool decode_name(std::string_view text, FindingLevel& out);
+bool decode_name(std::string_view text, SourceDisposal& out);
+bool decode_name(std::string_view text, PeerState& out);
+bool decode_name(std::string_view text, Retry& out);
+bool decode_name(std::string_view text, Phase& out);
+bool decode_name(std::string_view text, MoveState& out);
+bool decode_name(std::string_view text, Runner& out);
+bool decode_name(std::string_view text, ErrorCode& out);
+
+}  // namespace drover::json

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model as nlohmann trees, for .cpp files that put them into larger documents (api/, client/).
+// Never include this from a header. Pure functions; any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "json/fields.h"
+#include "json/model_json.h"
+
+namespace drover::json {
+
+nlohmann::json encode(const Vm& value);
+nlohmann::json encode(const Disk& value);
+nlohmann::json encode(const HostFacts& value);
+nlohmann::json encode(const HostSettings& value);
+nlohmann::json encode(const PeerRights& value);
+nlohmann::json encode(const Peer& value);
+nlohmann::json encode(const Finding& value);
+nlohmann::json encode(const DiskPlacement& value);
+nlohmann::json encode(const Plan& value);
+nlohmann::json encode(const MoveRequest& value);
+nlohmann::json encode(const PhaseTimes& value);
+nlohmann::json encode(const TransferProgress& value);
+nlohmann::json encode(const Progress& value);
+nlohmann::json encode(const Report& value);
+nlohmann::json encode(const Move& value);
+nlohmann::json encode(const QuarantinedDisk& value);
+nlohmann::json encode(const Error& value);
+
+template <typename T>
+nlohmann::json encode(const std::vector<T>& values) {
+  auto array = nlohmann::json::array();
+  for (const auto& value : values) array.push_back(encode(value));
+  return array;
+}
+
+// Names of enumerations that model/ does not name itself.
+std::string_view name_of(VmState value);
+std::string_view name_of(DiskKind value);
+std::string_view name_of(DiskDevice value);
+std::string_view name_of(FindingLevel value);
+std::string_view name_of(SourceDisposal value);
+std::string_view name_of(PeerState value);
+std::string_view name_of(Retry value);
+
+}  // namespace drover::json

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hosts, their settings and peers, VMs and disks: one encode and one decode each, side by side.
+#include <charconv>
+
+#include <fmt/core.h>
+
+#include "json/encode.h"
+
+namespace drover::json {
+namespace {
+
+using Json = nlohmann::json;
+
+Status read_version(const Json& from, const char* name, const std::string& path, Version& out) {
+  const std::string text = from.value(name, std::string());
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  Version version = 0;
+  for (int part = 0; part < 3; ++part) {
+    unsigned value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    const bool last = part == 2;
+    if (error != std::errc() || (part > 0 && value > 999) ||
+        (last ? next != end : next == end || *next != '.')) {
+      return fail(ErrorCode::kProtocol, "{}{}{} must be a version like 9.0.0.", path,
+                  path.empty() ? "" : ".", name);
+    }
+    version = version * 1000 + value;
+    at = next + (last ? 0 : 1);
+  }
+  out = version;
+  return {};
+}
+
+}  // namespace
+
+Json encode(const Disk& value) {
+  return {{"target", value.target},
+          {"kind", name_of(value.kind)},
+          {"device", name_of(value.device)},
+          {"path", value.path},
+          {"format", value.format},
+          {"virtual_size_bytes", value.virtual_size.bytes},
+          {"allocated_bytes", value.allocated.bytes},
+          {"cluster_size_bytes", value.cluster_size.bytes},
+          {"read_only", value.read_only},
+          {"shareable", value.shareable},
+          {"backing_chain", value.backing_chain}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Disk& out) {
+  return Fields(from, path, unknown)
+      .need("target", out.target)
+      .need("kind", out.kind)
+      .need("device", out.device)
+      .may("path", out.path)
+      .may("format", out.format)
+      .may("virtual_size_bytes", out.virtual_size)
+      .may("allocated_bytes", out.allocated)
+      .may("cluster_size_bytes", out.cluster_size)
+      .may("read_only", out.read_only)
+      .may("shareable", out.shareable)
+      .may("backing_chain", out.backing_chain)
+      .finish();
+}
+
+Json encode(const Vm& value) {
+  return {{"uuid", value.uuid},
+          {"name", value.name},
+          {"host", value.host},
+          {"state", name_of(value.state)},
+          {"persistent", value.persistent},
+          {"autostart", value.autostart},
+          {"memory_bytes", value.memory.bytes},
+          {"vcpus", value.vcpus},
+          {"domain_type", value.domain_type},
+          {"machine", value.machine},
+          {"nvram_path", value.nvram_path},
+          {"snapshots", value.snapshots},
+          {"disks", encode(value.disks)},
+          {"move_id", value.move_id}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& out) {
+  return Fields(from, path, unknown)
+      .need("uuid", out.uuid)
+      .need("name", out.name)
+      .may("host", out.host)
+      .need("state", out.state)
+      .may("persistent", out.persistent)
+      .may("autostart", out.autostart)
+      .need("memory_bytes", out.memory)
+      .may("vcpus", out.vcpus)
+      .may("domain_type", out.domain_type)
+      .may("machine", out.machine)
+      .may("nvram_path", out.nvram_path)
+      .may("snapshots", out.snapshots)
+      .need("disks", out.disks)
+      .may("move_id", out.move_id)
+      .finish();
+}
+
+Json encode(const HostSettings& value) {
+  return {{"incoming", value.incoming},
+          {"outgoing", value.outgoing},
+          {"default_folder", value.default_folder},
+          {"allowed_folders", value.allowed_folders}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
+  return Fields(from, path, unknown)
+      .need("incoming", out.incoming)
+      .need("outgoing", out.outgoing)
+      .need("default_folder", out.default_folder)
+      .need("allowed_folders", out.allowed_folders)
+      .finish();
+}
+
+Json encode(const PeerRights& value) {
+  return {{"send", value.send},
+          {"receive", value.receive},
+          {"command", value.command},
+          {"introduce", value.introduce}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, PeerRights& out) {
+  return Fields(from, path, unknown)
+      .may("send", out.send)
+      .may("receive", out.receive)
+      .may("command", out.command)
+      .may("introduce", out.introduce)
+      .finish();
+}
+
+Json encode(const Peer& value) {
+  return {{"name", value.name},
+          {"address", value.address},
+          {"api_port", value.api_port},
+          {"mover_port", value.mover_port},
+          {"public_key", value.public_key},
+          {"rights", encode(value.rights)},
+          {"state", name_of(value.state)}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Peer& out) {
+  return Fields(from, path, unknown)
+      .need("name", out.name)
+      .need("address", out.address)
+      .need("api_port", out.api_port)
+      .need("mover_port", out.mover_port)
+      .need("public_key", out.public_key)
+      .may("rights", out.rights)
+      .may("state", out.state)
+      .finish();
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, NetworkFacts& out) {
+  return Fields(from, path, unknown)
+      .need("bridges", out.bridges)
+      .need("active_networks", out.active_networks)
+      .finish();
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, PoolFacts& out) {
+  return Fields(from, path, unknown)
+      .need("name", out.name)
+      .may("type", out.type)
+      .may("path", out.path)
+      .may("active", out.active)
+      .finish();
+}
+
+Json encode(const HostFacts& value) {
+  auto pools = Json::array();
+  for (const auto& pool : value.pools) {
+    pools.push_back(
+        {{"name", pool.name}, {"type", pool.type}, {"path", pool.path}, {"active", pool.active}});
+  }
+  return {
+      {"name", value.name},
+      {"host_uuid", value.host_uuid},
+      {"drover_version", value.drover_version},
+      {"libvirt_version", version_text(value.libvirt_version)},
+      {"qemu_version", version_text(value.qemu_version)},
+      {"hypervisor_up", value.hypervisor_up},
+      {"memory_total_bytes", value.memory_total.bytes},
+      {"memory_free_bytes", value.memory_free.bytes},
+      {"cpus", value.cpus},
+      {"machine_types", value.machine_types},
+      {"kvm_usable", value.kvm_usable},
+      {"networks",
+       {{"bridges", value.networks.bridges}, {"active_networks", value.networks.active_networks}}},
+      {"pools", pools},
+      {"settings", encode(value.settings)}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, HostFacts& out) {
+  std::string libvirt_version, qemu_version;
+  RETURN_IF_ERROR(Fields(from, path, unknown)
+                      .need("name", out.name)
+                      .may("host_uuid", out.host_uuid)
+                      .may("drover_version", out.drover_version)
+                      .need("libvirt_version", libvirt_version)
+                      .need("qemu_version", qemu_version)
+                      .may("hypervisor_up", out.hypervisor_up)
+                      .may("memory_total_bytes", out.memory_total)
+                      .may("memory_free_bytes", out.memory_free)
+                      .may("cpus", out.cpus)
+                      .may("machine_types", out.machine_types)
+                      .may("kvm_usable", out.kvm_usable)
+                      .may("networks", out.networks)
+                      .may("pools", out.pools)
+                      .may("settings", out.settings)
+                      .finish());
+  RETURN_IF_ERROR(read_version(from, "libvirt_version", path, out.libvirt_version));
+  return read_version(from, "qemu_version", path, out.qemu_version);
+}
+
+}  // namespace drover::json

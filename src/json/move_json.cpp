@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans, findings, moves and what belongs to them: one encode and one decode each, side by side.
+#include "json/encode.h"
+
+namespace drover::json {
+namespace {
+
+using Json = nlohmann::json;
+
+template <typename T>
+void put_span(Json& out, const char* name, const T& span) {
+  if (span) out[name] = span->count();
+}
+
+void put_time(Json& out, const char* name, const std::optional<Time>& time) {
+  if (time) out[name] = time_text(*time);
+}
+
+}  // namespace
+
+Json encode(const Error& value) {
+  return {{"code", error_code_name(value.code)},
+          {"retry", name_of(value.retry)},
+          {"message", value.message},
+          {"causes", value.causes}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Error& out) {
+  return Fields(from, path, unknown)
+      .need("code", out.code)
+      .may("retry", out.retry)
+      .need("message", out.message)
+      .may("causes", out.causes)
+      .finish();
+}
+
+Json encode(const Finding& value) {
+  return {{"code", value.code},     {"level", name_of(value.level)},
+          {"object", value.object}, {"what", value.what},
+          {"why", value.why},       {"fixes", value.fixes}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Finding& out) {
+  return Fields(from, path, unknown)
+      .need("code", out.code)
+      .need("level", out.level)
+      .may("object", out.object)
+      .need("what", out.what)
+      .may("why", out.why)
+      .may("fixes", out.fixes)
+      .finish();
+}
+
+Json encode(const MoveRequest& value) {
+  return {{"vm", value.vm},
+          {"source", value.source},
+          {"destination", value.destination},
+          {"disks_to", value.disks_to},
+          {"disposal", name_of(value.disposal)},
+          {"accept_notes", value.accept_notes},
+          {"accepted_codes", value.accepted_codes},
+          {"requested_by", value.requested_by}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRequest& out) {
+  return Fields(from, path, unknown)
+      .need("vm", out.vm)
+      .may("source", out.source)
+      .need("destination", out.destination)
+      .may("disks_to", out.disks_to)
+      .may("disposal", out.disposal)
+      .may("accept_notes", out.accept_notes)
+      .may("accepted_codes", out.accepted_codes)
+      .may("requested_by", out.requested_by)
+      .finish();
+}
+
+Json encode(const DiskPlacement& value) {
+  return {{"target", value.target},
+          {"source_path", value.source_path},
+          {"destination_path", value.destination_path},
+          {"format", value.format},
+          {"virtual_size_bytes", value.virtual_size.bytes},
+          {"allocated_bytes", value.allocated.bytes},
+          {"cluster_size_bytes", value.cluster_size.bytes}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPlacement& out) {
+  return Fields(from, path, unknown)
+      .need("target", out.target)
+      .need("source_path", out.source_path)
+      .need("destination_path", out.destination_path)
+      .need("format", out.format)
+      .need("virtual_size_bytes", out.virtual_size)
+      .may("allocated_bytes", out.allocated)
+      .may("cluster_size_bytes", out.cluster_size)
+      .finish();
+}
+
+Json encode(const Plan& value) {
+  return {{"id", value.id},
+          {"request", encode(value.request)},
+          {"vm", encode(value.vm)},
+          {"placements", encode(value.placements)},
+          {"nvram_destination", value.nvram_destination},
+          {"findings", encode(value.findings)},
+          {"expected_bytes", value.bytes_expected.bytes},
+          {"quarantine_bytes", value.quarantine_bytes.bytes},
+          {"made_at", time_text(value.made_at)},
+          {"expires_at", time_text(value.expires_at)}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Plan& out) {
+  return Fields(from, path, unknown)
+      .need("id", out.id)
+      .need("request", out.request)
+      .need("vm", out.vm)
+      .need("placements", out.placements)
+      .may("nvram_destination", out.nvram_destination)
+      .need("findings", out.findings)
+      .may("expected_bytes", out.bytes_expected)
+      .may("quarantine_bytes", out.quarantine_bytes)
+      .need("made_at", out.made_at)
+      .need("expires_at", out.expires_at)
+      .finish();
+}
+
+Json encode(const PhaseTimes& value) {
+  Json out{{"phase", phase_name(value.phase)}, {"started_at", time_text(value.started_at)}};
+  put_time(out, "ended_at", value.ended_at);
+  return out;
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, PhaseTimes& out) {
+  return Fields(from, path, unknown)
+      .need("phase", out.phase)
+      .need("started_at", out.started_at)
+      .may("ended_at", out.ended_at)
+      .finish();
+}
+
+Json encode(const TransferProgress& value) {
+  return {{"done_bytes", value.done.bytes},
+          {"total_bytes", value.total.bytes},
+          {"bytes_per_second", value.rate.value},
+          {"redirtied_bytes", value.redirtied.bytes}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, TransferProgress& out) {
+  return Fields(from, path, unknown)
+      .may("done_bytes", out.done)
+      .may("total_bytes", out.total)
+      .may("bytes_per_second", out.rate)
+      .may("redirtied_bytes", out.redirtied)
+      .finish();
+}
+
+Json encode(const Progress& value) {
+  Json out{{"phase", phase_name(value.phase)},
+           {"percent", value.percent},
+           {"disks", encode(value.disks)},
+           {"memory", encode(value.memory)},
+           {"elapsed_ms", value.elapsed.count()}};
+  put_span(out, "left_least_ms", value.left_least);
+  put_span(out, "left_most_ms", value.left_most);
+  return out;
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Progress& out) {
+  return Fields(from, path, unknown)
+      .need("phase", out.phase)
+      .need("percent", out.percent)
+      .may("disks", out.disks)
+      .may("memory", out.memory)
+      .may("elapsed_ms", out.elapsed)
+      .may("left_least_ms", out.left_least)
+      .may("left_most_ms", out.left_most)
+      .finish();
+}
+
+Json encode(const Report& value) {
+  Json out{{"wire_bytes", value.bytes_on_wire.bytes},
+           {"duration_ms", value.duration.count()},
+           {"memory_sent_bytes", value.memory_sent.bytes},
+           {"disks_sent_bytes", value.disks_sent.bytes}};
+  put_span(out, "pause_ms", value.pause);
+  return out;
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Report& out) {
+  return Fields(from, path, unknown)
+      .need("wire_bytes", out.bytes_on_wire)
+      .need("duration_ms", out.duration)
+      .may("pause_ms", out.pause)
+      .may("memory_sent_bytes", out.memory_sent)
+      .may("disks_sent_bytes", out.disks_sent)
+      .finish();
+}
+
+Json encode(const Move& value) {
+  Json out{{"id", value.id},
+           {"plan", encode(value.plan)},
+           {"source", value.source},
+           {"destination", value.destination},
+           {"epoch", value.epoch},
+           {"phase", phase_name(value.phase)},
+           {"state", move_state_name(value.state)},
+           {"runner", runner_name(value.runner)},
+           {"explanation", value.explanation},
+           {"phases", encode(value.phases)},
+           {"progress", encode(value.progress)},
+           {"cancel_asked", value.cancel_asked},
+           {"started_at", time_text(value.started_at)}};
+  if (value.error) out["error"] = encode(*value.error);
+  if (value.report) out["report"] = encode(*value.report);
+  put_time(out, "ended_at", value.ended_at);
+  return out;
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Move& out) {
+  return Fields(from, path, unknown)
+      .need("id", out.id)
+      .need("plan", out.plan)
+      .need("source", out.source)
+      .need("destination", out.destination)
+      .may("epoch", out.epoch)
+      .need("phase", out.phase)
+      .need("state", out.state)
+      .need("runner", out.runner)
+      .may("explanation", out.explanation)
+      .may("error", out.error)
+      .may("phases", out.phases)
+      .may("progress", out.progress)
+      .may("report", out.report)
+      .may("cancel_asked", out.cancel_asked)
+      .need("started_at", out.started_at)
+      .may("ended_at", out.ended_at)
+      .finish();
+}
+
+Json encode(const QuarantinedDisk& value) {
+  Json out{{"move_id", value.move_id},       {"vm_uuid", value.vm_uuid},
+           {"vm_name", value.vm_name},       {"original_path", value.original_path},
+           {"kept_path", value.kept_path},   {"device", value.device},
+           {"inode", value.inode},           {"allocated_bytes", value.allocated.bytes},
+           {"since", time_text(value.since)}};
+  put_time(out, "until", value.until);
+  return out;
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, QuarantinedDisk& out) {
+  return Fields(from, path, unknown)
+      .need("move_id", out.move_id)
+      .need("vm_uuid", out.vm_uuid)
+      .need("vm_name", out.vm_name)
+      .need("original_path", out.original_path)
+      .need("kept_path", out.kept_path)
+      .need("device", out.device)
+      .need("inode", out.inode)
+      .may("allocated_bytes", out.allocated)
+      .need("since", out.since)
+      .may("until", out.until)
+      .finish();
+}
+
+}  // namespace drover::json

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of enumerations in JSON.
+#include <array>
+#include <utility>
+
+#include "json/encode.h"
+
+namespace drover::json {
+namespace {
+
+template <typename T, std::size_t N>
+using Table = std::array<std::pair<T, std::string_view>, N>;
+
+template <typename T, std::size_t N>
+std::string_view name_in(const Table<T, N>& table, T value) {
+  for (const auto& [key, name] : table) {
+    if (key == value) return name;
+  }
+  return table.back().second;
+}
+
+template <typename T, std::size_t N>
+bool find_in(const Table<T, N>& table, std::string_view text, T& out) {
+  for (const auto& [key, name] : table) {
+    if (name == text) {
+      out = key;
+      return true;
+    }
+  }
+  return false;
+}
+
+constexpr Table<VmState, 6> kVmStates{{{VmState::kRunning, "running"},
+                                       {VmState::kPaused, "paused"},
+                                       {VmState::kOff, "off"},
+                                       {VmState::kIncoming, "incoming"},
+                                       {VmState::kCrashed, "crashed"},
+                                       {VmState::kOther, "other"}}};
+constexpr Table<DiskKind, 5> kDiskKinds{{{DiskKind::kFile, "file"},
+                                         {DiskKind::kBlock, "block"},
+                                         {DiskKind::kVolume, "volume"},
+                                         {DiskKind::kNetwork, "network"},
+                                         {DiskKind::kOther, "other"}}};
+constexpr Table<DiskDevice, 4> kDiskDevices{{{DiskDevice::kDisk, "disk"},
+                                             {DiskDevice::kCdrom, "cdrom"},
+                                             {DiskDevice::kFloppy, "floppy"},
+                                             {DiskDevice::kLun, "lun"}}};
+constexpr Table<FindingLevel, 3> kLevels{{{FindingLevel::kBlocker, "blocker"},
+                                          {FindingLevel::kWarning, "warning"},
+                                          {FindingLevel::kNote, "note"}}};
+constexpr Table<SourceDisposal, 3> kDisposals{{{SourceDisposal::kQuarantine, "quarantine"},
+                                               {SourceDisposal::kDeleteNow, "delete-now"},
+                                               {SourceDisposal::kKeepSource, "keep-source"}}};
+constexpr Table<PeerState, 2> kPeerStates{
+    {{PeerState::kPaired, "paired"}, {PeerState::kWaiting, "waiting"}}};
+constexpr Table<Retry, 3> kRetries{
+    {{Retry::kNever, "never"}, {Retry::kNow, "now"}, {Retry::kLater, "later"}}};
+
+template <typename T>
+bool take(std::optional<T> value, T& out) {
+  if (value) out = *value;
+  return value.has_value();
+}
+
+}  // namespace
+
+std::string_view name_of(VmState value) { return name_in(kVmStates, value); }
+std::string_view name_of(DiskKind value) { return name_in(kDiskKinds, value); }
+std::string_view name_of(DiskDevice value) { return name_in(kDiskDevices, value); }
+std::string_view name_of(FindingLevel value) { return name_in(kLevels, value); }
+std::string_view name_of(SourceDisposal value) { return name_in(kDisposals, value); }
+std::string_view name_of(PeerState value) { return name_in(kPeerStates, value); }
+std::string_view name_of(Retry value) { return name_in(kRetries, value); }
+
+bool decode_name(std::string_view text, VmState& out) { return find_in(kVmStates, text, out); }
+bool decode_name(std::string_view text, DiskKind& out) { return find_in(kDiskKinds, text, out); }
+bool decode_name(std::string_view text, DiskDevice& out) {
+  return find_in(kDiskDevices, text, out);
+}
+bool decode_name(std::string_view text, FindingLevel& out) { return find_in(kLevels, text, out); }
+bool decode_name(std::string_view text, SourceDisposal& out) {
+  return find_in(kDisposals, text, out);
+}
+bool decode_name(std::string_view text, PeerState& out) { return find_in(kPeerStates, text, out); }
+bool decode_name(std::string_view text, Retry& out) { return find_in(kRetries, text, out); }
+bool decode_name(std::string_view text, Phase& out) { return take(phase_from_name(text), out); }
+bool decode_name(std::string_view text, MoveState& out) {
+  return take(move_state_from_name(text), out);
+}
+bool decode_name(std::string_view text, Runner& out) { return take(runner_from_name(text), out); }
+
+// A code of a newer version is carried as INTERNAL rather than refused: the message still says what
+// happened.
+bool decode_name(std::string_view text, ErrorCode& out) {
+  out = error_code_from_name(text);
+  return true;
+}
+
+}  // namespace drover::json
