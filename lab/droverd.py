@@ -42,7 +42,7 @@ def start_droverd(host):
     ensure_config(host)
     if running(host) is None:
         hosts.spawn(host, "droverd", [os.path.join(folder, "droverd"), "--config", CONFIG],
-                    env=hosts.environment(folder))
+                    env=hosts.daemon_environment(folder))
         time.sleep(0.2)
         if running(host) is None:
             raise LabError(f"droverd on {host} ended at once: read {hosts.host_dir(host)}/droverd.log.")

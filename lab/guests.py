@@ -78,9 +78,9 @@ def states(guest):
     return found
 
 
-def ask(guest, command, timeout=120.0):
+def ask(guest, command, timeout=120.0, connect_timeout=5.0):
     """One question to a probe, from the client's place on the LAN."""
-    with network.connect(guest["address"], PORT, min(timeout, 5.0)) as link:
+    with network.connect(guest["address"], PORT, connect_timeout) as link:
         link.settimeout(timeout)
         link.sendall(command.encode() + b"\n")
         with link.makefile("r") as answers:
@@ -95,7 +95,7 @@ def answering(guest, patience):
     end = time.monotonic() + patience
     while True:
         try:
-            return ask(guest, "ping 0", timeout=2.0).split()[2]
+            return ask(guest, "ping 0", timeout=2.0, connect_timeout=0.5).split()[2]
         except OSError as error:
             if time.monotonic() > end:
                 raise LabError(f"The guest at {guest['address']} does not answer ({error}): see its state with "

@@ -3,11 +3,13 @@ import contextlib
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import time
 import uuid
 
+import image
 import network
 import processes
 import release
@@ -19,6 +21,7 @@ FOLDERS = {
     "/var/cache/libvirt": 0o711, "/etc/drover": 0o755, "/var/lib/drover": 0o755, "/run/drover": 0o755, "/srv": 0o755,
 }
 BELOW = {"/var/lib/libvirt/images": 0o711, "/var/lib/libvirt/boot": 0o711}
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LIBVIRTD_PID = "/run/libvirt/libvirtd.pid"
 LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 CREATED = os.path.join(CACHE_DIR, "mount-points")
@@ -73,10 +76,14 @@ def inside(host, command, chroot=None):
 
 def environment(drover_bin=None):
     """What a command within a host sees: the caller's environment, with Drover's programs first and that host's libvirt."""
-    path = os.environ.get("PATH", "") or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    path = ":".join([*([drover_bin] if drover_bin else []), path, "/usr/sbin", "/sbin"])
-    kept = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")}
-    return {**kept, "PATH": path, "LIBVIRT_DEFAULT_URI": "qemu:///system"}
+    path = ":".join([*([drover_bin] if drover_bin else []), os.environ.get("PATH", ""), SYSTEM_PATH])
+    return {**os.environ, "PATH": path, "LIBVIRT_DEFAULT_URI": "qemu:///system"}
+
+
+def daemon_environment(drover_bin=None):
+    """What a daemon sees: what an init gives it, nothing of the caller's."""
+    path = ":".join([*([drover_bin] if drover_bin else []), SYSTEM_PATH])
+    return {"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def run_inside(host, *command, check=True, **options):
@@ -95,7 +102,7 @@ def spawn(host, name, command, chroot=None, env=None):
     with open(os.path.join(host_dir(host), name + ".log"), "ab") as log:
         subprocess.Popen([sys.executable, os.path.join(SOURCES, "reaper.py"), pids, *inside(host, command, chroot)],
                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                         env={**(env or environment()), "PYTHONDONTWRITEBYTECODE": "1"})
+                         env=env or daemon_environment())
     end = time.monotonic() + 10
     while not os.path.exists(pids):
         if time.monotonic() > end:
@@ -166,6 +173,26 @@ def write_names(names):
                 file.write("\n".join(lines) + "\n")
 
 
+def kvm_device(host):
+    """What a host sees as /dev/kvm, None if the machine has none.
+
+    As on Debian if KVM works; if it does not, a file that is no device. The machine's own node will not do: where QEMU's user
+    cannot open it, libvirt probes QEMU again at every call, for 12 s in all, as its probe sees KVM and its check does not.
+    """
+    if not os.path.exists("/dev/kvm"):
+        return None
+    path = os.path.join(host_dir(host), "kvm")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    if image.accelerator() == "kvm":
+        os.mknod(path, 0o660 | stat.S_IFCHR, os.stat("/dev/kvm").st_rdev)
+        shutil.chown(path, "root", "kvm")
+        os.chmod(path, 0o660)
+    else:
+        os.close(os.open(path, os.O_CREAT, 0o000))
+    return path
+
+
 def setup_script(host, root):
     """The shell script that becomes a host's holder. /sys is mounted anew to show this host's network devices; the
     machine's D-Bus is hidden, so that libvirtd does not talk to the machine's services."""
@@ -175,6 +202,7 @@ def setup_script(host, root):
     binds += [(os.path.join(host_dir(host), name), "/etc/" + name) for name in ("hosts", "machine-id")
               if os.path.exists("/etc/" + name)]
     binds += [(empty, folder) for folder in ("/run/dbus", "/run/systemd") if os.path.isdir(folder)]
+    binds += [(node, "/dev/kvm") for node in [kvm_device(host)] if node]
     lines = ["set -e", "mount --make-rprivate /", "mount -t sysfs sysfs /sys"]
     lines += [f"mount --bind {shlex.quote(source)} {shlex.quote(target)}" for source, target in binds]
     if root:
