@@ -10,9 +10,9 @@ template <typename Parse>
 void try_value(std::string_view text, Parse parse) {
   const auto value = parse(text, drover::json::Unknown::kRefuse);
   if (!value) return;
-  const std::string once = to_json(*value);
+  const std::string once = drover::json::to_json(*value);
   const auto again = parse(once, drover::json::Unknown::kRefuse);
-  if (!again || to_json(*again) != once) std::abort();
+  if (!again || drover::json::to_json(*again) != once) std::abort();
 }
 
 }  // namespace

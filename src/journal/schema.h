@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of droverd's database, as steps from one version to the next. Never change a step that
+// was released: add one. The database's user_version is the number of steps done.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace drover::journal {
+
+inline constexpr std::array<std::string_view, 1> kSchemaSteps{
+    // 1: hosts and settings (journal/host_book.h), moves and quarantine (journal/move_journal.h).
+    R"sql(
+CREATE TABLE peers (
+  name TEXT PRIMARY KEY,
+  public_key TEXT NOT NULL UNIQUE,
+  document TEXT NOT NULL,          -- the Peer as JSON
+  introduced_by TEXT NOT NULL,     -- public key of the peer that introduced it, or empty
+  added_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE tokens (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  hash TEXT NOT NULL UNIQUE,       -- SHA-256 of the token: tokens are random, so no salt is needed
+  created_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE settings (
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL              -- JSON
+) STRICT;
+CREATE TABLE moves (
+  id TEXT PRIMARY KEY,
+  active INTEGER NOT NULL,         -- 1 until the move is done, failed or cancelled
+  started_at TEXT NOT NULL,
+  document TEXT NOT NULL,          -- the Move as JSON
+  private TEXT NOT NULL            -- what recovery needs beside it, as JSON; never sent anywhere
+) STRICT;
+CREATE INDEX moves_by_start ON moves (started_at);
+CREATE TABLE quarantine (
+  move_id TEXT NOT NULL,
+  kept_path TEXT NOT NULL,
+  document TEXT NOT NULL,          -- the QuarantinedDisk as JSON
+  PRIMARY KEY (move_id, kept_path)
+) STRICT;
+)sql",
+};
+
+}  // namespace drover::journal
