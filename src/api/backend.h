@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the API asks of the rest of droverd, in the model's words. The API implements hosts,
+// invites, settings and tokens by itself; everything about VMs and moves is behind this. Any thread
+// may call any function, several at a time; each returns within seconds (a move is started, not
+// waited for).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "model/host.h"
+#include "model/move.h"
+#include "model/plan.h"
+#include "model/vm.h"
+
+namespace drover::api {
+
+// `drover move` on a plan that a user has seen.
+struct PlanApproval {
+  std::string plan_id;
+  bool accept_notes = false;
+  std::vector<std::string> accepted_codes;
+  std::string requested_by;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // `name` and `settings` are filled in by the API.
+  virtual Result<HostFacts> host_facts() = 0;
+  // Of this host; `host` is filled in by the API.
+  virtual Result<std::vector<Vm>> vms() = 0;
+
+  // `requested_by` is set: "alice" (local), "token:ci", or "alice@host3" when a paired host carried
+  // the request.
+  virtual Result<Plan> make_plan(const MoveRequest& request) = 0;
+  virtual Result<Plan> plan(std::string_view id) = 0;
+  virtual Result<Move> start_move(const PlanApproval& approval) = 0;
+  virtual Result<Move> start_move(const MoveRequest& request) = 0;
+  // Newest first, bounded by the implementation.
+  virtual Result<std::vector<Move>> moves() = 0;
+  virtual Result<Move> move(std::string_view id) = 0;
+  virtual Result<Move> cancel_move(std::string_view id, std::string_view requested_by) = 0;
+
+  virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
+  virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;
+  virtual Status drop_quarantine(std::string_view move_id, std::string_view requested_by) = 0;
+
+  virtual Result<std::vector<Finding>> doctor() = 0;
+  // kInvalidArgument: no such fix.
+  virtual Status fix(std::string_view name, std::string_view requested_by) = 0;
+};
+
+}  // namespace drover::api
