@@ -38,12 +38,17 @@ function(drover_library name)
   target_link_libraries(drover_${name} PUBLIC ${ARG_USES} PRIVATE drover_warnings ${ARG_THIRD_PARTY})
 endfunction()
 
+# What the sanitizer builds and the fuzz build build.
+add_custom_target(unit_tests)
+add_custom_target(fuzzers)
+
 # drover_test(NAME SOURCES a_test.cpp ... USES net ...): one GoogleTest program per folder.
 function(drover_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;USES;THIRD_PARTY" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   list(TRANSFORM ARG_USES PREPEND drover_)
   target_link_libraries(${name}_test PRIVATE drover_warnings ${ARG_USES} ${ARG_THIRD_PARTY} GTest::gtest_main)
+  add_dependencies(unit_tests ${name}_test)
   gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120 LABELS unit)
 endfunction()
 
@@ -56,7 +61,9 @@ function(drover_program name)
 endfunction()
 
 # drover_fuzzer(NAME SOURCES a_fuzz.cpp USES mover): libFuzzer target bin/fuzz_NAME; only with DROVER_FUZZERS.
+# Other presets keep its name: tests/CMakeLists.txt runs it as ctest test fuzz.NAME.
 function(drover_fuzzer name)
+  set_property(GLOBAL APPEND PROPERTY DROVER_FUZZER_NAMES ${name})
   if(NOT DROVER_FUZZERS)
     return()
   endif()
@@ -65,4 +72,5 @@ function(drover_fuzzer name)
   list(TRANSFORM ARG_USES PREPEND drover_)
   target_link_libraries(fuzz_${name} PRIVATE drover_warnings ${ARG_USES} ${ARG_THIRD_PARTY})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers fuzz_${name})
 endfunction()
