@@ -107,7 +107,7 @@ def add_relay(verbs):
     relay.add_argument("host")
     relay.add_argument("action", choices=["start", "release", "status", "wait", "stop"])
     relay.add_argument("--name", default="relay", help="several relays on one host need names")
-    relay.add_argument("--listen", default="/run/libvirt/relay-sock", metavar="SOCKET")
+    relay.add_argument("--listen", default="/run/libvirt/relay-sock", metavar="SOCKET|tcp:PORT")
     relay.add_argument("--upstream", default="/run/libvirt/libvirt-sock", metavar="SOCKET")
     relay.add_argument("--at", action="append", default=[], metavar="CALL:request|reply:before|after",
                        help="for example finish:reply:before; CALL is a name or a procedure number")
