@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Drover asks of a hypervisor, in Drover's words. hypervisor/libvirt is the real one, hypervisor/fake an
-// in-memory one; both pass the same conformance suite. VMs are named by UUID and looked up anew in each call.
-// Any thread may call any function; each call may block on the hypervisor but has a deadline inside, except
-// migrate(), which lasts as long as the move. kUnavailable: the hypervisor's daemon does not answer.
+// What Drover asks of a hypervisor, in Drover's words. hypervisor/libvirt is the real one,
+// hypervisor/fake an in-memory one; both pass the same conformance suite. VMs are named by UUID and
+// looked up anew in each call. Any thread may call any function; each call may block on the
+// hypervisor but has a deadline inside, except migrate(), which lasts as long as the move.
+// kUnavailable: the hypervisor's daemon does not answer.
 #pragma once
 
 #include <chrono>
@@ -26,7 +27,8 @@ enum class DefinitionKind {
   kPersistent,  // what is kept for the next boot: INACTIVE | MIGRATABLE | SECURE
 };
 
-// libvirt peer-to-peer migration over the three unix sockets of docs/processes.md. Source-side call.
+// libvirt peer-to-peer migration over the three unix sockets of docs/processes.md. Source-side
+// call.
 struct MigrateCall {
   std::string uuid;
   std::string connection_uri;  // "qemu+unix:///system?socket=..."
@@ -38,7 +40,7 @@ struct MigrateCall {
 };
 
 struct JobProgress {
-  bool active = false;      // an outgoing migration job is under way
+  bool active = false;          // an outgoing migration job is under way
   bool copying_memory = false;  // disks are mirrored already
   ByteCount disks_done, disks_total;
   ByteCount memory_done, memory_left, memory_total;
@@ -47,7 +49,8 @@ struct JobProgress {
   std::uint64_t page_size = 4096;
 };
 
-// Left behind by a finished migration; asked on the destination, once (VIR_DOMAIN_JOB_STATS_COMPLETED).
+// Left behind by a finished migration; asked on the destination, once
+// (VIR_DOMAIN_JOB_STATS_COMPLETED).
 struct CompletedJob {
   std::chrono::milliseconds duration{0};
   std::chrono::milliseconds pause{0};
@@ -63,7 +66,7 @@ struct RunState {
     kOff,       // defined, no QEMU
     kIncoming,  // QEMU waits for a migration, or receives one
     kRunning,
-    kPaused,    // QEMU is there, guest stands still, no migration job
+    kPaused,        // QEMU is there, guest stands still, no migration job
     kMigratingOut,  // an outgoing migration job exists (guest runs or stands still)
   };
   Kind kind = Kind::kAbsent;
@@ -71,7 +74,17 @@ struct RunState {
 };
 
 struct VmEvent {
-  enum class Kind { kDefined, kUndefined, kStarted, kSuspended, kResumed, kStopped, kOther, kConnected, kDisconnected };
+  enum class Kind {
+    kDefined,
+    kUndefined,
+    kStarted,
+    kSuspended,
+    kResumed,
+    kStopped,
+    kOther,
+    kConnected,
+    kDisconnected
+  };
   Kind kind = Kind::kOther;
   std::string uuid;  // empty for kConnected and kDisconnected
   std::string name;
@@ -81,7 +94,8 @@ class Hypervisor {
  public:
   virtual ~Hypervisor() = default;
 
-  // --- what is there -------------------------------------------------------------------------------------
+  // --- what is there
+  // -------------------------------------------------------------------------------------
   virtual bool connected() = 0;
   // `settings` is left empty: it is not the hypervisor's.
   virtual Result<HostFacts> host_facts() = 0;
@@ -90,33 +104,39 @@ class Hypervisor {
   virtual Result<Vm> find_vm(std::string_view name_or_uuid) = 0;
   virtual Result<RunState> run_state(std::string_view uuid) = 0;
   virtual Result<std::string> definition(std::string_view uuid, DefinitionKind kind) = 0;
-  // The guest CPU in `domain_xml` against this host's hypervisor; `missing` gets feature names where known.
-  virtual Result<CpuComparison> compare_cpu(std::string_view domain_xml, std::vector<std::string>* missing) = 0;
+  // The guest CPU in `domain_xml` against this host's hypervisor; `missing` gets feature names
+  // where known.
+  virtual Result<CpuComparison> compare_cpu(std::string_view domain_xml,
+                                            std::vector<std::string>* missing) = 0;
 
   // Called from an own thread of the adapter, in order; must return soon. One subscriber.
   virtual void subscribe(std::function<void(const VmEvent&)> callback) = 0;
 
-  // --- changes -------------------------------------------------------------------------------------------
+  // --- changes
+  // -------------------------------------------------------------------------------------------
   virtual Status define(std::string_view xml) = 0;
   // Keeps NVRAM and TPM files: quarantine handles them. Not found is success.
   virtual Status undefine(std::string_view uuid) = 0;
   virtual Status set_autostart(std::string_view uuid, bool on) = 0;
-  // Kills the QEMU at once. REQUIRES: the caller holds the ownership record's word that it may. Not found is success.
+  // Kills the QEMU at once. REQUIRES: the caller holds the ownership record's word that it may. Not
+  // found is success.
   virtual Status destroy(std::string_view uuid) = 0;
   virtual Status resume(std::string_view uuid) = 0;
   // Refreshes the active directory pool that holds `folder`, if any.
   virtual Status refresh_pool(std::string_view folder) = 0;
 
-  // --- moves ---------------------------------------------------------------------------------------------
-  // Blocks for the whole migration, on a connection of its own. An error does NOT say where the VM runs.
+  // --- moves
+  // ---------------------------------------------------------------------------------------------
+  // Blocks for the whole migration, on a connection of its own. An error does NOT say where the VM
+  // runs.
   virtual Status migrate(const MigrateCall& call) = 0;
   virtual Result<JobProgress> job_progress(std::string_view uuid) = 0;
   virtual Result<CompletedJob> completed_job(std::string_view uuid) = 0;
   virtual Status abort_job(std::string_view uuid) = 0;
   virtual Status set_downtime_limit(std::string_view uuid, std::chrono::milliseconds limit) = 0;
-  // The fence: gives QEMU copies of these descriptors (monitor command add-fd), so that locks on their open file
-  // descriptions live as long as this QEMU, whatever happens to Drover. Before migrate() only: libvirt refuses
-  // monitor commands while it migrates (facts 2.5).
+  // The fence: gives QEMU copies of these descriptors (monitor command add-fd), so that locks on
+  // their open file descriptions live as long as this QEMU, whatever happens to Drover. Before
+  // migrate() only: libvirt refuses monitor commands while it migrates (facts 2.5).
   virtual Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) = 0;
   // Has QEMU close them again; nothing held is success.
   virtual Status drop_descriptors(std::string_view uuid) = 0;

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/adapt_definition.h"
+
+#include "hypervisor/xml_tree.h"
+
+namespace drover {
+namespace {
+
+pugi::xml_node find_disk(const pugi::xml_node& devices, const std::string& target) {
+  for (const auto& disk : devices.children("disk")) {
+    if (target == disk.child("target").attribute("dev").value()) return disk;
+  }
+  return {};
+}
+
+// Takes an element out together with the white space before it, so that no empty line stays.
+void remove_element(pugi::xml_node parent, pugi::xml_node child) {
+  const auto space = child.previous_sibling();
+  if (space && space.type() == pugi::node_pcdata) parent.remove_child(space);
+  parent.remove_child(child);
+}
+
+void place(pugi::xml_node disk, const DiskPlacement& placement) {
+  for (const char* name : {"backingStore", "mirror"}) {
+    while (const auto leftover = disk.child(name)) remove_element(disk, leftover);
+  }
+  xml::set_attribute(disk, "type", "file");
+  auto source = disk.child("source");
+  if (!source) source = disk.insert_child_before("source", disk.child("target"));
+  for (const char* name : {"dev", "pool", "volume", "mode"}) source.remove_attribute(name);
+  xml::set_attribute(source, "file", placement.destination_path);
+}
+
+void place_nvram(pugi::xml_node nvram, const std::string& path) {
+  if (const auto source = nvram.child("source"))
+    xml::set_attribute(source, "file", path);
+  else
+    nvram.text().set(path.c_str());
+}
+
+}  // namespace
+
+Result<std::string> adapt_definition(std::string_view xml,
+                                     std::span<const DiskPlacement> placements,
+                                     std::string_view nvram_destination) {
+  ASSIGN_OR_RETURN(const auto document, xml::parse(xml, "domain"));
+  const auto domain = document.document_element();
+  for (const auto& placement : placements) {
+    const auto disk = find_disk(domain.child("devices"), placement.target);
+    if (!disk) {
+      return fail(ErrorCode::kInvalidArgument, "The definition of {} has no disk {}.",
+                  domain.child("name").text().get(), placement.target);
+    }
+    place(disk, placement);
+  }
+  const auto nvram = domain.child("os").child("nvram");
+  if (nvram && !nvram_destination.empty()) place_nvram(nvram, std::string(nvram_destination));
+  return xml::write(domain);
+}
+
+}  // namespace drover

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/disk_image.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "base/file.h"
+#include "base/unique_fd.h"
+#include "hypervisor/allowed_folder.h"
+#include "hypervisor/program.h"
+
+namespace drover {
+namespace {
+
+// Where the mode that an image had is remembered while it is in quarantine. Best effort: FAT and
+// the like have none.
+constexpr const char* kModeAttribute = "trusted.drover.mode";
+
+struct Split {
+  std::string folder, name;
+};
+
+Split split(std::string_view path) {
+  const std::filesystem::path whole(path);
+  return {whole.parent_path().string(), whole.filename().string()};
+}
+
+FileIdentity identity_of(const struct stat& found) {
+  return {static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)};
+}
+
+Status sync_descriptor(int folder, const std::string& path) {
+  // A folder opened with O_PATH cannot be synced itself.
+  const UniqueFd readable(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!readable || ::fsync(readable.get()) != 0) return fail_errno("Cannot sync " + path);
+  return {};
+}
+
+Result<UniqueFd> open_folder(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno("Cannot open " + path);
+  return fd;
+}
+
+// What stands at a name: nothing, the file meant, or another.
+enum class Found { kNothing, kMeant, kOther };
+
+Result<Found> look(int folder, const std::string& name, FileIdentity meant) {
+  struct stat found{};
+  if (::fstatat(folder, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return Found::kNothing;
+    return fail_errno("Cannot look at " + name);
+  }
+  return identity_of(found) == meant && S_ISREG(found.st_mode) ? Found::kMeant : Found::kOther;
+}
+
+Status format_image(int fd, const DiskPlacement& placement) {
+  const std::string& path = placement.destination_path;
+  if (placement.format == "raw") {
+    if (::ftruncate(fd, static_cast<off_t>(placement.virtual_size.bytes)) != 0)
+      return fail_errno("Cannot size " + path);
+  } else {
+    std::string options = "compat=1.1";
+    if (placement.cluster_size.bytes != 0)
+      options += fmt::format(",cluster_size={}", placement.cluster_size.bytes);
+    const auto made =
+        run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-o", options,
+                                   "/proc/self/fd/3", std::to_string(placement.virtual_size.bytes)},
+                     .descriptor = fd,
+                     .limit = std::chrono::seconds(30)});
+    if (!made)
+      return std::unexpected(wrap(made.error(), fmt::format("Cannot format {} as qcow2.", path)));
+  }
+  if (::fsync(fd) != 0) return fail_errno("Cannot sync " + path);
+  return {};
+}
+
+// Through /proc, for a descriptor opened with O_PATH has no data rights and needs none.
+std::string proc_path(const UniqueFd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }
+
+Status set_mode(int folder, const std::string& name, FileIdentity identity, bool locked) {
+  const UniqueFd file(::openat(folder, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat found{};
+  if (!file || ::fstat(file.get(), &found) != 0) return fail_errno("Cannot open " + name);
+  if (identity_of(found) != identity)
+    return fail(ErrorCode::kConflict, "{} was replaced by another file.", name);
+  const std::string path = proc_path(file);
+  mode_t mode = 0400;
+  if (locked) {
+    const std::string former = fmt::format("{:o}", found.st_mode & 07777);
+    // Once only: the second time the mode is the quarantine's own. Without the attribute, 0600 is
+    // restored.
+    (void)::setxattr(path.c_str(), kModeAttribute, former.data(), former.size(), XATTR_CREATE);
+  } else {
+    char former[8] = {};
+    const ssize_t n = ::getxattr(path.c_str(), kModeAttribute, former, sizeof former - 1);
+    unsigned value = 0600;
+    if (n > 0 && std::sscanf(former, "%o", &value) != 1) value = 0600;
+    mode = static_cast<mode_t>(value & 0777);
+    (void)::removexattr(path.c_str(), kModeAttribute);
+  }
+  if (::chmod(path.c_str(), mode) != 0) return fail_errno("Cannot set the mode of " + name);
+  return {};
+}
+
+Status rename_within(int folder, const Split& from, const Split& to) {
+  if (::renameat2(folder, from.name.c_str(), folder, to.name.c_str(), RENAME_NOREPLACE) == 0)
+    return {};
+  if (errno == EEXIST)
+    return fail(ErrorCode::kConflict, "{}/{} exists already.", to.folder, to.name);
+  return fail_errno(fmt::format("Cannot rename {}/{} to {}", from.folder, from.name, to.name));
+}
+
+}  // namespace
+
+Result<FileIdentity> file_identity(const std::string& path) {
+  struct stat found{};
+  if (::lstat(path.c_str(), &found) != 0) return fail_errno("Cannot look at " + path);
+  return identity_of(found);
+}
+
+Result<FileIdentity> create_image(const DiskPlacement& placement,
+                                  std::span<const std::string> allowed_folders) {
+  const std::string& path = placement.destination_path;
+  if (!is_plain_path(path))
+    return fail(ErrorCode::kPermission, "{} is not a plain absolute path.", path);
+  if (placement.format != "raw" && placement.format != "qcow2") {
+    return fail(ErrorCode::kInvalidArgument, "Images of format {} cannot be created.",
+                placement.format);
+  }
+  const Split parts = split(path);
+  ASSIGN_OR_RETURN(const UniqueFd folder, open_allowed_folder(parts.folder, allowed_folders));
+  const UniqueFd file(::openat(folder.get(), parts.name.c_str(),
+                               O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file && errno == EEXIST) return fail(ErrorCode::kConflict, "{} exists already.", path);
+  if (!file) return fail_errno("Cannot create " + path);
+
+  struct stat made{};
+  Status done;
+  if (::fstat(file.get(), &made) != 0) done = fail_errno("Cannot look at " + path);
+  if (done) done = format_image(file.get(), placement);
+  if (done) done = sync_descriptor(folder.get(), parts.folder);
+  if (!done) {
+    ::unlinkat(folder.get(), parts.name.c_str(), 0);
+    return std::unexpected(std::move(done).error());
+  }
+  return identity_of(made);
+}
+
+Status remove_image(const std::string& path, FileIdentity identity) {
+  const Split parts = split(path);
+  const auto folder = open_folder(parts.folder);
+  if (!folder && folder.error().code == ErrorCode::kNotFound) return {};
+  if (!folder) return std::unexpected(folder.error());
+  ASSIGN_OR_RETURN(const Found found, look(folder->get(), parts.name, identity));
+  if (found == Found::kOther)
+    return fail(ErrorCode::kConflict, "{} is another file by now; it was left alone.", path);
+  if (found == Found::kMeant && ::unlinkat(folder->get(), parts.name.c_str(), 0) != 0) {
+    return fail_errno("Cannot remove " + path);
+  }
+  return sync_descriptor(folder->get(), parts.folder);
+}
+
+std::string quarantine_path(std::string_view path, std::string_view move_id) {
+  return fmt::format("{}.drover-{}", path, move_id);
+}
+
+Result<std::string> quarantine_image(const std::string& path, FileIdentity identity,
+                                     std::string_view move_id) {
+  const std::string kept = quarantine_path(path, move_id);
+  const Split from = split(path), to = split(kept);
+  ASSIGN_OR_RETURN(const UniqueFd folder, open_folder(from.folder));
+  ASSIGN_OR_RETURN(const Found already, look(folder.get(), to.name, identity));
+  if (already != Found::kMeant) {
+    ASSIGN_OR_RETURN(const Found found, look(folder.get(), from.name, identity));
+    if (found == Found::kNothing) return fail(ErrorCode::kNotFound, "{} is gone.", path);
+    if (found == Found::kOther)
+      return fail(ErrorCode::kConflict, "{} is another file by now; it was left alone.", path);
+    RETURN_IF_ERROR(rename_within(folder.get(), from, to));
+  }
+  RETURN_IF_ERROR(set_mode(folder.get(), to.name, identity, true));
+  RETURN_IF_ERROR(sync_descriptor(folder.get(), from.folder));
+  return kept;
+}
+
+Status restore_image(const std::string& path, FileIdentity identity, std::string_view move_id) {
+  const Split from = split(quarantine_path(path, move_id)), to = split(path);
+  ASSIGN_OR_RETURN(const UniqueFd folder, open_folder(to.folder));
+  ASSIGN_OR_RETURN(const Found already, look(folder.get(), to.name, identity));
+  if (already == Found::kMeant) return sync_descriptor(folder.get(), to.folder);
+  if (already == Found::kOther) return fail(ErrorCode::kConflict, "{} exists already.", path);
+  ASSIGN_OR_RETURN(const Found found, look(folder.get(), from.name, identity));
+  if (found == Found::kNothing)
+    return fail(ErrorCode::kNotFound, "{}/{} is gone.", from.folder, from.name);
+  if (found == Found::kOther) {
+    return fail(ErrorCode::kConflict, "{}/{} is another file by now; it was left alone.",
+                from.folder, from.name);
+  }
+  // The mode first: a crash between the two leaves a quarantined image that this function still
+  // finds.
+  RETURN_IF_ERROR(set_mode(folder.get(), from.name, identity, false));
+  RETURN_IF_ERROR(rename_within(folder.get(), from, to));
+  return sync_descriptor(folder.get(), to.folder);
+}
+
+}  // namespace drover

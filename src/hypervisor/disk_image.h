@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Disk images as files: looked at, created for a move, put aside, removed. What is changed is named
+// by device and inode, never by path alone, and folders are synced before success is said. Each
+// change may be asked for again after it was done. Any thread; two threads must not work on one
+// image.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_count.h"
+#include "base/error.h"
+#include "model/plan.h"
+
+namespace drover {
+
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
+struct ImageFacts {
+  std::string format;
+  ByteCount virtual_size;
+  ByteCount allocated;
+  ByteCount cluster_size;                  // qcow2 only
+  std::vector<std::string> backing_chain;  // absolute paths, nearest first
+  std::uint32_t internal_snapshots = 0;
+  bool encrypted = false;
+  bool data_file = false;
+};
+
+// Asks qemu-img, which may be done while QEMU uses the image. `format` is the definition's word: a
+// raw image is never probed, for its guest could have written another format's header into it.
+Result<ImageFacts> image_facts(const std::string& path, const std::string& format,
+                               std::chrono::milliseconds limit = std::chrono::seconds(10));
+
+Result<FileIdentity> file_identity(const std::string& path);
+
+// Creates the empty image at placement.destination_path: same format, virtual size and cluster
+// size, sparse, 0600 and owned by us (libvirtd hands it to QEMU's user when it starts it). Raw and
+// qcow2 only. kConflict: something is there already. kPermission: not beneath an allowed folder.
+// Nothing is left on failure.
+Result<FileIdentity> create_image(const DiskPlacement& placement,
+                                  std::span<const std::string> allowed_folders);
+
+// Deletes the file if it still is the one meant. Nothing there is success; another file there is
+// kConflict.
+Status remove_image(const std::string& path, FileIdentity identity);
+
+// NAME.drover-MOVE beside it.
+std::string quarantine_path(std::string_view path, std::string_view move_id);
+// Renames to quarantine_path and takes every right but the owner's to read it. Returns the new
+// path.
+Result<std::string> quarantine_image(const std::string& path, FileIdentity identity,
+                                     std::string_view move_id);
+// The way back, to `path`; kConflict if something is there. Gives the former mode back.
+Status restore_image(const std::string& path, FileIdentity identity, std::string_view move_id);
+
+}  // namespace drover
