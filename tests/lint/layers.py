@@ -27,7 +27,7 @@ LAYERS = {
     "gate":               (JSON_NET | {"gate"},                   {"pugixml", "nlohmann"}),
     "mover":              (JSON_NET | {"mover"},                  {"openssl", "zstd", "lz4", "seccomp", "nlohmann"}),
     "hypervisor":         (MODEL | {"json", "hypervisor"},        {"pugixml", "nlohmann"}),
-    "hypervisor/libvirt": (MODEL | {"hypervisor", "hypervisor/libvirt"}, {"libvirt", "pugixml"}),
+    "hypervisor/libvirt": (MODEL | {"hypervisor", "hypervisor/libvirt"}, {"libvirt", "pugixml", "nlohmann"}),
     "hypervisor/fake":    (MODEL | {"hypervisor", "hypervisor/fake"},    set()),
     "preflight":          (MODEL | {"hypervisor", "preflight"},   {"pugixml"}),
     "move":               (ADAPTERS | {"preflight", "move"},      {"nlohmann"}),

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The adapter's class and what its source files share. Private to this folder.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypervisor/domain_xml.h"
+#include "hypervisor/hypervisor.h"
+#include "hypervisor/libvirt/connection.h"
+#include "hypervisor/libvirt/handle.h"
+#include "hypervisor/libvirt/libvirt.h"
+
+namespace drover::libvirt {
+
+// By UUID, or by name. kNotFound names what was asked for.
+Result<DomainHandle> look_up(virConnectPtr connection, std::string_view name_or_uuid);
+Result<std::string> domain_xml(virDomainPtr domain, unsigned flags);
+// libvirt's state of it, in words and as a RunState.
+Result<RunState> run_state_of(virDomainPtr domain);
+VmState vm_state_of(int state, int reason);
+
+// What list_vms shows of VMs between changes: read once, dropped by events, and by age for what has
+// no event (snapshots, autostart, the growth of disks). Any thread.
+class Inventory {
+ public:
+  void forget(const std::string& uuid);  // "": everything
+  // Nothing: not known, or too old.
+  bool find(const std::string& uuid, Vm& vm);
+  // A number to read before the VM is, and to hand to store(): what changed in between is not
+  // stored.
+  std::uint64_t generation();
+  void store(const Vm& vm, std::uint64_t read_at);
+
+ private:
+  struct Entry {
+    Vm vm;
+    std::chrono::steady_clock::time_point read_at;
+  };
+  std::mutex mutex_;  // guards all below
+  std::map<std::string, Entry> entries_;
+  std::uint64_t generation_ = 0;
+};
+
+class Adapter final : public Hypervisor {
+ public:
+  explicit Adapter(LibvirtOptions options);
+
+  bool connected() override;
+  Result<HostFacts> host_facts() override;
+  Result<std::vector<Vm>> list_vms() override;
+  Result<Vm> find_vm(std::string_view name_or_uuid) override;
+  Result<RunState> run_state(std::string_view uuid) override;
+  Result<std::string> definition(std::string_view uuid, DefinitionKind kind) override;
+  Result<CpuComparison> compare_cpu(std::string_view domain_xml,
+                                    std::vector<std::string>* missing) override;
+  void subscribe(std::function<void(const VmEvent&)> callback) override;
+  Status define(std::string_view xml) override;
+  Status undefine(std::string_view uuid) override;
+  Status set_autostart(std::string_view uuid, bool on) override;
+  Status destroy(std::string_view uuid) override;
+  Status resume(std::string_view uuid) override;
+  Status refresh_pool(std::string_view folder) override;
+  Status migrate(const MigrateCall& call) override;
+  Result<JobProgress> job_progress(std::string_view uuid) override;
+  Result<CompletedJob> completed_job(std::string_view uuid) override;
+  Status abort_job(std::string_view uuid) override;
+  Status set_downtime_limit(std::string_view uuid, std::chrono::milliseconds limit) override;
+  Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
+  Status drop_descriptors(std::string_view uuid) override;
+
+ private:
+  // A domain together with the connection it belongs to: handles die in the right order.
+  struct Found {
+    ConnectHandle connection;
+    DomainHandle domain;
+    virDomainPtr get() const { return domain.get(); }
+  };
+  Result<Found> find(std::string_view name_or_uuid);
+  Result<std::vector<PoolFacts>> pools(virConnectPtr connection);
+
+  Inventory inventory_;
+  Connection connection_;  // last: its threads use what stands above
+};
+
+}  // namespace drover::libvirt

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fence's descriptors inside QEMU: QMP's add-fd, through libvirt
+// (docs/decisions/0001-fence-held-by-qemu.md).
+#include <optional>
+
+#include <libvirt/libvirt-qemu.h>
+#include <nlohmann/json.hpp>
+
+#include "hypervisor/libvirt/adapter.h"
+#include "hypervisor/libvirt/failure.h"
+
+namespace drover::libvirt {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kOpaque = "drover-fence";
+// libvirt numbers sets of its own from 0 up and opens disks as /dev/fdset/N: one of ours must never
+// be among them.
+constexpr std::int64_t kFirstSet = 0x44520000;  // "DR"
+
+Result<Json> monitor_command(virDomainPtr domain, const Json& command, int descriptor = -1) {
+  char* raw = nullptr;
+  const int failed =
+      virDomainQemuMonitorCommandWithFiles(domain, command.dump().c_str(), descriptor >= 0 ? 1 : 0,
+                                           descriptor >= 0 ? &descriptor : nullptr, nullptr,
+                                           nullptr, &raw, VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT);
+  const Text reply(raw);
+  if (failed != 0) return fail_libvirt("QEMU cannot be asked to keep the fence's descriptors");
+  Json parsed = Json::parse(raw != nullptr ? raw : "", nullptr, false);
+  if (!parsed.is_object())
+    return fail(ErrorCode::kHypervisor, "QEMU's answer to {} is not JSON.", command.dump());
+  if (parsed.contains("error")) {
+    auto refused = fail(ErrorCode::kHypervisor, "QEMU refuses to keep the fence's descriptors.");
+    refused.error().causes.push_back(parsed["error"].dump());
+    return refused;
+  }
+  return parsed.value("return", Json());
+}
+
+// The id of a set of ours; nothing: not ours, or not as QEMU describes sets. QEMU's answers are not
+// trusted to have any shape, for a guest may have taken it over.
+std::optional<std::int64_t> our_set(const Json& set) {
+  if (!set.is_object() || !set.contains("fdset-id") || !set.contains("fds")) return {};
+  const Json& id = set["fdset-id"];
+  const Json& descriptors = set["fds"];
+  if (!id.is_number_integer() || !descriptors.is_array() || descriptors.empty()) return {};
+  const Json& first = descriptors.front();
+  if (!first.is_object() || !first.contains("opaque") || first["opaque"] != kOpaque) return {};
+  return id.get<std::int64_t>();
+}
+
+}  // namespace
+
+Status Adapter::hold_descriptors(std::string_view uuid, std::span<const int> descriptors) {
+  ASSIGN_OR_RETURN(const auto found, find(uuid));
+  std::int64_t set = kFirstSet;
+  for (const int descriptor : descriptors) {
+    const Json command{{"execute", "add-fd"},
+                       {"arguments", {{"fdset-id", set++}, {"opaque", kOpaque}}}};
+    const auto added = monitor_command(found.get(), command, descriptor);
+    if (!added) {
+      (void)drop_descriptors(uuid);
+      return std::unexpected(added.error());
+    }
+  }
+  return {};
+}
+
+Status Adapter::drop_descriptors(std::string_view uuid) {
+  const auto found = find(uuid);
+  if (!found && found.error().code == ErrorCode::kNotFound) return {};
+  if (!found) return std::unexpected(found.error());
+  if (virDomainIsActive(found->get()) == 0) return {};
+  ASSIGN_OR_RETURN(const Json sets, monitor_command(found->get(), {{"execute", "query-fdsets"}}));
+  if (!sets.is_array())
+    return fail(ErrorCode::kHypervisor, "QEMU's list of descriptors is not a list.");
+  for (const auto& set : sets) {
+    const auto id = our_set(set);
+    if (!id) continue;
+    const Json command{{"execute", "remove-fd"}, {"arguments", {{"fdset-id", *id}}}};
+    const auto removed = monitor_command(found->get(), command);
+    if (!removed) return std::unexpected(removed.error());
+  }
+  return {};
+}
+
+}  // namespace drover::libvirt

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The small calls: find, define, undefine, start and stop.
+#include "hypervisor/libvirt/libvirt.h"
+
+#include <utility>
+
+#include "hypervisor/libvirt/adapter.h"
+#include "hypervisor/libvirt/failure.h"
+
+namespace drover::libvirt {
+
+std::unique_ptr<Hypervisor> make_libvirt(LibvirtOptions options) {
+  return std::make_unique<Adapter>(std::move(options));
+}
+
+Adapter::Adapter(LibvirtOptions options) : connection_(std::move(options.uri)) {
+  connection_.on_change([this](const std::string& uuid) { inventory_.forget(uuid); });
+}
+
+bool Adapter::connected() { return connection_.connected(); }
+
+void Adapter::subscribe(std::function<void(const VmEvent&)> callback) {
+  connection_.subscribe(std::move(callback));
+}
+
+Result<DomainHandle> look_up(virConnectPtr connection, std::string_view name_or_uuid) {
+  const std::string wanted(name_or_uuid);
+  constexpr std::size_t kUuidLength = 36;
+  if (wanted.size() == kUuidLength) {
+    DomainHandle by_uuid(virDomainLookupByUUIDString(connection, wanted.c_str()));
+    if (by_uuid) return by_uuid;
+    const int code = last_error_code();
+    if (code != VIR_ERR_NO_DOMAIN && code != VIR_ERR_INVALID_ARG)
+      return fail_libvirt("Cannot look for the VM " + wanted);
+  }
+  DomainHandle by_name(virDomainLookupByName(connection, wanted.c_str()));
+  if (by_name) return by_name;
+  if (last_error_code() == VIR_ERR_NO_DOMAIN)
+    return fail(ErrorCode::kNotFound, "There is no VM {} here.", wanted);
+  return fail_libvirt("Cannot look for the VM " + wanted);
+}
+
+Result<std::string> domain_xml(virDomainPtr domain, unsigned flags) {
+  const Text text(virDomainGetXMLDesc(domain, flags));
+  if (!text) return fail_libvirt("Cannot read the VM's definition");
+  return std::string(text.get());
+}
+
+Result<Adapter::Found> Adapter::find(std::string_view name_or_uuid) {
+  ASSIGN_OR_RETURN(auto connection, connection_.get());
+  ASSIGN_OR_RETURN(auto domain, look_up(connection.get(), name_or_uuid));
+  return Found{std::move(connection), std::move(domain)};
+}
+
+Result<std::string> Adapter::definition(std::string_view uuid, DefinitionKind kind) {
+  ASSIGN_OR_RETURN(const auto found, find(uuid));
+  unsigned flags = VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE;
+  if (kind == DefinitionKind::kPersistent) {
+    // libvirt answers with the live definition where there is no persistent one.
+    if (virDomainIsPersistent(found.get()) == 0) {
+      return fail(ErrorCode::kNotFound, "The VM {} has no persistent definition.", uuid);
+    }
+    flags |= VIR_DOMAIN_XML_INACTIVE;
+  }
+  return domain_xml(found.get(), flags);
+}
+
+Status Adapter::define(std::string_view xml) {
+  ASSIGN_OR_RETURN(const auto connection, connection_.get());
+  const DomainHandle defined(
+      virDomainDefineXMLFlags(connection.get(), std::string(xml).c_str(), 0));
+  if (!defined) return fail_libvirt("Cannot define the VM");
+  return {};
+}
+
+Status Adapter::undefine(std::string_view uuid) {
+  const auto found = find(uuid);
+  if (!found && found.error().code == ErrorCode::kNotFound) return {};
+  if (!found) return std::unexpected(found.error());
+  if (virDomainIsPersistent(found->get()) == 0) return {};
+  // A managed save image is not named here: with one, the VM is not what was moved, and libvirt
+  // refuses.
+  const unsigned kept = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+  if (virDomainUndefineFlags(found->get(), kept | VIR_DOMAIN_UNDEFINE_KEEP_TPM) == 0) return {};
+  // libvirtd before 8.9 does not know KEEP_TPM, and keeps the TPM's files anyway.
+  if (last_error_code() == VIR_ERR_INVALID_ARG && virDomainUndefineFlags(found->get(), kept) == 0)
+    return {};
+  if (last_error_code() == VIR_ERR_NO_DOMAIN) return {};
+  return fail_libvirt(fmt::format("Cannot undefine the VM {}", uuid));
+}
+
+Status Adapter::set_autostart(std::string_view uuid, bool on) {
+  ASSIGN_OR_RETURN(const auto found, find(uuid));
+  if (virDomainSetAutostart(found.get(), on ? 1 : 0) != 0) {
+    return fail_libvirt(
+        fmt::format("Cannot {} autostart of the VM {}", on ? "set" : "clear", uuid));
+  }
+  inventory_.forget(std::string(uuid));
+  return {};
+}
+
+Status Adapter::destroy(std::string_view uuid) {
+  const auto found = find(uuid);
+  if (!found && found.error().code == ErrorCode::kNotFound) return {};
+  if (!found) return std::unexpected(found.error());
+  if (virDomainDestroyFlags(found->get(), VIR_DOMAIN_DESTROY_DEFAULT) == 0) return {};
+  auto failed = fail_libvirt(fmt::format("Cannot stop the VM {}", uuid));
+  // It ended on its own between the two calls.
+  if (virDomainIsActive(found->get()) != 1 && failed.error().code != ErrorCode::kUnavailable)
+    return {};
+  return failed;
+}
+
+Status Adapter::resume(std::string_view uuid) {
+  ASSIGN_OR_RETURN(const auto found, find(uuid));
+  if (virDomainResume(found.get()) != 0)
+    return fail_libvirt(fmt::format("Cannot resume the VM {}", uuid));
+  return {};
+}
+
+}  // namespace drover::libvirt

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real hypervisor: libvirt's QEMU driver, through libvirtd or the modular virtqemud.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "hypervisor/hypervisor.h"
+
+namespace drover::libvirt {
+
+struct LibvirtOptions {
+  // "qemu:///system" takes libvirtd's socket, or virtqemud's where only that one exists.
+  std::string uri = "qemu:///system";
+};
+
+// Never fails: it is useful from the moment libvirt's daemon answers, and again after each of its
+// restarts. Threads of its own: one event loop for the process, one that keeps the connection, one
+// that hands out events.
+std::unique_ptr<Hypervisor> make_libvirt(LibvirtOptions options);
+
+}  // namespace drover::libvirt
