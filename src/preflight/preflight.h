@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Preflight: everything that can be known before a move, as findings with their fixes. Source
-// checks run on the source's droverd, destination checks on the destination's. Reads only. Any
-// thread.
+// Preflight: everything that can be known before a move, as findings with their fixes. Source checks run on the
+// source's droverd, destination checks on the destination's. Reads only. Any thread.
 #pragma once
 
 #include <string>
