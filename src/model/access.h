@@ -33,7 +33,8 @@ struct HostEntry {
 struct InviteRequest {
   PeerRights rights;  // what the newcomer may do here
   std::chrono::milliseconds valid{std::chrono::minutes(10)};
-  std::string name;  // our name for the newcomer; empty: the name it gives itself
+  std::string name;           // our name for the newcomer; empty: the name it gives itself
+  bool enable_moves = false;  // turn `incoming` and `outgoing` on here once it has joined
 };
 
 struct Invite {
