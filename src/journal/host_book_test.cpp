@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "journal/host_book.h"
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "journal/settings_change.h"
+
+namespace drover::journal {
+namespace {
+
+using Op = SettingChange::Op;
+
+Peer peer_named(std::string_view name, char key = 'a') {
+  return {std::string(name), "10.0.0.2", 7430, 7431, std::string(64, key), {}, PeerState::kPaired};
+}
+
+class HostBookTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(folder_);
+    reopen();
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void reopen() {
+    book_.reset();
+    database_.reset();
+    database_ = *Database::open(folder_ / "drover.db");
+    book_ = *HostBook::open(*database_);
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("drover-" + random_name(8));
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<HostBook> book_;
+};
+
+TEST_F(HostBookTest, PeersSurviveARestart) {
+  Peer peer = peer_named("host2");
+  peer.state = PeerState::kWaiting;
+  ASSERT_TRUE(book_->put_peer(peer, std::string(64, 'b')));
+  reopen();
+  EXPECT_EQ(book_->introduced_by("host2"), std::string(64, 'b'));
+  EXPECT_EQ(book_->find_peer_by_key(peer.public_key)->state, PeerState::kWaiting);
+  ASSERT_TRUE(book_->approve_peer("host2"));
+  EXPECT_EQ(book_->approve_peer("host2").error().code, ErrorCode::kConflict);
+  ASSERT_TRUE(book_->set_rights("host2", {true, false, true, false}));
+  reopen();
+  EXPECT_EQ(book_->find_peer("host2")->state, PeerState::kPaired);
+  EXPECT_TRUE(book_->find_peer("host2")->rights.command);
+  ASSERT_TRUE(book_->remove_peer("host2"));
+  reopen();
+  EXPECT_TRUE(book_->peers().empty());
+}
+
+TEST_F(HostBookTest, OneNameIsOneKey) {
+  ASSERT_TRUE(book_->put_peer(peer_named("host2", 'a')));
+  const auto conflict = book_->put_peer(peer_named("host2", 'b'));
+  EXPECT_EQ(conflict.error().code, ErrorCode::kConflict);
+  EXPECT_NE(conflict.error().message.find("--name"), std::string::npos);
+}
+
+TEST_F(HostBookTest, PairingTheSameKeyAgainReplacesTheEntry) {
+  ASSERT_TRUE(book_->put_peer(peer_named("host2", 'a')));
+  ASSERT_TRUE(book_->put_peer(peer_named("other", 'a')));
+  reopen();
+  ASSERT_EQ(book_->peers().size(), 1u);
+  EXPECT_EQ(book_->peers()[0].name, "other");
+}
+
+TEST_F(HostBookTest, RefusesNamesKeysAndPortsThatAreNone) {
+  for (const auto* name : {"", "-a", "a b", "a/b", "a@b", ".."})
+    EXPECT_FALSE(book_->put_peer(peer_named(name)));
+  EXPECT_FALSE(book_->put_peer(peer_named("host2", 'z')));
+  Peer peer = peer_named("host2");
+  peer.api_port = 0;
+  EXPECT_FALSE(book_->put_peer(peer));
+  EXPECT_EQ(book_->find_peer("x").error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(HostBookTest, TokensAreFoundBySecretUntilRemoved) {
+  const auto token = book_->add_token("ci", "secret");
+  ASSERT_TRUE(token);
+  EXPECT_EQ(book_->add_token("ci", "other").error().code, ErrorCode::kConflict);
+  reopen();
+  EXPECT_EQ(book_->find_token("secret")->name, "ci");
+  EXPECT_FALSE(book_->find_token("Secret"));
+  ASSERT_TRUE(book_->remove_token(token->id));
+  EXPECT_FALSE(book_->find_token("secret"));
+  reopen();
+  EXPECT_FALSE(book_->find_token("secret"));
+}
+
+TEST_F(HostBookTest, TheFileHoldsNoTokenInTheClear) {
+  ASSERT_TRUE(book_->add_token("ci", "a-very-secret-token"));
+  auto statement = database_->prepare("SELECT hash FROM tokens");
+  ASSERT_TRUE(statement->step());
+  EXPECT_EQ(statement->text(0).find("secret"), std::string::npos);
+}
+
+TEST_F(HostBookTest, SettingsChangeTogetherOrNotAtAll) {
+  EXPECT_FALSE(book_->settings().incoming) << "moves are off until pairing or a user turns them on";
+  const auto changed = book_->change_settings({{"incoming", Op::kSet, "on"},
+                                               {"allowed_folders", Op::kAdd, "/srv/a,/srv/b"},
+                                               {"allowed-folders", Op::kRemove, "/srv/a"}});
+  ASSERT_TRUE(changed) << changed.error().text();
+  EXPECT_FALSE(book_->change_settings({{"outgoing", Op::kSet, "on"}, {"colour", Op::kSet, "red"}}));
+  reopen();
+  EXPECT_TRUE(book_->settings().incoming);
+  EXPECT_FALSE(book_->settings().outgoing);
+  EXPECT_EQ(book_->settings().allowed_folders,
+            (std::vector<std::string>{"/var/lib/libvirt/images", "/srv/b"}));
+}
+
+TEST(SettingsChange, RefusesWhatCannotBeMeant) {
+  HostSettings settings;
+  const std::vector<SettingChange> wrong = {
+      {"colour", Op::kSet, "red"},
+      {"incoming", Op::kSet, "maybe"},
+      {"incoming", Op::kAdd, "on"},
+      {"allowed-folders", Op::kSet, ""},
+      {"allowed-folders", Op::kAdd, "srv"},
+      {"allowed-folders", Op::kAdd, "/srv/../etc"},
+      {"allowed-folders", Op::kAdd, "/srv/"},
+      {"allowed-folders", Op::kAdd, "/"},
+      {"allowed-folders", Op::kAdd, "/a//b"},
+      {"allowed-folders", Op::kAdd, "/a/./b"},
+      {"allowed-folders", Op::kRemove, "/srv"},
+      {"allowed-folders", Op::kRemove, "/var/lib/libvirt/images"},
+      {"default-folder", Op::kAdd, "/srv"},
+      {"default-folder", Op::kSet, "relative"}};
+  for (const auto& change : wrong) {
+    EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
+        << change.key << " " << change.value;
+  }
+}
+
+TEST(SettingsChange, DefaultFolderMustBeAllowed) {
+  HostSettings settings;
+  ASSERT_TRUE(apply({"default-folder", Op::kSet, "/srv"}, settings));
+  EXPECT_FALSE(check_settings(settings));
+  ASSERT_TRUE(apply({"default-folder", Op::kSet, "/var/lib/libvirt/images/moved"}, settings));
+  EXPECT_TRUE(check_settings(settings));
+  ASSERT_TRUE(apply({"default-folder", Op::kSet, "/var/lib/libvirt/images2"}, settings));
+  EXPECT_FALSE(check_settings(settings)) << "a prefix of the name is not the folder";
+}
+
+}  // namespace
+}  // namespace drover::journal

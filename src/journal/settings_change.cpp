@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "journal/settings_change.h"
+
+#include <algorithm>
+
+namespace drover::journal {
+namespace {
+
+constexpr std::string_view kKeys = "incoming, outgoing, default-folder, allowed-folders";
+// Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
+constexpr std::size_t kFolderMax = 1024;
+constexpr std::size_t kFoldersMax = 64;
+
+std::string key_of(std::string key) {
+  std::ranges::replace(key, '_', '-');
+  return key;
+}
+
+Status set_switch(const SettingChange& change, bool& out) {
+  if (change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument, "{} is on or off: use {}=on or {}=off.", change.key,
+                change.key, change.key);
+  }
+  const bool on = change.value == "on" || change.value == "true" || change.value == "yes";
+  const bool off = change.value == "off" || change.value == "false" || change.value == "no";
+  if (!on && !off) {
+    return fail(ErrorCode::kInvalidArgument, "{} must be on or off, not \"{}\".", change.key,
+                change.value);
+  }
+  out = on;
+  return {};
+}
+
+Status check_folder(std::string_view key, std::string_view folder) {
+  if (is_plain_folder(folder)) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "{}: \"{}\" is not a folder's plain absolute path (no \"..\", no slash at the end, "
+              "not \"/\" itself).",
+              key, folder);
+}
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> parts;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    parts.emplace_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return parts;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Status change_folders(const SettingChange& change, std::vector<std::string>& out) {
+  const std::vector<std::string> named = split(change.value);
+  for (const auto& folder : named) RETURN_IF_ERROR(check_folder(change.key, folder));
+  std::vector<std::string> folders =
+      change.op == SettingChange::Op::kSet ? std::vector<std::string>() : out;
+  for (const auto& folder : named) {
+    const auto found = std::ranges::find(folders, folder);
+    if (change.op == SettingChange::Op::kRemove) {
+      if (found == folders.end()) {
+        return fail(ErrorCode::kInvalidArgument, "{} does not contain {}.", change.key, folder);
+      }
+      folders.erase(found);
+    } else if (found == folders.end()) {
+      folders.push_back(folder);
+    }
+  }
+  if (folders.empty() || folders.size() > kFoldersMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{} must name 1 to {} folders. To refuse all moves to this host, set "
+                "incoming=off.",
+                change.key, kFoldersMax);
+  }
+  out = std::move(folders);
+  return {};
+}
+
+bool lies_in(std::string_view path, std::string_view folder) {
+  return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
+}
+
+}  // namespace
+
+bool is_plain_folder(std::string_view path) {
+  if (path.size() < 2 || path.size() > kFolderMax || path.front() != '/' || path.back() == '/')
+    return false;
+  std::string_view rest = path.substr(1);
+  while (true) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view part = rest.substr(0, slash);
+    if (part.empty() || part == "." || part == "..") return false;
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+  }
+  return std::ranges::none_of(
+      path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+Status apply(const SettingChange& change, HostSettings& settings) {
+  const std::string key = key_of(change.key);
+  if (key == "incoming") return set_switch(change, settings.incoming);
+  if (key == "outgoing") return set_switch(change, settings.outgoing);
+  if (key == "allowed-folders") return change_folders(change, settings.allowed_folders);
+  if (key == "default-folder") {
+    if (change.op != SettingChange::Op::kSet) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "default-folder is one folder: use default-folder=PATH.");
+    }
+    RETURN_IF_ERROR(check_folder(key, change.value));
+    settings.default_folder = change.value;
+    return {};
+  }
+  return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
+              kKeys);
+}
+
+Status check_settings(const HostSettings& settings) {
+  for (const auto& folder : settings.allowed_folders)
+    RETURN_IF_ERROR(check_folder("allowed-folders", folder));
+  RETURN_IF_ERROR(check_folder("default-folder", settings.default_folder));
+  const bool inside = std::ranges::any_of(settings.allowed_folders, [&](const std::string& folder) {
+    return lies_in(settings.default_folder, folder);
+  });
+  if (inside) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "default-folder {} lies in none of the allowed-folders. Add it there first: "
+              "allowed-folders+={}.",
+              settings.default_folder, settings.default_folder);
+}
+
+}  // namespace drover::journal
