@@ -1,5 +1,4 @@
 """The lab's command line: each verb in a few lines, the work is done in the modules named by their nouns."""
-import argparse
 import json
 import os
 import shutil
@@ -7,6 +6,7 @@ import signal
 import sys
 
 import base
+import capture
 import droverd
 import guests
 import hosts
@@ -176,6 +176,16 @@ def link(options):
     state = network.link_state(names)
     if options.json or not options.state:
         print(json.dumps(state))
+    return 0
+
+
+def capture_(options):
+    need_up()
+    if options.host:
+        hosts.need(options.host)
+    result = capture.capture([options.host] if options.host else list(hosts.known()), options.find, options.seconds,
+                             lambda: print("listening", file=sys.stderr, flush=True))
+    print(json.dumps(result), flush=True)
     return 0
 
 
