@@ -13,8 +13,10 @@
 
 namespace drover::xml {
 
-// Keeps comments and white space, so that what is not touched is written back as it was. A document
-// type is dropped. kInvalidArgument: too large, too deep, not XML, or the root is not `root_name`.
+// Keeps white space, so that what is not touched is written back as it was. Comments, processing
+// instructions and a document type are dropped: they say nothing, and the destination's policy
+// refuses what parsers may read differently. kInvalidArgument: too large, too deep, control
+// characters, not XML, or the root is not `root_name`.
 Result<pugi::xml_document> parse(std::string_view text, const char* root_name);
 // Without re-indenting, attributes in single quotes as libvirt writes them.
 std::string write(const pugi::xml_node& node);

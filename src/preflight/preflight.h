@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Preflight: everything that can be known before a move, as findings with their fixes. Source checks run on the
-// source's droverd, destination checks on the destination's. Reads only. Any thread.
+// Preflight: everything that can be known before a move, as findings with their fixes. Source
+// checks run on the source's droverd, destination checks on the destination's. Reads only. Any
+// thread.
 #pragma once
 
 #include <string>
@@ -21,7 +22,8 @@ struct SourceView {
   std::string persistent_xml;  // empty: the VM is transient
   HostFacts host;              // with `settings`
   MoveRequest request;
-  bool peer_known = true;  // request.destination is a paired host that we may send to
+  bool tls_forced = false;  // qemu_conf().tls_forced of this host
+  bool peer_known = true;   // request.destination is a paired host that we may send to
 };
 
 // What travels to the destination for its checks.

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/qemu_conf.h"
+
+#include "base/file.h"
+
+namespace drover {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto begin = text.find_first_not_of(" \t\r");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
+// A value up to its end or a comment; quotes are taken off.
+std::string value_of(std::string_view text) {
+  if (text.starts_with('"')) return std::string(text.substr(1, text.find('"', 1) - 1));
+  return std::string(trimmed(text.substr(0, text.find('#'))));
+}
+
+}  // namespace
+
+QemuConf parse_qemu_conf(std::string_view text) {
+  QemuConf conf;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    const std::string_view line = trimmed(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+    const auto equals = line.find('=');
+    if (line.starts_with('#') || equals == std::string_view::npos) continue;
+    const std::string_view key = trimmed(line.substr(0, equals));
+    const std::string value = value_of(trimmed(line.substr(equals + 1)));
+    // "+0" names a numeric user.
+    if (key == "user") conf.user = value.starts_with('+') ? value.substr(1) : value;
+    if (key == "migrate_tls_force") conf.tls_forced = value == "1";
+  }
+  return conf;
+}
+
+QemuConf qemu_conf(const std::filesystem::path& file) {
+  const auto text = read_file(file);
+  return text ? parse_qemu_conf(*text) : QemuConf{};
+}
+
+}  // namespace drover

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings of libvirt's QEMU driver on this host that matter to a move. Any thread.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace drover {
+
+struct QemuConf {
+  std::string user = "libvirt-qemu";  // whom QEMU runs as; Debian's default
+  bool tls_forced = false;            // libvirt refuses moves that do not use its own TLS
+};
+
+QemuConf parse_qemu_conf(std::string_view text);
+// The defaults where the file cannot be read.
+QemuConf qemu_conf(const std::filesystem::path& file = "/etc/libvirt/qemu.conf");
+
+}  // namespace drover

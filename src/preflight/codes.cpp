@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/codes.h"
+
+#include <array>
+#include <utility>
+
+namespace drover::preflight {
+namespace {
+
+constexpr std::pair<Code, std::string_view> kNames[] = {
+    {Code::kVmOff, "VM_OFF"},
+    {Code::kVmCrashed, "VM_CRASHED"},
+    {Code::kVmIncoming, "VM_INCOMING"},
+    {Code::kVmMoving, "VM_MOVING"},
+    {Code::kVmPaused, "VM_PAUSED"},
+    {Code::kVmBusy, "VM_BUSY"},
+    {Code::kVmTransient, "VM_TRANSIENT"},
+    {Code::kVmUnreadable, "VM_UNREADABLE"},
+    {Code::kSnapshots, "SNAPSHOTS"},
+    {Code::kNameTooLong, "NAME_TOO_LONG"},
+    {Code::kPersistentDiffers, "PERSISTENT_DIFFERS"},
+    {Code::kPeerUnknown, "PEER_UNKNOWN"},
+    {Code::kSameHost, "SAME_HOST"},
+    {Code::kMigrationDisabled, "MIGRATION_DISABLED"},
+    {Code::kHypervisorDown, "HYPERVISOR_DOWN"},
+    {Code::kHypervisorTooOld, "HYPERVISOR_TOO_OLD"},
+    {Code::kHypervisorOlder, "HYPERVISOR_OLDER"},
+    {Code::kTlsForced, "TLS_FORCED"},
+    {Code::kMachineUnknown, "MACHINE_UNKNOWN"},
+    {Code::kEmulatorMissing, "EMULATOR_MISSING"},
+    {Code::kKvmMissing, "KVM_MISSING"},
+    {Code::kCpuIncompatible, "CPU_INCOMPATIBLE"},
+    {Code::kCpuPassthrough, "CPU_PASSTHROUGH"},
+    {Code::kCpuUnknown, "CPU_UNKNOWN"},
+    {Code::kMemoryShort, "MEMORY_SHORT"},
+    {Code::kHugePages, "HUGE_PAGES"},
+    {Code::kNumaPlacement, "NUMA_PLACEMENT"},
+    {Code::kNameTaken, "NAME_TAKEN"},
+    {Code::kUuidTaken, "UUID_TAKEN"},
+    {Code::kVmLeftover, "VM_LEFTOVER"},
+    {Code::kDiskBlockDevice, "DISK_BLOCK_DEVICE"},
+    {Code::kDiskNetwork, "DISK_NETWORK"},
+    {Code::kDiskKind, "DISK_KIND"},
+    {Code::kDiskLun, "DISK_LUN"},
+    {Code::kDiskShareable, "DISK_SHAREABLE"},
+    {Code::kDiskReadOnly, "DISK_READ_ONLY"},
+    {Code::kDiskTransient, "DISK_TRANSIENT"},
+    {Code::kDiskEncrypted, "DISK_ENCRYPTED"},
+    {Code::kDiskFormat, "DISK_FORMAT"},
+    {Code::kDiskBackingChain, "DISK_BACKING_CHAIN"},
+    {Code::kDiskDataFile, "DISK_DATA_FILE"},
+    {Code::kDiskJob, "DISK_JOB"},
+    {Code::kDiskUnreadable, "DISK_UNREADABLE"},
+    {Code::kDiskExists, "DISK_EXISTS"},
+    {Code::kDiskCollision, "DISK_COLLISION"},
+    {Code::kMediaInserted, "MEDIA_INSERTED"},
+    {Code::kFolderNotAllowed, "FOLDER_NOT_ALLOWED"},
+    {Code::kFolderMissing, "FOLDER_MISSING"},
+    {Code::kFolderLink, "FOLDER_LINK"},
+    {Code::kFolderClosed, "FOLDER_CLOSED"},
+    {Code::kPlacedElsewhere, "PLACED_ELSEWHERE"},
+    {Code::kSpaceShort, "SPACE_SHORT"},
+    {Code::kSpaceGrowth, "SPACE_GROWTH"},
+    {Code::kNvramExists, "NVRAM_EXISTS"},
+    {Code::kFileMissing, "FILE_MISSING"},
+    {Code::kHostDevice, "HOST_DEVICE"},
+    {Code::kFilesystemShared, "FILESYSTEM_SHARED"},
+    {Code::kSharedMemory, "SHARED_MEMORY"},
+    {Code::kVhostUser, "VHOST_USER"},
+    {Code::kLaunchSecurity, "LAUNCH_SECURITY"},
+    {Code::kQemuCommandline, "QEMU_COMMANDLINE"},
+    {Code::kTpmPassthrough, "TPM_PASSTHROUGH"},
+    {Code::kTpmTravels, "TPM_TRAVELS"},
+    {Code::kNetworkMissing, "NETWORK_MISSING"},
+    {Code::kNetworkUnproven, "NETWORK_UNPROVEN"},
+    {Code::kNetworkDirect, "NETWORK_DIRECT"},
+    {Code::kNetworkUser, "NETWORK_USER"},
+    {Code::kNetworkKind, "NETWORK_KIND"},
+    {Code::kGraphicsAddress, "GRAPHICS_ADDRESS"},
+};
+
+constexpr auto kCodes = [] {
+  std::array<Code, std::size(kNames)> codes{};
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = kNames[i].first;
+  return codes;
+}();
+
+}  // namespace
+
+std::string_view code_name(Code code) {
+  for (const auto& [known, name] : kNames) {
+    if (known == code) return name;
+  }
+  return "UNKNOWN";
+}
+
+std::span<const Code> all_codes() { return kCodes; }
+
+}  // namespace drover::preflight

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The codes of findings: stable names that people search for and scripts accept. docs/findings.md
+// has a section for each; codes_test.cpp holds the two together.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace drover::preflight {
+
+enum class Code {
+  // The VM.
+  kVmOff,
+  kVmCrashed,
+  kVmIncoming,
+  kVmMoving,
+  kVmPaused,
+  kVmBusy,
+  kVmTransient,
+  kVmUnreadable,
+  kSnapshots,
+  kNameTooLong,
+  kPersistentDiffers,
+  // The hosts.
+  kPeerUnknown,
+  kSameHost,
+  kMigrationDisabled,
+  kHypervisorDown,
+  kHypervisorTooOld,
+  kHypervisorOlder,
+  kTlsForced,
+  kMachineUnknown,
+  kEmulatorMissing,
+  kKvmMissing,
+  kCpuIncompatible,
+  kCpuPassthrough,
+  kCpuUnknown,
+  kMemoryShort,
+  kHugePages,
+  kNumaPlacement,
+  kNameTaken,
+  kUuidTaken,
+  kVmLeftover,
+  // Disks.
+  kDiskBlockDevice,
+  kDiskNetwork,
+  kDiskKind,
+  kDiskLun,
+  kDiskShareable,
+  kDiskReadOnly,
+  kDiskTransient,
+  kDiskEncrypted,
+  kDiskFormat,
+  kDiskBackingChain,
+  kDiskDataFile,
+  kDiskJob,
+  kDiskUnreadable,
+  kDiskExists,
+  kDiskCollision,
+  kMediaInserted,
+  kFolderNotAllowed,
+  kFolderMissing,
+  kFolderLink,
+  kFolderClosed,
+  kPlacedElsewhere,
+  kSpaceShort,
+  kSpaceGrowth,
+  kNvramExists,
+  kFileMissing,
+  // Devices.
+  kHostDevice,
+  kFilesystemShared,
+  kSharedMemory,
+  kVhostUser,
+  kLaunchSecurity,
+  kQemuCommandline,
+  kTpmPassthrough,
+  kTpmTravels,
+  kNetworkMissing,
+  kNetworkUnproven,
+  kNetworkDirect,
+  kNetworkUser,
+  kNetworkKind,
+  kGraphicsAddress,
+};
+
+std::string_view code_name(Code code);  // "VM_OFF"
+std::span<const Code> all_codes();
+
+}  // namespace drover::preflight

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether what the VM is connected to exists here.
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "preflight/destination_view.h"
+
+namespace drover::preflight {
+namespace {
+
+bool contains(const std::vector<std::string>& list, const std::string& value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+bool everywhere(const std::string& address) {
+  return address == "0.0.0.0" || address == "::" || address == "localhost" || address == "::1" ||
+         address.starts_with("127.");
+}
+
+void check_bridge(const DestinationView& view, const InterfaceFacts& interface,
+                  Findings& findings) {
+  if (contains(view.host.networks.bridges, interface.source)) return;
+  const auto device = view.devices.find(interface.source);
+  const bool there = device != view.devices.end() && device->second;
+  if (there && interface.port_type == "openvswitch") return;
+  if (there) {
+    findings.warning(
+        Code::kNetworkUnproven, interface.source,
+        fmt::format("{} has a device {}, but it is not a Linux bridge.", view.host.name,
+                    interface.source),
+        "If it is no switch either, the VM cannot be started there.",
+        {fmt::format("On {}: ip -d link show {}", view.host.name, word(interface.source))});
+    return;
+  }
+  findings.blocker(
+      Code::kNetworkMissing, interface.source,
+      fmt::format("{} has no bridge {}.", view.host.name, interface.source),
+      "The VM's network card would have nothing to be plugged into.",
+      {fmt::format("On {}: make a bridge {} with the same network behind it", view.host.name,
+                   interface.source),
+       fmt::format("virsh detach-interface {} bridge --mac {}", word(view.name()), interface.mac)});
+}
+
+}  // namespace
+
+void check_host_files(const DestinationView& view, Findings& findings) {
+  for (const auto& file : view.live.host_files) {
+    const auto readable = view.readable.find(file);
+    if (readable == view.readable.end() || readable->second) continue;
+    findings.blocker(
+        Code::kFileMissing, file, fmt::format("There is no file {} on {}.", file, view.host.name),
+        "The VM needs it to start (firmware, kernel or the like).",
+        {fmt::format("On {}: install the package it belongs to (firmware: apt install ovmf)",
+                     view.host.name),
+         fmt::format("Copy the same file to {}.", view.host.name)});
+  }
+}
+
+void check_networks(const DestinationView& view, Findings& findings) {
+  for (const auto& interface : view.live.interfaces) {
+    if (interface.type == "bridge") check_bridge(view, interface, findings);
+    if (interface.type == "network" &&
+        !contains(view.host.networks.active_networks, interface.source)) {
+      findings.blocker(
+          Code::kNetworkMissing, interface.source,
+          fmt::format("{} has no active network {}.", view.host.name, interface.source),
+          "The VM's network card would have nothing to be plugged into.",
+          {fmt::format("On {}: virsh net-start {}", view.host.name, word(interface.source)),
+           fmt::format("Define it there as it is here: virsh net-dumpxml {}",
+                       word(interface.source))});
+    }
+    if (interface.type == "direct") {
+      const auto device = view.devices.find(interface.source);
+      if (device != view.devices.end() && device->second) continue;
+      findings.blocker(
+          Code::kNetworkMissing, interface.source,
+          fmt::format("{} has no network device {}.", view.host.name, interface.source),
+          "The VM's network card sits directly on a device of that name.",
+          {fmt::format("virsh detach-interface {} direct --mac {}", word(view.name()),
+                       interface.mac)});
+    }
+  }
+}
+
+void check_graphics(const DestinationView& view, Findings& findings) {
+  for (const auto& graphics : view.live.graphics) {
+    if (!graphics.network.empty() &&
+        !contains(view.host.networks.active_networks, graphics.network)) {
+      findings.blocker(
+          Code::kNetworkMissing, graphics.network,
+          fmt::format("{} has no active network {}.", view.host.name, graphics.network),
+          fmt::format("The VM's {} display takes its address from it.", graphics.type),
+          {fmt::format("On {}: virsh net-start {}", view.host.name, graphics.network)});
+    }
+    for (const auto& address : graphics.addresses) {
+      if (!graphics.network.empty() || everywhere(address) || contains(view.addresses, address))
+        continue;
+      findings.blocker(
+          Code::kGraphicsAddress, graphics.type,
+          fmt::format("The {} display listens on {}, which is not an address of {}.", graphics.type,
+                      address, view.host.name),
+          "QEMU cannot be started there with an address of another host.",
+          {fmt::format("With {} off, let it listen on 127.0.0.1 or 0.0.0.0: virsh edit {}",
+                       word(view.name()), word(view.name()))});
+    }
+  }
+}
+
+}  // namespace drover::preflight

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether the disks have a place here.
+#include <map>
+#include <set>
+
+#include <fmt/core.h>
+
+#include "hypervisor/allowed_folder.h"
+#include "preflight/destination_view.h"
+#include "preflight/placement.h"
+
+namespace drover::preflight {
+namespace {
+
+// A file system filled to its brim harms more than the move.
+constexpr ByteCount kSpaceReserve = mib(256);
+
+void check_folder(const DestinationView& view, const FolderFacts& folder, Findings& findings) {
+  const std::string& host = view.host.name;
+  if (!folder.allowed) {
+    findings.blocker(
+        Code::kFolderNotAllowed, folder.path,
+        fmt::format("{} is not an allowed folder on {}.", folder.path, host),
+        "The administrator of a host says where others may place files.",
+        {fmt::format("--disks-to {}", word(view.settings().default_folder)),
+         fmt::format("on {}: drover settings allowed-folders+={}", host, word(folder.path))});
+  } else if (folder.through_link) {
+    findings.blocker(
+        Code::kFolderLink, folder.path,
+        fmt::format("The way to {} on {} leads through a symbolic link.", folder.path, host),
+        "Below an allowed folder no link is followed: it could lead anywhere.",
+        {"Name the folder that the link points to, if it is allowed.",
+         fmt::format("on {}: drover settings allowed-folders+=FOLDER", host)});
+  } else if (!folder.exists) {
+    findings.blocker(
+        Code::kFolderMissing, folder.path,
+        fmt::format("There is no folder {} on {}.", folder.path, host),
+        "Drover makes no folders: a missing one is often a file system that is not mounted.",
+        {fmt::format("On {}: mkdir -m 711 {}", host, word(folder.path)),
+         fmt::format("On {}: findmnt", host)});
+  } else if (folder.read_only) {
+    findings.blocker(
+        Code::kFolderClosed, folder.path, fmt::format("{} on {} is read-only.", folder.path, host),
+        "No image can be created there.", {fmt::format("On {}: mount -o remount,rw ...", host)});
+  } else if (!folder.closed_at.empty()) {
+    findings.blocker(Code::kFolderClosed, folder.path,
+                     fmt::format("QEMU's user on {} may not enter {}.", host, folder.closed_at),
+                     "QEMU opens its images by path and would be refused.",
+                     {fmt::format("On {}: chmod o+x {}", host, word(folder.closed_at)),
+                      "Choose another folder with --disks-to."});
+  }
+}
+
+}  // namespace
+
+void check_folders(const DestinationView& view, Findings& findings) {
+  for (const auto& folder : view.folders) check_folder(view, folder, findings);
+  // Said even for a VM whose disks need no place.
+  const std::string& asked = view.proposal.request.disks_to;
+  if (!asked.empty() && !is_plain_path(asked) && view.folders.empty()) {
+    findings.blocker(Code::kFolderNotAllowed, asked,
+                     fmt::format("{} is not an allowed folder on {}.", asked, view.host.name),
+                     "A folder is named by its whole path, without \"..\".",
+                     {fmt::format("--disks-to {}", word(view.settings().default_folder))});
+  }
+}
+
+void check_paths(const DestinationView& view, Findings& findings) {
+  std::map<std::string, std::string> first_with;
+  for (const auto& placement : view.placements) {
+    const std::string& path = placement.destination_path;
+    const auto [other, fresh] = first_with.emplace(path, placement.target);
+    if (!fresh) {
+      findings.blocker(
+          Code::kDiskCollision, placement.target,
+          fmt::format("{} and {} would both become {}.", other->second, placement.target, path),
+          "Two disks cannot share one file.",
+          {fmt::format("Allow their own folders on {}: drover settings allowed-folders+=FOLDER",
+                       view.host.name),
+           fmt::format("Rename one of the images while {} is off.", view.name())});
+    }
+    const auto taken = view.taken.find(path);
+    if (taken != view.taken.end() && taken->second) {
+      findings.blocker(
+          Code::kDiskExists, placement.target,
+          fmt::format("{} exists on {} already.", path, view.host.name),
+          "It may be the disk of another VM, or of this one on shared storage; Drover "
+          "never overwrites a file.",
+          {fmt::format("On {}: qemu-img info -U {}", view.host.name, word(path)),
+           fmt::format("If it is not needed, on {}: rm {}", view.host.name, word(path)),
+           "Choose another folder with --disks-to."});
+    }
+    if (view.proposal.request.disks_to.empty() && path != placement.source_path) {
+      findings.note(
+          Code::kPlacedElsewhere, placement.target,
+          fmt::format("{} becomes {} on {}.", placement.source_path, path, view.host.name),
+          fmt::format("{} is not an allowed folder there; the default folder is used.",
+                      folder_of(placement.source_path)));
+    }
+  }
+  const auto nvram = view.taken.find(view.nvram_destination);
+  if (nvram != view.taken.end() && nvram->second) {
+    findings.blocker(
+        Code::kNvramExists, view.nvram_destination,
+        fmt::format("{} exists on {} already.", view.nvram_destination, view.host.name),
+        "It holds another VM's firmware variables, or those of an earlier stay of this one.",
+        {fmt::format("If it is not needed, on {}: rm {}", view.host.name,
+                     word(view.nvram_destination))});
+  }
+}
+
+void check_space(const DestinationView& view, Findings& findings) {
+  struct Sum {
+    ByteCount allocated, virtual_size, free;
+    std::string folder;
+  };
+  std::map<std::uint64_t, Sum> per_file_system;
+  for (const auto& placement : view.placements) {
+    const FolderFacts* folder = view.folder(folder_of(placement.destination_path));
+    if (folder == nullptr || !folder->exists) continue;
+    Sum& sum = per_file_system[folder->file_system];
+    sum.allocated += placement.allocated;
+    sum.virtual_size += placement.virtual_size;
+    sum.free = folder->free;
+    if (sum.folder.empty()) sum.folder = folder->path;
+  }
+  for (const auto& [file_system, sum] : per_file_system) {
+    const ByteCount needed = sum.allocated + kSpaceReserve;
+    if (sum.free < needed) {
+      findings.blocker(
+          Code::kSpaceShort, sum.folder,
+          fmt::format("{} on {} has {} free; {} are needed.", sum.folder, view.host.name,
+                      to_text(sum.free), to_text(needed)),
+          "The copy would stop in the middle, and other VMs there would stand still.",
+          {fmt::format("Make room on {}: drover quarantine shows what earlier moves keep",
+                       view.host.name),
+           "Choose a folder on another file system with --disks-to."});
+    } else if (sum.free < sum.virtual_size) {
+      findings.note(
+          Code::kSpaceGrowth, sum.folder,
+          fmt::format("The disks may grow to {}; {} on {} has {} free.", to_text(sum.virtual_size),
+                      sum.folder, view.host.name, to_text(sum.free)),
+          "They fit now. A guest that fills its disks later could fill the file system.");
+    }
+  }
+}
+
+void check_media(const DestinationView& view, Findings& findings) {
+  for (const auto& facts : view.live.disks) {
+    const Disk& disk = facts.disk;
+    const bool removable = disk.device == DiskDevice::kCdrom || disk.device == DiskDevice::kFloppy;
+    if (!removable) continue;
+    const std::string eject =
+        fmt::format("virsh change-media {} {} --eject", word(view.name()), disk.target);
+    if (disk.path.empty() && disk.kind != DiskKind::kNetwork) continue;
+    const auto readable = view.readable.find(disk.path);
+    if (disk.kind == DiskKind::kFile && readable != view.readable.end() && readable->second) {
+      findings.warning(Code::kMediaInserted, disk.target,
+                       fmt::format("{} is in the drive {}, and {} has a file of that name.",
+                                   disk.path, disk.target, view.host.name),
+                       "If the two differ, the guest reads another disc after the move.", {eject});
+    } else {
+      findings.blocker(
+          Code::kMediaInserted, disk.target,
+          fmt::format("{} is in the drive {}; {} does not have it.",
+                      disk.path.empty() ? "A network image" : disk.path, disk.target,
+                      view.host.name),
+          "The VM cannot be started there without it.",
+          {eject, fmt::format("Put the same file at the same path on {}.", view.host.name)});
+    }
+  }
+}
+
+}  // namespace drover::preflight

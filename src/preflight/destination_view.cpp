@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/destination_view.h"
+
+#include "hypervisor/allowed_folder.h"
+#include "hypervisor/qemu_conf.h"
+#include "preflight/placement.h"
+
+namespace drover::preflight {
+namespace {
+
+// A peer must not learn from its findings what lies anywhere on this host: only where programs,
+// firmware and images lie.
+bool may_be_asked_for(const std::string& file, std::span<const std::string> folders) {
+  static const std::vector<std::string> kPublic{"/usr", "/var/lib/libvirt"};
+  return is_allowed(file, kPublic) || is_allowed(file, folders);
+}
+
+void look_at_files(DestinationView& view, const std::string& user) {
+  const auto folders = usable_folders(view.host, view.settings());
+  for (const auto& placement : view.placements) {
+    const std::string folder = folder_of(placement.destination_path);
+    if (view.folder(folder) == nullptr)
+      view.folders.push_back(look_at_folder(folder, folders, user));
+    // Nothing is looked up outside the allowed folders: a peer must not learn what lies there.
+    if (view.folder(folder)->exists)
+      view.taken[placement.destination_path] = path_taken(placement.destination_path);
+  }
+  if (!view.nvram_destination.empty())
+    view.taken[view.nvram_destination] = path_taken(view.nvram_destination);
+  const auto look = [&](const std::string& file) {
+    view.readable[file] = may_be_asked_for(file, folders) && file_readable(file);
+  };
+  for (const auto& file : view.live.host_files) look(file);
+  if (!view.live.emulator.empty()) look(view.live.emulator);
+  for (const auto& facts : view.live.disks) {
+    if (facts.disk.device == DiskDevice::kCdrom || facts.disk.device == DiskDevice::kFloppy) {
+      if (!facts.disk.path.empty()) look(facts.disk.path);
+    }
+  }
+}
+
+}  // namespace
+
+Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor, HostFacts host) {
+  ASSIGN_OR_RETURN(DomainFacts live, parse_domain(proposal.live_xml));
+  DestinationView view(proposal);
+  view.live = std::move(live);
+  view.host = std::move(host);
+  if (!proposal.persistent_xml.empty()) {
+    ASSIGN_OR_RETURN(view.persistent, parse_domain(proposal.persistent_xml));
+  }
+  const bool one_vm = view.live.vm.uuid == proposal.vm.uuid && view.name() == proposal.vm.name &&
+                      (!view.persistent || (view.persistent->vm.uuid == view.live.vm.uuid &&
+                                            view.persistent->vm.name == view.name()));
+  if (!one_vm)
+    return fail(ErrorCode::kInvalidArgument, "The proposal mixes definitions of several VMs.");
+  const QemuConf conf = qemu_conf();
+  view.tls_forced = conf.tls_forced;
+  if (auto vms = hypervisor.list_vms()) view.vms = std::move(*vms);
+  const auto folders = usable_folders(view.host, view.settings());
+  view.placements =
+      place_disks(view.live, proposal.vm, proposal.request.disks_to, folders, view.settings());
+  view.nvram_destination = place_nvram(view.live, folders);
+  look_at_files(view, conf.user);
+  for (const auto& interface : view.live.interfaces) {
+    if (interface.type == "bridge" || interface.type == "direct") {
+      view.devices[interface.source] = network_device_exists(interface.source);
+    }
+  }
+  view.addresses = local_addresses();
+  const auto cpu = hypervisor.compare_cpu(proposal.live_xml, &view.cpu_missing);
+  if (cpu)
+    view.cpu = *cpu;
+  else
+    view.cpu_error = cpu.error().text();
+  return view;
+}
+
+}  // namespace drover::preflight

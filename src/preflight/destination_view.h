@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything the destination's checks look at, gathered once, and the list of those checks, which
+// are pure. Private to src/preflight.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hypervisor/domain_xml.h"
+#include "hypervisor/hypervisor.h"
+#include "preflight/finding.h"
+#include "preflight/local_files.h"
+#include "preflight/preflight.h"
+
+namespace drover::preflight {
+
+struct DestinationView {
+  explicit DestinationView(const Proposal& for_proposal) : proposal(for_proposal) {}
+
+  const Proposal& proposal;
+  DomainFacts live;
+  std::optional<DomainFacts> persistent;
+  HostFacts host;  // with settings
+  bool tls_forced = false;
+  std::vector<Vm> vms;  // that are here already
+  std::vector<DiskPlacement> placements;
+  std::string nvram_destination;
+  std::vector<FolderFacts> folders;      // that placements land in, each once
+  std::map<std::string, bool> taken;     // destination paths: something is there
+  std::map<std::string, bool> readable;  // files the definition names: they can be read here
+  std::map<std::string, bool> devices;   // network devices the definition names: they exist here
+  std::vector<std::string> addresses;    // of this host
+  std::optional<CpuComparison> cpu;      // nothing: could not be compared
+  std::string cpu_error;
+  std::vector<std::string> cpu_missing;
+
+  const std::string& name() const { return live.vm.name; }
+  const HostSettings& settings() const { return host.settings; }
+  const FolderFacts* folder(const std::string& path) const {
+    for (const auto& facts : folders) {
+      if (facts.path == path) return &facts;
+    }
+    return nullptr;
+  }
+};
+
+// An error: the definition cannot be read. REQUIRES: `host` was gathered from `hypervisor` already.
+Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor, HostFacts host);
+
+// destination_host.cpp
+void check_destination_host(const DestinationView& view, Findings& findings);
+void check_versions(const DestinationView& view, Findings& findings);
+void check_machine(const DestinationView& view, Findings& findings);
+void check_cpu(const DestinationView& view, Findings& findings);
+void check_memory(const DestinationView& view, Findings& findings);
+void check_identity(const DestinationView& view, Findings& findings);
+// destination_disks.cpp
+void check_folders(const DestinationView& view, Findings& findings);
+void check_paths(const DestinationView& view, Findings& findings);
+void check_space(const DestinationView& view, Findings& findings);
+void check_media(const DestinationView& view, Findings& findings);
+// destination_devices.cpp
+void check_host_files(const DestinationView& view, Findings& findings);
+void check_networks(const DestinationView& view, Findings& findings);
+void check_graphics(const DestinationView& view, Findings& findings);
+
+}  // namespace drover::preflight

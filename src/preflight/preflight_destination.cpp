@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of the destination's checks, and the definitions the VM would have there.
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "hypervisor/adapt_definition.h"
+#include "preflight/destination_view.h"
+
+namespace drover::preflight {
+namespace {
+
+void run_checks(const DestinationView& view, Findings& findings) {
+  check_destination_host(view, findings);
+  check_identity(view, findings);
+  check_machine(view, findings);
+  check_versions(view, findings);
+  check_cpu(view, findings);
+  check_memory(view, findings);
+  check_folders(view, findings);
+  check_paths(view, findings);
+  check_space(view, findings);
+  check_media(view, findings);
+  check_host_files(view, findings);
+  check_networks(view, findings);
+  check_graphics(view, findings);
+}
+
+// The persistent definition may name other files, or lack a disk that was plugged in: only what is
+// the same disk there is placed (PERSISTENT_DIFFERS tells of the rest).
+std::vector<DiskPlacement> placed_in(const DomainFacts& domain,
+                                     const std::vector<DiskPlacement>& placements) {
+  std::vector<DiskPlacement> matching;
+  for (const auto& placement : placements) {
+    const bool same =
+        std::any_of(domain.disks.begin(), domain.disks.end(), [&](const DiskFacts& facts) {
+          return facts.disk.target == placement.target &&
+                 (facts.disk.path == placement.source_path || facts.disk.kind == DiskKind::kVolume);
+        });
+    if (same) matching.push_back(placement);
+  }
+  return matching;
+}
+
+Status adapt(const DestinationView& view, DestinationReport& report) {
+  ASSIGN_OR_RETURN(report.destination_xml, adapt_definition(view.proposal.live_xml, view.placements,
+                                                            view.nvram_destination));
+  if (!view.persistent) return {};
+  ASSIGN_OR_RETURN(
+      report.persistent_xml,
+      adapt_definition(view.proposal.persistent_xml, placed_in(*view.persistent, view.placements),
+                       view.nvram_destination));
+  return {};
+}
+
+}  // namespace
+
+Result<DestinationReport> check_destination(const Proposal& proposal, Hypervisor& hypervisor,
+                                            const HostSettings& settings) {
+  DestinationReport report;
+  Findings findings;
+  auto host = hypervisor.host_facts();
+  if (!host) {
+    report.host.name = proposal.request.destination;
+    report.host.settings = settings;
+    findings.blocker(Code::kHypervisorDown, report.host.name,
+                     fmt::format("libvirt does not answer on {}.", report.host.name),
+                     host.error().text(),
+                     {fmt::format("On {}: systemctl status libvirtd", report.host.name),
+                      fmt::format("On {}: systemctl restart libvirtd", report.host.name)});
+    report.findings = findings.take();
+    return report;
+  }
+  report.host = std::move(*host);
+  report.host.settings = settings;
+  // The name that the user knows this host by, not the one it gives itself.
+  if (!proposal.request.destination.empty()) report.host.name = proposal.request.destination;
+  ASSIGN_OR_RETURN(DestinationView view, gather(proposal, hypervisor, report.host));
+  run_checks(view, findings);
+  report.placements = view.placements;
+  report.nvram_destination = view.nvram_destination;
+  if (!findings.blocked()) RETURN_IF_ERROR(adapt(view, report));
+  report.findings = findings.take();
+  return report;
+}
+
+}  // namespace drover::preflight

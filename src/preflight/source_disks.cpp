@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Disks that cannot be copied while the VM runs, and why.
+#include <algorithm>
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include "preflight/source_facts.h"
+
+namespace drover::preflight {
+namespace {
+
+bool is_disk(const DiskFacts& facts) {
+  return facts.disk.device == DiskDevice::kDisk || facts.disk.device == DiskDevice::kLun;
+}
+
+// As the hypervisor sees it: with sizes and the backing chain of the image itself.
+const Disk* measured(const SourceFacts& facts, const std::string& target) {
+  for (const auto& disk : facts.view.vm.disks) {
+    if (disk.target == target) return &disk;
+  }
+  return nullptr;
+}
+
+std::string described(const DiskFacts& facts) {
+  return facts.disk.path.empty() ? facts.disk.target
+                                 : facts.disk.target + " (" + facts.disk.path + ")";
+}
+
+void check_kind(const SourceFacts& facts, const DiskFacts& disk, Findings& findings) {
+  const std::string& target = disk.disk.target;
+  if (disk.disk.device == DiskDevice::kLun) {
+    findings.blocker(
+        Code::kDiskLun, target, fmt::format("{} is a SCSI device of this host.", described(disk)),
+        "The guest talks to the device itself; there is no such device on the destination.",
+        {fmt::format("virsh detach-disk {} {}", word(facts.name()), target)});
+    return;
+  }
+  switch (disk.disk.kind) {
+    case DiskKind::kFile:
+    case DiskKind::kVolume:
+      break;
+    case DiskKind::kBlock:
+      findings.blocker(Code::kDiskBlockDevice, target,
+                       fmt::format("{} is a block device, not a file.", described(disk)),
+                       "Drover copies disk images that are files.",
+                       {fmt::format("virsh blockcopy {} {} /var/lib/libvirt/images/{}-{}.img "
+                                    "--format raw --transient-job "
+                                    "--wait --pivot, then change the definition alike",
+                                    word(facts.name()), target, word(facts.name()), target)});
+      break;
+    case DiskKind::kNetwork:
+      findings.blocker(
+          Code::kDiskNetwork, target,
+          fmt::format("{} is a network disk ({}).", target, disk.protocol),
+          "Drover copies disk images that are files; that the destination reaches the same network "
+          "disk "
+          "is not proven.",
+          {fmt::format("Detach it for the move: virsh detach-disk {} {}", word(facts.name()),
+                       target)});
+      break;
+    case DiskKind::kOther:
+      findings.blocker(Code::kDiskKind, target,
+                       fmt::format("{} is of a kind that cannot be moved live.", target),
+                       "Drover copies disk images that are files.",
+                       {fmt::format("virsh detach-disk {} {}", word(facts.name()), target)});
+      break;
+  }
+}
+
+void check_flags(const SourceFacts& facts, const DiskFacts& disk, Findings& findings) {
+  const std::string& target = disk.disk.target;
+  if (disk.disk.shareable) {
+    findings.blocker(Code::kDiskShareable, target,
+                     fmt::format("{} is shared with other VMs.", described(disk)),
+                     "A copy would part this VM from the others that write to the disk.",
+                     {fmt::format("virsh detach-disk {} {}", word(facts.name()), target)});
+  }
+  if (disk.disk.read_only) {
+    findings.blocker(Code::kDiskReadOnly, target,
+                     fmt::format("{} is a read-only disk.", described(disk)),
+                     "libvirt does not copy read-only disks; the destination would not find it.",
+                     {fmt::format("virsh detach-disk {} {}", word(facts.name()), target)});
+  }
+  if (disk.transient) {
+    findings.blocker(Code::kDiskTransient, target,
+                     fmt::format("{} forgets its changes at power-off.", described(disk)),
+                     "libvirt refuses to move a VM with a transient disk.",
+                     {fmt::format("Remove <transient/> of {} from the definition and restart {}.",
+                                  target, facts.name())});
+  }
+  if (disk.encrypted) {
+    findings.blocker(Code::kDiskEncrypted, target,
+                     fmt::format("{} is encrypted by libvirt.", described(disk)),
+                     "The destination lacks the secret that opens it.",
+                     {"Encrypted disks cannot be moved yet: use encryption within the guest."});
+  }
+  if (!disk.job.empty()) {
+    findings.blocker(
+        Code::kDiskJob, target,
+        fmt::format("A block job ({}) works on {}.", disk.job, described(disk)),
+        "libvirt refuses to move a VM while one of its disks is being copied or committed.",
+        {fmt::format("virsh blockjob {} {} --info", word(facts.name()), target),
+         fmt::format("virsh blockjob {} {} --abort", word(facts.name()), target)});
+  }
+}
+
+}  // namespace
+
+void check_disk_kinds(const SourceFacts& facts, Findings& findings) {
+  for (const auto& disk : facts.live.disks) {
+    if (!is_disk(disk)) continue;
+    check_kind(facts, disk, findings);
+    check_flags(facts, disk, findings);
+  }
+}
+
+void check_disk_images(const SourceFacts& facts, Findings& findings) {
+  for (const auto& described_disk : facts.live.disks) {
+    const auto& disk = described_disk.disk;
+    if (disk.device != DiskDevice::kDisk) continue;
+    if (disk.kind != DiskKind::kFile && disk.kind != DiskKind::kVolume) continue;
+    const std::string object = described(described_disk);
+    if (described_disk.data_file) {
+      findings.blocker(Code::kDiskDataFile, disk.target,
+                       fmt::format("{} keeps its data in a second file.", object),
+                       "The copy would be made of one file only, with another layout.",
+                       {"qemu-img convert it to plain qcow2 while the VM is off."});
+      continue;
+    }
+    if (disk.format != "raw" && disk.format != "qcow2") {
+      findings.blocker(
+          Code::kDiskFormat, disk.target, fmt::format("{} has the format {}.", object, disk.format),
+          "QEMU cannot move images of this format while they are in use.",
+          {fmt::format(
+              "While the VM is off: qemu-img convert -O qcow2 {} NEW, then change the definition",
+              word(disk.path))});
+      continue;
+    }
+    const Disk* image = measured(facts, disk.target);
+    if (image == nullptr || image->virtual_size.bytes == 0) {
+      findings.blocker(Code::kDiskUnreadable, disk.target,
+                       fmt::format("The image of {} cannot be read.", object),
+                       "Its size is not known, so no copy can be made for it.",
+                       {fmt::format("qemu-img info -U {}", word(disk.path))});
+      continue;
+    }
+    const auto& chain = image->backing_chain.empty() ? disk.backing_chain : image->backing_chain;
+    if (!chain.empty()) {
+      findings.blocker(
+          Code::kDiskBackingChain, disk.target,
+          fmt::format("{} is built on {}.", object, fmt::join(chain, ", ")),
+          "Images that share a base cannot be moved yet; flattened, the image stands for itself.",
+          {fmt::format("virsh blockpull {} {} --wait", word(facts.name()), disk.target)});
+    }
+  }
+}
+
+}  // namespace drover::preflight
