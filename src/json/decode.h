@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "json/model_json.h"
+#include "model/access.h"
 
 namespace drover::json {
 
@@ -40,6 +41,13 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
               QuarantinedDisk& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Error& out);
 
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              SettingChange& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, HostEntry& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Token& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              UnreachableHost& out);
+
 // Names of enumerations. False: unknown name.
 bool decode_name(std::string_view text, VmState& out);
 bool decode_name(std::string_view text, DiskKind& out);
@@ -48,6 +56,7 @@ bool decode_name(std::string_view text, FindingLevel& out);
 bool decode_name(std::string_view text, SourceDisposal& out);
 bool decode_name(std::string_view text, PeerState& out);
 bool decode_name(std::string_view text, Retry& out);
+bool decode_name(std::string_view text, SettingChange::Op& out);
 bool decode_name(std::string_view text, Phase& out);
 bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);

@@ -30,6 +30,16 @@ nlohmann::json encode(const Report& value);
 nlohmann::json encode(const Move& value);
 nlohmann::json encode(const QuarantinedDisk& value);
 nlohmann::json encode(const Error& value);
+nlohmann::json encode(const SettingChange& value);
+nlohmann::json encode(const HostEntry& value);  // the Peer's members and three more
+nlohmann::json encode(const InviteRequest& value);
+nlohmann::json encode(const Invite& value);
+nlohmann::json encode(const HostAddition& value);
+nlohmann::json encode(const Token& value);
+nlohmann::json encode(const NewToken& value);
+nlohmann::json encode(const UnreachableHost& value);
+nlohmann::json encode(const VmListing& value);
+nlohmann::json encode(const ServerVersion& value);
 
 template <typename T>
 nlohmann::json encode(const std::vector<T>& values) {
