@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab as a fixture: two hosts for the whole run. Set DROVER_LAB_KEEP to use, and to leave, a lab that is up."""
 import contextlib
 import json
@@ -7,6 +8,8 @@ import signal
 import subprocess
 
 import pytest
+
+import product
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 LAB = REPO / "lab" / "lab"
@@ -79,3 +82,66 @@ def lab():
     yield it
     if not keep:
         it.run("down")
+
+
+# Drover on the lab's hosts.
+
+
+@pytest.fixture(scope="session")
+def host1(lab):
+    return product.Host(lab, "host1")
+
+
+@pytest.fixture(scope="session")
+def host2(lab):
+    return product.Host(lab, "host2")
+
+
+def make_whole(lab, *hosts):
+    """Every daemon runs, the network is whole, no relay is left: whatever a test did to them."""
+    lab.run("rpc-relay", "host2", "stop")
+    lab.run("link", "restore")
+    lab.run("link", "unlimited")
+    for host in hosts:
+        host.start_libvirtd()
+        host.start_droverd()
+
+
+@pytest.fixture(scope="session")
+def built():
+    if not any((folder / "droverd").exists() for folder in product.programs()):
+        pytest.skip("Drover is not built: build it, or set DROVER_BIN to the folder of its programs")
+
+
+@pytest.fixture
+def pair(built, lab, host1, host2):
+    """host1 and host2, whole, with Drover on both; whole again afterwards."""
+    make_whole(lab, host1, host2)
+    yield host1, host2
+    make_whole(lab, host1, host2)
+
+
+LOG_LINES = 150
+
+
+def log_sizes():
+    return {path: path.stat().st_size for path in pathlib.Path(product.lab_hosts.LAB_DIR).glob("hosts/*/*.log")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    item.logs_before = log_sizes()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows what droverd, gates and movers (they share droverd's log), libvirtd and relays said meanwhile."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    for path, size in sorted(log_sizes().items()):
+        with open(path, errors="replace") as log:
+            log.seek(item.logs_before.get(path, 0) if size >= item.logs_before.get(path, 0) else 0)
+            lines = log.read().splitlines()[-LOG_LINES:]
+        if lines:
+            report.sections.append((f"{path.parent.name} {path.name}", "\n".join(lines)))

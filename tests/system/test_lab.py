@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab itself: if its guests' proof or its faults were wrong, no test that stands on them would mean anything."""
 import json
 import os

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who executes a guest, seen from outside: the processor time of its QEMUs' vCPU threads, whatever libvirt believes."""
+import contextlib
+import os
+import threading
+import time
+
+PAUSE = 0.03
+# In so short a time an idle or paused vCPU thread uses next to nothing; a probe guest dirties memory all the time.
+EXECUTING_NS = 2_000_000
+
+
+class Vcpus:
+    """The vCPU threads of one host's QEMU for a guest; a new QEMU counts anew."""
+
+    def __init__(self, host, guest_name):
+        self.pid_file = host.path("/run/libvirt/qemu") / f"{guest_name}.pid"
+        self.pid, self.last, self.since = None, 0, 0.0
+
+    def used(self):
+        """Processor time of all vCPU threads in ns, None if there is no QEMU."""
+        threads = f"/proc/{self.pid}/task"
+        total, found = 0, False
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(threads):
+                with open(f"{threads}/{thread}/comm") as name:
+                    if not name.read().startswith("CPU "):
+                        continue
+                with open(f"{threads}/{thread}/schedstat") as times:
+                    total, found = total + int(times.read().split()[0]), True
+        return total if found else None
+
+    def sample(self):
+        """(from, to) of a time in which the guest executed here, or None."""
+        try:
+            pid = int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            pid = None
+        fresh, self.pid = pid != self.pid, pid
+        used, now = self.used() if pid else None, time.monotonic()
+        before, since = self.last, self.since
+        self.last, self.since = used or 0, now
+        if fresh or used is None or used - before < EXECUTING_NS:
+            return None
+        return since, now
+
+
+class RunnerWatch:
+    """Watches all through a `with` on which hosts a guest executes."""
+
+    def __init__(self, guest_name, *hosts):
+        self.vcpus = {host.name: Vcpus(host, guest_name) for host in hosts}
+        self.spans = {host.name: [] for host in hosts}
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
+
+    def watch(self):
+        while not self.stopping.wait(PAUSE):
+            for name, vcpus in self.vcpus.items():
+                span = vcpus.sample()
+                if span:
+                    self.spans[name].append(span)
+
+    def executed(self, host):
+        return bool(self.spans[host.name])
+
+    def twice(self, source, destination):
+        """The moments at which the source executed the guest although the destination had begun to: two runners."""
+        if not self.spans[destination.name]:
+            return []
+        began = self.spans[destination.name][0][1]
+        return [span for span in self.spans[source.name] if span[0] >= began]
+
+    def assert_one_runner(self, source, destination):
+        twice = self.twice(source, destination)
+        assert not twice, (f"TWO RUNNERS: {destination.name} executed the guest from {self.spans[destination.name][0]} on, and "
+                           f"{source.name} still in {len(twice)} samples, last {twice[-1]}")

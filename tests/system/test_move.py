@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves that go well, as their users see them: every thread of a VM arrives, nothing of it stays behind."""
+import os
+import re
+import signal
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+
+from product import ALL, IMAGES, REPO, Host, assert_clean, brief, codes, drop_all, lab_image, until
+
+ROUND_TRIPS = 10 if ALL else 2
+# The disk as the source keeps it after its VM left.
+KEPT_MODE = 0o400
+
+
+def own_report(done):
+    return f"{done.stdout}\n{done.stderr}"
+
+
+def assert_runs(lab, name, host):
+    """On this host and nowhere else, with every record of memory and disk right."""
+    result = lab.verify(name)
+    assert result["ok"], result
+    assert result["states"] == {host.name: "running"}, result
+
+
+def last_move(host):
+    return host.get("/v1/moves")[0]
+
+
+def test_guest_moves_there_and_back_under_load(lab, pair):
+    """With a LAN connection open all the time, and a disk whose old copies are counted."""
+    with lab.guest("host1", "busy", memory=192, disk="256M", fill=16, dirty=8, disk_rate=1) as guest:
+        watching = lab.background("watch", "busy")
+        for trip in range(ROUND_TRIPS):
+            for source, destination in (pair, pair[::-1]):
+                done = source.drover("move", "busy", destination.name, "--yes")
+                assert_runs(lab, "busy", destination)
+                move = last_move(source)
+                assert (move["state"], move["runner"]) == ("done", "destination"), brief(move)
+                disk = source.path(guest["disk"])
+                kept = disk.with_name(f"{disk.name}.drover-{move['id']}")
+                assert not disk.exists(), "the source's disk is still in its place"
+                assert stat.S_IMODE(kept.stat().st_mode) == KEPT_MODE, f"trip {trip}: {oct(kept.stat().st_mode)}"
+                assert guest["uuid"] not in source.virsh("list", "--all", "--uuid").stdout
+                assert "yes" in re.search("Persistent: *(.*)", destination.virsh("dominfo", "busy").stdout)[1]
+                assert move["report"]["wire_bytes"] > 32 << 20, own_report(done)
+                source.drover("quarantine", "drop", move["id"], "--yes")
+                assert not kept.exists()
+        result = watching.stop()
+        assert result["ok"] and result["replies"] > 100, result
+    assert_clean(*pair)
+
+
+def test_autostart_is_carried(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "auto", memory=128, disk="64M", fill=4):
+        host1.virsh("autostart", "auto")
+        host1.drover("move", "auto", "host2", "--yes")
+        assert re.search("Autostart: *enable", host2.virsh("dominfo", "auto").stdout)
+        assert not list(host1.path("/etc/libvirt/qemu/autostart").glob("*"))
+        host2.virsh("autostart", "--disable", "auto")
+        host2.drover("move", "auto", "host1", "--yes")
+        assert re.search("Autostart: *disable", host1.virsh("dominfo", "auto").stdout)
+        drop_all(*pair)
+
+
+def test_pools_are_refreshed(lab, pair):
+    host1, host2 = pair
+    for host in pair:
+        host.virsh("pool-create-as", "images", "dir", "--target", IMAGES)
+    try:
+        with lab.guest("host1", "pooled", memory=128, disk="64M", fill=4):
+            host1.virsh("pool-refresh", "images")
+            host1.drover("move", "pooled", "host2", "--yes")
+            assert "pooled.qcow2 " in host2.virsh("vol-list", "images").stdout
+            assert "pooled.qcow2 " not in host1.virsh("vol-list", "images").stdout
+            drop_all(host1)
+    finally:
+        for host in pair:
+            host.virsh("pool-destroy", "images", check=False)
+
+
+@pytest.mark.parametrize("name", ["with spaces", "Größe 1 'ž' \"x\" & <y>", "-dash", "per%20cent"])
+def test_any_name_moves(lab, pair, name):
+    host1, host2 = pair
+    with lab.guest("host1", name, memory=128, disk="64M", fill=4, dirty=0):
+        assert name in host1.drover("list", "--names").stdout.splitlines()
+        host1.drover("move", "--yes", "--", name, "host2")
+        assert_runs(lab, name, host2)
+        drop_all(host1)
+    assert_clean(*pair)
+
+
+def test_several_at_once_by_standard_input(lab, pair):
+    host1, host2 = pair
+    names = ["first", "second one"]
+    with lab.guest("host1", names[0], memory=128, disk="64M", fill=4, dirty=0), \
+            lab.guest("host1", names[1], memory=128, disk="64M", fill=4, dirty=0):
+        host1.drover("move", "-", "host2", "--yes", input="\n".join(names) + "\n")
+        for name in names:
+            assert_runs(lab, name, host2)
+        drop_all(host1)
+
+
+UEFI = """<domain type='{type}'>
+  <name>strange</name>
+  <memory unit='MiB'>256</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
+    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/lib/libvirt/qemu/nvram/strange_VARS.fd</nvram>
+  </os>
+  <features><acpi/><apic/></features>
+  <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
+  <devices>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/vm disks/strange.qcow2'/>
+      <target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/srv/vm disks/strange.raw'/>
+      <target dev='sda' bus='sata'/></disk>
+    <interface type='bridge'><source bridge='br0'/><model type='virtio'/></interface>
+    <serial type='pty'/>
+  </devices>
+</domain>
+"""
+
+
+@pytest.fixture
+def strange(lab, pair):
+    """A domain that the lab did not make: UEFI with NVRAM, two disks, owned by root and outside libvirt's image folder."""
+    if not os.path.exists("/usr/share/OVMF/OVMF_CODE_4M.fd"):
+        pytest.skip("needs the package ovmf")
+    host1, host2 = pair
+    for host in pair:
+        host.path("/srv/vm disks").mkdir(mode=0o755, exist_ok=True)
+        host.drover("settings", "allowed-folders+=/srv/vm disks")
+    content = os.urandom(1 << 20)
+    for name, options in (("strange.qcow2", ["-o", "cluster_size=131072"]), ("strange.raw", [])):
+        format_ = name.rpartition(".")[2]
+        inside = f"/srv/vm disks/{name}"
+        host1.run("qemu-img", "create", "-q", "-f", format_, *options, inside, "40M")
+        (host1.path("/srv") / "content").write_bytes(content + name.encode())
+        host1.run("qemu-io", "-f", format_, "-c", f"write -q -s /srv/content 4M {len(content)}", inside)
+        os.chown(host1.path(inside), 0, 0)
+        os.chmod(host1.path(inside), 0o600)
+    host1.define(UEFI.format(type=lab_image.accelerator()))
+    host1.virsh("start", "strange")
+    yield host1, host2
+    for host in pair:
+        host.virsh("destroy", "strange", check=False)
+        host.virsh("undefine", "--nvram", "strange", check=False)
+        drop_all(host)
+        host.drover("settings", "allowed-folders-=/srv/vm disks")
+        for file in host.path("/srv/vm disks").iterdir():
+            file.unlink()
+        for file in host.path("/var/lib/libvirt/qemu/nvram").glob("strange*"):
+            file.unlink()
+    (host1.path("/srv") / "content").unlink()
+
+
+def test_a_domain_that_the_lab_did_not_make_moves(strange):
+    host1, host2 = strange
+    nvram = "/var/lib/libvirt/qemu/nvram/strange_VARS.fd"
+    with open("/usr/share/OVMF/OVMF_VARS_4M.fd", "rb") as template:
+        fresh = template.read()
+    # The firmware writes its boot options when it has come up: then there is something that can get lost.
+    until(lambda: host1.path(nvram).read_bytes() != fresh, "the firmware writes its variables")
+    until_still(host1.path(nvram))
+    before = host1.path(nvram).read_bytes()
+    host1.drover("move", "strange", "host2", "--yes")
+    assert host2.domstate("strange") == "running" and host1.domstate("strange") == ""
+    until(lambda: host2.path(nvram).exists() and host2.path(nvram).read_bytes() == before, "the NVRAM's content arrived")
+    move = last_move(host1)
+    for name in ("strange.qcow2", "strange.raw"):
+        kept = host1.path(f"/srv/vm disks/{name}.drover-{move['id']}")
+        assert stat.S_IMODE(kept.stat().st_mode) == KEPT_MODE
+        format_ = name.rpartition(".")[2]
+        subprocess.run(["qemu-img", "compare", "-U", "-f", format_, "-F", format_, kept, host2.path(f"/srv/vm disks/{name}")],
+                       check=True, capture_output=True)
+        there = host2.path(f"/srv/vm disks/{name}").stat()
+        assert there.st_blocks * 512 < 20 << 20, f"{name} is not sparse: {there.st_blocks * 512} bytes"
+    assert not host1.path(nvram).exists(), "the source's NVRAM is still in its place"
+    host2.drover("move", "strange", "host1", "--yes")
+    assert host1.domstate("strange") == "running" and host2.domstate("strange") == ""
+    assert_clean(host1, host2)
+
+
+def until_still(path, span=2.0):
+    """Waits until a file has not changed for a while."""
+    state = {"content": None, "since": time.monotonic()}
+
+    def still():
+        content = path.read_bytes()
+        if content != state["content"]:
+            state.update(content=content, since=time.monotonic())
+        return time.monotonic() - state["since"] > span
+
+    until(still, f"{path} rests")
+
+
+def test_delete_now_leaves_no_copy(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "gone", memory=128, disk="64M", fill=4):
+        host1.drover("move", "gone", "host2", "--yes", "--delete-now")
+        assert_runs(lab, "gone", host2)
+        assert not [name for name in host1.files() if name.startswith("gone.")]
+        assert host1.get("/v1/quarantine") == []
+
+
+def test_keep_source_keeps_without_limit(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "kept", memory=128, disk="64M", fill=4):
+        host1.drover("move", "kept", "host2", "--yes", "--keep-source")
+        assert_runs(lab, "kept", host2)
+        [disk] = host1.get("/v1/quarantine")
+        assert "until" not in disk and host1.path(disk["kept_path"]).exists()
+        assert disk["move_id"] in host1.drover("quarantine", "list").stdout
+        host1.drover("quarantine", "drop", disk["move_id"], "--yes")
+        assert not host1.path(disk["kept_path"]).exists()
+        assert host1.drover("quarantine", "drop", disk["move_id"], "--yes", check=False).returncode == 3
+
+
+def test_restore_refuses_while_the_vm_runs_elsewhere(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "back", memory=128, disk="64M", fill=4) as guest:
+        host1.drover("move", "back", "host2", "--yes")
+        [disk] = host1.get("/v1/quarantine")
+        assert disk["until"] > disk["since"]
+        refused = host1.drover("quarantine", "restore", disk["move_id"], check=False)
+        assert refused.returncode != 0 and "host2" in refused.stderr, own_report(refused)
+        assert host1.path(disk["kept_path"]).exists() and not host1.path(guest["disk"]).exists()
+        host2.virsh("destroy", "back")
+        host1.drover("quarantine", "restore", disk["move_id"])
+        assert host1.path(guest["disk"]).exists() and not host1.path(disk["kept_path"]).exists()
+        assert stat.S_IMODE(host1.path(guest["disk"]).stat().st_mode) != KEPT_MODE
+        host2.virsh("start", "back")
+
+
+def test_disks_go_where_they_are_told(lab, pair):
+    host1, host2 = pair
+    host2.path("/srv/vms").mkdir(exist_ok=True)
+    with lab.guest("host1", "told", memory=128, disk="64M", fill=4):
+        host1.drover("settings", "host2", "allowed-folders+=/srv/vms", check=False)
+        host2.drover("settings", "allowed-folders+=/srv/vms")
+        try:
+            host1.drover("move", "told", "host2", "--yes", "--disks-to", "/srv/vms")
+            assert_runs(lab, "told", host2)
+            assert host2.files("/srv/vms") == ["told.qcow2"]
+            # Back: host1 allows no /srv/vms, so its default folder takes it, and the plan says so.
+            plan = host2.plan("told", "host1")
+            assert [placement["destination_path"] for placement in plan["placements"]] == [f"{IMAGES}/told.qcow2"]
+            assert "PLACED_ELSEWHERE" in codes(plan), codes(plan)
+            host2.drover("move", "told", "host1", "--yes")
+            assert_runs(lab, "told", host1)
+            drop_all(*pair)
+        finally:
+            host2.drover("settings", "allowed-folders-=/srv/vms")
+
+
+def test_a_third_host_asks(lab, pair):
+    """The request is carried to where the VM is, and the move names who asked."""
+    host1, host2 = pair
+    lab.run("up", "--hosts", 3)
+    host3 = Host(lab, "host3")
+    until(host3.answers, "droverd on host3 answers")
+    with lab.guest("host1", "asked for", memory=128, disk="64M", fill=4):
+        refused = host3.drover("move", "asked for", "host2", "--yes", check=False)
+        assert refused.returncode == 5 and "command" in refused.stderr, own_report(refused)
+        assert host1.get("/v1/moves") == [] or last_move(host1)["plan"]["vm"]["name"] != "asked for"
+        host1.drover("host", "rights", "host3", "send,receive,command")
+        try:
+            host3.drover("move", "asked for", "host2", "--yes")
+        finally:
+            host1.drover("host", "rights", "host3", "send,receive")
+        assert_runs(lab, "asked for", host2)
+        assert "host3" in last_move(host1)["plan"]["request"]["requested_by"]
+        drop_all(host1)
+
+
+@pytest.fixture
+def slow(lab, pair):
+    """A link on which a small guest takes a while."""
+    lab.run("link", "100mbit")
+    with lab.guest("host1", "slow", memory=256, disk="256M", fill=96, dirty=1, disk_rate=0.25) as guest:
+        yield guest
+
+
+def test_cancel_leaves_the_vm_at_the_source(lab, pair, slow):
+    host1, host2 = pair
+    before = host2.files()
+    for phase in ("copy-disks", "copy-memory"):
+        move_id = host1.start_move("slow", "host2")
+        host1.wait_phase(move_id, phase)
+        host1.drover("cancel", move_id)
+        move = host1.wait_move(move_id)
+        assert (move["state"], move["runner"]) == ("cancelled", "source"), brief(move)
+        assert_runs(lab, "slow", host1)
+        assert_clean(*pair)
+        assert host2.files() == before and host2.get("/v1/vms")["vms"] == []
+        again = host1.drover("cancel", move_id, check=False)
+        assert again.returncode != 0 and "ended already" in again.stderr
+
+
+def test_interrupting_the_cli_leaves_the_move_running(lab, pair, slow):
+    host1, host2 = pair
+    cli = subprocess.Popen([REPO / "lab" / "lab", "exec", "host1", "drover", "move", "slow", "host2", "--yes"], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    move = until(lambda: next((move for move in host1.get("/v1/moves") if move["state"] == "running"), None), "it begins")
+    host1.wait_phase(move["id"], "copy-disks")
+    cli.send_signal(signal.SIGINT)
+    said = cli.communicate(timeout=60)[0]
+    assert cli.returncode == 130, said
+    assert f"drover watch {move['id']}" in said
+    assert host1.move(move["id"])["state"] == "running"
+    watched = host1.drover("watch", move["id"])
+    assert watched.returncode == 0
+    assert_runs(lab, "slow", host2)
+    drop_all(host1)
+
+
+def test_progress_never_falls_silent_and_never_runs_backwards(lab, pair, slow):
+    host1, host2 = pair
+    late = Lateness()
+    cli = subprocess.Popen([REPO / "lab" / "lab", "exec", "host1", "drover", "move", "slow", "host2", "--yes"], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    lines = []
+    with late:
+        for line in cli.stdout:
+            lines.append((time.monotonic(), line.rstrip()))
+    assert cli.wait(60) == 0, "\n".join(line for _, line in lines)
+    began = next(index for index, (_, line) in enumerate(lines) if "has begun" in line)
+    gaps = [(after[0] - before[0], after[1]) for before, after in zip(lines[began:], lines[began + 1:])]
+    # Two seconds, and what this machine was late for anybody.
+    assert max(gaps)[0] <= 2.0 + late.most, max(gaps)
+    percents = [int(found[1]) for _, line in lines if (found := re.search(r"(\d+) %; ", line))]
+    assert len(percents) > 5 and percents == sorted(percents), percents
+    phases = {time_["phase"] for time_ in last_move(host1)["phases"]}
+    assert {"copy-disks", "copy-memory", "switch", "verify", "settle"} <= phases
+    drop_all(host1)
+
+
+class Lateness:
+    """How late this machine wakes a sleeper, at worst, during a `with`."""
+
+    def __init__(self):
+        self.most, self.stopping = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.sleep, daemon=True)
+
+    def sleep(self):
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            time.sleep(0.02)
+            self.most = max(self.most, time.monotonic() - began - 0.02)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()

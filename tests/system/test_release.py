@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts of different releases: Debian 12 to Debian 13's libvirt and QEMU, and back."""
+import os
+import shutil
+
+import pytest
+
+from product import ALL, Host, assert_clean, drop_all
+from runners import RunnerWatch
+
+pytestmark = [
+    pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1"),
+    pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs the package mmdebstrap"),
+    pytest.mark.skipif(bool(os.environ.get("DROVER_LAB_KEEP")), reason="the lab is to be kept, and needs another release"),
+]
+
+
+@pytest.fixture
+def mixed(lab):
+    lab.run("down")
+    lab.run("up", "--release", "host2=trixie", timeout=1800)
+    yield Host(lab, "host1"), Host(lab, "host2")
+    lab.run("down")
+
+
+def test_moves_to_the_next_release_and_back(lab, mixed):
+    host1, host2 = mixed
+    versions = [host.get("/v1/host")["libvirt_version"] for host in mixed]
+    assert versions[0] != versions[1], versions
+    with lab.guest("host1", "traveller", memory=192, disk="128M", fill=16, dirty=8, disk_rate=0.5):
+        watching = lab.background("watch", "traveller")
+        for source, destination in (mixed, mixed[::-1]):
+            with RunnerWatch("traveller", *mixed) as watch:
+                done = source.drover("move", "traveller", destination.name, "--yes", "--accept", "HYPERVISOR_OLDER")
+            watch.assert_one_runner(source, destination)
+            result = lab.verify("traveller")
+            assert result["ok"] and result["states"] == {destination.name: "running"}, (result, done.stdout)
+        assert watching.stop()["ok"]
+        drop_all(*mixed)
+    assert_clean(*mixed)
