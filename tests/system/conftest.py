@@ -117,6 +117,7 @@ def built():
 def pair(built, lab, host1, host2):
     """host1 and host2, whole, with Drover on both; whole again afterwards."""
     make_whole(lab, host1, host2)
+    product.drop_all(host1, host2)
     yield host1, host2
     make_whole(lab, host1, host2)
 

@@ -145,6 +145,17 @@ class Host:
         return self.wait_move(move_id, lambda move: PHASES.index(move["phase"]) >= PHASES.index(phase)
                               or move["state"] in ENDED, pause=pause)
 
+    def moves(self):
+        """The newest first."""
+        return self.get("/v1/moves")["moves"]
+
+    def kept(self):
+        """The disks in quarantine."""
+        return self.get("/v1/quarantine")["disks"]
+
+    def peers(self):
+        return self.get("/v1/hosts")["hosts"]
+
     # Processes.
     def pids(self, role):
         return processes.with_role(lab_hosts.members(self.name), role)
@@ -231,7 +242,7 @@ def assert_clean(*hosts):
 def drop_all(*hosts):
     """Nothing stays in quarantine."""
     for host in hosts:
-        for move in {disk["move_id"] for disk in host.get("/v1/quarantine")}:
+        for move in {disk["move_id"] for disk in host.kept()}:
             host.drover("quarantine", "drop", move, "--yes")
 
 

@@ -32,17 +32,12 @@ def everything(host):
                         for name in host.virsh("list", "--all", "--name").stdout.split("\n") if name],
         "files": [host.files(folder) for folder in (IMAGES, "/srv", "/srv/vms", "/var/lib/libvirt/qemu/nvram")],
         "settings": host.get("/v1/settings"),
-        "hosts": sorted((entry["peer"]["name"], json.dumps(entry["peer"]["rights"])) for entry in host_list(host)),
-        "tokens": host.get("/v1/tokens"),
-        "moves": [move["id"] for move in host.get("/v1/moves")],
-        "quarantine": host.get("/v1/quarantine"),
+        "hosts": sorted((peer["name"], peer["public_key"], json.dumps(peer["rights"])) for peer in host.peers()),
+        "tokens": host.get("/v1/tokens")["tokens"],
+        "moves": [move["id"] for move in host.moves()],
+        "quarantine": host.kept(),
         "left": host.leftovers(),
     }
-
-
-def host_list(host):
-    listed = host.get("/v1/hosts")
-    return [entry if "peer" in entry else {"peer": entry} for entry in listed]
 
 
 @contextlib.contextmanager
@@ -548,7 +543,7 @@ def test_a_used_code_and_an_expired_one(pair, lab, guest):
 def pair_again(inviting, joining):
     """Makes two hosts know each other again; (address, code) that was used."""
     for host, other in ((inviting, joining), (joining, inviting)):
-        if any(entry["peer"]["name"] == other.name for entry in host_list(host)):
+        if any(peer["name"] == other.name for peer in host.peers()):
             host.drover("host", "remove", other.name)
     line = inviting.drover("host", "invite", "--name", joining.name).stdout
     address, code = re.search(r"drover host add (\S+) (\S+)", line).groups()

@@ -29,7 +29,7 @@ def assert_runs(lab, name, host):
 
 
 def last_move(host):
-    return host.get("/v1/moves")[0]
+    return host.moves()[0]
 
 
 def test_guest_moves_there_and_back_under_load(lab, pair):
@@ -209,7 +209,7 @@ def test_delete_now_leaves_no_copy(lab, pair):
         host1.drover("move", "gone", "host2", "--yes", "--delete-now")
         assert_runs(lab, "gone", host2)
         assert not [name for name in host1.files() if name.startswith("gone.")]
-        assert host1.get("/v1/quarantine") == []
+        assert host1.kept() == []
 
 
 def test_keep_source_keeps_without_limit(lab, pair):
@@ -217,7 +217,7 @@ def test_keep_source_keeps_without_limit(lab, pair):
     with lab.guest("host1", "kept", memory=128, disk="64M", fill=4):
         host1.drover("move", "kept", "host2", "--yes", "--keep-source")
         assert_runs(lab, "kept", host2)
-        [disk] = host1.get("/v1/quarantine")
+        [disk] = host1.kept()
         assert "until" not in disk and host1.path(disk["kept_path"]).exists()
         assert disk["move_id"] in host1.drover("quarantine", "list").stdout
         host1.drover("quarantine", "drop", disk["move_id"], "--yes")
@@ -229,7 +229,7 @@ def test_restore_refuses_while_the_vm_runs_elsewhere(lab, pair):
     host1, host2 = pair
     with lab.guest("host1", "back", memory=128, disk="64M", fill=4) as guest:
         host1.drover("move", "back", "host2", "--yes")
-        [disk] = host1.get("/v1/quarantine")
+        [disk] = host1.kept()
         assert disk["until"] > disk["since"]
         refused = host1.drover("quarantine", "restore", disk["move_id"], check=False)
         assert refused.returncode != 0 and "host2" in refused.stderr, own_report(refused)
@@ -271,7 +271,7 @@ def test_a_third_host_asks(lab, pair):
     with lab.guest("host1", "asked for", memory=128, disk="64M", fill=4):
         refused = host3.drover("move", "asked for", "host2", "--yes", check=False)
         assert refused.returncode == 5 and "command" in refused.stderr, own_report(refused)
-        assert host1.get("/v1/moves") == [] or last_move(host1)["plan"]["vm"]["name"] != "asked for"
+        assert host1.moves() == [] or last_move(host1)["plan"]["vm"]["name"] != "asked for"
         host1.drover("host", "rights", "host3", "send,receive,command")
         try:
             host3.drover("move", "asked for", "host2", "--yes")
@@ -310,7 +310,7 @@ def test_interrupting_the_cli_leaves_the_move_running(lab, pair, slow):
     host1, host2 = pair
     cli = subprocess.Popen([REPO / "lab" / "lab", "exec", "host1", "drover", "move", "slow", "host2", "--yes"], text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    move = until(lambda: next((move for move in host1.get("/v1/moves") if move["state"] == "running"), None), "it begins")
+    move = until(lambda: next((move for move in host1.moves() if move["state"] == "running"), None), "it begins")
     host1.wait_phase(move["id"], "copy-disks")
     cli.send_signal(signal.SIGINT)
     said = cli.communicate(timeout=60)[0]
