@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What may be said to the lab."""
 import argparse
 import signal

@@ -1,19 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every part of the lab needs: its folders, its errors, its lock, its memory, and running a command."""
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
 
-LAB_DIR = os.environ.get("DROVER_LAB_DIR", "/var/lib/drover-lab")
+DEFAULT_LAB_DIR = "/var/lib/drover-lab"
+LAB_DIR = os.path.abspath(os.environ.get("DROVER_LAB_DIR", DEFAULT_LAB_DIR))
 CACHE_DIR = os.environ.get("DROVER_LAB_CACHE", "/var/cache/drover-lab")
 REPO = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 SOURCES = os.path.join(REPO, "lab")
 LOCK_FILE = "/run/lock/drover-lab.lock"
 MARKER = ".drover-lab"
-PREFIX = "drover-lab-"
+# What the names of the lab's network namespaces begin with; labs in other folders have names of their own.
+PREFIX = "drover-lab-" if LAB_DIR == DEFAULT_LAB_DIR else \
+    f"drover-lab.{hashlib.sha256(LAB_DIR.encode()).hexdigest()[:6]}-"
 
 
 class LabError(Exception):

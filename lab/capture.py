@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Listens on the move network and looks for a text, to see whether what a guest holds crosses it in clear."""
 import signal
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab's command line: each verb in a few lines, the work is done in the modules named by their nouns."""
 import json
 import os
@@ -73,8 +74,7 @@ def down(options):
     """Works from any half state: it looks for namespaces and processes, not for what the lab believes to have made."""
     with base.lock():
         for name in network.lab_namespaces():
-            holder = processes.read_pid(hosts.pid_file(name.removeprefix(base.PREFIX), "holder"))
-            processes.kill_members(lambda: processes.members(network.netns_inode(name), holder))
+            processes.kill_members(lambda: hosts.members(name.removeprefix(base.PREFIX)))
         for name in network.lab_namespaces():
             network.remove_namespace(name)
         base.remove_lab_dir()

@@ -1,9 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drover on the lab's hosts: its configuration, its daemon, and introducing the hosts to each other."""
 import glob
 import json
 import os
 import re
 import signal
+import socket
 import time
 
 import hosts
@@ -12,6 +14,7 @@ import processes
 from base import REPO, LabError, load, run, save, write_file
 
 CONFIG = "/etc/drover/droverd.toml"
+SOCKET = "/run/drover/drover.sock"
 
 
 def binaries():
@@ -43,10 +46,25 @@ def start_droverd(host):
     if running(host) is None:
         hosts.spawn(host, "droverd", [os.path.join(folder, "droverd"), "--config", CONFIG],
                     env=hosts.daemon_environment(folder))
-        time.sleep(0.2)
-        if running(host) is None:
-            raise LabError(f"droverd on {host} ended at once: read {hosts.host_dir(host)}/droverd.log.")
+        wait_for_socket(host)
     return True
+
+
+def wait_for_socket(host):
+    """droverd is up once it answers on its socket."""
+    log = f"{hosts.host_dir(host)}/droverd.log"
+    end = time.monotonic() + 20
+    while True:
+        with socket.socket(socket.AF_UNIX) as link:
+            try:
+                return link.connect(hosts.outside(host, SOCKET))
+            except OSError:
+                pass
+        if running(host) is None:
+            raise LabError(f"droverd on {host} ended at once: read {log}.")
+        if time.monotonic() > end:
+            raise LabError(f"droverd on {host} does not listen on {SOCKET}: read {log}.")
+        time.sleep(0.02)
 
 
 def stop_droverd(host, number=signal.SIGTERM):

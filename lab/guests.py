@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Probe guests: defining and booting one, asking it for its proof wherever it runs, removing it."""
 import hashlib
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hosts: each a network, mount and UTS namespace with folders of its own over libvirt's and Drover's, and a libvirtd."""
 import contextlib
 import os
@@ -63,7 +64,9 @@ def holder(host):
 
 
 def members(host):
-    return processes.members(network.netns_inode(network.netns_of(host)), holder(host))
+    """Every process of a host: by its namespaces, and what its daemons started."""
+    by_space = processes.members(network.netns_inode(network.netns_of(host)), holder(host))
+    return sorted(processes.reaped(host_dir(host)) | set(by_space))
 
 
 def inside(host, command, chroot=None):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a probe guest boots: a kernel, an initramfs with the probe in it, and a disk that starts them."""
 import functools
 import glob

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab's networks: the move network between hosts, the guests' LAN, and breaking or shaping the former."""
 import contextlib
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which processes belong to a host, and ending them: by process id and namespace, never by name alone."""
 import os
 import signal
@@ -65,6 +66,40 @@ def members(netns_inode, holder=None):
         if netns_inode and netns_inode in theirs:
             ours |= theirs - machine
     return sorted(pid for pid, theirs in everyone.items() if theirs & ours and pid != os.getpid())
+
+
+def parents():
+    """pid -> its parent's pid, for every process."""
+    found = {}
+    for pid in all_pids():
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                found[pid] = int(file.read().rpartition(")")[2].split()[1])
+        except OSError:
+            pass
+    return found
+
+
+def reaped(folder):
+    """Every process below a reaper whose pid file lies in a host's folder, be it in whatever namespace: what a host's
+    daemons leave behind stays below their reaper. The reapers themselves are not counted; they end with the last of these."""
+    reapers = set()
+    for pid in all_pids():
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                words = file.read().split("\0")
+        except OSError:
+            continue
+        if len(words) > 2 and words[1].endswith("/reaper.py") and words[2].startswith(folder + "/"):
+            reapers.add(pid)
+    above, below = parents(), set()
+    for pid in above:
+        line = [pid]
+        while line[-1] in above and line[-1] not in reapers:
+            line.append(above[line[-1]])
+        if line[-1] in reapers:
+            below.update(line[:-1])
+    return {pid for pid in below if start_time(pid) is not None}
 
 
 def kill_members(find, patience=10.0):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts a daemon and collects it and every orphan it leaves, as a host's init would.
 
 libvirtd waits for its QEMUs to vanish from the process table; where the machine's first process is slow to collect dead

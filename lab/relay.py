@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A relay to a libvirt socket that reads libvirt's RPC and does harm at chosen calls. Started by relays.py; run as:
 relay.py '{"listen": …, "upstream": …, "rules": […], "every": false, "status": …, "host": …}'."""
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starting and steering relays: other ways into a host's libvirt than its own socket, and the harm done on them.
 
 The relays run in the host's network and UTS namespaces but see the machine's files, for they also act on the whole lab.

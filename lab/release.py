@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hosts of another Debian release: their libvirt and QEMU come from an unpacked root, used by chroot."""
 import os
 import shutil

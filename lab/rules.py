@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a relay does at which libvirt call: `finish:reply:before` and `hold`, `drop`, `close`, `cut`, `kill:mover@host1`…"""
 import processes
 from base import UsageError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measures from the LAN the longest silence of a guest on one TCP connection, which must survive whatever happens to it."""
 import select
 import signal
