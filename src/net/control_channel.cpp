@@ -49,9 +49,11 @@ ControlServer::ControlServer(UniqueFd first, UniqueFd listener, Handler handler)
   thread_ = std::jthread([this] { serve(); });
 }
 
-ControlServer::~ControlServer() {
+ControlServer::~ControlServer() { stop(); }
+
+void ControlServer::stop() {
   wake_up(wake_.get());
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void ControlServer::send_event(const json& event) {

@@ -35,8 +35,10 @@ class ControlServer {
 
   // `first` may be invalid.
   ControlServer(UniqueFd first, UniqueFd listener, Handler handler);
-  // Sends the reply under way, then stops.
   ~ControlServer();
+
+  // Sends the reply under way, then serves no more; send_event stays allowed. Not from the handler.
+  void stop();
 
   // Never waits. Lost if nobody is connected (a daemon that comes back asks for the status); a
   // daemon that does not read its events is disconnected.

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which frames go next on a link: docs/mover_protocol.md, "Acknowledgement, windows, order". No
+// lock: the session's mutex guards all it touches.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "mover/stream.h"
+
+namespace drover::mover {
+
+using Streams = std::map<StreamId, std::unique_ptr<Stream>>;
+
+class FrameSchedule {
+ public:
+  // Appends everything urgent and then at most one frame of bulk; they are on `link` from now on.
+  void fill(Streams& streams, LinkSerial link, std::vector<Frame>& frames);
+
+ private:
+  static void add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames);
+  static void add_all_data(Stream& stream, LinkSerial link, std::vector<Frame>& frames);
+  void add_bulk(Streams& streams, LinkSerial link, std::vector<Frame>& frames);
+
+  StreamId last_bulk_ = kNoStream;  // whose turn it was
+};
+
+}  // namespace drover::mover

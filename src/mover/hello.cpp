@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/hello.h"
+
+#include <algorithm>
+
+#include "base/big_endian.h"
+#include "mover/limits.h"
+
+namespace drover::mover {
+
+void encode_hello(const Hello& hello, std::span<std::uint8_t, kHelloBytes> out) {
+  std::ranges::fill(out, std::uint8_t{0});
+  store_be(&out[0], hello.version);
+  out[2] = static_cast<std::uint8_t>(hello.role);
+  store_be(&out[4], hello.link);
+  store_be(&out[8], hello.session);
+  store_be(&out[16], hello.window_bytes);
+}
+
+Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
+  const auto refuse = [](std::string_view what) {
+    return fail(ErrorCode::kProtocol, "The other mover's HELLO has a wrong {}.", what);
+  };
+  if (payload.size() != kHelloBytes) return refuse("length");
+  Hello hello;
+  hello.version = load_be<std::uint16_t>(&payload[0]);
+  hello.role = static_cast<Role>(payload[2]);
+  hello.link = load_be<std::uint16_t>(&payload[4]);
+  hello.session = load_be<std::uint64_t>(&payload[8]);
+  hello.window_bytes = load_be<std::uint32_t>(&payload[16]);
+  // Of another version only the number is certain.
+  if (!version_is_known(hello.version)) return hello;
+  const bool reserved_zero = payload[3] == 0 && load_be<std::uint16_t>(&payload[6]) == 0 &&
+                             load_be<std::uint32_t>(&payload[20]) == 0;
+  if (!reserved_zero) return refuse("reserved field");
+  if (hello.role != Role::kSource && hello.role != Role::kDestination) return refuse("role");
+  if (hello.link == 0 || hello.link > kLinkNumberMax) return refuse("link number");
+  if (hello.session == 0) return refuse("session number");
+  if (hello.window_bytes < kWindowMin || hello.window_bytes > kWindowMax) return refuse("window");
+  return hello;
+}
+
+bool version_is_known(std::uint16_t version) {
+  return std::ranges::find(kKnownVersions, version) != kKnownVersions.end();
+}
+
+std::vector<std::uint8_t> encode_refused() {
+  std::vector<std::uint8_t> payload(2 * kKnownVersions.size());
+  for (std::size_t i = 0; i < kKnownVersions.size(); ++i)
+    store_be(&payload[2 * i], kKnownVersions[i]);
+  return payload;
+}
+
+Error refused_error(std::span<const std::uint8_t> payload) {
+  std::string known;
+  for (std::size_t i = 0; i + 1 < payload.size(); i += 2) {
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", load_be<std::uint16_t>(&payload[i]));
+  }
+  return fail(ErrorCode::kProtocol,
+              "The other mover does not speak version {} of the mover protocol, but {}. Install "
+              "the same release of "
+              "Drover on both hosts.",
+              kProtocolVersion, known)
+      .error();
+}
+
+}  // namespace drover::mover

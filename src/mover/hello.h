@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The payloads of HELLO and REFUSED: docs/mover_protocol.md, "Frames". Plain values; any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace drover::mover {
+
+enum class Role : std::uint8_t { kInvalid = 0, kSource = 1, kDestination = 2 };
+
+inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::array<std::uint16_t, 1> kKnownVersions{1};
+inline constexpr std::uint32_t kHelloBytes = 24;
+inline constexpr std::uint32_t kKnownVersionsMax = 32;
+
+struct Hello {
+  std::uint16_t version = kProtocolVersion;
+  Role role = Role::kInvalid;
+  std::uint16_t link = 0;
+  std::uint64_t session = 0;  // the sender's, random
+  std::uint32_t window_bytes = 0;
+
+  bool operator==(const Hello&) const = default;
+};
+
+void encode_hello(const Hello& hello, std::span<std::uint8_t, kHelloBytes> out);
+// The version is not judged here; all else is (kProtocol).
+Result<Hello> decode_hello(std::span<const std::uint8_t> payload);
+
+bool version_is_known(std::uint16_t version);
+std::vector<std::uint8_t> encode_refused();
+// A sentence for people: which versions the other side knows.
+Error refused_error(std::span<const std::uint8_t> payload);
+
+}  // namespace drover::mover

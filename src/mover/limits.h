@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bounds of a session: docs/mover_protocol.md, "Limits", "TLS" and "Acknowledgement, windows,
+// order".
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace drover::mover {
+
+inline constexpr std::uint32_t kLinksMax = 16;  // up at once: two threads and 600 KiB each
+inline constexpr std::uint32_t kLinkNumberMax = 64;
+inline constexpr std::size_t kHandshakesMax =
+    8;  // by strangers too: a link proves itself only in TLS
+inline constexpr std::size_t kStreamsMax = 64;  // open at once: two threads each
+inline constexpr std::uint32_t kStreamsEverMax = 1024;
+inline constexpr std::size_t kFramesMax = 1024;     // unacknowledged, a stream
+inline constexpr std::size_t kGapFramesMax = 1024;  // waiting for a gap, a stream
+
+inline constexpr std::uint32_t kWindowMin = 1u << 20;
+inline constexpr std::uint32_t kWindowMax = 64u << 20;
+inline constexpr std::uint32_t kStreamReserveBytes = 512u << 10;
+inline constexpr std::uint32_t kAckBytes = 256u << 10;  // acknowledge at least so often
+inline constexpr std::uint32_t kSmallBytes = 64u
+                                             << 10;  // a stream with less waiting goes before bulk
+inline constexpr std::uint64_t kKeyUpdateBytes = std::uint64_t{32} << 30;
+
+inline constexpr std::chrono::milliseconds kHandshakePatience{5000};
+inline constexpr std::chrono::milliseconds kPingInterval{2000};
+inline constexpr std::chrono::milliseconds kSilenceMax{8000};
+inline constexpr std::chrono::milliseconds kApplySpan{50};
+
+}  // namespace drover::mover

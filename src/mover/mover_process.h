@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// droverd's side of a running drover-mover (docs/processes.md). The mover outlives this object and
+// droverd; only stop() ends it. Any thread may call.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <sys/types.h>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "mover/hello.h"
+#include "mover/session_status.h"
+#include "net/control_channel.h"
+
+namespace drover::mover {
+
+struct MoverSettings {
+  std::string move;  // its id
+  Role role = Role::kInvalid;
+  std::string identity;  // "drover-move ID HEXKEY1 HEXKEY2", the same on both sides
+  std::chrono::milliseconds patience{120'000};
+  std::chrono::milliseconds pause_budget{5'000};
+  std::uint64_t window_bytes = 16u << 20;
+  bool sandbox = true;
+};
+
+// They stay the caller's; the mover gets copies.
+struct MoverDescriptors {
+  int control = -1;  // listening SOCK_SEQPACKET
+  int psk = -1;      // memfd with 32 bytes
+  int rpc = -1;
+  int gate = -1;
+  int memory = -1;  // source only: listening, as the next
+  int disks = -1;
+};
+
+struct MoverEvent {
+  enum class Kind { kLinkUp, kLinkLost, kStreamOpened, kGaveUp, kGone };
+  Kind kind = Kind::kGone;  // kGone: the control connection ended; the mover is dead or serves
+                            // another daemon
+  std::uint32_t link = 0;   // kLinkUp, kLinkLost
+  StreamKind stream = StreamKind::kInvalid;  // kStreamOpened
+  std::string error;                         // kLinkLost, kGaveUp
+};
+
+class MoverProcess {
+ public:
+  // On a thread of its own; must not destroy this object.
+  using EventHandler = std::function<void(const MoverEvent&)>;
+
+  static Result<std::unique_ptr<MoverProcess>> start(const std::filesystem::path& program,
+                                                     const MoverSettings& settings,
+                                                     const MoverDescriptors& descriptors,
+                                                     EventHandler on_event, Deadline deadline);
+  // After a restart of the daemon: `socket` is the mover's control socket. Events of the meantime
+  // are lost: ask for the status.
+  static Result<std::unique_ptr<MoverProcess>> attach(const std::filesystem::path& socket,
+                                                      EventHandler on_event, Deadline deadline);
+
+  // A connected TCP socket; the caller keeps its copy and should close it. Ok: TLS begins; kLinkUp
+  // or kLinkLost follows.
+  Status add_link(std::uint32_t link, int socket, Deadline deadline);
+  Result<SessionStatus> status(Deadline deadline);
+  Status set_patience(std::chrono::milliseconds span, Deadline deadline);
+  Status set_pause_budget(std::chrono::milliseconds span, Deadline deadline);
+  Status stop(Deadline deadline);
+  pid_t pid() const { return pid_; }  // -1 after attach
+
+ private:
+  explicit MoverProcess(pid_t pid) : pid_(pid) {}
+  static net::ControlClient::EventHandler translate(EventHandler on_event);
+
+  pid_t pid_;
+  std::unique_ptr<net::ControlClient> client_;
+};
+
+}  // namespace drover::mover

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program drover-mover: docs/processes.md. One object in one process; run() is called once,
+// from main.
+#pragma once
+
+#include <condition_variable>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "mover/gate_channel.h"
+#include "mover/mover_start.h"
+#include "mover/session.h"
+#include "mover/stream_acceptor.h"
+#include "net/control_channel.h"
+
+namespace drover::mover {
+
+class MoverProgram {
+ public:
+  // REQUIRES: the start message was read and the sandbox is closed. `channel`: descriptor 3.
+  MoverProgram(MoverStart start, UniqueFd channel);
+  ~MoverProgram();
+
+  // Until the session ends.
+  void run();
+
+ private:
+  SessionEvents session_events();
+  void on_gate_event(GateChannel::Event event);
+  void on_stream_opened(StreamKind kind);
+  void on_ended(SessionEnd how, const Error& why);
+  Result<nlohmann::json> obey(const nlohmann::json& command, std::vector<UniqueFd> descriptors);
+  Result<nlohmann::json> add_link(const nlohmann::json& command, std::vector<UniqueFd> descriptors);
+  Result<nlohmann::json> set(const nlohmann::json& command);
+  nlohmann::json status();
+
+  const Role role_;
+  std::latch started_{1};  // the members below are there; every thread of theirs waits for it
+  std::unique_ptr<net::ControlServer> control_;
+  std::unique_ptr<GateChannel> gate_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<StreamAcceptor> acceptor_;
+
+  std::mutex mutex_;  // guards all below
+  std::condition_variable changed_;
+  bool ended_ = false;
+  bool memory_told_ = false;
+};
+
+// All of main but its options: start message, sandbox, program. The exit status.
+int run_mover(int channel);
+
+}  // namespace drover::mover

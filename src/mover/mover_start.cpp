@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/mover_start.h"
+
+#include <nlohmann/json.hpp>
+
+#include "mover/limits.h"
+#include "net/control_message.h"
+
+namespace drover::mover {
+namespace {
+
+using nlohmann::json;
+
+Status read_options(const json& message, SessionOptions& options) {
+  ASSIGN_OR_RETURN(const std::string role, net::text_member(message, "role"));
+  ASSIGN_OR_RETURN(options.role, role_from_name(role));
+  ASSIGN_OR_RETURN(options.identity, net::text_member(message, "identity"));
+  if (options.identity.empty() || options.identity.size() > 200) {
+    return fail(ErrorCode::kInvalidArgument, "The identity of a move has 1 to 200 characters.");
+  }
+  const auto patience = static_cast<std::uint64_t>(options.patience.count());
+  const auto budget = static_cast<std::uint64_t>(options.pause_budget.count());
+  ASSIGN_OR_RETURN(const std::uint64_t patience_ms,
+                   net::count_member_or(message, "patience_ms", patience));
+  ASSIGN_OR_RETURN(const std::uint64_t budget_ms,
+                   net::count_member_or(message, "pause_budget_ms", budget));
+  ASSIGN_OR_RETURN(const std::uint64_t window,
+                   net::count_member_or(message, "window_bytes", options.window_bytes));
+  if (window < kWindowMin || window > kWindowMax) {
+    return fail(ErrorCode::kInvalidArgument, "window_bytes is from {} to {}, not {}.", kWindowMin,
+                kWindowMax, window);
+  }
+  options.patience = std::chrono::milliseconds(patience_ms);
+  options.pause_budget = std::chrono::milliseconds(budget_ms);
+  options.window_bytes = static_cast<std::uint32_t>(window);
+  return {};
+}
+
+}  // namespace
+
+std::string_view role_name(Role role) { return role == Role::kSource ? "source" : "destination"; }
+
+Result<Role> role_from_name(std::string_view name) {
+  if (name == "source") return Role::kSource;
+  if (name == "destination") return Role::kDestination;
+  return fail(ErrorCode::kInvalidArgument, "'{}' is no role: source or destination.", name);
+}
+
+Result<MoverStart> read_mover_start(net::ProgramStart start) {
+  ASSIGN_OR_RETURN(const json message, net::parse_message(start.text));
+  MoverStart read;
+  ASSIGN_OR_RETURN(read.move, net::text_member(message, "move"));
+  RETURN_IF_ERROR(read_options(message, read.options));
+  ASSIGN_OR_RETURN(read.sandbox, net::flag_member_or(message, "sandbox", true));
+  ASSIGN_OR_RETURN(const UniqueFd psk, start.take("psk"));
+  ASSIGN_OR_RETURN(read.key, PskKey::read(psk.get()));
+  ASSIGN_OR_RETURN(read.control, start.take("control"));
+  ASSIGN_OR_RETURN(read.rpc, start.take("rpc"));
+  ASSIGN_OR_RETURN(read.gate, start.take("gate"));
+  if (read.options.role == Role::kSource) {
+    ASSIGN_OR_RETURN(read.memory, start.take("memory"));
+    ASSIGN_OR_RETURN(read.disks, start.take("disks"));
+  }
+  return read;
+}
+
+}  // namespace drover::mover

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/session.h"
+
+#include <algorithm>
+#include <array>
+
+#include <sys/socket.h>
+
+#include "base/big_endian.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "mover/limits.h"
+
+namespace drover::mover {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto kLastWordsPatience = 1s;
+constexpr auto kDrainPatience = 10s;  // after `settled`: nobody needs the rest any more
+
+std::uint64_t random_number() {
+  std::array<std::uint8_t, 8> bytes{};
+  fill_random(bytes);
+  return load_be<std::uint64_t>(bytes.data()) | 1;
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
+                 StreamOpener opener)
+    : options_(std::move(options)),
+      events_(std::move(events)),
+      opener_(std::move(opener)),
+      number_(random_number()),
+      tls_(std::move(key), options_.identity),
+      rate_(options_.window_bytes),
+      break_(options_.patience, options_.pause_budget, Clock::now()),
+      last_progress_(Clock::now()) {
+  DROVER_CHECK(options_.window_bytes >= kWindowMin && options_.window_bytes <= kWindowMax);
+  watch_thread_ = std::jthread([this] { watch(); });
+  if (options_.role == Role::kDestination) {
+    opener_thread_ = std::jthread([this] { open_in_order(); });
+  }
+}
+
+Session::~Session() {
+  end(SessionEnd::kStopped, {});
+  watch_thread_ = {};
+  opener_thread_ = {};
+  std::map<LinkSerial, LinkEntry> links;
+  {
+    std::unique_lock lock(mutex_);
+    // Last acknowledgements are under way on the links' writers, which end by themselves.
+    const auto all_down = [&] {
+      return std::ranges::all_of(links_, [](const auto& at) { return at.second.down; });
+    };
+    changed_.wait_for(lock, kLastWordsPatience, all_down);
+    links.swap(links_);
+  }
+  links.clear();
+  // No link and no opener is left: nobody adds a stream.
+  for (auto& [id, stream] : streams_) {
+    stream->reader = {};
+    stream->writer = {};
+  }
+}
+
+void Session::end(SessionEnd how, const Error& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    ended_ = true;
+    for (auto& [id, stream] : streams_) {
+      if (stream->local) ::shutdown(stream->local.get(), SHUT_RDWR);
+      stream->to_write.notify_all();
+    }
+    for (auto& [serial, entry] : links_) {
+      // A session that is settled lets what is queued in the sockets go out.
+      if (how != SessionEnd::kSettled) entry.link->shut_down();
+    }
+    frames_.notify_all();
+    room_.notify_all();
+    changed_.notify_all();
+  }
+  if (events_.ended) events_.ended(how, why);
+}
+
+void Session::stop() { end(SessionEnd::kStopped, {}); }
+
+void Session::set_patience(std::chrono::milliseconds span) {
+  const std::lock_guard lock(mutex_);
+  break_.set_patience(span);
+  changed_.notify_all();
+}
+
+void Session::set_pause_budget(std::chrono::milliseconds span) {
+  const std::lock_guard lock(mutex_);
+  break_.set_pause_budget(span);
+  changed_.notify_all();
+}
+
+void Session::standstill() {
+  const std::lock_guard lock(mutex_);
+  break_.standstill(Clock::now());
+  changed_.notify_all();
+}
+
+void Session::finish_forwarded() {
+  const std::lock_guard lock(mutex_);
+  break_.finish_forwarded();
+  changed_.notify_all();
+}
+
+void Session::settled() {
+  const std::lock_guard lock(mutex_);
+  if (!settled_at_) settled_at_ = Clock::now();
+  changed_.notify_all();
+}
+
+Status Session::add_link(std::uint32_t number, UniqueFd socket) {
+  if (number == 0 || number > kLinkNumberMax) {
+    return fail(ErrorCode::kInvalidArgument, "A link has a number from 1 to {}, not {}.",
+                kLinkNumberMax, number);
+  }
+  ASSIGN_OR_RETURN(auto tls, TlsLink::open(tls_, options_.role, number, std::move(socket), wire_));
+  const std::lock_guard lock(mutex_);
+  if (ended_) return fail(ErrorCode::kConflict, "The session has ended.");
+  const auto greeting = static_cast<std::size_t>(std::ranges::count_if(
+      links_, [](const auto& at) { return !at.second.up && !at.second.down; }));
+  if (greeting >= kHandshakesMax || links_.size() >= kLinksMax + kHandshakesMax) {
+    return fail(ErrorCode::kConflict, "Too many links are being set up at once.");
+  }
+  const LinkSerial serial = ++last_serial_;
+  const Hello hello{.role = options_.role,
+                    .link = static_cast<std::uint16_t>(number),
+                    .session = number_,
+                    .window_bytes = options_.window_bytes};
+  // The link's thread waits for the mutex with its first call, so it finds its entry.
+  links_[serial].link =
+      std::make_unique<Link>(static_cast<LinkOwner&>(*this), std::move(tls), serial, hello, pool_);
+  return {};
+}
+
+// Last acknowledgements wait for a link only if there is one: a settled peer may have gone already.
+bool Session::drained() const {
+  const bool wait_for_words = any_link_up();
+  return std::ranges::all_of(streams_, [&](const auto& at) {
+    const Stream& stream = *at.second;
+    return stream.finished() && !(wait_for_words && (stream.ack_due || stream.opened.due));
+  });
+}
+
+void Session::watch() {
+  while (true) {
+    reap();
+    std::unique_lock lock(mutex_);
+    if (ended_) return;
+    const auto now = Clock::now();
+    const bool is_drained = drained();
+    const auto give_up_at = is_drained ? std::nullopt : break_.give_up_at();
+    const auto drain_at = settled_at_ ? std::optional(*settled_at_ + kDrainPatience) : std::nullopt;
+    if (settled_at_ && (is_drained || now >= *drain_at)) {
+      lock.unlock();
+      return end(SessionEnd::kSettled, {});
+    }
+    if (give_up_at && now >= *give_up_at) {
+      lock.unlock();
+      return end(
+          SessionEnd::kGaveUp,
+          fail(ErrorCode::kUnavailable, "No link to the other mover came up in time.").error());
+    }
+    // Whatever changes is told here; the second is for the worst case only.
+    auto wake_at = now + 1s;
+    if (give_up_at) wake_at = std::min(wake_at, *give_up_at);
+    if (drain_at) wake_at = std::min(wake_at, *drain_at);
+    changed_.wait_until(lock, wake_at);
+  }
+}
+
+// Joins the threads of links that are down and of streams that are finished, without the mutex.
+void Session::reap() {
+  std::vector<std::unique_ptr<Link>> links;
+  std::vector<std::jthread> threads;
+  std::vector<Stream*> finished;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto at = links_.begin(); at != links_.end();) {
+      if (!at->second.down) {
+        ++at;
+        continue;
+      }
+      links.push_back(std::move(at->second.link));
+      at = links_.erase(at);
+    }
+    for (auto& [id, stream] : streams_) {
+      if (!stream->finished() || !stream->local) continue;
+      threads.push_back(std::move(stream->reader));
+      threads.push_back(std::move(stream->writer));
+      finished.push_back(stream.get());
+    }
+  }
+  links.clear();
+  threads.clear();
+  const std::lock_guard lock(mutex_);
+  for (Stream* stream : finished) stream->local.reset();
+}
+
+SessionStatus Session::status() {
+  SessionStatus status;
+  status.bytes_sent = wire_.sent;
+  status.bytes_received = wire_.received;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [serial, entry] : links_) {
+    if (entry.up && !entry.down) status.links.push_back(entry.link->number());
+  }
+  for (const StreamKind kind : {StreamKind::kRpc, StreamKind::kMemory, StreamKind::kDisks}) {
+    KindStatus sum{.kind = kind};
+    for (const auto& [id, stream] : streams_) {
+      if (stream->kind != kind) continue;
+      ++sum.opened;
+      if (stream->state != Stream::State::kRefused && !stream->finished()) ++sum.open;
+      sum.sent_bytes += stream->out.end_offset();
+      sum.acknowledged_bytes += stream->out.acknowledged_offset();
+      sum.received_bytes += stream->in.applied_offset();
+    }
+    status.streams.push_back(sum);
+  }
+  status.since_progress =
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - last_progress_);
+  status.finish_forwarded = break_.is_finish_forwarded();
+  return status;
+}
+
+}  // namespace drover::mover

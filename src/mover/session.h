@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// A session: streams that outlive the links which carry them (docs/mover_protocol.md). Any thread
+// may call. Owns the links, the streams and their threads (docs/threads.md). Lock order: the one
+// mutex, never held over I/O nor while an event is told.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mover/apply_rate.h"
+#include "mover/break_clock.h"
+#include "mover/frame_schedule.h"
+#include "mover/link.h"
+#include "mover/session_status.h"
+#include "mover/stream_pump.h"
+
+namespace drover::mover {
+
+struct SessionOptions {
+  Role role = Role::kInvalid;
+  std::string identity;  // of the move, for the PSK
+  std::uint32_t window_bytes = 16u << 20;
+  std::chrono::milliseconds patience{120'000};
+  std::chrono::milliseconds pause_budget{5'000};
+};
+
+enum class SessionEnd { kStopped, kSettled, kGaveUp };
+
+// What a session tells, on its own threads. Must not destroy the session.
+struct SessionEvents {
+  std::function<void(std::uint32_t link)> link_up;
+  std::function<void(std::uint32_t link, const Error&)>
+      link_lost;  // also of a handshake that failed
+  std::function<void(StreamKind)> stream_opened;
+  std::function<void(SessionEnd, const Error&)>
+      ended;  // once; every local socket is shut down by then
+};
+
+// Destination: gets a connected socket for a stream; may block for some seconds.
+using StreamOpener = std::function<Result<UniqueFd>(StreamKind, StreamId)>;
+
+class Session : private LinkOwner, private StreamOwner {
+ public:
+  Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
+          StreamOpener opener);
+  // Ends it (kStopped) unless it has ended, and joins all threads.
+  ~Session() override;
+  Session(const Session&) = delete;
+
+  // Once, before any link: stream 1.
+  void start_rpc(UniqueFd local);
+  // A connected socket; TLS follows. kInvalidArgument, or kConflict when too many are under way.
+  Status add_link(std::uint32_t number, UniqueFd socket);
+  // Source: an accepted local connection becomes the next stream.
+  Status open_stream(StreamKind kind, UniqueFd local);
+
+  void set_patience(std::chrono::milliseconds span);
+  void set_pause_budget(std::chrono::milliseconds span);
+  void standstill();
+  void finish_forwarded();
+  // The session ends once all streams are drained, or a while later.
+  void settled();
+  void stop();
+  SessionStatus status();
+
+ private:
+  struct LinkEntry {
+    std::unique_ptr<Link> link;
+    bool up = false;
+    bool down = false;
+    bool replaced = false;             // by a newer link of its number: no loss worth telling
+    std::vector<std::uint64_t> pongs;  // tokens to send back
+    std::uint64_t ping_token = 0;
+    std::chrono::steady_clock::time_point pinged_at;
+    std::chrono::steady_clock::time_point next_ping_at;
+  };
+
+  // LinkOwner (session_links.cpp)
+  Status link_up(Link& link, const Hello& peer) override;
+  Status take(Link& link, Frame frame) override;
+  bool next_frames(Link& link, std::vector<Frame>& frames) override;
+  void link_down(Link& link, bool was_up, const Error& error) override;
+  Status take_locked(LinkEntry& entry, Frame frame);
+  Status take_for_stream(Frame frame);
+  Status take_open(const FrameHeader& header);
+  Status take_opened(Stream& stream, const Frame& frame);
+  void opened(Stream& stream);
+  Status take_data(Stream& stream, Frame frame);
+  Status take_ack(Stream& stream, const FrameHeader& header);
+  void take_stop(Stream& stream);
+  void take_pong(LinkEntry& entry, std::uint64_t token);
+  void add_link_frames(LinkEntry& entry, std::vector<Frame>& frames);
+  void requeue(LinkSerial lost);
+  bool any_link_up() const;
+
+  // StreamOwner (session_streams.cpp)
+  std::size_t reserve(Stream& stream) override;
+  void took(Stream& stream, Chunk chunk) override;
+  void reading_ended(Stream& stream) override;
+  std::optional<Chunk> next_to_write(Stream& stream) override;
+  void wrote(Stream& stream, std::size_t bytes) override;
+  void local_reader_gone(Stream& stream) override;
+  void writing_ended(Stream& stream) override;
+  std::uint64_t allowance(const Stream& stream) const;
+  Stream& add_stream(StreamId id, StreamKind kind);
+  void start_threads(Stream& stream);
+  void refuse_stream(Stream& stream, const Error& error);
+  std::size_t open_streams() const;
+  void open_in_order();
+  void open_one(Stream& stream);
+
+  // session.cpp
+  void watch();
+  void reap();
+  bool drained() const;
+  void end(SessionEnd how, const Error& why);
+
+  const SessionOptions options_;
+  const SessionEvents events_;
+  const StreamOpener opener_;
+  const std::uint64_t number_;  // random, of this process
+  const std::shared_ptr<ChunkPool> pool_ = std::make_shared<ChunkPool>();
+  const PskTls tls_;
+  WireBytes wire_;
+
+  std::mutex mutex_;                 // guards all below
+  std::condition_variable frames_;   // links' writers wait here
+  std::condition_variable room_;     // streams' readers wait here
+  std::condition_variable changed_;  // the watch and the opener wait here
+  Streams streams_;
+  std::map<LinkSerial, LinkEntry> links_;
+  LinkSerial last_serial_ = 0;
+  FrameSchedule schedule_;
+  ApplyRate rate_;
+  BreakClock break_;
+  std::optional<std::uint64_t> peer_session_;
+  std::uint32_t peer_window_ = 0;
+  StreamId next_stream_ = kFirstOpenedStream;  // source: to open; destination: to open in order
+  std::uint64_t buffered_bytes_ = 0;           // received and not applied, all streams
+  std::optional<std::chrono::steady_clock::time_point> settled_at_;
+  std::chrono::steady_clock::time_point last_progress_;
+  bool ended_ = false;
+
+  std::jthread opener_thread_;
+  std::jthread watch_thread_;
+};
+
+}  // namespace drover::mover

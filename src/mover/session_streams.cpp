@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session as its streams' loops see it, and how streams begin.
+#include <algorithm>
+
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "mover/limits.h"
+#include "mover/session.h"
+
+namespace drover::mover {
+namespace {
+
+// Smaller pieces than this are not worth a frame while the receiver is behind.
+constexpr std::uint64_t kReadLeastBytes = 64 * 1024;
+
+}  // namespace
+
+Stream& Session::add_stream(StreamId id, StreamKind kind) {
+  auto& stream = streams_[id];
+  stream = std::make_unique<Stream>(id, kind, options_.window_bytes);
+  stream->out.grant(peer_window_);
+  return *stream;
+}
+
+void Session::start_threads(Stream& stream) {
+  prepare_local_socket(stream.local.get());
+  stream.reader_ended = stream.writer_ended = false;
+  stream.reader = std::jthread([this, &stream] { pump_from_local(*this, stream, pool_); });
+  stream.writer = std::jthread([this, &stream] { pump_to_local(*this, stream); });
+}
+
+void Session::start_rpc(UniqueFd local) {
+  const std::lock_guard lock(mutex_);
+  DROVER_CHECK(links_.empty() && streams_.empty());
+  Stream& stream = add_stream(kRpcStream, StreamKind::kRpc);
+  stream.local = std::move(local);
+  stream.state = Stream::State::kOpen;
+  start_threads(stream);
+}
+
+std::size_t Session::open_streams() const {
+  return static_cast<std::size_t>(std::ranges::count_if(streams_, [](const auto& at) {
+    return at.second->state != Stream::State::kRefused && !at.second->finished();
+  }));
+}
+
+Status Session::open_stream(StreamKind kind, UniqueFd local) {
+  DROVER_CHECK(options_.role == Role::kSource);
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return fail(ErrorCode::kConflict, "The session has ended.");
+    if (open_streams() >= kStreamsMax || next_stream_ >= kFirstOpenedStream + kStreamsEverMax) {
+      return fail(ErrorCode::kConflict, "The hypervisor opened too many {} connections.",
+                  stream_kind_name(kind));
+    }
+    Stream& stream = add_stream(next_stream_++, kind);
+    stream.local = std::move(local);
+    stream.open.due = true;
+    frames_.notify_all();
+  }
+  if (events_.stream_opened) events_.stream_opened(kind);
+  return {};
+}
+
+void Session::refuse_stream(Stream& stream, const Error& error) {
+  log::warning("Stream {} ({}) was refused: {}", stream.id, stream_kind_name(stream.kind),
+               error.text());
+  stream.state = Stream::State::kRefused;
+  stream.refusal = error.text();
+  stream.out.give_up();
+  stream.in.discard();
+  stream.in.fin_applied();
+  if (stream.local) ::shutdown(stream.local.get(), SHUT_RDWR);
+  changed_.notify_all();
+}
+
+void Session::open_in_order() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto next = [&] { return ended_ || streams_.contains(next_stream_); };
+    changed_.wait(lock, next);
+    if (ended_) return;
+    Stream& stream = *streams_.at(next_stream_++);
+    lock.unlock();
+    open_one(stream);
+    lock.lock();
+  }
+}
+
+void Session::open_one(Stream& stream) {
+  auto local = opener_(stream.kind, stream.id);
+  const bool opened = local.has_value();
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    if (opened) {
+      stream.local = std::move(*local);
+      stream.state = Stream::State::kOpen;
+      start_threads(stream);
+    } else {
+      refuse_stream(stream, local.error());
+    }
+    stream.opened.due = true;
+    frames_.notify_all();
+  }
+  if (opened && events_.stream_opened) events_.stream_opened(stream.kind);
+}
+
+// Its own reserve first, then what the pool of all streams has left.
+std::uint64_t Session::allowance(const Stream& stream) const {
+  const auto beyond_reserve = [](std::uint64_t bytes) -> std::uint64_t {
+    return bytes > kStreamReserveBytes ? bytes - kStreamReserveBytes : 0;
+  };
+  std::uint64_t pool_used = 0;
+  for (const auto& [id, other] : streams_) pool_used += beyond_reserve(other->held_bytes());
+  const std::uint64_t window = std::min<std::uint64_t>(rate_.limit_bytes(), peer_window_);
+  const std::uint64_t pool = beyond_reserve(window);
+  const std::uint64_t held = stream.held_bytes();
+  const std::uint64_t own = held < kStreamReserveBytes ? kStreamReserveBytes - held : 0;
+  const std::uint64_t left = own + (pool > pool_used ? pool - pool_used : 0);
+  return std::min({left, stream.out.credit(), std::uint64_t{kPayloadBytesMax}});
+}
+
+std::size_t Session::reserve(Stream& stream) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (ended_) return 0;
+    // What is left in the local socket after a STOP is wanted by nobody.
+    if (stream.stopped_by_peer) return 0;
+    const std::uint64_t bytes = allowance(stream);
+    if (bytes >= kReadLeastBytes && stream.out.frame_room()) {
+      stream.reserved_bytes = bytes;
+      return bytes;
+    }
+    rate_.held_back();
+    room_.wait(lock);
+  }
+}
+
+void Session::took(Stream& stream, Chunk chunk) {
+  const std::lock_guard lock(mutex_);
+  stream.reserved_bytes = 0;
+  if (chunk.size == 0) return;
+  stream.out.append(std::move(chunk));
+  frames_.notify_all();
+}
+
+void Session::reading_ended(Stream& stream) {
+  const std::lock_guard lock(mutex_);
+  stream.out.finish();
+  stream.reader_ended = true;
+  frames_.notify_all();
+  changed_.notify_all();
+}
+
+std::optional<Chunk> Session::next_to_write(Stream& stream) {
+  std::unique_lock lock(mutex_);
+  stream.to_write.wait(lock,
+                       [&] { return ended_ || stream.in.has_next() || stream.in.fin_reached(); });
+  if (ended_) return {};
+  return stream.in.next();
+}
+
+void Session::wrote(Stream& stream, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t before = stream.in.buffered_bytes();
+  stream.in.applied(bytes);
+  buffered_bytes_ = buffered_bytes_ - before + stream.in.buffered_bytes();
+  last_progress_ = std::chrono::steady_clock::now();
+  const std::uint64_t unsaid = stream.in.applied_offset() - stream.acknowledged_to_peer;
+  if (unsaid < kAckBytes && stream.in.has_next()) return;
+  stream.ack_due = true;
+  frames_.notify_all();
+}
+
+void Session::local_reader_gone(Stream& stream) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t before = stream.in.buffered_bytes();
+  stream.in.discard();
+  buffered_bytes_ = buffered_bytes_ - before + stream.in.buffered_bytes();
+  stream.ack_due = true;
+  if (!stream.in.fin_known()) stream.stop.due = true;
+  frames_.notify_all();
+}
+
+void Session::writing_ended(Stream& stream) {
+  const std::lock_guard lock(mutex_);
+  if (stream.in.fin_reached()) stream.in.fin_applied();
+  stream.writer_ended = true;
+  stream.ack_due = true;
+  frames_.notify_all();
+  changed_.notify_all();
+}
+
+}  // namespace drover::mover

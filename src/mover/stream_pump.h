@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two loops between a stream and its local socket, each the body of a thread. They know no
+// frames.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "mover/chunk.h"
+#include "mover/stream.h"
+
+namespace drover::mover {
+
+// The session, as the loops see it. Called on their threads.
+class StreamOwner {
+ public:
+  virtual ~StreamOwner() = default;
+
+  // Waits until bytes may be taken from the local socket and reserves them. 0: read no more.
+  virtual std::size_t reserve(Stream& stream) = 0;
+  // Ends the reservation. The chunk may be empty: nothing was there.
+  virtual void took(Stream& stream, Chunk chunk) = 0;
+  // No more bytes will be taken. Last call of the reading loop.
+  virtual void reading_ended(Stream& stream) = 0;
+
+  // Waits for bytes to write. Nothing: shut the socket's writing side down and end.
+  virtual std::optional<Chunk> next_to_write(Stream& stream) = 0;
+  virtual void wrote(Stream& stream, std::size_t bytes) = 0;
+  // Nobody reads the local socket any more: throw away what comes.
+  virtual void local_reader_gone(Stream& stream) = 0;
+  // Last call of the writing loop.
+  virtual void writing_ended(Stream& stream) = 0;
+};
+
+void pump_from_local(StreamOwner& owner, Stream& stream, const std::shared_ptr<ChunkPool>& pool);
+void pump_to_local(StreamOwner& owner, Stream& stream);
+
+// Before the loops start: blocking mode, and a send that returns now and then.
+void prepare_local_socket(int fd);
+
+}  // namespace drover::mover

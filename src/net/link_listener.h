@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The destination's door for links: accepts, reads the clear preamble, hands the descriptor on. One
+// thread, which it joins. Strangers cost at most kHalfOpenMax descriptors for 2 s each.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/unique_fd.h"
+#include "net/link_preamble.h"
+
+namespace drover::net {
+
+class LinkListener {
+ public:
+  static constexpr std::size_t kHalfOpenMax = 32;
+  static constexpr std::chrono::milliseconds kPreambleLimit{2000};
+
+  // On the listener's thread: give the descriptor to the mover of that move, or drop it. Must not
+  // take long.
+  using Handler = std::function<void(const LinkPreamble&, UniqueFd)>;
+
+  static Result<std::unique_ptr<LinkListener>> open(const std::string& address, std::uint16_t port,
+                                                    Handler handler);
+  // `listeners`: bound and listening, for instance handed over by systemd.
+  LinkListener(std::vector<UniqueFd> listeners, Handler handler);
+  ~LinkListener();
+
+  std::uint16_t port() const { return port_; }
+
+ private:
+  struct HalfOpen;
+  void serve();
+  void accept_from(int listener);
+  // False: the connection is done with, this way or that.
+  bool read_preamble(HalfOpen& connection);
+
+  const std::vector<UniqueFd> listeners_;
+  const Handler handler_;
+  const UniqueFd wake_;
+  std::uint16_t port_ = 0;
+  std::vector<HalfOpen> half_open_;  // the thread's own; oldest first
+  std::jthread thread_;
+};
+
+}  // namespace drover::net
