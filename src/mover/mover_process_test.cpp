@@ -109,18 +109,19 @@ class MoverPair : public ::testing::Test {
     source_ = std::make_unique<Side>(folder_, Role::kSource);
     destination_ = std::make_unique<Side>(folder_, Role::kDestination);
     ASSERT_TRUE(source_->process && destination_->process);
-    auto opened = net::LinkListener::open(
-        "127.0.0.1", 0, [this](const net::LinkPreamble& preamble, UniqueFd fd) {
+    auto tcp = net::listen_tcp({"127.0.0.1", 0});
+    ASSERT_TRUE(tcp);
+    address_ = *net::local_address(tcp->get());
+    listener_ = std::make_unique<net::LinkListener>(
+        std::move(*tcp), [this](const net::LinkPreamble& preamble, UniqueFd fd) {
           EXPECT_EQ(preamble.move_id, "k3f9x2qa");
           EXPECT_TRUE(destination_->process->add_link(preamble.link, fd.get(), limit()));
         });
-    ASSERT_TRUE(opened);
-    listener_ = std::move(*opened);
   }
   void TearDown() override { listener_.reset(); }
 
   void link(std::uint16_t number) {
-    auto socket = net::dial_link("127.0.0.1", listener_->port(), "k3f9x2qa", number, limit());
+    auto socket = net::dial_link(address_, "k3f9x2qa", number, limit());
     ASSERT_TRUE(socket) << socket.error().text();
     ASSERT_TRUE(source_->process->add_link(number, socket->get(), limit()));
     link_ = std::move(*socket);
@@ -150,6 +151,7 @@ class MoverPair : public ::testing::Test {
   std::unique_ptr<Side> source_;
   std::unique_ptr<Side> destination_;
   UniqueFd link_;  // the source's newest, to cut it
+  net::Address address_;
   std::unique_ptr<net::LinkListener> listener_;
 };
 

@@ -131,8 +131,11 @@ Result<StartedProgram> start_program(const ChildProgram& program, json start,
   }
   StartedProgram started;
   ASSIGN_OR_RETURN(started.channel, spawn_detached(program));
-  RETURN_IF_ERROR(send_packet(started.channel.get(), text, fds, deadline));
-  ASSIGN_OR_RETURN(const json answer, await_first_answer(started.channel.get(), program, deadline));
+  // A program that cannot even read it may have said why.
+  const Status sent = send_packet(started.channel.get(), text, fds, deadline);
+  const auto first = await_first_answer(started.channel.get(), program, deadline);
+  if (!first) return std::unexpected(sent ? first.error() : sent.error());
+  const json& answer = *first;
   const std::string event = text_member_or(answer, "event", "").value_or("");
   if (event == "ready") {
     ASSIGN_OR_RETURN(const std::uint64_t pid, count_member(answer, "pid"));

@@ -24,18 +24,11 @@ struct LinkListener::HalfOpen {
   std::size_t done = 0;
 };
 
-Result<std::unique_ptr<LinkListener>> LinkListener::open(const std::string& address,
-                                                         std::uint16_t port, Handler handler) {
-  ASSIGN_OR_RETURN(auto listeners, listen_tcp(address, port));
-  return std::make_unique<LinkListener>(std::move(listeners), std::move(handler));
-}
-
-LinkListener::LinkListener(std::vector<UniqueFd> listeners, Handler handler)
-    : listeners_(std::move(listeners)),
+LinkListener::LinkListener(UniqueFd listener, Handler handler)
+    : listener_(std::move(listener)),
       handler_(std::move(handler)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  DROVER_CHECK(wake_.valid() && !listeners_.empty());
-  port_ = local_port(listeners_.front().get()).value_or(0);
+  DROVER_CHECK(wake_.valid() && listener_.valid());
   thread_ = std::jthread([this] { serve(); });
 }
 
@@ -46,8 +39,7 @@ LinkListener::~LinkListener() {
 
 void LinkListener::serve() {
   while (true) {
-    std::vector<pollfd> entries{{wake_.get(), POLLIN, 0}};
-    for (const UniqueFd& listener : listeners_) entries.push_back({listener.get(), POLLIN, 0});
+    std::vector<pollfd> entries{{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
     for (const HalfOpen& connection : half_open_)
       entries.push_back({connection.fd.get(), POLLIN, 0});
     // The oldest has the earliest deadline.
@@ -57,14 +49,12 @@ void LinkListener::serve() {
     std::erase_if(half_open_, [&](HalfOpen& connection) {
       return connection.deadline.expired() || !read_preamble(connection);
     });
-    for (std::size_t i = 0; i < listeners_.size(); ++i) {
-      if (entries[1 + i].revents != 0) accept_from(listeners_[i].get());
-    }
+    if (entries[1].revents != 0) accept_one();
   }
 }
 
-void LinkListener::accept_from(int listener) {
-  UniqueFd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+void LinkListener::accept_one() {
+  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
       log::error("The mover port cannot accept connections: out of descriptors or memory.");

@@ -3,9 +3,8 @@
 // thread, which it joins. Strangers cost at most kHalfOpenMax descriptors for 2 s each.
 #pragma once
 
-#include <cstdint>
+#include <chrono>
 #include <functional>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -24,25 +23,20 @@ class LinkListener {
   // take long.
   using Handler = std::function<void(const LinkPreamble&, UniqueFd)>;
 
-  static Result<std::unique_ptr<LinkListener>> open(const std::string& address, std::uint16_t port,
-                                                    Handler handler);
-  // `listeners`: bound and listening, for instance handed over by systemd.
-  LinkListener(std::vector<UniqueFd> listeners, Handler handler);
+  // `listener`: bound and listening (listen_tcp).
+  LinkListener(UniqueFd listener, Handler handler);
   ~LinkListener();
-
-  std::uint16_t port() const { return port_; }
 
  private:
   struct HalfOpen;
   void serve();
-  void accept_from(int listener);
+  void accept_one();
   // False: the connection is done with, this way or that.
   bool read_preamble(HalfOpen& connection);
 
-  const std::vector<UniqueFd> listeners_;
+  const UniqueFd listener_;
   const Handler handler_;
   const UniqueFd wake_;
-  std::uint16_t port_ = 0;
   std::vector<HalfOpen> half_open_;  // the thread's own; oldest first
   std::jthread thread_;
 };

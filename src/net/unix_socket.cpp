@@ -152,7 +152,8 @@ Result<std::optional<Packet>> receive_packet(int fd, Deadline deadline) {
     message.msg_controllen = sizeof control;
     const ssize_t n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (n < 0 && errno == ECONNRESET) return std::nullopt;
+    // The other side closed without reading all. What it sent before still comes, then the end.
+    if (n < 0 && errno == ECONNRESET) continue;
     if (n < 0) return fail_errno("Cannot receive a control message");
     packet.descriptors = take_descriptors(message);
     if (n == 0) return std::nullopt;
