@@ -53,6 +53,7 @@ struct HostReference {
   ReferenceKind kind = ReferenceKind::kUnknown;
   std::string value;
   std::string xml_path;  // where it stands: "devices/disk/source@file"; not part of its identity
+  std::string path;      // of kCharDevice: the socket's, when it is a path that was chosen
 
   bool same_as(const HostReference& other) const {
     return kind == other.kind && value == other.value;
