@@ -16,26 +16,12 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
-#include "gate/definition_policy.h"
+#include "gate/gate_event.h"
+#include "gate/gate_start.h"
 #include "gate/ownership_record.h"
 #include "net/control_channel.h"
 
 namespace drover::gate {
-
-enum class GateRole { kSource, kDestination };
-
-struct GateStart {
-  std::string move;
-  GateRole role = GateRole::kSource;
-  std::string vm_name;
-  std::string vm_uuid;
-  std::string epoch;
-  std::string instance;        // of this host's journal; see gate/ownership_record.h
-  std::string libvirt_socket;  // destination only, like all below
-  std::string memory_socket;
-  std::string disks_socket;
-  Policy policy;
-};
 
 // Copies are sent; these stay the caller's. -1: not sent.
 struct GateDescriptors {
@@ -49,28 +35,6 @@ struct GateDescriptors {
     int image = -1;
   };
   std::vector<Fence> fences;  // source only
-};
-
-enum class GateEventKind {
-  kPolicyRefused,  // call, error
-  kPrepared,
-  kSwitching,
-  kFinishSeen,     // cancelled
-  kFinishReplied,  // ok, error
-  kInDoubt,        // error: deliver() is awaited
-  kEnded,          // outcome; the gate exits
-};
-
-enum class GateOutcome { kRuns, kNotRun, kAborted };
-
-struct GateEvent {
-  GateEventKind kind = GateEventKind::kEnded;
-  std::string call;
-  std::string error;
-  bool cancelled = false;
-  bool ok = false;
-  std::int32_t domain_id = -1;  // kFinishReplied with ok
-  GateOutcome outcome = GateOutcome::kAborted;
 };
 
 struct GateStatus {
