@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// drover settings: shows and changes what a host allows, without a restart.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "commands.h"
+#include "host_text.h"
+
+namespace drover::cli {
+namespace {
+
+// [HOST] [KEY=VALUE...]: a first word without "=" is a host.
+Result<ExitCode> run(const Session& session, std::vector<std::string> words) {
+  std::string host;
+  if (!words.empty() && words.front().find('=') == std::string::npos) {
+    host = words.front();
+    words.erase(words.begin());
+  }
+  std::vector<SettingChange> changes;
+  for (const std::string& word : words) {
+    ASSIGN_OR_RETURN(const SettingChange change, setting_change(word));
+    changes.push_back(change);
+  }
+  if (!host.empty()) {
+    ASSIGN_OR_RETURN(client::ApiClient asked, session.connect());
+    ASSIGN_OR_RETURN(const ServerVersion server, asked.version());
+    if (server.host == host) host.clear();
+  }
+  ASSIGN_OR_RETURN(client::ApiClient client, session.connect(host));
+  HostSettings settings;
+  if (changes.empty()) {
+    ASSIGN_OR_RETURN(settings, client.settings());
+  } else {
+    ASSIGN_OR_RETURN(settings, client.change_settings(changes));
+  }
+  if (session.json) return print_json(client.raw("GET", "/v1/settings", ""));
+  fmt::print("{}", settings_text(settings));
+  return ExitCode::kDone;
+}
+
+}  // namespace
+
+void add_settings(CLI::App& app, Session& session) {
+  auto words = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = app.add_subcommand("settings", "Show or change what a host allows");
+  command->add_option("[HOST] [KEY=VALUE...]", *words,
+                      "A paired host (else this one), then changes: KEY=VALUE, and for lists "
+                      "KEY+=VALUE and KEY-=VALUE");
+  command->footer(
+      "Keys:\n"
+      "  incoming          on or off: may VMs move to this host\n"
+      "  outgoing          on or off: may VMs move away from this host\n"
+      "  default-folder    where disks land that cannot keep their path\n"
+      "  allowed-folders   where disks may land, separated by commas\n"
+      "\n"
+      "Examples:\n"
+      "  drover settings\n"
+      "  drover settings host2 allowed-folders+=/srv/vms\n"
+      "  drover settings incoming=on outgoing=on");
+  command->callback(
+      [words, &session] { session.action = [words](Session& s) { return run(s, *words); }; });
+}
+
+}  // namespace drover::cli

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every command of `drover`: each adds its own options and sets Session::action when it is chosen.
+// A new command is a new file cmd_*.cpp, a line here and a line in commands.cpp.
+#pragma once
+
+#include <CLI/App.hpp>
+
+#include "session.h"
+
+namespace drover::cli {
+
+void add_list(CLI::App& app, Session& session);
+void add_plan(CLI::App& app, Session& session);
+void add_move(CLI::App& app, Session& session);
+void add_moves(CLI::App& app, Session& session);
+void add_show(CLI::App& app, Session& session);
+void add_watch(CLI::App& app, Session& session);
+void add_cancel(CLI::App& app, Session& session);
+void add_host(CLI::App& app, Session& session);
+void add_settings(CLI::App& app, Session& session);
+void add_quarantine(CLI::App& app, Session& session);
+void add_token(CLI::App& app, Session& session);
+void add_doctor(CLI::App& app, Session& session);
+void add_version(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
+void add_man(CLI::App& app, Session& session);  // hidden: makes the manual pages of the package
+
+// The whole program: global options and all commands, in the order that help shows.
+void add_commands(CLI::App& app, Session& session);
+
+}  // namespace drover::cli

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move_text.h"
+
+#include <cctype>
+#include <string_view>
+
+#include <fmt/core.h>
+
+#include "display_width.h"
+#include "exit_code.h"
+#include "progress_text.h"
+#include "table.h"
+#include "time_words.h"
+
+namespace drover::cli {
+namespace {
+
+std::string until_words(const QuarantinedDisk& disk) {
+  return disk.until ? "until " + moment_words(*disk.until) : "until dropped";
+}
+
+std::string runner_words(const Move& move) {
+  switch (move.runner) {
+    case Runner::kSource:
+      return printable(move.source);
+    case Runner::kDestination:
+      return printable(move.destination);
+    case Runner::kUnknown:
+      return "not known yet; start it nowhere";
+  }
+  return "";
+}
+
+std::string indented(const std::string& text) {
+  std::string out = "  ";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    out += text[i];
+    if (text[i] == '\n' && i + 1 < text.size()) out += "  ";
+  }
+  return out;
+}
+
+std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
+  const std::string vm = printable(move.plan.vm.name);
+  std::string out = fmt::format("{} runs on {}.\n", vm, printable(move.destination));
+  Table facts({{""}, {""}}, "  ");
+  if (move.report) {
+    const Report& report = *move.report;
+    facts.add(
+        {"sent", fmt::format("{} on the wire (memory {}, disks {})", to_text(report.bytes_on_wire),
+                             to_text(report.memory_sent), to_text(report.disks_sent))});
+    facts.add({"took", span_words(report.duration)});
+    facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
+  }
+  for (const QuarantinedDisk& disk : kept) {
+    if (disk.move_id != move.id) continue;
+    facts.add({"kept", fmt::format("{} on {} ({}), {}", disk.kept_path, move.source,
+                                   to_text(disk.allocated), until_words(disk))});
+  }
+  facts.add({"undo", fmt::format("drover move {} {}", shell_word(move.plan.vm.name),
+                                 shell_word(move.source))});
+  return out + facts.text();
+}
+
+}  // namespace
+
+std::string shell_word(const std::string& word) {
+  bool plain = !word.empty();
+  for (const char c : word) {
+    const auto byte = static_cast<unsigned char>(c);
+    plain = plain && (std::isalnum(byte) != 0 || byte >= 0x80 ||
+                      std::string_view("-_./:@=+,").find(c) != std::string_view::npos);
+  }
+  if (plain) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string report_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
+  const std::string vm = printable(move.plan.vm.name);
+  std::string out;
+  switch (move.state) {
+    case MoveState::kDone:
+      out = done_text(move, kept);
+      break;
+    case MoveState::kRunning:
+      return fmt::format("{} is moving from {} to {}: {} %, {}.\n", vm, printable(move.source),
+                         printable(move.destination), move.progress.percent,
+                         phase_words(move.phase));
+    case MoveState::kFailed:
+      out = fmt::format("{} did not move; it is on {} as before.\n", vm, printable(move.source));
+      break;
+    case MoveState::kCancelled:
+      out = fmt::format("The move of {} was cancelled; it is on {} as before.\n", vm,
+                        printable(move.source));
+      break;
+    case MoveState::kParked:
+      out = fmt::format("The move of {} needs a person. It runs on: {}.\n", vm, runner_words(move));
+      break;
+  }
+  if (!move.explanation.empty()) out += indented(printable(move.explanation)) + "\n";
+  if (move.error) out += indented(error_text(*move.error));
+  return out;
+}
+
+std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
+  std::string out =
+      fmt::format("Move {}: {} from {} to {}\n", printable(move.id), printable(move.plan.vm.name),
+                  printable(move.source), printable(move.destination));
+  Table facts({{""}, {""}}, "  ");
+  facts.add({"state", state_words(move.state) + (move.cancel_asked ? ", asked to cancel" : "")});
+  facts.add({"runs on", runner_words(move)});
+  facts.add({"asked by", move.plan.request.requested_by});
+  facts.add({"started", moment_words(move.started_at)});
+  if (move.ended_at) facts.add({"ended", moment_words(*move.ended_at)});
+  out += facts.text();
+  Table phases({{"PHASE"}, {"STARTED"}, {"TOOK", Table::Align::kRight}}, "  ");
+  for (const PhaseTimes& times : move.phases) {
+    const auto took = [&] {
+      return span_words(std::chrono::duration_cast<std::chrono::milliseconds>(*times.ended_at -
+                                                                              times.started_at));
+    };
+    phases.add({phase_words(times.phase), moment_words(times.started_at),
+                times.ended_at ? took() : "under way"});
+  }
+  if (!phases.empty()) out += "\n" + phases.text();
+  out += "\n";
+  if (move.state == MoveState::kRunning) return out + progress_log_line(move) + "\n";
+  return out + report_text(move, kept);
+}
+
+std::string moves_text(const std::vector<Move>& moves) {
+  if (moves.empty()) return "No moves yet.\n";
+  Table table({{"MOVE"},
+               {"VM"},
+               {"FROM"},
+               {"TO"},
+               {"STATE"},
+               {"PHASE"},
+               {"DONE", Table::Align::kRight},
+               {"STARTED"},
+               {"ASKED BY"}});
+  for (const Move& move : moves) {
+    table.add({move.id, move.plan.vm.name, move.source, move.destination, state_words(move.state),
+               move.state == MoveState::kDone ? "" : phase_words(move.phase),
+               fmt::format("{} %", move.progress.percent), moment_words(move.started_at),
+               move.plan.request.requested_by});
+  }
+  return table.text();
+}
+
+std::string quarantine_text(const std::vector<QuarantinedDisk>& disks) {
+  if (disks.empty()) return "No disks are kept.\n";
+  Table table({{"MOVE"}, {"VM"}, {"FILE"}, {"WAS"}, {"IN USE", Table::Align::kRight}, {"KEPT"}});
+  for (const QuarantinedDisk& disk : disks) {
+    table.add({disk.move_id, disk.vm_name, disk.kept_path, disk.original_path,
+               to_text(disk.allocated), until_words(disk)});
+  }
+  return table.text();
+}
+
+}  // namespace drover::cli

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan_text.h"
+
+#include <fmt/core.h>
+
+#include "display_width.h"
+#include "table.h"
+
+namespace drover::cli {
+namespace {
+
+std::string afterwards(const Plan& plan) {
+  const std::string source = printable(plan.vm.host.empty() ? plan.request.source : plan.vm.host);
+  switch (plan.request.disposal) {
+    case SourceDisposal::kQuarantine:
+      return fmt::format(
+          "{} keeps the old disks for a while ({}); drover quarantine list shows them.", source,
+          to_text(plan.quarantine_bytes));
+    case SourceDisposal::kDeleteNow:
+      return fmt::format("{} deletes the old disks as soon as the VM runs at the destination.",
+                         source);
+    case SourceDisposal::kKeepSource:
+      return fmt::format("{} keeps the old disks ({}) until somebody drops them.", source,
+                         to_text(plan.quarantine_bytes));
+  }
+  return "";
+}
+
+std::string one_level(const std::vector<Finding>& findings, FindingLevel level,
+                      std::string_view title) {
+  std::string out;
+  for (const Finding& finding : findings) {
+    if (finding.level != level) continue;
+    if (out.empty()) out = fmt::format("\n{}\n", title);
+    out += fmt::format("  {}: {}\n", printable(finding.code), printable(finding.what));
+    if (!finding.why.empty()) out += fmt::format("      {}\n", printable(finding.why));
+    for (const std::string& fix : finding.fixes)
+      out += fmt::format("      Fix: {}\n", printable(fix));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string state_words(VmState state) {
+  switch (state) {
+    case VmState::kRunning:
+      return "running";
+    case VmState::kPaused:
+      return "paused";
+    case VmState::kOff:
+      return "off";
+    case VmState::kIncoming:
+      return "arriving";
+    case VmState::kCrashed:
+      return "crashed";
+    case VmState::kOther:
+      return "other";
+  }
+  return "other";
+}
+
+std::string findings_text(const std::vector<Finding>& findings) {
+  return one_level(findings, FindingLevel::kBlocker,
+                   "Blockers (nothing moves until these are gone):") +
+         one_level(findings, FindingLevel::kWarning, "Warnings (each has to be accepted):") +
+         one_level(findings, FindingLevel::kNote, "Notes:");
+}
+
+std::string plan_text(const Plan& plan) {
+  const Vm& vm = plan.vm;
+  std::string out = fmt::format("{}: {} to {} ({}, {} of memory, {} CPU{})\n", printable(vm.name),
+                                printable(vm.host.empty() ? plan.request.source : vm.host),
+                                printable(plan.request.destination), state_words(vm.state),
+                                to_text(vm.memory), vm.vcpus, vm.vcpus == 1 ? "" : "s");
+  Table disks({{"DISK"},
+               {"FROM"},
+               {"TO"},
+               {"FORMAT"},
+               {"SIZE", Table::Align::kRight},
+               {"IN USE", Table::Align::kRight}},
+              "  ");
+  for (const DiskPlacement& disk : plan.placements) {
+    disks.add({disk.target, disk.source_path,
+               disk.destination_path == disk.source_path ? "the same path" : disk.destination_path,
+               disk.format, to_text(disk.virtual_size), to_text(disk.allocated)});
+  }
+  if (!plan.nvram_destination.empty()) {
+    disks.add({"nvram", vm.nvram_path,
+               plan.nvram_destination == vm.nvram_path ? "the same path" : plan.nvram_destination,
+               "", "", ""});
+  }
+  if (!disks.empty()) out += "\n" + disks.text();
+  if (plan.bytes_expected.bytes > 0) {
+    out += fmt::format("\n  About {} to copy, and what changes meanwhile.\n",
+                       to_text(plan.bytes_expected));
+  }
+  if (!plan.placements.empty()) out += fmt::format("  {}\n", afterwards(plan));
+  return out + findings_text(plan.findings);
+}
+
+}  // namespace drover::cli

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options that plan and move share. One thread.
+#pragma once
+
+#include <string>
+
+#include <CLI/App.hpp>
+
+#include "model/plan.h"
+
+namespace drover::cli {
+
+struct RequestOptions {
+  std::string disks_to;
+  bool delete_now = false;
+  bool keep_source = false;
+
+  void add_to(CLI::App& command);
+  MoveRequest request(const std::string& vm_uuid, const std::string& destination) const;
+};
+
+}  // namespace drover::cli

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vm_choice.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+
+#include <fmt/ranges.h>
+
+#include "display_width.h"
+#include "move_text.h"
+
+namespace drover::cli {
+namespace {
+
+bool same_uuid(const std::string& uuid, const std::string& word) {
+  return uuid.size() == 36 && std::ranges::equal(uuid, word, {}, {}, [](unsigned char c) {
+           return static_cast<char>(std::tolower(c));
+         });
+}
+
+std::string with_host(const Vm& vm) { return vm.host + "/" + vm.name; }
+
+std::string not_asked(const VmListing& listing) {
+  std::vector<std::string> hosts;
+  for (const UnreachableHost& host : listing.unreachable) hosts.push_back(printable(host.host));
+  if (hosts.empty()) return "drover list shows all VMs.";
+  return fmt::format("But {} did not answer: drover host list says why.", fmt::join(hosts, ", "));
+}
+
+}  // namespace
+
+Result<Vm> choose_vm(const VmListing& listing, const std::string& word) {
+  std::vector<const Vm*> found;
+  for (const Vm& vm : listing.vms) {
+    if (vm.name == word || with_host(vm) == word || same_uuid(vm.uuid, word)) found.push_back(&vm);
+  }
+  // A VM under way is on both hosts; the copy that is arriving is not the one to speak of.
+  if (found.size() > 1) {
+    const auto settled =
+        std::ranges::count_if(found, [](const Vm* vm) { return vm->state != VmState::kIncoming; });
+    if (settled > 0)
+      std::erase_if(found, [](const Vm* vm) { return vm->state == VmState::kIncoming; });
+  }
+  if (found.empty()) {
+    return fail(ErrorCode::kNotFound, "No VM is called {}. {}", printable(word),
+                not_asked(listing));
+  }
+  if (found.size() > 1) {
+    std::vector<std::string> choices;
+    for (const Vm* vm : found) choices.push_back(printable(shell_word(with_host(*vm))));
+    return fail(ErrorCode::kInvalidArgument, "{} VMs are called {}. Fix: say {}.", found.size(),
+                printable(word), fmt::join(choices, " or "));
+  }
+  return *found.front();
+}
+
+std::vector<std::string> unique_names(const VmListing& listing) {
+  std::map<std::string, int> uses;
+  for (const Vm& vm : listing.vms) ++uses[vm.name];
+  std::vector<std::string> names;
+  for (const Vm& vm : listing.vms) {
+    if (vm.state == VmState::kIncoming) continue;
+    names.push_back(uses[vm.name] == 1 ? vm.name : with_host(vm));
+  }
+  return names;
+}
+
+}  // namespace drover::cli

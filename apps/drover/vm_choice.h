@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which VM a word of the command line means, among those of all paired hosts. Pure; any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "model/access.h"
+#include "model/vm.h"
+
+namespace drover::cli {
+
+// `word` is a name, a UUID, or HOST/NAME. kNotFound: no such VM, and which hosts were not asked.
+// kInvalidArgument: several; the message lists what to say instead.
+Result<Vm> choose_vm(const VmListing& listing, const std::string& word);
+
+// For `drover list --names`: what choose_vm() takes back, each once.
+std::vector<std::string> unique_names(const VmListing& listing);
+
+}  // namespace drover::cli
