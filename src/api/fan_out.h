@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same question to many hosts at once, on a few threads. Any thread.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <thread>
+#include <vector>
+
+namespace drover::api {
+
+// Calls `work(i)` for each i below `count`, each once, at most 8 at a time, and returns when all
+// are done. `work` must not throw, and bounds its own time.
+template <typename Work>
+void fan_out(std::size_t count, const Work& work) {
+  constexpr std::size_t kThreads = 8;
+  std::atomic<std::size_t> next = 0;
+  const auto run = [&] {
+    for (std::size_t i = next++; i < count; i = next++) work(i);
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 1; i < std::min(count, kThreads); ++i) threads.emplace_back(run);
+  run();
+}
+
+}  // namespace drover::api
