@@ -257,7 +257,8 @@ Status check_domain_element(const pugi::xml_node& domain, const Policy& policy,
     }
   }
   if (violations.empty()) return {};
-  return fail(ErrorCode::kPolicy, "The definition is refused: {}.", violations_text(violations));
+  return fail(ErrorCode::kPolicy, "The definition names what this host does not allow: {}.",
+              violations_text(violations));
 }
 
 Status check_domain(string_view domain_xml, const Policy& policy, const PathChecker& check_path) {

@@ -58,7 +58,7 @@ Actions DestinationMachine::refuse_call(const RpcPacket& packet, const std::stri
   GateEvent event{.kind = GateEventKind::kPolicyRefused};
   event.call = procedure_name(packet.header.procedure);
   event.error = why;
-  return {SendToPeer{refusal(packet.header, kErrAccessDenied, "refused: " + why)},
+  return {SendToPeer{refusal(packet.header, kErrAccessDenied, "this is refused: " + why)},
           Emit{std::move(event)}};
 }
 

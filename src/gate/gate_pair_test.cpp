@@ -227,7 +227,8 @@ TEST_F(GatePairTest, ForeignDefinitionNeverReachesLibvirt) {
   prepare.params = {{"destination_xml", std::string("<domain/>")},
                     {"migrate_uri", std::string("unix:///mem")}};
   EXPECT_EQ(libvirt_.ask(call(kMigratePrepare, 9, encode(prepare))), "error303");
-  EXPECT_NE(decode_error(libvirt_.last.payload())->message.find("Drover's gate on host2: refused"),
+  EXPECT_NE(decode_error(libvirt_.last.payload())
+                ->message.find("Drover's gate on host2: this is refused"),
             std::string::npos);
   EXPECT_TRUE(pair_.destination_says("policy_refused"));
   say_farewell();
