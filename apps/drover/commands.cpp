@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 
+// The parser's own texts and configuration, of which App.hpp has the declarations only.
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
 #include "command_doc.h"
 #include "manual.h"
 

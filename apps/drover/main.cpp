@@ -5,8 +5,6 @@
 #include <string>
 
 #include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <fmt/core.h>
 
 #include "command_doc.h"

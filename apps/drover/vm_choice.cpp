@@ -57,7 +57,7 @@ Result<Vm> choose_vm(const VmListing& listing, const std::string& word) {
 
 std::vector<std::string> unique_names(const VmListing& listing) {
   std::map<std::string, int> uses;
-  for (const Vm& vm : listing.vms) ++uses[vm.name];
+  for (const Vm& vm : listing.vms) uses[vm.name] += vm.state == VmState::kIncoming ? 0 : 1;
   std::vector<std::string> names;
   for (const Vm& vm : listing.vms) {
     if (vm.state == VmState::kIncoming) continue;

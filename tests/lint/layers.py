@@ -23,7 +23,7 @@ LAYERS = {
     "model":              (MODEL,                                 set()),
     "json":               (MODEL | {"json"},                      {"nlohmann"}),
     "net":                (BASE | {"net"},                        {"openssl", "httplib", "nlohmann"}),
-    "journal":            (MODEL | {"json", "journal"},           {"sqlite3"}),
+    "journal":            (JSON_NET | {"journal"},               {"sqlite3"}),
     "gate":               (JSON_NET | {"gate"},                   {"pugixml", "nlohmann"}),
     "mover":              (JSON_NET | {"mover"},                  {"openssl", "zstd", "lz4", "seccomp", "nlohmann"}),
     "hypervisor":         (MODEL | {"json", "hypervisor"},        {"pugixml", "nlohmann"}),
