@@ -6,8 +6,9 @@ import threading
 import time
 
 PAUSE = 0.03
-# In so short a time an idle or paused vCPU thread uses next to nothing; a probe guest dirties memory all the time.
-EXECUTING_NS = 2_000_000
+# In one such pause a vCPU thread that stands still uses nothing, one that awaits a guest half of this at most. A probe guest
+# that dirties memory uses more.
+EXECUTING_NS = 1_200_000
 
 
 class Vcpus:

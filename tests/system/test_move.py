@@ -190,7 +190,7 @@ def test_a_domain_that_the_lab_did_not_make_moves(strange):
     assert_clean(host1, host2)
 
 
-def until_still(path, span=2.0):
+def until_still(path, span=4.0):
     """Waits until a file has not changed for a while."""
     state = {"content": None, "since": time.monotonic()}
 

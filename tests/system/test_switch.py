@@ -60,7 +60,7 @@ CASES = [pytest.param(cell, cut, id=f"{cell.name}-{'cut' if cut else 'link'}") f
 
 
 def guest_of(lab, name):
-    return lab.guest("host1", name, memory=128, disk="64M", fill=4, dirty=8, disk_rate=0.25)
+    return lab.guest("host1", name, memory=128, disk="64M", fill=4, dirty=16, disk_rate=0.25)
 
 
 def test_control_libvirt_alone_runs_a_guest_twice(lab, host1, host2):

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// An in-memory hypervisor for tests and simulations. It keeps libvirt's rules where a move depends
+// on them: who runs the guest after each kind of failure, jobs, conflicts of names, and the split
+// brain after a lost reply. Any thread; the lock is never held while a hook or a subscriber runs.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "hypervisor/hypervisor.h"
+
+namespace drover::fake {
+
+// Where a migration is, in order. A hook may fail any of them, or block there to hold the
+// migration.
+enum class Step {
+  kPrepare,     // before the destination is asked; failing: nothing happened
+  kDisks,       // the destination waits, disks are copied; failing: the source runs on
+  kMemory,      // memory is copied; failing: the source runs on
+  kStandstill,  // the source's guest stands still, FINISH not sent; failing: the source resumes
+  kFinish,  // FINISH is about to reach the destination; failing: it never does, the source resumes
+  kReply,   // the destination's guest runs, its reply is on the way; failing: it is lost
+};
+
+struct FakeOptions {
+  std::string host_name = "host";
+  HostFacts facts;  // name is taken from host_name; empty members get plausible values
+  // Called at each step of migrations away from here, outside the lock.
+  std::function<Status(Step, const std::string& uuid)> at_step;
+  // Guests whose memory refuses to converge and the like can be shown with it.
+  std::function<JobProgress(Step)> progress;
+};
+
+class FakeHypervisor final : public Hypervisor {
+ public:
+  explicit FakeHypervisor(FakeOptions options);
+
+  // Where migrations from here lead, whatever their URI says. The peer must outlive them.
+  void link(FakeHypervisor& peer);
+
+  // What users and the world do. REQUIRES (all but power_cut): the VM is defined.
+  Status start(std::string_view uuid);
+  Status suspend(std::string_view uuid);
+  void set_snapshots(std::string_view uuid, std::uint32_t count);
+  void power_cut();             // running guests are gone, transient VMs forgotten
+  void set_answering(bool on);  // off: every call gives kUnavailable
+
+  // What tests look at. Locks on the fence's descriptors keep the guest from resuming, as QEMU's
+  // do.
+  std::size_t held_descriptors(std::string_view uuid);
+
+  bool connected() override;
+  Result<HostFacts> host_facts() override;
+  Result<std::vector<Vm>> list_vms() override;
+  Result<Vm> find_vm(std::string_view name_or_uuid) override;
+  Result<RunState> run_state(std::string_view uuid) override;
+  Result<std::string> definition(std::string_view uuid, DefinitionKind kind) override;
+  Result<CpuComparison> compare_cpu(std::string_view domain_xml,
+                                    std::vector<std::string>* missing) override;
+  void subscribe(std::function<void(const VmEvent&)> callback) override;
+  Status define(std::string_view xml) override;
+  Status undefine(std::string_view uuid) override;
+  Status set_autostart(std::string_view uuid, bool on) override;
+  Status destroy(std::string_view uuid) override;
+  Status resume(std::string_view uuid) override;
+  Status refresh_pool(std::string_view folder) override;
+  Status migrate(const MigrateCall& call) override;
+  Result<JobProgress> job_progress(std::string_view uuid) override;
+  Result<CompletedJob> completed_job(std::string_view uuid) override;
+  Status abort_job(std::string_view uuid) override;
+  Status set_downtime_limit(std::string_view uuid, std::chrono::milliseconds limit) override;
+  Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
+  Status drop_descriptors(std::string_view uuid) override;
+
+ private:
+  struct Machine {
+    Vm vm;
+    std::string persistent_xml;  // empty: transient
+    std::string live_xml;        // empty: off
+    RunState::Kind kind = RunState::Kind::kOff;
+    Step step = Step::kPrepare;  // of the outgoing migration
+    bool abort_asked = false;
+    std::optional<CompletedJob> completed;
+    std::vector<UniqueFd> held;
+  };
+
+  Result<Machine*> machine(std::string_view name_or_uuid);  // under the lock
+  Status prepare(const MigrateCall& call, const std::string& name);
+  Status finish(const MigrateCall& call);
+  void cancel_incoming(const std::string& uuid);
+  Status walk(const MigrateCall& call, Step step);
+  // The end of a migration on the source, as libvirt's rollback does it.
+  void roll_back(const std::string& uuid);
+  void complete(const std::string& uuid);
+  void publish(VmEvent::Kind kind, const Vm& vm);
+  Status answering() const;
+
+  FakeOptions options_;
+  FakeHypervisor* peer_ = nullptr;
+  mutable std::mutex mutex_;  // guards all below; two fakes' are never held together
+  std::map<std::string, Machine> machines_;
+  std::function<void(const VmEvent&)> subscriber_;
+  bool answering_ = true;
+};
+
+}  // namespace drover::fake
