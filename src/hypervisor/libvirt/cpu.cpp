@@ -58,9 +58,17 @@ Result<CpuComparison> Adapter::compare_cpu(std::string_view definition,
       return CpuComparison::kSuperset;
     case VIR_CPU_COMPARE_INCOMPATIBLE:
       break;
-    default:
-      return fail_libvirt(
-          fmt::format("Cannot compare the CPU of {} with this host's", facts.vm.name));
+    default: {
+      // A model or feature whose name libvirt here has never heard of: its CPU code reports it, as
+      // an internal error.
+      const virErrorPtr last = virGetLastError();
+      if (last == nullptr || last->domain != VIR_FROM_CPU) {
+        return fail_libvirt(
+            fmt::format("Cannot compare the CPU of {} with this host's", facts.vm.name));
+      }
+      if (missing != nullptr) *missing = {"the model " + facts.cpu_model};
+      return CpuComparison::kIncompatible;
+    }
   }
   if (missing != nullptr &&
       compare(VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE) == VIR_CPU_COMPARE_ERROR) {

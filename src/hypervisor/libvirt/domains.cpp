@@ -137,9 +137,10 @@ Result<Job> migration_job(virDomainPtr domain) {
   int type = 0;
   Parameters parameters;
   if (virDomainGetJobStats(domain, &type, &parameters.list, &parameters.count, 0) != 0) {
-    // An incoming migration has no statistics, and is the only job of an active domain that refuses
-    // them (facts 2.5).
-    if (last_error_code() == VIR_ERR_OPERATION_INVALID) return Job::kIncoming;
+    // libvirt has statistics of migrations on the source only, and says so on the destination
+    // alone: an incoming one is the only job that answers with this code (9.0: "migration
+    // statistics are available only on the source host").
+    if (last_error_code() == VIR_ERR_OPERATION_UNSUPPORTED) return Job::kIncoming;
     return fail_libvirt("Cannot read the VM's job");
   }
   if (type != VIR_DOMAIN_JOB_BOUNDED && type != VIR_DOMAIN_JOB_UNBOUNDED) return Job::kNone;
@@ -199,7 +200,10 @@ Result<RunState> run_state_of(virDomainPtr domain) {
     const auto job = migration_job(domain);
     if (virDomainGetState(domain, &state_after, &reason_after, 0) != 0) continue;
     if (state_after != state || reason_after != reason) continue;
-    if (!job && job.error().code == ErrorCode::kNotFound) continue;
+    // It was off in between, and is as it was before.
+    if (!job &&
+        (job.error().code == ErrorCode::kNotFound || job.error().code == ErrorCode::kConflict))
+      continue;
     if (!job) return std::unexpected(job.error());
     return RunState{kind_with(state, *job), state_text(state, reason)};
   }

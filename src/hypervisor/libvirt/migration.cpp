@@ -55,7 +55,9 @@ Result<JobProgress> Adapter::job_progress(std::string_view uuid) {
   Parameters stats;
   if (virDomainGetJobStats(found.get(), &type, &stats.list, &stats.count, 0) != 0) {
     // Not running any more, or itself incoming: no outgoing job either way.
-    if (last_error_code() == VIR_ERR_OPERATION_INVALID) return JobProgress{};
+    const int code = last_error_code();
+    if (code == VIR_ERR_OPERATION_INVALID || code == VIR_ERR_OPERATION_UNSUPPORTED)
+      return JobProgress{};
     return fail_libvirt(fmt::format("Cannot read the migration's progress of the VM {}", uuid));
   }
   JobProgress progress;
