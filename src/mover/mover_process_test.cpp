@@ -230,6 +230,19 @@ TEST_F(MoverPair, RefusesWrongCommands) {
   EXPECT_EQ(source_->process->add_link(65, 0, limit()).error().code, ErrorCode::kInvalidArgument);
 }
 
+TEST_F(MoverPair, RunsInASandbox) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to change user and root folder";
+  const std::string proc = fmt::format("/proc/{}/", source_->process->pid());
+  const std::string status = *read_file(proc + "status");
+  EXPECT_EQ(status.find("\nUid:\t0\t"), std::string::npos);
+  EXPECT_NE(status.find("\nNoNewPrivs:\t1"), std::string::npos);
+  EXPECT_NE(status.find("\nSeccomp:\t2"), std::string::npos);
+  EXPECT_NE(status.find("\nCapPrm:\t0000000000000000"), std::string::npos);
+  EXPECT_NE(status.find("\nGroups:\t \n"), std::string::npos) << status;
+  const auto root = std::filesystem::read_symlink(proc + "root").string();
+  EXPECT_TRUE(root.ends_with("(deleted)")) << root;
+}
+
 TEST(MoverStart, MissingDescriptorsAndWrongKeysAreReported) {
   const UniqueFd psk(::memfd_create("psk", MFD_CLOEXEC));
   auto packets = *net::socket_pair(net::SocketKind::kPackets);

@@ -166,6 +166,7 @@ int run_mover(int channel_fd) {
     ASSIGN_OR_RETURN(auto message,
                      net::receive_start(channel.get(), Deadline::after(kStartPatience)));
     ASSIGN_OR_RETURN(auto read, read_mover_start(std::move(message)));
+    RETURN_IF_ERROR(load_tls());
     if (read.sandbox) RETURN_IF_ERROR(enter_sandbox());
     return read;
   }();

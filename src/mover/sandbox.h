@@ -7,8 +7,10 @@
 
 namespace drover::mover {
 
-// As root: own user, empty root folder, no groups, no new privileges. Always: not dumpable, limits,
-// and a list of system calls. REQUIRES: one thread; everything that opens files has been loaded.
+// As root: a user of its own (drover-mover, or nobody), no groups, an empty root folder without a
+// name. Always: no new privileges, not dumpable, limits on memory and descriptors, and a short list
+// of system calls: opening, connecting, forking fail with EPERM; exec, ptrace, mount, bpf kill.
+// REQUIRES: one thread; whatever opens files lazily is loaded (load_tls).
 Status enter_sandbox();
 
 }  // namespace drover::mover

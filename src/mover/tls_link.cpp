@@ -2,8 +2,10 @@
 #include "mover/tls_link.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,6 +15,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/random.h"
 #include "mover/limits.h"
 #include "net/unix_socket.h"
 
@@ -57,7 +60,9 @@ struct TlsLink::Memory {
       BIO_set_retry_write(bio);
       return -1;
     }
-    memory.out.insert(memory.out.end(), from, from + bytes);
+    // Of the vector's own type, or it copies byte by byte.
+    const auto* first = reinterpret_cast<const std::uint8_t*>(from);
+    memory.out.insert(memory.out.end(), first, first + bytes);
     return bytes;
   }
 
@@ -221,5 +226,24 @@ Result<std::size_t> TlsLink::read(std::span<std::uint8_t> out,
 }
 
 void TlsLink::shut_down() { ::shutdown(socket_.get(), SHUT_RDWR); }
+
+Status load_tls() {
+  std::array<std::uint8_t, PskKey::kBytes> key{};
+  fill_random(key);
+  const PskTls tls(std::make_unique<PskKey>(key), "load");
+  WireBytes wire;
+  ASSIGN_OR_RETURN(auto sockets, net::socket_pair(net::SocketKind::kStream));
+  ASSIGN_OR_RETURN(const auto client,
+                   TlsLink::open(tls, Role::kSource, 1, std::move(sockets.first), wire));
+  ASSIGN_OR_RETURN(const auto server,
+                   TlsLink::open(tls, Role::kDestination, 1, std::move(sockets.second), wire));
+  const Deadline deadline = Deadline::after(kHandshakePatience);
+  Status served;
+  std::jthread thread([&] { served = server->handshake(deadline); });
+  Status dialled = client->handshake(deadline);
+  thread.join();
+  RETURN_IF_ERROR(dialled);
+  return served;
+}
 
 }  // namespace drover::mover

@@ -24,6 +24,9 @@ struct WireBytes {
   std::atomic<std::uint64_t> received{0};
 };
 
+// Shakes hands with itself once, so that OpenSSL opens no file later on. Before the sandbox.
+Status load_tls();
+
 class TlsLink {
  public:
   // Takes the connected socket. `tls` and `wire` must outlive the link.
