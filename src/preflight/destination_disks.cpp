@@ -132,7 +132,7 @@ void check_space(const DestinationView& view, Findings& findings) {
           fmt::format("{} on {} has {} free; {} are needed.", sum.folder, view.host.name,
                       to_text(sum.free), to_text(needed)),
           "The copy would stop in the middle, and other VMs there would stand still.",
-          {fmt::format("Make room on {}: drover quarantine shows what earlier moves keep",
+          {fmt::format("Make room on {}: drover quarantine list shows what earlier moves keep",
                        view.host.name),
            "Choose a folder on another file system with --disks-to."});
     } else if (sum.free < sum.virtual_size) {

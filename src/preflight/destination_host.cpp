@@ -38,13 +38,11 @@ void check_destination_host(const DestinationView& view, Findings& findings) {
 void check_versions(const DestinationView& view, Findings& findings) {
   const auto older = [&](const char* what, Version here, Version there) {
     if (here == 0 || there == 0 || here >= there) return;
-    findings.warning(
-        Code::kHypervisorOlder, view.host.name,
-        fmt::format("{} has {} {}, older than {} on {}.", view.host.name, what, version_text(here),
-                    version_text(there), view.proposal.source.name),
-        "Moves to an older release are tested less by its makers; the VM stays on the source if it "
-        "fails.",
-        {fmt::format("Update {} on {}.", what, view.host.name)});
+    findings.note(Code::kHypervisorOlder, view.host.name,
+                  fmt::format("{} has {} {}, older than {} on {}.", view.host.name, what,
+                              version_text(here), version_text(there), view.proposal.source.name),
+                  "Moves to an older release are tested less by its makers; if one fails, the VM "
+                  "runs on at the source.");
   };
   older("libvirt", view.host.libvirt_version, view.proposal.source.libvirt_version);
   older("QEMU", view.host.qemu_version, view.proposal.source.qemu_version);

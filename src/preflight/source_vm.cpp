@@ -26,7 +26,7 @@ void check_vm_state(const SourceView& view, Findings& findings) {
     findings.blocker(Code::kVmMoving, vm.name,
                      fmt::format("{} is already moving (move {}).", vm.name, vm.move_id),
                      "Two moves of one VM would fight over its disks.",
-                     {fmt::format("Wait for move {} to end, or cancel it.", vm.move_id)});
+                     {fmt::format("drover cancel {}", vm.move_id), "Or wait until it has ended."});
   }
   switch (vm.state) {
     case VmState::kRunning:
