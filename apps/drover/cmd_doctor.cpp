@@ -20,6 +20,9 @@ Result<ExitCode> run(const Session& session, const std::string& fix) {
   if (!fix.empty()) {
     RETURN_IF_ERROR(client.fix(fix));
     if (!session.json) fmt::print("Done: {}.\n", printable(fix));
+    if (!session.json && fix == "hook") {
+      fmt::print("libvirt takes it up when it is next restarted; running VMs go on meanwhile.\n");
+    }
   }
   ASSIGN_OR_RETURN(const std::vector<Finding> findings, client.doctor());
   if (session.json) {

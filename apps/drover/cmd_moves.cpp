@@ -13,9 +13,21 @@
 namespace drover::cli {
 namespace {
 
-Result<ExitCode> list(const Session& session) {
+struct ListOptions {
+  bool under_way = false;
+  bool names = false;
+};
+
+Result<ExitCode> list(const Session& session, const ListOptions& options) {
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
-  ASSIGN_OR_RETURN(const std::vector<Move> moves, client.moves());
+  ASSIGN_OR_RETURN(std::vector<Move> moves, client.moves());
+  if (options.under_way) {
+    std::erase_if(moves, [](const Move& move) { return move.state != MoveState::kRunning; });
+  }
+  if (options.names && !session.json) {
+    for (const Move& move : moves) fmt::print("{}\n", printable(move.id));
+    return ExitCode::kDone;
+  }
   fmt::print("{}{}", session.json ? json::to_json(moves) : moves_text(moves),
              session.json ? "\n" : "");
   return ExitCode::kDone;
@@ -49,9 +61,14 @@ Result<ExitCode> cancel(const Session& session, const std::string& id) {
 }  // namespace
 
 void add_moves(CLI::App& app, Session& session) {
+  auto options = std::make_shared<ListOptions>();
   CLI::App* command = app.add_subcommand("moves", "Show the moves under way and those that ended");
-  command->footer("Example:\n  drover moves");
-  command->callback([&session] { session.action = [](Session& s) { return list(s); }; });
+  command->add_flag("--under-way", options->under_way, "Only those under way");
+  command->add_flag("--names", options->names, "Only what show, watch and cancel take, one a line");
+  command->footer("Examples:\n  drover moves\n  drover moves --under-way --names");
+  command->callback([options, &session] {
+    session.action = [options](Session& s) { return list(s, *options); };
+  });
 }
 
 void add_show(CLI::App& app, Session& session) {

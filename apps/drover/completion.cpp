@@ -93,7 +93,7 @@ _drover_list() {
   case $1 in
     vm) drover list --names ;;
     host) drover host list --names ;;
-    move) drover moves | sed 1d | cut -d' ' -f1 ;;
+    move) drover moves --names ;;
     shell) printf '%s\n' bash zsh ;;
   esac 2>/dev/null
 }
