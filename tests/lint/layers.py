@@ -3,8 +3,9 @@
 """Which folder may include which: the table below is the rule, every other include is an error.
 
 Folders stand lowest first. A folder names the folders that it may include and the third-party headers
-that only it and its like may include. Files of tests (*_test.cpp, *_fuzz.cpp, *_test_*.h, fakes) may
-also include what their folder may not be linked with in the product: gtest, and the fakes.
+that only it and its like may include. Files of tests (with test, fuzz, fixture or conformance in their
+names) may also include what their folder may not be linked with in the product: gtest, the fakes, and
+the other end of their protocol.
 """
 import pathlib
 import re
@@ -42,6 +43,7 @@ APPS = {
     "apps/drover_mover":  (JSON_NET | {"mover"},                  {"CLI"}),
 }
 EVERYWHERE = {"fmt"}  # base/error.h shows it
+IN_TESTS_OF = {"api": {"client"}, "client": {"api"}}
 IN_TESTS = {"gtest", "gmock", "benchmark", "nlohmann"}
 
 # How an include names a third-party library.
@@ -68,7 +70,7 @@ def folder_of(path, table):
 
 
 def is_test(path):
-    return bool(re.search(r"(_test|_fuzz|_benchmark)\.cpp$|_test_\w+\.(h|cpp)$|^conformance", path.name))
+    return bool(re.search(r"(^|_)(test|fuzz|benchmark|fixture|conformance)(_|\.)", path.name))
 
 
 def fault(path, own, may, libraries, quote, name):
@@ -83,7 +85,7 @@ def fault(path, own, may, libraries, quote, name):
             return None if folder == own else f"a program may not include another's {name}"
         if folder is None:
             return f'"{name}" lies in no folder of the table'
-        if folder in may or test and (folder == "hypervisor/fake" or folder in APPS):
+        if folder in may or test and folder in IN_TESTS_OF.get(own, set()) | {"hypervisor/fake"}:
             return None
         return f"{own} may not include {folder} ({name})"
     for pattern, library in THIRD_PARTY:

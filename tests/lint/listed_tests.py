@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every C++ source is named in a CMakeLists.txt at or above it, so no test is left out of the build; and each
+"""Every C++ source is named in a CMakeLists.txt, so no test is left out of the build; and each
 source file carries the licence line."""
 import pathlib
 import subprocess
@@ -10,15 +10,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 
 
-def listed(path):
-    """Whether a CMakeLists.txt in the file's folder or above names it, by its path from there."""
-    for folder in path.parents:
-        lists = folder / "CMakeLists.txt"
-        if lists.exists() and str(path.relative_to(folder)) in lists.read_text().replace(")", " ").split():
-            return True
-        if folder == ROOT:
-            return False
-    return False
+def listed():
+    """Every file that a CMakeLists.txt names, by its path from there."""
+    found = set()
+    for lists in [ROOT / "CMakeLists.txt", *(path for top in ("src", "apps", "bench", "tests")
+                                             for path in (ROOT / top).rglob("CMakeLists.txt"))]:
+        words = lists.read_text().replace("(", " ").replace(")", " ").split()
+        found |= {(lists.parent / word).resolve() for word in words if word.endswith(".cpp")}
+    return found
 
 
 def tracked():
@@ -32,10 +31,10 @@ def tracked():
 
 
 def main():
-    faults = []
+    faults, built = [], listed()
     for path in tracked():
         name = path.relative_to(ROOT)
-        if path.suffix == ".cpp" and name.parts[0] in ("src", "apps") and not listed(path):
+        if path.suffix == ".cpp" and name.parts[0] in ("src", "apps") and path not in built:
             faults.append(f"{name}: no CMakeLists.txt names it")
         if path.suffix in (".cpp", ".h", ".py"):
             with open(path, encoding="utf-8") as file:
