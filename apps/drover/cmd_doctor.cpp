@@ -9,7 +9,7 @@
 
 #include "commands.h"
 #include "display_width.h"
-#include "json/model_json.h"
+#include "json/access_json.h"
 #include "plan_text.h"
 
 namespace drover::cli {
@@ -26,7 +26,7 @@ Result<ExitCode> run(const Session& session, const std::string& fix) {
   }
   ASSIGN_OR_RETURN(const std::vector<Finding> findings, client.doctor());
   if (session.json) {
-    fmt::print("{}\n", json::to_json(findings));
+    fmt::print("{}\n", json::dump(json::encode_list("findings", findings)));
   } else if (findings.empty()) {
     fmt::print("Nothing is wrong.\n");
   } else {

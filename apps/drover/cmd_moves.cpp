@@ -7,7 +7,7 @@
 
 #include "commands.h"
 #include "display_width.h"
-#include "json/model_json.h"
+#include "json/access_json.h"
 #include "move_text.h"
 
 namespace drover::cli {
@@ -28,8 +28,11 @@ Result<ExitCode> list(const Session& session, const ListOptions& options) {
     for (const Move& move : moves) fmt::print("{}\n", printable(move.id));
     return ExitCode::kDone;
   }
-  fmt::print("{}{}", session.json ? json::to_json(moves) : moves_text(moves),
-             session.json ? "\n" : "");
+  if (session.json) {
+    fmt::print("{}\n", json::dump(json::encode_list("moves", moves)));
+  } else {
+    fmt::print("{}", moves_text(moves));
+  }
   return ExitCode::kDone;
 }
 

@@ -7,7 +7,6 @@
 
 #include "commands.h"
 #include "display_width.h"
-#include "json/model_json.h"
 #include "move_text.h"
 
 namespace drover::cli {
@@ -20,8 +19,9 @@ struct Options {
 
 Result<ExitCode> list(const Session& session) {
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
+  if (session.json) return print_json(client.raw("GET", "/v1/quarantine", ""));
   ASSIGN_OR_RETURN(const std::vector<QuarantinedDisk> disks, client.quarantine());
-  fmt::print("{}", session.json ? json::to_json(disks) + "\n" : quarantine_text(disks));
+  fmt::print("{}", quarantine_text(disks));
   return ExitCode::kDone;
 }
 

@@ -5,10 +5,9 @@
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "display_width.h"
-#include "json/fields.h"
+#include "json/access_json.h"
 #include "table.h"
 
 namespace drover::cli {
@@ -42,12 +41,7 @@ std::string hosts_text(const std::vector<HostEntry>& hosts) {
   return table.text();
 }
 
-std::string invite_json(const Invite& invite) {
-  return json::dump({{"address", invite.address},
-                     {"code", invite.code},
-                     {"expires_at", json::time_text(invite.expires_at)},
-                     {"line", invite.line}});
-}
+std::string invite_json(const Invite& invite) { return json::dump(json::encode(invite)); }
 
 std::string rights_words(const PeerRights& rights) {
   std::vector<std::string> words;

@@ -6,11 +6,10 @@
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "display_width.h"
 #include "exit_code.h"
-#include "json/encode.h"
+#include "json/access_json.h"
 #include "plan_text.h"
 #include "table.h"
 
@@ -62,13 +61,7 @@ std::string list_troubles(const VmListing& listing) {
   return out;
 }
 
-std::string listing_json(const VmListing& listing) {
-  nlohmann::json unreachable = nlohmann::json::array();
-  for (const UnreachableHost& host : listing.unreachable) {
-    unreachable.push_back({{"host", host.host}, {"error", json::encode(host.error)}});
-  }
-  return json::dump({{"vms", json::encode(listing.vms)}, {"unreachable", unreachable}});
-}
+std::string listing_json(const VmListing& listing) { return json::dump(json::encode(listing)); }
 
 Status keep_host(VmListing& listing, const std::string& host) {
   for (const UnreachableHost& other : listing.unreachable) {

@@ -92,7 +92,7 @@ Result<std::unique_ptr<net::HttpClient>> ApiClient::State::connect_remote(Deadli
   const auto key = net::server_key_of_token(target.token);
   if (!key) {
     return fail(ErrorCode::kInvalidArgument,
-                "A remote host needs its whole token, as `drover token add` printed it there.");
+                "A remote host needs its whole token, as `drover token create` printed it there.");
   }
   ASSIGN_OR_RETURN(UniqueFd socket, net::dial_tcp(address, deadline));
   const net::TlsClientContext context(nullptr);
