@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's command line: which cases on which links, how often; the report and the JSON file."""
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+
+import base
+import case_idle
+import case_mover
+import case_moves
+import image
+import report
+import stage
+from base import LabError
+
+LINKS = ("unlimited", "1gbit", "100mbit")
+# Case -> what runs it, whether it is measured on each link, whether it needs the lab.
+CASES = {case_moves.NAME: (case_moves.Moves, True, True), case_mover.NAME: (case_mover.Mover, False, False),
+         case_idle.NAME: (case_idle.Idle, False, True)}
+PRESET = "release"
+
+
+class Scene:
+    """What all cases of one run share."""
+
+    def __init__(self):
+        self.failures = []  # what could not be measured
+        self.repeated = []  # what went wrong once and was done again
+
+
+def parser():
+    top = argparse.ArgumentParser(prog="bench/run", formatter_class=argparse.ArgumentDefaultsHelpFormatter, description=(
+        "Measures Drover beside libvirt's own migration, in one run and in turn, in a lab of two hosts: one that is up is used "
+        "and left as it was, else one is made and removed. Exit code 0: everything was measured, whatever the figures say."))
+    top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
+    top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times "
+                     "(if not given: unlimited and 1gbit)")
+    top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count")
+    top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
+    top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")
+    top.add_argument("--memory", type=int, default=768, metavar="MIB", help="the guest's memory")
+    top.add_argument("--disk", default="1G", metavar="SIZE", help="the size of its disk")
+    top.add_argument("--fill", type=int, default=400, metavar="MIB", help="how much of its disk holds data")
+    top.add_argument("--dirty", type=float, default=8, metavar="MIB_PER_S", help="memory that it changes each second; "
+                     f"at 100mbit at most {case_moves.SLOW_LINK_DIRTY_MIB}")
+    top.add_argument("--disk-rate", type=float, default=0.5, metavar="MIB_PER_S", help="disk that it changes each second")
+    top.add_argument("--compressible", type=int, default=50, metavar="PERCENT", help="share of its data that compresses")
+    top.add_argument("--mover-bytes", type=int, default=4096, metavar="MIB", help="case mover: how much to carry")
+    top.add_argument("--keep", action="store_true", help="leave the lab and the guest as they are at the end")
+    top.add_argument("--no-build", action="store_true", help="take the programs as they are built")
+    return top
+
+
+def build():
+    """The release build, made current; DROVER_BIN names programs that were built elsewhere."""
+    for step in (["cmake", "--preset", PRESET], ["cmake", "--build", "--preset", PRESET]):
+        done = subprocess.run(step, cwd=base.REPO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        if done.returncode != 0:
+            print(done.stdout[-4000:], file=sys.stderr)
+            raise LabError(f"`{' '.join(step)}` failed.")
+
+
+def ensure_programs(options):
+    if "DROVER_BIN" not in os.environ:
+        if not options.no_build:
+            build()
+        os.environ["DROVER_BIN"] = os.path.join(base.REPO, "build", PRESET, "bin")
+    for name in ("droverd", "drover", "drover-gate", "drover-mover"):
+        if not os.access(os.path.join(os.environ["DROVER_BIN"], name), os.X_OK):
+            raise LabError(f"There is no program {name} in {os.environ['DROVER_BIN']}: build the preset {PRESET} first, or "
+                           "measure libvirt alone with --side libvirt.")
+
+
+def version(*command):
+    said = base.run(*command, check=False).stdout.strip().splitlines()
+    return said[0] if said else "?"
+
+
+def machine():
+    """One line about what the figures were measured on."""
+    with open("/proc/cpuinfo") as file:
+        model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), platform.machine())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    accelerator = {"kvm": "KVM", "qemu": "TCG"}[image.accelerator()]
+    return (f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}; "
+            f"libvirt {version('libvirtd', '--version').split()[-1]}, {version('qemu-system-x86_64', '--version')}; "
+            f"guests run by {accelerator}.")
+
+
+def run_cases(options, scene, say):
+    """Yields the results as they come."""
+    for name in options.case:
+        make, by_link, _ = CASES[name]
+        case = make(options, scene, say)
+        for link in options.link if by_link else [None]:
+            try:
+                yield case.run(link)
+            except LabError as error:
+                scene.failures.append(f"{name} {link or ''}: {error}")
+                say(f"FAILED  {scene.failures[-1]}")
+
+
+def collect(options, scene, results, say):
+    drover = "drover" in options.side
+    if drover:
+        ensure_programs(options)
+    with_lab = [name for name in options.case if CASES[name][2]]
+    if with_lab:
+        with stage.Stage(drover, options.keep):
+            for result in run_cases(options, scene, say):
+                results.append(result)
+    else:
+        for result in run_cases(options, scene, say):
+            results.append(result)
+
+
+def fill_in(options):
+    options.side = list(dict.fromkeys(options.side or ["libvirt", "drover"]))
+    options.link = list(dict.fromkeys(options.link or LINKS[:2]))
+    options.case = list(dict.fromkeys(options.case or CASES))
+    if "drover" not in options.side:
+        options.case = [case_moves.NAME]
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def main(words):
+    options = parser().parse_args(words)
+    fill_in(options)
+    # Whoever ends us, the lab is put in order first.
+    signal.signal(signal.SIGTERM, interrupted)
+    scene, results = Scene(), []
+    try:
+        base.need_root()
+        collect(options, scene, results, lambda text: print(text, flush=True))
+    except LabError as error:
+        print(f"bench/run: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("bench/run: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        if results:
+            print("\n" + report.text(machine(), results, scene), flush=True)
+            if options.json:
+                with open(options.json, "w") as file:
+                    json.dump(results, file, indent=2)
+                    file.write("\n")
+    return 1 if scene.failures or not results else 0

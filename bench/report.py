@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run prints at its end: a table of ratios, the goals, and what the sides took. Markdown, to be kept as it is."""
+import statistics
+
+import case_idle
+import case_mover
+import goals
+
+MOVER_PEAK_BYTES_MAX = 256 << 20
+FIGURES = (("wall", "wall_s", "{:.2f} s", 1), ("wire", "wire_bytes", "{:.1f} MB", 1e-6), ("pause", "pause_ms", "{:.0f} ms", 1),
+           ("silence", "silence_ms", "{:.0f} ms", 1))
+
+
+def table(head, rows):
+    """A Markdown table with even columns."""
+    rows = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
+
+
+def show(value, form, scale=1):
+    return "-" if value is None else form.format(value * scale)
+
+
+def verdict(reached):
+    return {True: "reached", False: "FALLS SHORT", None: "not measured"}[reached]
+
+
+def ratios(results):
+    rows = []
+    for result in results:
+        wanted = dict((goal.figure, (goal, reached)) for goal, reached in goals.verdicts(result))
+        for name, figure, form, scale in FIGURES:
+            goal, reached = wanted.get(name, (None, None))
+            rows.append([result["case"], result["link"], result["runs"], name,
+                         show(result.get("libvirt", {}).get(figure), form, scale),
+                         show(result.get("drover", {}).get(figure), form, scale), show(result[f"{name}_ratio"], "{:.2f}"),
+                         f"<= {goal.most}" if goal else "", verdict(reached) if goal else ""])
+    return table(["case", "link", "runs", "figure", "libvirt", "Drover", "ratio", "goal", ""], rows)
+
+
+def mean(samples, pick):
+    values = [value for value in map(pick, samples) if value is not None]
+    return statistics.mean(values) if values else None
+
+
+def processors(results):
+    """Processor seconds of a move, mean over the runs."""
+    rows = []
+    for result in results:
+        for side in ("libvirt", "drover"):
+            samples = result.get(side, {}).get("samples", [])
+            if samples:
+                cells = [show(mean(samples, lambda sample, role=role: sample["cpu_s"].get(role)), "{:.2f}")
+                         for role in ("mover", "gate", "droverd", "libvirtd", "qemu")]
+                rows.append([result["case"], result["link"], side, *cells])
+    return table(["case", "link", "side", "movers", "gates", "droverds", "libvirtds", "QEMUs"], rows)
+
+
+def phases(results):
+    """Where Drover's time goes, mean over the runs; beside it libvirt's own job time on either side."""
+    rows = []
+    for result in results:
+        samples = result.get("drover", {}).get("samples", [])
+        names = list(dict.fromkeys(name for sample in samples for name in sample.get("phases_s", {})))
+        spent = ", ".join(f"{name} {show(mean(samples, lambda sample, n=name: sample['phases_s'].get(n)), '{:.2f}')}"
+                          for name in names)
+        jobs = [show(mean(result.get(side, {}).get("samples", []), lambda sample: sample["job_s"]), "{:.2f}")
+                for side in ("libvirt", "drover")]
+        rows.append([result["case"], result["link"], *jobs, spent or "-"])
+    return table(["case", "link", "job, libvirt (s)", "job, Drover (s)", "Drover's phases (s)"], rows)
+
+
+def peaks(results):
+    """(what, measured, goal, reached) of the largest mover of all moves."""
+    sizes = [sample["mover_peak_bytes"] for result in results for sample in result.get("drover", {}).get("samples", [])]
+    if not any(sizes):
+        return []
+    return [("mover, most memory", f"{max(sizes) / 1e6:.1f} MB", "< 256 MiB", max(sizes) < MOVER_PEAK_BYTES_MAX)]
+
+
+def others(results, moves):
+    rows = peaks(moves)
+    for result in results:
+        if result["case"] == case_idle.NAME:
+            rows += case_idle.verdicts(result)
+        elif result["case"] == case_mover.NAME:
+            rows += case_mover.verdicts(result)
+    return [[what, measured, goal, verdict(reached) if goal else ""] for what, measured, goal, reached in rows]
+
+
+def text(machine, results, scene):
+    """The whole report."""
+    moves = [result for result in results if "wall_ratio" in result and result["case"] not in (case_mover.NAME,)]
+    parts = [machine]
+    if moves:
+        parts += ["Medians; the ratio is Drover to libvirt, lower is better:", ratios(moves),
+                  "Processor seconds of one move, mean:", processors(moves), "Where the time goes, mean:", phases(moves)]
+    extra = others(results, moves)
+    if extra:
+        parts += [table(["besides", "measured", "goal", ""], extra)]
+    for title, lines in (("Failed:", scene.failures), ("Went wrong and was repeated:", scene.repeated)):
+        if lines:
+            parts += ["\n".join([title, *(f"* {line}" for line in lines)])]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two sides of the comparison. Each carries the guest, running, with its disk and its definition, from one host to the
+other, leaves nothing at the source, and says what it cost."""
+import json
+import re
+import subprocess
+
+import droverd
+import hosts
+import network
+import stage
+from meters import Meters
+
+
+class MoveFailed(Exception):
+    """A move did not go through; the text says why."""
+
+
+def timed(command, environment, meters, timeout, on_timeout):
+    """Runs the move's command to its end under the meters, and gives its text."""
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+    try:
+        out, errors = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        on_timeout()
+        try:
+            child.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+        raise MoveFailed(f"no end within {timeout:.0f} s") from None
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    meters.command_ended()
+    if child.returncode != 0:
+        said = (errors + out).strip().splitlines()
+        raise MoveFailed(f"exit code {child.returncode}: {said[-1] if said else 'no message'}")
+    return out
+
+
+def job_of(guest, host):
+    """libvirt's own account of the move just done, by name; {} if somebody has read it already."""
+    said = hosts.virsh(host, "domjobinfo", guest.name, "--completed", "--keep-completed", check=False).stdout
+    found = {}
+    for line in said.splitlines():
+        name, _, rest = line.partition(":")
+        value = re.match(r"\s*([0-9.]+)\s*(\S*)", rest)
+        if value:
+            number = float(value[1])
+            unit = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}.get(value[2].split("/")[0], 1)
+            found[name.strip()] = number * unit
+    return found
+
+
+def check_arrival(guest, destination):
+    states = guest.states()
+    if states != {destination: "running"}:
+        raise MoveFailed(f"afterwards the guest is {states or 'nowhere'}, not running on {destination} alone")
+
+
+class Libvirt:
+    """`virsh migrate` as its manual has it for hosts that share nothing. The image at the destination is made before the clock
+    runs and the source's is deleted after it stopped: libvirt does neither."""
+    name = "libvirt"
+
+    def __init__(self, flags=()):
+        self.flags = flags
+
+    def move(self, guest, source, destination, timeout):
+        guest.remove_image(destination)
+        guest.create_image(destination)
+        command = hosts.inside(source, [
+            "virsh", "-q", "migrate", "--live", "--p2p", "--copy-storage-all", "--persistent", "--undefinesource", *self.flags,
+            guest.name, f"qemu+tcp://{destination}/system", "--migrateuri", f"tcp://{network.move_address(destination)}"])
+        with Meters(guest.name, source, stage.HOSTS) as meters:
+            timed(command, hosts.environment(), meters, timeout,
+                  lambda: hosts.virsh(source, "domjobabort", guest.name, check=False))
+        check_arrival(guest, destination)
+        job = job_of(guest, destination)
+        guest.remove_image(source)
+        return {**meters.read, "pause_ms": job.get("Total downtime"), "job_s": job.get("Time elapsed", 0) / 1000,
+                "memory_passes": job.get("Iteration")}
+
+
+class Drover:
+    """`drover move`, everything in it: the plan, the destination's image, the verification, deleting the source's disk."""
+    name = "drover"
+
+    def __init__(self, flags=()):
+        self.flags = flags
+
+    def move(self, guest, source, destination, timeout):
+        guest.remove_image(destination)
+        command = hosts.inside(source, ["drover", "--json", "move", guest.name, destination, "--yes", "--delete-now",
+                                        *self.flags])
+        environment = hosts.environment(droverd.binaries())
+        with Meters(guest.name, source, stage.HOSTS) as meters:
+            said = timed(command, environment, meters, timeout, lambda: self.cancel(source, environment))
+        check_arrival(guest, destination)
+        move = last_move(said)
+        job = job_of(guest, destination)
+        pause = job.get("Total downtime", move.get("report", {}).get("pause_ms"))
+        return {**meters.read, "pause_ms": pause, "job_s": job.get("Time elapsed", 0) / 1000,
+                "memory_passes": job.get("Iteration"), "phases_s": phases(move), "report": move.get("report", {})}
+
+    def cancel(self, source, environment):
+        said = hosts.run_inside(source, "env", f"PATH={environment['PATH']}", "drover", "--json", "moves", check=False).stdout
+        for move in json.loads(said or "[]"):
+            if move.get("state") == "running":
+                hosts.run_inside(source, "env", f"PATH={environment['PATH']}", "drover", "cancel", move["id"], check=False)
+
+
+def last_move(said):
+    """The last state of the move in the command's JSON lines, {} if there is none."""
+    found = {}
+    for line in said.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict) and "phases" in value:
+            found = value
+    return found
+
+
+def seconds_of_day(text):
+    """An RFC 3339 time of today as seconds; differences are what counts."""
+    hours, minutes, seconds = re.search(r"T(\d\d):(\d\d):(\d\d(?:\.\d+)?)", text).groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def phases(move):
+    """Phase -> seconds, in their order."""
+    found = {}
+    for phase in move.get("phases", []):
+        if phase.get("ended_at"):
+            spent = (seconds_of_day(phase["ended_at"]) - seconds_of_day(phase["started_at"])) % 86400
+            found[phase["phase"]] = round(found.get(phase["phase"], 0) + spent, 3)
+    return found
+
+
+SIDES = {"libvirt": Libvirt, "drover": Drover}

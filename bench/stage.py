@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab and the guest that a benchmark plays with. What was there before is there afterwards."""
+import json
+import os
+import subprocess
+import sys
+
+import base
+import guests
+import hosts
+import network
+import processes
+from base import LabError, UsageError
+
+HOSTS = ["host1", "host2"]
+LAB = os.path.join(base.SOURCES, "lab")
+GUEST = "bench-probe"
+
+
+def lab(*words, check=True, timeout=300):
+    """One verb of the lab's; its text."""
+    try:
+        done = subprocess.run([sys.executable, LAB, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"`lab {' '.join(map(str, words))}` did not end within {timeout} s.") from None
+    if check and done.returncode != 0:
+        said = (done.stderr + done.stdout).strip().splitlines()
+        raise LabError(f"`lab {' '.join(map(str, words))}` failed: {said[-1] if said else 'no message'}")
+    return done.stdout
+
+
+class Stage:
+    """`with Stage(...)`: two hosts with libvirt reachable over the move network, taken down again if it was us who made them."""
+
+    def __init__(self, drover, keep):
+        self.drover, self.keep = drover, keep
+        self.ours = False
+        self.former_rates = {}
+
+    def __enter__(self):
+        there = hosts.known()
+        self.ours = not there
+        if there and not set(HOSTS) <= set(there):
+            raise UsageError("The lab that is up has no host2: run `lab down` or `lab up --hosts 2`.")
+        try:
+            lab("up", "--libvirt-tcp", *([] if self.drover else ["--no-drover"]))
+            self.former_rates = {name: state["rate"] for name, state in network.link_state(HOSTS)["hosts"].items()}
+            if self.drover:
+                self.check_drover()
+            lab("guest", "--remove", GUEST)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def check_drover(self):
+        for name in HOSTS:
+            if processes.read_pid(hosts.pid_file(name, "droverd")) is None:
+                raise UsageError("droverd does not run in the lab: build Drover (preset release) or set DROVER_BIN, "
+                                 "or measure libvirt alone with --side libvirt.")
+
+    def __exit__(self, *_):
+        if self.ours and not self.keep:
+            lab("down", check=False)
+        elif hosts.known():
+            if not self.keep:
+                lab("guest", "--remove", GUEST, check=False)
+            for name, rate in self.former_rates.items():
+                lab("link", rate, "--host", name, check=False)
+
+
+class Guest:
+    """The probe guest under load: made anew whenever other settings are wanted or something went wrong."""
+
+    def __init__(self, options):
+        self.options = options
+        self.name = GUEST
+        self.settings = None
+
+    def ensure(self, dirty):
+        """The guest runs with this load; answers where."""
+        wanted = {"memory": self.options.memory, "disk": self.options.disk, "fill": self.options.fill, "dirty": dirty,
+                  "disk-rate": self.options.disk_rate, "compressible": self.options.compressible}
+        where = [host for host, state in self.states().items() if state == "running"]
+        if self.settings == wanted and len(where) == 1:
+            return where[0]
+        self.settings = None
+        lab("guest", "--remove", self.name)
+        for host in HOSTS:
+            self.remove_image(host)
+        lab("guest", HOSTS[0], self.name, *(word for key, value in wanted.items() for word in (f"--{key}", value)))
+        self.settings = wanted
+        return HOSTS[0]
+
+    def forget(self):
+        """Something failed: the next `ensure` starts from nothing."""
+        self.settings = None
+
+    def states(self):
+        known = base.load("guests", {}).get(self.name)
+        return guests.states(known) if known else {}
+
+    @property
+    def image(self):
+        return guests.need(self.name)["disk"]
+
+    def create_image(self, host):
+        hosts.run_inside(host, "qemu-img", "create", "-q", "-f", "qcow2", self.image, self.options.disk)
+
+    def remove_image(self, host):
+        if self.name in base.load("guests", {}):
+            path = hosts.outside(host, self.image)
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def verify(self):
+        """Every record in memory and on disk is right: raises otherwise."""
+        said = lab("verify", self.name, "--json", check=False)
+        result = json.loads(said or "{}")
+        if not result.get("ok"):
+            raise LabError(f"The guest lost something: {result.get('error', 'it does not answer')}.")
+
+    def allocated_bytes(self, host):
+        return os.stat(hosts.outside(host, self.image)).st_blocks * 512
+
+
+def settle():
+    """Writes out what earlier moves left in the page cache, so that no move pays for another."""
+    base.run("sync", "-f", base.LAB_DIR)
