@@ -27,6 +27,8 @@ bool contains_or_any(const std::vector<string>& list, string_view word) {
   return contains(list, "*") || contains(list, word);
 }
 
+string first_word(const string& value) { return value.substr(0, value.find_first_of(" /")); }
+
 // Absolute, and spelled in the one way that every program resolves alike.
 bool is_plain_path(string_view path) {
   if (!path.starts_with('/') || path.ends_with('/') || path.find("//") != string_view::npos) {
@@ -58,7 +60,7 @@ string switched(bool on, const char* rule) {
 
 string judge_character(const HostReference& reference, const AdministratorRules& rules,
                        const PathChecker& check_path) {
-  const string type = reference.value.substr(0, reference.value.find(' '));
+  const string type = first_word(reference.value);
   if (!contains(rules.char_device_types, type)) return listed(false, "char_device_types");
   if (type == "unix" && !reference.path.empty()) {
     return beneath(reference.path, rules.socket_folders, "socket_folders", check_path);
@@ -83,7 +85,7 @@ string judge_listen(const string& value, const AdministratorRules& rules,
 
 string judge_interface_device(const string& value, const AdministratorRules& rules) {
   if (value == "/dev/net/tun" || value == "/dev/vhost-net") return "";
-  if (value.find('/') != string::npos) return "names a file of this host";
+  if (value.find('/') != string::npos) return "names a file or device of this host";
   return switched(rules.tap_names, "tap_names");
 }
 
@@ -102,9 +104,11 @@ string judge(const HostReference& reference, const AdministratorRules& rules,
     case kDiskBlock:
       return listed(contains(rules.block_devices, value), "block_devices");
     case kDiskVolume:
-      return listed(contains(rules.volume_pools, value.substr(0, value.find('/'))), "volume_pools");
+      return listed(contains(rules.volume_pools, first_word(value)), "volume_pools");
     case kDiskNetwork:
       return listed(contains_or_any(rules.network_disks, value), "network_disks");
+    case kDiskUse:
+      return listed(contains(rules.disk_formats, first_word(value)), "disk_formats");
     case kEmulator:
       return listed(contains(rules.emulators, value), "emulators");
     case kFirmware:
@@ -112,9 +116,9 @@ string judge(const HostReference& reference, const AdministratorRules& rules,
     case kNvram:
       return beneath(value, rules.nvram_folders, "nvram_folders", check_path);
     case kNetwork:
-      return listed(contains_or_any(rules.networks, value.substr(0, value.find('/'))), "networks");
+      return listed(contains_or_any(rules.networks, first_word(value)), "networks");
     case kBridge:
-      return listed(contains_or_any(rules.bridges, value), "bridges");
+      return listed(contains_or_any(rules.bridges, first_word(value)), "bridges");
     case kInterface:
       return value == "user" ? switched(rules.user_network, "user_network")
                              : "is a type of interface that is not allowed";

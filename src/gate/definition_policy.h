@@ -20,13 +20,15 @@ enum class ReferenceKind {
   kDiskVolume,   // "POOL/VOLUME"
   kDiskNetwork,  // canonical text of <source>
   kDiskOther,    // directories, vhost-user, NVMe, ...
+  kDiskUse,      // "FORMAT rw|ro|layer SOURCE": raw content must not be read as qcow2, nor a base
+                 // written
   kEmulator,
-  kFirmware,  // loader, templates, option ROMs, kernel, initrd, device tree, ACPI tables, fw_cfg
-              // files
-  kNvram,     // files that QEMU writes: variables, TPM state, pstore
-  kNetwork,   // "NAME" or "NAME/PORTGROUP"
-  kBridge,
-  kInterface,        // every other type of interface: canonical text
+  kFirmware,   // loader, templates, option ROMs, kernel, initrd, device tree, ACPI tables, fw_cfg
+               // files
+  kNvram,      // files that QEMU writes: variables, TPM state, pstore
+  kNetwork,    // "NAME" or "NAME/PORTGROUP", then its VLANs
+  kBridge,     // name, then its VLANs
+  kInterface,  // every other type of interface: canonical text
   kInterfaceDevice,  // tap name, vhost device, script, ...
   kNetworkFilter,
   kCharDevice,  // "pty", "unix:bind:/path", "tcp:...": type, then canonical text of its source
@@ -66,6 +68,7 @@ struct AdministratorRules {
   std::vector<std::string> block_devices;  // exact paths
   std::vector<std::string> volume_pools;   // names of storage pools
   std::vector<std::string> network_disks;  // canonical texts, or "*"
+  std::vector<std::string> disk_formats = {"raw", "qcow2"};
   std::vector<std::string> emulators = {"/usr/bin/qemu-system-x86_64", "/usr/bin/kvm",
                                         "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"};
   std::vector<std::string> firmware_folders = {

@@ -55,6 +55,7 @@ constexpr SimpleReference kSimple[] = {
     {"os/nvram/source@file", kNvram},
     {"os/nvram/source@dev", kDiskBlock},
     {"os/kernel#", kFirmware},
+    {"os/shim#", kFirmware},
     {"os/initrd#", kFirmware},
     {"os/dtb#", kFirmware},
     {"os/acpi/table#", kFirmware},
@@ -87,6 +88,7 @@ constexpr std::string_view kHarmlessPlaces[] = {
     "sysinfo/*/entry@name",
     "clock@timezone",
     "memoryBacking/source@type",  // its own kind: see host_references.cpp
+    "features/ioapic@driver",
     "cpu/*@name",
     "numatune/*@node",
     "cpu/*/*@node",
@@ -95,48 +97,51 @@ constexpr std::string_view kHarmlessPlaces[] = {
 constexpr std::string_view kHarmlessElements =
     "acceleration acpi active_pcr_banks address alias alignsize audio auth backend "
     "backingStore bandwidth bar block blockio boot busNr catchup channel chassis chassisNr "
-    "cid clipboard coalesce codec console controller cookie cookies crypto current dataStore "
-    "disk downscript driver emulator encryption filesystem filetransfer filterref format "
-    "frames frontend geometry gl graphics guest hash host hostdev hub image inbound index "
-    "initiator input interface iommu iothread iothreads iotune ip iqn jpeg label lease link "
-    "listen local log mac master max max_size maxphysaddr memReserve memballoon memory "
-    "metadata_cache mirror model mouse mtu node nodemask nvram outbound output pagesize panic "
-    "parallel parameter parameters path peer period playback port portForward product profile "
-    "protocol pstore queue range rate read_bytes_sec read_bytes_sec_max "
-    "read_bytes_sec_max_length read_iops_sec read_iops_sec_max read_iops_sec_max_length "
-    "readonly reconnect redirdev redirfilter requested reservations resolution rng rom route "
-    "rx script seclabel secret serial settings sha1 sha256 sha384 sha512 shareable shmem size "
-    "size_iops_sec slice slices smartcard sndbuf sound source state stats streaming tag "
-    "target teaming throttlefilter throttlefilters total_bytes_sec total_bytes_sec_max "
-    "total_bytes_sec_max_length total_iops_sec total_iops_sec_max total_iops_sec_max_length "
-    "tpm transient tune usbdev uuid vendor video virtualport vlan vsock watchdog "
-    "write_bytes_sec write_bytes_sec_max write_bytes_sec_max_length write_iops_sec "
-    "write_iops_sec_max write_iops_sec_max_length wwn zlib zpci";
+    "cid cipher clipboard coalesce codec console controller cookie cookies crypto current "
+    "dataStore device disk downscript driver emulator encryption filesystem filetransfer "
+    "filterref format frames frontend geometry gl graphics group_name guest hash host hostdev "
+    "hub image inbound index initiator input interface iommu iothread iothreads iotune ip iqn "
+    "ivgen jpeg label lease link listen local log mac master max max_size maxphysaddr "
+    "memReserve memballoon memory metadata_cache mirror model mouse mtu node nodemask nvram "
+    "outbound output pagesize panic parallel parameter parameters path pcihole64 peer period "
+    "playback pmem port portForward product profile protocol pstore queue range rate "
+    "read_bytes_sec read_bytes_sec_max read_bytes_sec_max_length read_iops_sec "
+    "read_iops_sec_max read_iops_sec_max_length readonly reconnect redirdev redirfilter "
+    "requested reservations resolution rng rom route rx script seclabel secret serial "
+    "settings sha1 sha256 sha384 sha512 shareable shmem size size_iops_sec slice slices "
+    "smartcard sndbuf sound source state stats streaming tag target teaming throttlefilter "
+    "throttlefilters total_bytes_sec total_bytes_sec_max total_bytes_sec_max_length "
+    "total_iops_sec total_iops_sec_max total_iops_sec_max_length tpm transient tune usbdev "
+    "uuid vendor video virtualport vlan vsock watchdog write_bytes_sec write_bytes_sec_max "
+    "write_bytes_sec_max_length write_iops_sec write_iops_sec_max write_iops_sec_max_length "
+    "wwn zlib zpci";
 
 constexpr std::string_view kHarmlessAttributes =
     "accel2d accel3d access action actual address address_type allow append ats autodeflate "
-    "autoport average aw_bits bar base bitmask blocksize bufferCount burst bus busNr busnr "
-    "cache caching_mode cancel channel channels chassis class cmd_per_lun compression "
-    "connected controller copy_on_read copypaste cssid csum cylinders cyls debug defaultMode "
-    "detect_zeroes dev_addr device devno direct_io discard discard_granularity "
-    "discard_no_unref dma_translation dmode domain dscp dynamicMemslots ecn edid eim enable "
-    "enabled error_policy event_idx family featurePolicy fid filter fixedSettings floor fmode "
-    "format freePageReporting frequency fullscreen function gateway gid grab grabToggle "
-    "granule group gso guest_reset hash heads hotplug id index inherit intremap io ioeventfd "
-    "iommu iommu_platform iothread iotlb ipiv irq isolated job keymap latency length listen "
-    "locked logical_block_size lun managed max maxCpus max_bytes max_sectors memReserve "
-    "metadata min mixingEngine mode model mrg_rxbuf mtu multidevs multifunction name native "
+    "autoport average aw_bits backend bar base bitmask blob blocksize bufferCount burst bus "
+    "busNr busnr bytes cache caching_mode cancel channel channels chassis chassisNr class "
+    "cmd_per_lun compression connected controller copy_on_read copypaste cssid csum cylinders "
+    "cyls debug defaultMode delay detect_zeroes dev_addr device devno direct_io discard "
+    "discard_granularity discard_no_unref dma_translation dmode domain dscp dynamicMemslots "
+    "ecn edid eim enable enabled end engine error_policy event_idx exclude family "
+    "featurePolicy fid fixedSettings floor fmode format freePageReporting frequency "
+    "fullscreen function gateway gid grab grabToggle granule group gso guest_reset hash heads "
+    "hotplug id index inherit intremap io iobase ioeventfd iommu iommu_platform iothread "
+    "iotlb ipiv irq isolated job keymap latency length listen loadparm locked "
+    "logical_block_size lun managed max maxCpus max_bytes max_sectors memReserve metadata min "
+    "mixingEngine mode model mrg_rxbuf mtu multichannel multidevs multifunction name native "
     "nativeMode nativemode netmask node nodnic offset order packed page_per_vq pasid "
     "passthrough passwd passwdValidTo peak period persistent persistent_state "
-    "physical_block_size pkcs policy polling port powerControl prefix primary priority "
+    "physical_block_size pkcs policy polling port ports powerControl prefix primary priority "
     "product proto protocol queue queue_size queues ram rate readonly ready reconnect reg "
-    "relabel removable remove_source rerror_policy rotation_rate rss rss_hash_report "
-    "rx_queue_size secs serial setup sharePolicy shareable shared size slot snapshot ssid "
-    "start startport startupPolicy state status stream streaming style support tagged target "
-    "targetbus tcp threads timeout tlsPort to trans transport tray trunk tso4 tso6 tune "
-    "tx_queue_size txmode type udp ufo uid unit unmap unpriv_sgio usb username value vcpus "
-    "vectors vendor version vgamem vhost vlan voices vport vram vram64 wait websocket "
-    "websocketGenerated writeout wsGenerated wwn wwnn wwpn x xbzrle xres y yres zone";
+    "relabel removable removeDisabled remove_source repeat rerror_policy rotation_rate rss "
+    "rss_hash_report rx_queue_size secs serial setup sharePolicy shareable shared size slot "
+    "snapshot ssid start startport startupPolicy state status stream streaming streams style "
+    "support tagged target targetbus tcp threads timeout tlsPort to trans transport tray "
+    "trunk tso4 tso6 tune tx_queue_size txmode type udp ufo uid unit unmap unpriv_sgio usb "
+    "username value vcpus vectors vendor version vgamem vhost vlan voices vport vram vram64 "
+    "wait websocket websocketGenerated writeout wsGenerated wwn wwnn wwpn x xbzrle xres y "
+    "yres zone";
 
 constexpr std::string_view kKnownElements =
     "blkiotune blkiotune/* blkiotune/device/* clock clock/* clock/*/* cpu cpu/* cpu/*/* "
@@ -149,12 +154,12 @@ constexpr std::string_view kKnownElements =
     "memoryBacking/source memtune memtune/* metadata name numatune numatune/* on_crash "
     "on_lockfailure on_poweroff on_reboot os os/acpi os/acpi/table os/bios os/boot "
     "os/bootmenu os/cmdline os/dtb os/firmware os/firmware/feature os/initrd os/kernel "
-    "os/loader os/nvram os/nvram/source os/smbios os/type perf perf/* pm pm/* resource "
-    "resource/fibrechannel resource/partition seclabel seclabel/* sysinfo sysinfo/baseBoard "
-    "sysinfo/baseBoard/entry sysinfo/bios sysinfo/bios/entry sysinfo/chassis "
-    "sysinfo/chassis/entry sysinfo/entry sysinfo/oemStrings sysinfo/oemStrings/entry "
-    "sysinfo/system sysinfo/system/entry throttlegroups throttlegroups/* throttlegroups/*/* "
-    "title uuid vcpu vcpus vcpus/vcpu";
+    "os/loader os/nvram os/nvram/source os/shim os/smbios os/type perf perf/* pm pm/* "
+    "resource resource/fibrechannel resource/partition seclabel seclabel/* sysinfo "
+    "sysinfo/baseBoard sysinfo/baseBoard/entry sysinfo/bios sysinfo/bios/entry "
+    "sysinfo/chassis sysinfo/chassis/entry sysinfo/entry sysinfo/oemStrings "
+    "sysinfo/oemStrings/entry sysinfo/system sysinfo/system/entry throttlegroups "
+    "throttlegroups/* throttlegroups/*/* title uuid vcpu vcpus vcpus/vcpu";
 
 constexpr std::string_view kSuspicious =
     "bridge certificate dev device dir driver evdev exec file host keyfile network node "
