@@ -97,7 +97,7 @@ std::string canonical_text(const pugi::xml_node& element) {
   }
   std::ranges::sort(attributes);
   for (const std::string& attribute : attributes) text += attribute;
-  text += element_text(element);
+  if (const std::string own = element_text(element); !own.empty()) text += " " + own;
   for (const auto& child : element.children()) {
     if (child.type() != pugi::node_element || std::string_view(child.name()) == "alias") continue;
     text += " {" + canonical_text(child) + "}";
