@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prints the server's routes and the members it writes, for openapi_check.py:
+// {"routes":[...],"shapes":{...}}.
+#include <cstdio>
+
+#include "api/routes.h"
+#include "json/access_json.h"
+
+namespace {
+
+using namespace drover;
+using Json = nlohmann::json;
+
+// A value with every optional member set.
+Move full_move() {
+  Move move;
+  move.error.emplace();
+  move.phases.push_back({Phase::kPlan, {}, move.started_at});
+  move.progress.left_least = move.progress.left_most = std::chrono::milliseconds(1);
+  move.report.emplace().pause = std::chrono::milliseconds(1);
+  move.ended_at = move.started_at;
+  move.plan.findings.emplace_back();
+  move.plan.placements.emplace_back();
+  move.plan.vm.disks.emplace_back();
+  return move;
+}
+
+}  // namespace
+
+int main() {
+  Json all = Json::array();
+  for (const auto& route : api::routes()) {
+    if (route.who != api::Who::kUser) continue;
+    all.push_back({{"method", route.method}, {"path", route.pattern}, {"query", route.query}});
+  }
+  const Json move = json::encode(full_move());
+  HostFacts facts;
+  facts.pools.emplace_back();
+  const Json host = json::encode(facts);
+  QuarantinedDisk disk;
+  disk.until = disk.since;
+  Json request = move["plan"]["request"];
+  request.erase("requested_by");
+  const Json shapes{{"Error", move["error"]},
+                    {"Version", json::encode(ServerVersion{})},
+                    {"HostSettings", host["settings"]},
+                    {"SettingChange", json::encode(SettingChange{})},
+                    {"NetworkFacts", host["networks"]},
+                    {"PoolFacts", host["pools"][0]},
+                    {"HostFacts", host},
+                    {"PeerRights", json::encode(PeerRights{})},
+                    {"HostEntry", json::encode(HostEntry{})},
+                    {"HostAddition", json::encode(HostAddition{})},
+                    {"InviteRequest", json::encode(InviteRequest{})},
+                    {"Invite", json::encode(Invite{})},
+                    {"Token", json::encode(Token{})},
+                    {"NewToken", json::encode(NewToken{})},
+                    {"Disk", move["plan"]["vm"]["disks"][0]},
+                    {"Vm", move["plan"]["vm"]},
+                    {"UnreachableHost", json::encode(UnreachableHost{})},
+                    {"VmListing", json::encode(VmListing{})},
+                    {"MoveRequest", request},
+                    {"PlannedRequest", move["plan"]["request"]},
+                    {"Finding", move["plan"]["findings"][0]},
+                    {"DiskPlacement", move["plan"]["placements"][0]},
+                    {"Plan", move["plan"]},
+                    {"PhaseTimes", move["phases"][0]},
+                    {"TransferProgress", move["progress"]["disks"]},
+                    {"Progress", move["progress"]},
+                    {"Report", move["report"]},
+                    {"Move", move},
+                    {"QuarantinedDisk", json::encode(disk)}};
+  std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());
+  return 0;
+}
