@@ -57,6 +57,14 @@ void check_host_files(const DestinationView& view, Findings& findings) {
   }
 }
 
+void check_tpm_program(const DestinationView& view, Findings& findings) {
+  if (view.live.tpm_backend != "emulator" || view.swtpm_there) return;
+  findings.blocker(Code::kFileMissing, "swtpm",
+                   fmt::format("There is no swtpm on {}.", view.host.name),
+                   "It plays the VM's TPM; without it the VM cannot be started there.",
+                   {fmt::format("On {}: apt install swtpm", view.host.name)});
+}
+
 void check_networks(const DestinationView& view, Findings& findings) {
   for (const auto& interface : view.live.interfaces) {
     if (interface.type == "bridge") check_bridge(view, interface, findings);

@@ -32,6 +32,7 @@ void look_at_files(DestinationView& view, const std::string& user) {
   };
   for (const auto& file : view.live.host_files) look(file);
   if (!view.live.emulator.empty()) look(view.live.emulator);
+  view.swtpm_there = file_readable("/usr/bin/swtpm") || file_readable("/usr/local/bin/swtpm");
   for (const auto& facts : view.live.disks) {
     if (facts.disk.device == DiskDevice::kCdrom || facts.disk.device == DiskDevice::kFloppy) {
       if (!facts.disk.path.empty()) look(facts.disk.path);

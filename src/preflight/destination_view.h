@@ -24,6 +24,7 @@ struct DestinationView {
   std::optional<DomainFacts> persistent;
   HostFacts host;  // with settings
   bool tls_forced = false;
+  bool swtpm_there = true;
   std::vector<Vm> vms;  // that are here already
   std::vector<DiskPlacement> placements;
   std::string nvram_destination;
@@ -63,6 +64,7 @@ void check_space(const DestinationView& view, Findings& findings);
 void check_media(const DestinationView& view, Findings& findings);
 // destination_devices.cpp
 void check_host_files(const DestinationView& view, Findings& findings);
+void check_tpm_program(const DestinationView& view, Findings& findings);
 void check_networks(const DestinationView& view, Findings& findings);
 void check_graphics(const DestinationView& view, Findings& findings);
 

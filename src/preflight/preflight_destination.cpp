@@ -22,6 +22,7 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_space(view, findings);
   check_media(view, findings);
   check_host_files(view, findings);
+  check_tpm_program(view, findings);
   check_networks(view, findings);
   check_graphics(view, findings);
 }

@@ -185,6 +185,9 @@ TEST(CheckSource, RefusesDisksThatCannotBeCopied) {
   expect_source(view, "DISK_BACKING_CHAIN");
   view.vm.disks[0].virtual_size = {};
   expect_source(view, "DISK_UNREADABLE");
+  view.vm.disks[0].virtual_size = gib(1);
+  view.vm.disks[0].path.clear();
+  expect_source(view, "DISK_UNREADABLE");
 }
 
 TEST(CheckSource, RefusesDevicesThatStayBehind) {
@@ -271,9 +274,10 @@ class Destination : public testing::Test {
   }
   std::vector<Finding> check() {
     Findings findings;
-    for (const auto& one : {check_destination_host, check_identity, check_machine, check_versions,
-                            check_cpu, check_memory, check_folders, check_paths, check_space,
-                            check_media, check_host_files, check_networks, check_graphics}) {
+    for (const auto& one :
+         {check_destination_host, check_identity, check_machine, check_versions, check_cpu,
+          check_memory, check_folders, check_paths, check_space, check_media, check_host_files,
+          check_tpm_program, check_networks, check_graphics}) {
       one(*view_, findings);
     }
     return findings.take();
@@ -392,6 +396,13 @@ TEST_F(Destination, LooksAtThePathsOfFiles) {
   expect("NVRAM_EXISTS");
   view_->live.host_files = {"/usr/share/OVMF/OVMF_CODE_4M.fd"};
   view_->readable["/usr/share/OVMF/OVMF_CODE_4M.fd"] = false;
+  expect("FILE_MISSING");
+}
+
+TEST_F(Destination, NeedsTheProgramThatPlaysATpm) {
+  use(definition(std::string(kDisk) + "<tpm><backend type='emulator'/></tpm>"));
+  EXPECT_EQ(find(check(), "FILE_MISSING"), nullptr);
+  view_->swtpm_there = false;
   expect("FILE_MISSING");
 }
 

@@ -138,7 +138,8 @@ void check_disk_images(const SourceFacts& facts, Findings& findings) {
       continue;
     }
     const Disk* image = measured(facts, disk.target);
-    if (image == nullptr || image->virtual_size.bytes == 0) {
+    // A volume of a pool that is not active has no path: it would silently be left out of the copy.
+    if (image == nullptr || image->virtual_size.bytes == 0 || image->path.empty()) {
       findings.blocker(Code::kDiskUnreadable, disk.target,
                        fmt::format("The image of {} cannot be read.", object),
                        "Its size is not known, so no copy can be made for it.",
