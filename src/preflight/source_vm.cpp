@@ -74,7 +74,10 @@ void check_vm_state(const SourceView& view, Findings& findings) {
         "libvirt refuses to move a VM with snapshots, and they would be lost.",
         {fmt::format("virsh snapshot-list {}", word(vm.name)),
          fmt::format("virsh snapshot-delete {} NAME, for each that is not needed any more",
-                     word(vm.name))});
+                     word(vm.name)),
+         fmt::format("For external ones first: virsh blockpull {} TARGET --wait, then: virsh "
+                     "snapshot-delete {} NAME --metadata",
+                     word(vm.name), word(vm.name))});
   }
 }
 
