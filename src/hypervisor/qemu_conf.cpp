@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/qemu_conf.h"
 
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <vector>
+
 #include "base/file.h"
 
 namespace drover {
@@ -40,6 +47,24 @@ QemuConf parse_qemu_conf(std::string_view text) {
 QemuConf qemu_conf(const std::filesystem::path& file) {
   const auto text = read_file(file);
   return text ? parse_qemu_conf(*text) : QemuConf{};
+}
+
+Status give_folder_to_qemu(const std::filesystem::path& folder, const std::string& user) {
+  uid_t uid = 0;
+  const auto [end, failure] = std::from_chars(user.data(), user.data() + user.size(), uid);
+  if (failure != std::errc() || end != user.data() + user.size()) {
+    std::vector<char> buffer(16384);
+    passwd entry{};
+    passwd* found = nullptr;
+    if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+      return fail(ErrorCode::kNotFound, "There is no user {}, whom QEMU runs as by qemu.conf.", user);
+    }
+    uid = found->pw_uid;
+  }
+  if (::chown(folder.c_str(), uid, 0) != 0 || ::chmod(folder.c_str(), 0711) != 0) {
+    return fail_errno(fmt::format("Cannot give {} to {}", folder.string(), user));
+  }
+  return {};
 }
 
 }  // namespace drover

@@ -28,14 +28,19 @@ CREATE TABLE settings (
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL              -- JSON
 ) STRICT;
-CREATE TABLE moves (
-  id TEXT PRIMARY KEY,
-  active INTEGER NOT NULL,         -- 1 until the move is done, failed or cancelled
-  started_at TEXT NOT NULL,
-  document TEXT NOT NULL,          -- the Move as JSON
-  private TEXT NOT NULL            -- what recovery needs beside it, as JSON; never sent anywhere
+CREATE TABLE instance (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  name TEXT NOT NULL               -- of this journal; ownership records carry it
 ) STRICT;
-CREATE INDEX moves_by_start ON moves (started_at);
+CREATE TABLE jobs (
+  number INTEGER PRIMARY KEY,      -- order of beginning
+  side TEXT NOT NULL,              -- source, destination
+  id TEXT NOT NULL,
+  is_open INTEGER NOT NULL,        -- 1: a restart must take it up
+  job TEXT NOT NULL,               -- move/job.h as JSON
+  UNIQUE (side, id)
+) STRICT;
+CREATE INDEX open_jobs ON jobs (side) WHERE is_open;
 CREATE TABLE quarantine (
   move_id TEXT NOT NULL,
   kept_path TEXT NOT NULL,

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backend.h"
+
+#include "base/log.h"
+#include "move/quarantine.h"
+
+namespace drover::droverd {
+
+Result<HostFacts> Backend::host_facts() { return world_.hypervisor.host_facts(); }
+
+Result<std::vector<Vm>> Backend::vms() {
+  auto vms = inventory_.here();
+  for (auto& vm : vms) vm.move_id = engine_.moving(vm.uuid);
+  return vms;
+}
+
+Result<Plan> Backend::make_plan(const MoveRequest& request) { return engine_.plan(request); }
+Result<Plan> Backend::plan(std::string_view id) { return engine_.kept_plan(id); }
+
+Result<Move> Backend::start_move(const api::PlanApproval& approval) {
+  return engine_.start_planned(approval.plan_id, approval.accept_notes, approval.accepted_codes,
+                               approval.requested_by);
+}
+
+Result<Move> Backend::start_move(const MoveRequest& request) { return engine_.start(request); }
+Result<std::vector<Move>> Backend::moves() { return engine_.moves(); }
+Result<Move> Backend::move(std::string_view id) { return engine_.move(id); }
+
+Result<Move> Backend::cancel_move(std::string_view id, std::string_view requested_by) {
+  log::info("Move {}: {} asks for an end.", id, requested_by);
+  return engine_.cancel(id);
+}
+
+Result<std::vector<QuarantinedDisk>> Backend::quarantine() { return world_.journal.quarantine(); }
+
+Status Backend::restore_quarantine(std::string_view move_id, std::string_view requested_by) {
+  log::info("Quarantine of move {}: {} asks to restore it.", move_id, requested_by);
+  return move::restore_quarantine(world_, move_id);
+}
+
+Status Backend::drop_quarantine(std::string_view move_id, std::string_view requested_by) {
+  log::info("Quarantine of move {}: {} asks to drop it.", move_id, requested_by);
+  return move::drop_quarantine(world_, move_id);
+}
+
+Result<std::vector<Finding>> Backend::doctor() {
+  return move::examine(world_, inventory_, doctor_);
+}
+
+Status Backend::fix(std::string_view name, std::string_view requested_by) {
+  log::info("{} asks for the fix {}.", requested_by, name);
+  return move::apply_fix(name, doctor_);
+}
+
+}  // namespace drover::droverd

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins the API to the engine: no logic, only names.
+#pragma once
+
+#include "api/backend.h"
+#include "move/doctor.h"
+#include "move/engine.h"
+#include "move/inventory.h"
+
+namespace drover::droverd {
+
+class Backend final : public api::Backend {
+ public:
+  Backend(move::World& world, move::Engine& engine, move::Inventory& inventory,
+          move::DoctorOptions doctor)
+      : world_(world), engine_(engine), inventory_(inventory), doctor_(std::move(doctor)) {}
+
+  Result<HostFacts> host_facts() override;
+  Result<std::vector<Vm>> vms() override;
+  Result<Plan> make_plan(const MoveRequest& request) override;
+  Result<Plan> plan(std::string_view id) override;
+  Result<Move> start_move(const api::PlanApproval& approval) override;
+  Result<Move> start_move(const MoveRequest& request) override;
+  Result<std::vector<Move>> moves() override;
+  Result<Move> move(std::string_view id) override;
+  Result<Move> cancel_move(std::string_view id, std::string_view requested_by) override;
+  Result<std::vector<QuarantinedDisk>> quarantine() override;
+  Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
+  Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;
+  Result<std::vector<Finding>> doctor() override;
+  Status fix(std::string_view name, std::string_view requested_by) override;
+
+ private:
+  move::World& world_;
+  move::Engine& engine_;
+  move::Inventory& inventory_;
+  const move::DoctorOptions doctor_;
+};
+
+}  // namespace drover::droverd

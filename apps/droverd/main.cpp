@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// droverd: reads its configuration, puts the parts together, waits for a signal. No logic.
+#include <CLI/CLI.hpp>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "api/servers.h"
+#include "backend.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "client/https_peer_transport.h"
+#include "config.h"
+#include "hypervisor/libvirt/libvirt.h"
+#include "journal/database.h"
+#include "journal/host_book.h"
+#include "journal/move_journal.h"
+#include "move/engine.h"
+#include "net/host_identity.h"
+#include "net/http/peer_connections.h"
+#include "net/link_listener.h"
+#include "net/link_socket.h"
+
+namespace drover::droverd {
+namespace {
+
+constexpr unsigned kLiveMoves = 2;
+constexpr mode_t kPrivate = 0700;
+constexpr mode_t kTraversable = 0755;  // QEMU's user connects to sockets beneath it
+
+sigset_t stop_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT}) ::sigaddset(&set, signal);
+  return set;
+}
+
+std::string_view change_word(VmEvent::Kind kind) {
+  switch (kind) {
+    case VmEvent::Kind::kDefined:
+      return "defined";
+    case VmEvent::Kind::kUndefined:
+      return "undefined";
+    case VmEvent::Kind::kStarted:
+      return "started";
+    case VmEvent::Kind::kStopped:
+      return "stopped";
+    case VmEvent::Kind::kSuspended:
+      return "suspended";
+    case VmEvent::Kind::kResumed:
+      return "resumed";
+    default:
+      return "other";
+  }
+}
+
+api::EventHub::MoveNews news_of(move::MoveChange change) {
+  switch (change) {
+    case move::MoveChange::kProgress:
+      return api::EventHub::MoveNews::kProgress;
+    case move::MoveChange::kPhase:
+      return api::EventHub::MoveNews::kPhase;
+    case move::MoveChange::kState:
+      break;
+  }
+  return api::EventHub::MoveNews::kState;
+}
+
+move::CarrierOptions carrier_options(const Config& config, const std::string& instance) {
+  move::CarrierOptions options;
+  options.gate_program = config.program_folder / "drover-gate";
+  options.mover_program = config.program_folder / "drover-mover";
+  options.socket_folder = config.socket_folder;
+  options.run_folder = config.run_folder / "moves";
+  options.records_folder = config.state_folder / "records";
+  options.libvirt_socket = config.libvirt_socket;
+  options.instance_id = instance;
+  options.patience = config.patience;
+  options.pause_budget = config.pause_budget;
+  return options;
+}
+
+Status run(const Config& config) {
+  const sigset_t signals = stop_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  RETURN_IF_ERROR(make_folder(config.state_folder, kPrivate));
+  RETURN_IF_ERROR(make_folder(config.state_folder / "records", kPrivate));
+  RETURN_IF_ERROR(make_folder(config.run_folder, kTraversable));
+  RETURN_IF_ERROR(make_folder(config.run_folder / "moves", kPrivate));
+
+  ASSIGN_OR_RETURN(const auto database, journal::Database::open(config.state_folder / "drover.db"));
+  ASSIGN_OR_RETURN(auto journal, journal::MoveJournal::open(*database));
+  ASSIGN_OR_RETURN(const auto book, journal::HostBook::open(*database));
+  ASSIGN_OR_RETURN(const auto identity,
+                   net::HostIdentity::load_or_make(config.state_folder / "identity.key"));
+  ASSIGN_OR_RETURN(auto records,
+                   gate::RecordFolder::open(config.state_folder / "records", journal.instance()));
+  const auto hypervisor = libvirt::make_libvirt({config.libvirt_uri});
+  net::PeerConnections connections(identity);
+  client::HttpsPeerTransport peers([&](std::string_view name) { return book->find_peer(name); },
+                                   connections);
+
+  move::Slots slots(kLiveMoves);
+  move::CarrierPrograms carriage(carrier_options(config, journal.instance()));
+  move::World world{*hypervisor, journal,     *book,
+                    peers,       records,     carriage,
+                    slots,       config.name, identity.public_key()};
+  api::EventHub hub;
+  move::Inventory inventory(*hypervisor, *book, peers, config.name);
+  move::DestinationSide destination(world, [&] { return inventory.here(); });
+  move::Engine engine(world, destination, [&](move::MoveChange change, const Move& move) {
+    hub.publish_move(news_of(change), move);
+  });
+  const auto& programs = carriage.options();
+  Backend backend(world, engine, inventory, {{programs.gate_program, programs.mover_program}});
+  inventory.add_listener([&](const VmEvent& event) { destination.take_vm_event(event); });
+  inventory.add_listener([&](const VmEvent& event) {
+    if (!event.uuid.empty()) hub.publish_vm(event.uuid, event.name, change_word(event.kind));
+  });
+  inventory.start();
+  RETURN_IF_ERROR(engine.recover());
+
+  ASSIGN_OR_RETURN(UniqueFd door, net::listen_tcp({config.listen_address, config.mover_port}));
+  const net::LinkListener links(
+      std::move(door), [&](const net::LinkPreamble& preamble, UniqueFd link) {
+        destination.take_link(preamble.move_id, preamble.link, std::move(link));
+      });
+  api::ServerOptions options;
+  options.host_name = config.name;
+  options.version = DROVER_VERSION;
+  options.socket = config.run_folder / "drover.sock";
+  options.listen_address = config.listen_address;
+  options.api_port = config.api_port;
+  options.mover_port = config.mover_port;
+  options.advertised_address = config.advertise_address;
+  api::Servers servers(options, identity, *book, backend, destination, connections, hub);
+  RETURN_IF_ERROR(servers.start());
+  log::info("droverd serves {} on {}:{} and {}.", config.name,
+            config.listen_address.empty() ? "every address" : config.listen_address,
+            config.api_port, config.mover_port);
+  ::sd_notify(0, "READY=1");
+
+  int signal = 0;
+  ::sigwait(&signals, &signal);
+  log::info("droverd stops; moves under way go on.");
+  ::sd_notify(0, "STOPPING=1");
+  servers.stop();
+  engine.stop();
+  // Threads may be inside libvirt's migration calls, which only end with the moves: the process
+  // ends without them.
+  ::_exit(0);
+}
+
+}  // namespace
+}  // namespace drover::droverd
+
+int main(int argc, char** argv) {
+  CLI::App app{"droverd: moves virtual machines between hosts that run libvirt and QEMU/KVM"};
+  std::string path;
+  const auto* given = app.add_option(
+      "--config", path, "configuration file (default /etc/drover/droverd.toml, if it is there)");
+  app.set_version_flag("--version", DROVER_VERSION);
+  CLI11_PARSE(app, argc, argv);
+  const bool must_exist = given->count() > 0;
+  const auto config =
+      drover::droverd::read_config(must_exist ? path : "/etc/drover/droverd.toml", must_exist);
+  if (!config) {
+    fmt::print(stderr, "droverd: {}\n", config.error().text());
+    return 2;
+  }
+  drover::log::start("droverd", config->log_level);
+  const auto status = drover::droverd::run(*config);
+  drover::log::error("droverd cannot run: {}", status.error().text());
+  return 1;
+}

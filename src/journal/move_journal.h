@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The durable record of moves, on either side, and of what the source keeps afterwards. A job is a text that move/
+// owns; here it has an id, a side, and is open or not. What a call says is on disk when it returns. Any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "journal/database.h"
+#include "model/move.h"
+
+namespace drover::journal {
+
+enum class Side { kSource, kDestination };
+
+enum class JobState { kOpen, kEnded };
+
+class MoveJournal {
+ public:
+  // Makes the journal's instance id at the first start; ownership records carry it.
+  static Result<MoveJournal> open(Database& database);
+  const std::string& instance() const { return instance_; }
+
+  // Writes a job or replaces it.
+  Status save(Side side, std::string_view id, JobState state, std::string_view job);
+  // Open jobs, oldest first.
+  Result<std::vector<std::string>> open_jobs(Side side);
+  // The newest `count` jobs, open or not, newest first.
+  Result<std::vector<std::string>> newest_jobs(Side side, int count);
+  // kNotFound.
+  Result<std::string> job(Side side, std::string_view id);
+
+  // Adding what is there already replaces it.
+  Status add_quarantined(const QuarantinedDisk& disk);
+  Status remove_quarantined(const QuarantinedDisk& disk);
+  Result<std::vector<QuarantinedDisk>> quarantine();
+
+ private:
+  MoveJournal(Database& database, std::string instance) : database_(&database), instance_(std::move(instance)) {}
+  Result<std::vector<std::string>> texts(Statement statement);
+
+  Database* database_;
+  std::string instance_;
+};
+
+}  // namespace drover::journal

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gate and the mover of one move on this side, as droverd sees them: started, found again after
+// a restart, asked and told. They outlive droverd (docs/processes.md). One thread per object;
+// objects are independent.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_count.h"
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/unique_fd.h"
+#include "gate/fence.h"
+
+namespace drover::move {
+
+struct CarrierOptions {
+  std::filesystem::path gate_program;   // bin/drover-gate
+  std::filesystem::path mover_program;  // bin/drover-mover
+  std::filesystem::path socket_folder = "/run/libvirt/drover";
+  std::filesystem::path run_folder = "/run/drover/moves";
+  std::filesystem::path records_folder = "/var/lib/drover/records";
+  std::filesystem::path libvirt_socket = "/run/libvirt/libvirt-sock";
+  std::string instance_id;  // of the journal; goes into the ownership records
+  std::chrono::milliseconds patience{120'000};
+  std::chrono::milliseconds pause_budget{5'000};
+};
+
+// Where a move's sockets are. The three of libvirt and QEMU end in ".tunnelmigrate.dest.NAME",
+// which AppArmor's profile for libvirt guests leaves open (facts 2.4).
+struct CarrierPaths {
+  std::filesystem::path rpc, memory, disks;           // in socket_folder
+  std::filesystem::path gate_control, mover_control;  // in run_folder/ID
+  // As libvirt wants them; a VM's name may hold spaces and letters that a URI may not.
+  std::string connection_uri, memory_uri, disks_uri;
+};
+
+struct CarrierName {
+  std::string move_id;
+  std::string epoch;
+  std::string vm_name;
+  std::string vm_uuid;
+};
+
+struct LinkSecret {
+  std::vector<std::uint8_t> key;  // 32 bytes
+  std::string identity;
+};
+
+// Something a gate or mover said of its own accord.
+struct CarrierEvent {
+  enum class Kind {
+    kSwitching,      // memory is being copied; the record says so
+    kFinishSeen,     // FINISH came by; `cancelled` says which kind
+    kInDoubt,        // source gate: the answer to FINISH cannot come on this road
+    kEnded,          // the gate's last word: `text` is runs, not_run or aborted
+    kPolicyRefused,  // `text` says why
+    kLinkLost,
+    kGaveUp,    // the mover's patience is over
+    kGateGone,  // the process is no longer there
+    kMoverGone,
+    kOther,
+  };
+  Kind kind = Kind::kOther;
+  bool cancelled = false;
+  std::string text;
+};
+
+struct GateState {
+  bool finish_forwarded =
+      false;              // a FINISH was let pass that may start the guest at the destination
+  bool in_doubt = false;  // and its answer cannot come on this road
+};
+
+struct WireCount {
+  ByteCount sent, received;
+  unsigned links = 0;
+};
+
+// The two processes of one move.
+class Carriers {
+ public:
+  virtual ~Carriers() = default;
+
+  virtual bool gate_alive() = 0;
+  virtual bool mover_alive() = 0;
+  // Waits for the next event; nothing at the deadline.
+  virtual std::optional<CarrierEvent> next_event(Deadline deadline) = 0;
+
+  // kUnavailable: the gate is gone.
+  virtual Result<GateState> gate_state() = 0;
+  virtual Status deliver_runs(std::int32_t domain_id) = 0;
+  virtual Status deliver_not_run(std::string_view why) = 0;
+
+  // Hands a connected link to the mover. The number is the one of the link's preamble; both ends
+  // bind the key to it.
+  virtual Status add_link(std::uint16_t number, UniqueFd link) = 0;
+  virtual Result<WireCount> wire_count() = 0;
+
+  // Ends both processes and removes what they left. May be called again. A source gate that holds
+  // an undelivered answer refuses (kConflict): then nothing was stopped.
+  virtual Status stop() = 0;
+};
+
+// Where carriers come from. Any thread.
+class Carriage {
+ public:
+  virtual ~Carriage() = default;
+  virtual Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
+                                                         std::vector<gate::FencedDisk> fence) = 0;
+  // `policy` is the text of gate::Policy.
+  virtual Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
+                                                              std::string_view policy) = 0;
+  // After a restart of droverd. Either process may be gone; then gate_alive(), mover_alive() say
+  // so.
+  virtual std::unique_ptr<Carriers> attach(const CarrierName&) = 0;
+  virtual CarrierPaths paths(const CarrierName&) const = 0;
+  // Sockets and folders of a move whose processes are gone.
+  virtual void remove_files(const CarrierName&) = 0;
+};
+
+// The real one: drover-gate and drover-mover.
+class CarrierPrograms final : public Carriage {
+ public:
+  explicit CarrierPrograms(CarrierOptions options) : options_(std::move(options)) {}
+  const CarrierOptions& options() const { return options_; }
+
+  Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
+                                                 std::vector<gate::FencedDisk> fence) override;
+  Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
+                                                      std::string_view policy) override;
+  std::unique_ptr<Carriers> attach(const CarrierName&) override;
+  CarrierPaths paths(const CarrierName&) const override;
+  void remove_files(const CarrierName&) override;
+
+ private:
+  const CarrierOptions options_;
+};
+
+}  // namespace drover::move

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the destination does in each phase of a move to it, in order: reserve, prepare, answer,
+// verify, settle; undo.
+#include <set>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "gate/definition_policy.h"
+#include "hypervisor/allowed_folder.h"
+#include "hypervisor/disk_image.h"
+#include "move/destination_side.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kIncomingEnds =
+    15s;  // libvirt ends an incoming QEMU after its gate is gone (autodestroy)
+
+std::vector<std::string> folders_of(const HostSettings& settings, const HostFacts& facts) {
+  std::vector<std::string> folders = settings.allowed_folders;
+  folders.push_back(settings.default_folder);
+  for (const auto& pool : facts.pools) {
+    if (pool.active && pool.type == "dir") folders.push_back(pool.path);
+  }
+  return folders;
+}
+
+gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts& facts) {
+  gate::AdministratorRules rules;
+  rules.disk_folders = folders_of(settings, facts);
+  rules.bridges = facts.networks.bridges;
+  rules.networks = facts.networks.active_networks;
+  for (const auto& pool : facts.pools) {
+    if (pool.active) rules.volume_pools.push_back(pool.name);
+  }
+  return rules;
+}
+
+// All that the kernel holds of these files and their folders' names goes to the disk.
+Status sync_file_systems(const std::vector<KnownFile>& files) {
+  std::set<std::string> folders{"/etc/libvirt"};
+  for (const auto& file : files)
+    folders.insert(std::filesystem::path(file.path).parent_path().string());
+  for (const auto& folder : folders) {
+    const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || ::syncfs(fd.get()) != 0)
+      return fail_errno(fmt::format("Cannot sync the file system of {}", folder));
+  }
+  return {};
+}
+
+}  // namespace
+
+// A peer proposes the plan as well as the definition: neither is believed. Both are held against
+// this host's own rules, and again by the gate when libvirt speaks.
+Status DestinationSide::check_reservation(std::string_view peer_name,
+                                          const ReserveRequest& request) {
+  const HostSettings settings = world_.book.settings();
+  if (!settings.incoming) {
+    return fail(ErrorCode::kPermission, "{} takes no VMs. Fix: drover settings {} incoming=on.",
+                world_.host_name, world_.host_name);
+  }
+  ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
+  const auto& vm = request.plan.vm;
+  gate::Policy policy;
+  policy.host = world_.host_name;
+  policy.vm_name = vm.name;
+  policy.vm_uuid = vm.uuid;
+  policy.rules = rules_of(settings, facts);
+  for (const auto* xml : {&request.destination_xml, &request.persistent_xml}) {
+    RETURN_IF_ERROR(gate::reserve_references(policy, *xml));
+    if (auto allowed = gate::check_domain(*xml, policy, gate::no_links_beneath); !allowed) {
+      log::warning("Move {} from {}: its definition is refused: {}", request.move, peer_name,
+                   allowed.error().text());
+      return allowed;
+    }
+  }
+  const auto folders = folders_of(settings, facts);
+  for (const auto& placement : request.plan.placements) {
+    const auto& path = placement.destination_path;
+    if (!is_plain_path(path) || !is_allowed(path, folders)) {
+      return fail(ErrorCode::kPolicy, "{} is not in an allowed folder of {}.", path,
+                  world_.host_name);
+    }
+  }
+  const auto state = world_.hypervisor.run_state(vm.uuid);
+  if (!state) return std::unexpected(state.error());
+  if (state->kind != RunState::Kind::kAbsent) {
+    return fail(ErrorCode::kConflict, "{} knows a VM with UUID {} already ({}).", world_.host_name,
+                vm.uuid, state->reason);
+  }
+  if (world_.hypervisor.find_vm(vm.name)) {
+    return fail(ErrorCode::kConflict, "{} knows another VM called {}.", world_.host_name, vm.name);
+  }
+  ByteCount promised;
+  for (const auto& entry : all()) {
+    const std::lock_guard working(entry->working);
+    if (entry->job.settled || entry->job.undone) continue;
+    if (entry->job.plan.vm.uuid == vm.uuid) {
+      return fail(ErrorCode::kConflict, "{} is already moving to {} (move {}).", vm.name,
+                  world_.host_name, entry->job.move_id);
+    }
+    if (!entry->carriers) promised += entry->job.plan.vm.memory;
+  }
+  if (facts.memory_free < vm.memory + promised) {
+    return fail(ErrorCode::kNoSpace, "{} has {} of memory free, {} of it promised; {} needs {}.",
+                world_.host_name, to_text(facts.memory_free), to_text(promised), vm.name,
+                to_text(vm.memory));
+  }
+  return {};
+}
+
+Result<std::string> DestinationSide::prepare(Entry& entry) {
+  if (entry.job.undone)
+    return fail(ErrorCode::kConflict, "Move {} was undone on {}.", entry.job.move_id,
+                world_.host_name);
+  if (entry.job.prepared) return "{}";
+  entry.job.prepared = true;
+  RETURN_IF_ERROR(save(entry));
+  Status status = create_images(entry);
+  if (status) status = start_carriers(entry);
+  if (!status) {
+    if (auto undone = undo(entry); !undone)
+      log::warning("Move {}: {}", entry.job.move_id, undone.error().text());
+    return std::unexpected(status.error());
+  }
+  log::info("Move {} of {} from {}: prepared.", entry.job.move_id, entry.job.plan.vm.name,
+            entry.job.peer);
+  return "{}";
+}
+
+// Each image is written down before it is made: what is made and not yet known by its inode is
+// found again by path.
+Status DestinationSide::create_images(Entry& entry) {
+  const HostSettings settings = world_.book.settings();
+  ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
+  const auto folders = folders_of(settings, facts);
+  for (const auto& placement : entry.job.plan.placements) {
+    entry.job.created.push_back({placement.target, placement.destination_path, 0, 0});
+    RETURN_IF_ERROR(save(entry));
+    auto identity = create_image(placement, folders);
+    if (!identity) {
+      entry.job.created.pop_back();
+      RETURN_IF_ERROR(save(entry));
+      return std::unexpected(identity.error());
+    }
+    entry.job.created.back().device = identity->device;
+    entry.job.created.back().inode = identity->inode;
+    RETURN_IF_ERROR(save(entry));
+  }
+  if (!entry.job.plan.nvram_destination.empty()) {
+    // libvirt makes this file itself, in PREPARE.
+    if (::access(entry.job.plan.nvram_destination.c_str(), F_OK) == 0) {
+      return fail(ErrorCode::kConflict, "{} exists already on {}; it may belong to another VM.",
+                  entry.job.plan.nvram_destination, world_.host_name);
+    }
+    entry.job.created.push_back({"nvram", entry.job.plan.nvram_destination, 0, 0});
+    RETURN_IF_ERROR(save(entry));
+  }
+  return {};
+}
+
+Status DestinationSide::start_carriers(Entry& entry) {
+  const auto& vm = entry.job.plan.vm;
+  RETURN_IF_ERROR(world_.records.create_destination(entry.key(), entry.job.move_id));
+  const HostSettings settings = world_.book.settings();
+  ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
+  const CarrierName name = entry.name();
+  const CarrierPaths paths = world_.carriage.paths(name);
+  gate::Policy policy;
+  policy.host = world_.host_name;
+  policy.vm_name = vm.name;
+  policy.vm_uuid = vm.uuid;
+  policy.rules = rules_of(settings, facts);
+  policy.memory_uri = paths.memory_uri;
+  if (!entry.job.plan.placements.empty()) policy.disks_uri = paths.disks_uri;
+  for (const auto& placement : entry.job.plan.placements)
+    policy.disk_targets.push_back(placement.target);
+  for (const auto* xml : {&entry.job.destination_xml, &entry.job.persistent_xml}) {
+    RETURN_IF_ERROR(gate::reserve_references(policy, *xml));
+  }
+  ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
+  ASSIGN_OR_RETURN(entry.carriers,
+                   world_.carriage.start_destination(
+                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy)));
+  entry.job.link_key.clear();
+  return save(entry);
+}
+
+// Rule 2: whoever asks takes the VM back unless it was accepted, so asking records the refusal.
+Result<std::string> DestinationSide::answer(Entry& entry) {
+  if (entry.job.undone)
+    return to_json(
+        Answer{Answer::Kind::kRefused, {}, 0, "the move was undone on " + world_.host_name});
+  if (!entry.job.prepared) {
+    RETURN_IF_ERROR(undo(entry));
+    return to_json(
+        Answer{Answer::Kind::kRefused, {}, 0, "nothing was prepared on " + world_.host_name});
+  }
+  const auto decision = world_.records.decide(entry.key(), gate::Decision::kRefused);
+  if (!decision) return to_json(Answer{Answer::Kind::kPending, {}, 0, decision.error().text()});
+  if (*decision == gate::Decision::kRefused) {
+    return to_json(Answer{Answer::Kind::kRefused, {}, 0, world_.host_name + " recorded a refusal"});
+  }
+  return to_json(answer_accepted(entry));
+}
+
+// Rule 3: the truth about an accepted move is what libvirt here says, once no incoming job is left.
+Answer DestinationSide::answer_accepted(Entry& entry) {
+  const auto& vm = entry.job.plan.vm;
+  if (entry.carriers) {
+    while (entry.carriers->next_event(Deadline::after(0ms))) {
+    }
+  }
+  const auto state = world_.hypervisor.run_state(vm.uuid);
+  if (!state)
+    return {Answer::Kind::kPending, {}, 0, "libvirt on " + world_.host_name + " does not answer"};
+  const auto outcome = world_.records.outcome(entry.key());
+  const bool replied_ok = outcome && *outcome && (*outcome)->ok;
+  const bool ran = replied_ok || entry.resumed_seen;
+  const std::int32_t domain_id = replied_ok ? (*outcome)->domain_id : 0;
+  switch (state->kind) {
+    case RunState::Kind::kRunning:
+    case RunState::Kind::kMigratingOut:
+      return {Answer::Kind::kRuns, Answer::Ran::kYes, domain_id, "it runs on " + world_.host_name};
+    case RunState::Kind::kPaused:
+      if (ran || vm.state == VmState::kPaused) {
+        return {Answer::Kind::kRuns, Answer::Ran::kYes, domain_id,
+                "it is paused on " + world_.host_name};
+      }
+      return {Answer::Kind::kPending,
+              {},
+              0,
+              "libvirt on " + world_.host_name + " has not resumed it yet"};
+    case RunState::Kind::kIncoming:
+      return {
+          Answer::Kind::kPending, {}, 0, "libvirt on " + world_.host_name + " still takes it in"};
+    case RunState::Kind::kOff:
+    case RunState::Kind::kAbsent:
+      break;
+  }
+  if (ran)
+    return {Answer::Kind::kGone, Answer::Ran::kYes, 0,
+            "it ran on " + world_.host_name + " and ended"};
+  // Events come in order: an end that was seen without a resume before it is the end of a guest
+  // that never ran.
+  if (entry.watch_unbroken && !entry.stopped_seen) {
+    return {Answer::Kind::kPending, {}, 0, world_.host_name + " awaits libvirt's word on its end"};
+  }
+  if (entry.watch_unbroken)
+    return {Answer::Kind::kGone, Answer::Ran::kNo, 0, "it never ran on " + world_.host_name};
+  return {Answer::Kind::kGone, Answer::Ran::kUnknown, 0,
+          "it is not on " + world_.host_name + "; whether it ran is unknown"};
+}
+
+// "Runs, and everything of it is on stable storage": only after this word the source lets its
+// copies go.
+Result<std::string> DestinationSide::verify(Entry& entry) {
+  const auto& vm = entry.job.plan.vm;
+  ASSIGN_OR_RETURN(const RunState state, world_.hypervisor.run_state(vm.uuid));
+  VerifyReply reply;
+  reply.runs = state.kind == RunState::Kind::kRunning ||
+               state.kind == RunState::Kind::kMigratingOut ||
+               (state.kind == RunState::Kind::kPaused);
+  reply.text = state.reason;
+  if (reply.runs) {
+    RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
+    RETURN_IF_ERROR(sync_file_systems(entry.job.created));
+    if (const auto job = world_.hypervisor.completed_job(vm.uuid)) {
+      reply.pause = job->pause;
+      reply.memory_sent = job->memory_sent;
+      reply.disks_sent = job->disks_sent;
+    }
+  }
+  return to_json(reply);
+}
+
+Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body) {
+  if (entry.job.settled) return "{}";
+  ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
+  const auto& vm = entry.job.plan.vm;
+  if (request.autostart) RETURN_IF_ERROR(world_.hypervisor.set_autostart(vm.uuid, true));
+  std::set<std::string> folders;
+  for (const auto& file : entry.job.created)
+    folders.insert(std::filesystem::path(file.path).parent_path().string());
+  for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
+  if (entry.carriers) (void)entry.carriers->stop();
+  entry.carriers.reset();
+  world_.carriage.remove_files(entry.name());
+  entry.job.settled = true;
+  RETURN_IF_ERROR(save(entry));
+  RETURN_IF_ERROR(world_.records.remove(entry.key()));
+  log::info("Move {} of {} from {}: settled.", entry.job.move_id, vm.name, entry.job.peer);
+  return "{}";
+}
+
+// Nothing of this move is left here. Refuses under `accepted`: then the VM may be ours.
+Status DestinationSide::undo(Entry& entry) {
+  if (entry.job.undone || entry.job.settled) return {};
+  const auto& vm = entry.job.plan.vm;
+  if (entry.job.prepared) {
+    const auto decision = world_.records.decide(entry.key(), gate::Decision::kRefused);
+    if (decision && *decision == gate::Decision::kAccepted) {
+      const Answer answer = answer_accepted(entry);
+      if (answer.kind != Answer::Kind::kGone || answer.ran != Answer::Ran::kNo) {
+        return fail(ErrorCode::kInDoubt, "{} accepted {}: {}. Nothing is undone.", world_.host_name,
+                    vm.name, answer.text);
+      }
+    }
+    if (!decision && decision.error().code != ErrorCode::kNotFound)
+      return std::unexpected(decision.error());
+  }
+  if (entry.carriers) (void)entry.carriers->stop();
+  entry.carriers.reset();
+  world_.carriage.remove_files(entry.name());
+  if (entry.job.prepared) {
+    RETURN_IF_ERROR(wait_until_gone(vm.uuid));
+    RETURN_IF_ERROR(remove_created(entry));
+    RETURN_IF_ERROR(world_.records.remove(entry.key()));
+  }
+  entry.job.undone = true;
+  entry.job.link_key.clear();
+  log::info("Move {} of {} from {}: undone.", entry.job.move_id, vm.name, entry.job.peer);
+  return save(entry);
+}
+
+Status DestinationSide::wait_until_gone(const std::string& uuid) {
+  for (const Deadline limit = Deadline::after(kIncomingEnds); !limit.expired(); ::usleep(100'000)) {
+    ASSIGN_OR_RETURN(const RunState state, world_.hypervisor.run_state(uuid));
+    if (state.kind == RunState::Kind::kAbsent) return {};
+    // The reservation began with no such VM here, so a definition that is left is this move's.
+    if (state.kind == RunState::Kind::kOff) return world_.hypervisor.undefine(uuid);
+  }
+  // libvirt did not end it by itself; under a recorded refusal we may.
+  RETURN_IF_ERROR(world_.hypervisor.destroy(uuid));
+  return world_.hypervisor.undefine(uuid);
+}
+
+Status DestinationSide::remove_created(Entry& entry) {
+  std::set<std::string> folders;
+  for (const auto& file : entry.job.created) {
+    folders.insert(std::filesystem::path(file.path).parent_path().string());
+    FileIdentity identity{file.device, file.inode};
+    if (file.inode == 0) {
+      const auto found = file_identity(file.path);
+      if (!found) continue;  // it was never made
+      identity = *found;
+    }
+    if (auto removed = remove_image(file.path, identity);
+        !removed && removed.error().code != ErrorCode::kNotFound) {
+      return removed;
+    }
+  }
+  for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
+  return {};
+}
+
+}  // namespace drover::move

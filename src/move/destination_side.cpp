@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs: who may call them and in which order they are possible. What they do stands in
+// destination_*.cpp.
+#include "move/destination_side.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "json/model_json.h"
+#include "preflight/preflight.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kSweepGrace = 30s;  // a source that is alive undoes sooner
+constexpr std::size_t kMovesMax = 64;
+
+// Ids come from a peer and become parts of paths.
+bool is_move_id(std::string_view id) {
+  return id.size() == 8 && std::ranges::all_of(id, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+         });
+}
+
+}  // namespace
+
+DestinationSide::DestinationSide(World& world, std::function<std::vector<Vm>()> vms)
+    : world_(world), vms_(std::move(vms)) {}
+
+DestinationSide::~DestinationSide() = default;
+
+Status DestinationSide::recover() {
+  ASSIGN_OR_RETURN(auto jobs, world_.journal.open_jobs(journal::Side::kDestination));
+  for (auto& text : jobs) {
+    ASSIGN_OR_RETURN(DestinationJob job, destination_job_from_json(text));
+    auto entry = std::make_shared<Entry>();
+    entry->job = std::move(job);
+    if (entry->job.prepared) {
+      entry->carriers = world_.carriage.attach(entry->name());
+    }
+    log::info("Move {} of {} from {}: found again.", entry->job.move_id, entry->job.plan.vm.name,
+              entry->job.peer);
+    const std::lock_guard lock(entries_mutex_);
+    entries_[entry->job.move_id] = std::move(entry);
+  }
+  return {};
+}
+
+Result<std::string> DestinationSide::handle(std::string_view peer_name, std::string_view verb,
+                                            std::string_view body) {
+  if (verb == verb::kVms) return json::to_json(vms_());
+  ASSIGN_OR_RETURN(const Peer peer, world_.book.find_peer(peer_name));
+  if (verb == verb::kFacts) {
+    ASSIGN_OR_RETURN(HostFacts facts, world_.hypervisor.host_facts());
+    facts.name = world_.host_name;
+    facts.settings = world_.book.settings();
+    return json::to_json(facts);
+  }
+  if (!peer.rights.send) {
+    return fail(ErrorCode::kPermission,
+                "{} may not move VMs to {}. Fix: on {}, drover host rights {} +send.", peer_name,
+                world_.host_name, world_.host_name, peer_name);
+  }
+  if (verb == verb::kPreflight) return preflight(body);
+  if (verb == verb::kReserve) return reserve(peer_name, body);
+
+  std::string move_id;
+  if (verb == verb::kSettle) {
+    ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
+    move_id = request.move;
+  } else {
+    ASSIGN_OR_RETURN(const MoveName name, move_name_from_json(body));
+    move_id = name.move;
+  }
+  const auto entry = find(move_id);
+  if (!entry)
+    return fail(ErrorCode::kNotFound, "{} knows of no move {}.", world_.host_name, move_id);
+  const std::lock_guard working(entry->working);
+  if (entry->job.peer != peer_name) {
+    return fail(ErrorCode::kPermission, "Move {} is not from {}.", move_id, peer_name);
+  }
+  if (verb == verb::kPrepare) return prepare(*entry);
+  if (verb == verb::kAnswer) return answer(*entry);
+  if (verb == verb::kVerify) return verify(*entry);
+  if (verb == verb::kSettle) return settle(*entry, body);
+  if (verb == verb::kUndo) {
+    RETURN_IF_ERROR(undo(*entry));
+    return "{}";
+  }
+  return fail(ErrorCode::kNotFound, "There is no peer call {}.", verb);
+}
+
+Result<std::string> DestinationSide::preflight(std::string_view body) {
+  ASSIGN_OR_RETURN(const auto proposal, proposal_from_json(body));
+  const HostSettings settings = world_.book.settings();
+  ASSIGN_OR_RETURN(auto report,
+                   preflight::check_destination(proposal, world_.hypervisor, settings));
+  report.host.name = world_.host_name;
+  report.host.settings = settings;
+  return to_json(report);
+}
+
+Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::string_view body) {
+  ASSIGN_OR_RETURN(const ReserveRequest request, reserve_request_from_json(body));
+  if (!is_move_id(request.move) || request.epoch != request.move) {
+    return fail(ErrorCode::kProtocol, "A move's id is 8 characters of 0-9 and a-z.");
+  }
+  if (const auto known = find(request.move)) {
+    const std::lock_guard working(known->working);
+    if (known->job.peer == peer_name && !known->job.prepared && !known->job.undone) return "{}";
+    return fail(ErrorCode::kConflict, "Move {} exists already on {}.", request.move,
+                world_.host_name);
+  }
+  const std::lock_guard reserving(reserving_);
+  RETURN_IF_ERROR(check_reservation(peer_name, request));
+  auto entry = std::make_shared<Entry>();
+  entry->job.move_id = request.move;
+  entry->job.epoch = request.epoch;
+  entry->job.peer = peer_name;
+  entry->job.plan = request.plan;
+  entry->job.destination_xml = request.destination_xml;
+  entry->job.persistent_xml = request.persistent_xml;
+  entry->job.link_key = request.link_key;
+  entry->job.link_identity = request.link_identity;
+  entry->watch_unbroken = world_.hypervisor.connected();
+  RETURN_IF_ERROR(save(*entry));
+  const std::lock_guard lock(entries_mutex_);
+  entries_[request.move] = std::move(entry);
+  log::info("Move {} of {} from {}: reserved.", request.move, request.plan.vm.name, peer_name);
+  return "{}";
+}
+
+Status DestinationSide::save(const Entry& entry) {
+  const auto state =
+      entry.job.settled || entry.job.undone ? journal::JobState::kEnded : journal::JobState::kOpen;
+  return world_.journal.save(journal::Side::kDestination, entry.job.move_id, state,
+                             to_json(entry.job));
+}
+
+void DestinationSide::take_link(std::string_view move_id, std::uint16_t link_number,
+                                UniqueFd link) {
+  const auto entry = find(move_id);
+  if (!entry) {
+    log::warning("A link came for move {}, which is not known here; it was closed.", move_id);
+    return;
+  }
+  const std::lock_guard working(entry->working);
+  if (!entry->carriers) return;
+  if (auto added = entry->carriers->add_link(link_number, std::move(link)); !added) {
+    log::warning("Move {}: link {} was not taken: {}", move_id, link_number, added.error().text());
+  }
+}
+
+void DestinationSide::take_vm_event(const VmEvent& event) {
+  for (const auto& entry : all()) {
+    const std::lock_guard working(entry->working);
+    if (event.kind == VmEvent::Kind::kDisconnected) entry->watch_unbroken = false;
+    if (event.uuid != entry->job.plan.vm.uuid) continue;
+    if (event.kind == VmEvent::Kind::kResumed) entry->resumed_seen = true;
+    if (event.kind == VmEvent::Kind::kStopped) entry->stopped_seen = true;
+  }
+}
+
+// What a source that never came back left: the gate ended, and the record says refused.
+void DestinationSide::sweep() {
+  for (const auto& entry : all()) {
+    const std::unique_lock working(entry->working, std::try_to_lock);
+    if (!working || entry->job.settled || entry->job.undone) continue;
+    if (entry->job.prepared && entry->carriers && entry->carriers->gate_alive()) {
+      while (entry->carriers->next_event(Deadline::after(0ms))) {
+      }
+      entry->sweep_after = Deadline::never();
+      continue;
+    }
+    if (!entry->job.prepared) continue;
+    const auto decision = world_.records.decision(entry->key());
+    if (!decision || (*decision && **decision == gate::Decision::kAccepted)) continue;
+    if (entry->sweep_after.is_never()) entry->sweep_after = Deadline::after(kSweepGrace);
+    if (!entry->sweep_after.expired()) continue;
+    log::warning("Move {} of {} from {}: its source is silent; what was prepared is removed.",
+                 entry->job.move_id, entry->job.plan.vm.name, entry->job.peer);
+    if (auto undone = undo(*entry); !undone)
+      log::warning("Move {}: {}", entry->job.move_id, undone.error().text());
+  }
+  const std::lock_guard lock(entries_mutex_);
+  if (entries_.size() > kMovesMax) {
+    std::erase_if(entries_, [](const auto& item) {
+      return item.second->job.settled || item.second->job.undone;
+    });
+  }
+}
+
+std::vector<DestinationSide::Incoming> DestinationSide::incoming() const {
+  std::vector<Incoming> moves;
+  for (const auto& entry : all()) {
+    const std::unique_lock working(entry->working, std::try_to_lock);
+    if (!working || entry->job.settled || entry->job.undone) continue;
+    moves.push_back(
+        {entry->job.move_id, entry->job.plan.vm.uuid, entry->job.plan.vm.name, entry->job.peer});
+  }
+  return moves;
+}
+
+std::shared_ptr<DestinationSide::Entry> DestinationSide::find(std::string_view move_id) const {
+  const std::lock_guard lock(entries_mutex_);
+  const auto it = entries_.find(move_id);
+  return it == entries_.end() ? nullptr : it->second;
+}
+
+std::vector<std::shared_ptr<DestinationSide::Entry>> DestinationSide::all() const {
+  const std::lock_guard lock(entries_mutex_);
+  std::vector<std::shared_ptr<Entry>> entries;
+  for (const auto& [id, entry] : entries_) entries.push_back(entry);
+  return entries;
+}
+
+}  // namespace drover::move

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a peer that moves a VM to us may ask of us: the verbs of peer_messages.h, each safe to
+// repeat. Any thread may call any function; one move is worked on by one thread at a time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypervisor/hypervisor.h"
+#include "move/job.h"
+#include "move/peer_messages.h"
+#include "move/world.h"
+#include "net/peer_transport.h"
+
+namespace drover::move {
+
+class DestinationSide final : public net::PeerHandler {
+ public:
+  // `vms` gives this host's VMs for other hosts' lists.
+  DestinationSide(World& world, std::function<std::vector<Vm>()> vms);
+  ~DestinationSide() override;
+
+  // At start: finds the journal's open jobs again, with their gates and movers.
+  Status recover();
+
+  Result<std::string> handle(std::string_view peer_name, std::string_view verb,
+                             std::string_view body) override;
+  // A link arrived for a move; unknown moves' links are closed.
+  void take_link(std::string_view move_id, std::uint16_t link_number, UniqueFd link);
+  // Lifecycle events of the hypervisor: whether a guest ever ran here is known only from them.
+  void take_vm_event(const VmEvent& event);
+  // Called every few seconds: cleans up moves whose gate ended with a recorded refusal.
+  void sweep();
+
+  struct Incoming {
+    std::string move_id, vm_uuid, vm_name, peer;
+  };
+  std::vector<Incoming> incoming() const;
+
+ private:
+  // One move to us. `working` is held for the whole of a verb; lock order: working, then
+  // entries_mutex_.
+  struct Entry {
+    std::mutex working;  // guards all below
+    DestinationJob job;
+    std::unique_ptr<Carriers> carriers;
+    bool resumed_seen = false;    // the guest ran here
+    bool stopped_seen = false;    // its QEMU ended here
+    bool watch_unbroken = false;  // we saw every lifecycle event since the reservation, in order
+    Deadline sweep_after = Deadline::never();
+
+    gate::RecordKey key() const { return {job.plan.vm.uuid, job.epoch}; }
+    CarrierName name() const {
+      return {job.move_id, job.epoch, job.plan.vm.name, job.plan.vm.uuid};
+    }
+  };
+
+  Result<std::string> preflight(std::string_view body);
+  Result<std::string> reserve(std::string_view peer_name, std::string_view body);
+  Result<std::string> prepare(Entry& entry);
+  Result<std::string> answer(Entry& entry);
+  Result<std::string> verify(Entry& entry);
+  Result<std::string> settle(Entry& entry, std::string_view body);
+  Status undo(Entry& entry);
+  Status save(const Entry& entry);
+
+  Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
+  Status create_images(Entry& entry);
+  Status start_carriers(Entry& entry);
+  Answer answer_accepted(Entry& entry);
+  Status remove_created(Entry& entry);
+  Status wait_until_gone(const std::string& uuid);
+  std::shared_ptr<Entry> find(std::string_view move_id) const;
+  std::vector<std::shared_ptr<Entry>> all() const;
+
+  World& world_;
+  const std::function<std::vector<Vm>()> vms_;
+  std::mutex
+      reserving_;  // one reservation is checked and entered at a time; taken before all others
+  mutable std::mutex entries_mutex_;  // guards entries_
+  std::map<std::string, std::shared_ptr<Entry>, std::less<>> entries_;
+};
+
+}  // namespace drover::move

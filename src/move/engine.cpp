@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/engine.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "move/quarantine.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kPlansMax = 256;
+constexpr int kMovesListed = 200;
+constexpr std::size_t kIdCharacters = 8;
+constexpr auto kHouseInterval = 2s;
+constexpr int kExpireEvery = 30;  // rounds of keeping house
+
+}  // namespace
+
+Engine::Engine(World& world, DestinationSide& destination, MoveListener changed)
+    : world_(world), destination_(destination), changed_(std::move(changed)) {}
+
+Engine::~Engine() { stop(); }
+
+Status Engine::recover() {
+  RETURN_IF_ERROR(destination_.recover());
+  ASSIGN_OR_RETURN(const auto jobs, world_.journal.open_jobs(journal::Side::kSource));
+  for (const auto& text : jobs) {
+    ASSIGN_OR_RETURN(SourceJob job, source_job_from_json(text));
+    // A job that has ended and is still open has an undo that its destination did not hear of.
+    if (job.move.state == MoveState::kRunning) {
+      launch(std::move(job), &LiveMove::resume);
+    } else {
+      const std::lock_guard lock(mutex_);
+      const std::string id = job.move.id;
+      running_[id] = std::make_shared<Running>(
+          Running{std::make_unique<LiveMove>(world_, std::move(job), changed_), std::jthread()});
+    }
+  }
+  housekeeper_ = std::jthread([this](std::stop_token stop) { keep_house(std::move(stop)); });
+  return {};
+}
+
+void Engine::stop() {
+  std::map<std::string, std::shared_ptr<Running>, std::less<>> running;
+  {
+    const std::lock_guard lock(mutex_);
+    running.swap(running_);
+    for (auto& [id, entry] : running) entry->thread.request_stop();
+    housekeeper_.request_stop();
+    stopping_.notify_all();
+  }
+  if (housekeeper_.joinable()) housekeeper_.join();
+  for (auto& [id, entry] : running) {
+    if (entry->thread.joinable()) entry->thread.join();
+  }
+}
+
+Result<Plan> Engine::plan(const MoveRequest& request) {
+  ASSIGN_OR_RETURN(Planned planned, plan_move(world_, request));
+  planned.plan.vm.move_id = moving(planned.plan.vm.uuid);
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::system_clock::now();
+  std::erase_if(plans_, [&](const auto& item) { return item.second.expires_at < now; });
+  if (plans_.size() >= kPlansMax) plans_.erase(plans_.begin());
+  plans_[planned.plan.id] = planned.plan;
+  return planned.plan;
+}
+
+Result<Plan> Engine::kept_plan(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = plans_.find(id);
+  if (it == plans_.end() || it->second.expires_at < std::chrono::system_clock::now()) {
+    return fail(ErrorCode::kNotFound,
+                "There is no plan {}, or it has expired. Make a new one: drover plan VM HOST.", id);
+  }
+  return it->second;
+}
+
+Result<Move> Engine::start_planned(std::string_view plan_id, bool accept_notes,
+                                   std::vector<std::string> accepted_codes,
+                                   std::string_view requested_by) {
+  ASSIGN_OR_RETURN(const Plan plan, kept_plan(plan_id));
+  MoveRequest request = plan.request;
+  request.vm = plan.vm.uuid;
+  request.accept_notes = accept_notes;
+  request.accepted_codes = std::move(accepted_codes);
+  request.requested_by = requested_by;
+  return start(request);
+}
+
+Result<Move> Engine::start(const MoveRequest& request) {
+  ASSIGN_OR_RETURN(Planned planned, plan_move(world_, request));
+  RETURN_IF_ERROR(check_acceptance(planned.plan));
+  return start_checked(std::move(planned));
+}
+
+Result<Move> Engine::start_checked(Planned planned) {
+  reap();
+  SourceJob job;
+  job.move.id = random_name(kIdCharacters);
+  job.move.epoch = job.move.id;
+  job.move.plan = std::move(planned.plan);
+  job.persistent_xml = std::move(planned.persistent_xml);
+  job.destination_xml = std::move(planned.destination_xml);
+  job.destination_persistent_xml = std::move(planned.destination_persistent_xml);
+  job.autostart = job.move.plan.vm.autostart;
+  job.move.source = world_.host_name;
+  job.move.destination = job.move.plan.request.destination;
+  job.move.started_at = std::chrono::system_clock::now();
+  const Move first = job.move;
+  if (const std::string other = moving(first.plan.vm.uuid); !other.empty()) {
+    return fail(ErrorCode::kConflict, "{} is moving already (move {}). Watch it: drover watch {}.",
+                first.plan.vm.name, other, other);
+  }
+  for (const auto& incoming : destination_.incoming()) {
+    if (incoming.vm_uuid == first.plan.vm.uuid) {
+      return fail(ErrorCode::kConflict, "{} is still arriving from {} (move {}).",
+                  first.plan.vm.name, incoming.peer, incoming.move_id);
+    }
+  }
+  RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
+                                      to_json(job)));
+  log::info("Move {}: {} to {}, asked by {}.", first.id, first.plan.vm.name, first.destination,
+            first.plan.request.requested_by);
+  launch(std::move(job), &LiveMove::run);
+  return first;
+}
+
+void Engine::launch(SourceJob job, void (LiveMove::*how)(std::stop_token)) {
+  const std::string id = job.move.id;
+  auto entry = std::make_shared<Running>(
+      Running{std::make_unique<LiveMove>(world_, std::move(job), changed_), std::jthread()});
+  const std::lock_guard lock(mutex_);
+  running_[id] = entry;
+  entry->thread = std::jthread(
+      [move = entry->move.get(), how](std::stop_token stop) { (move->*how)(std::move(stop)); });
+}
+
+std::vector<Move> Engine::moves() const {
+  std::vector<Move> found;
+  std::set<std::string> known;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, entry] : running_) {
+      found.push_back(entry->move->snapshot());
+      known.insert(id);
+    }
+  }
+  const auto jobs = world_.journal.newest_jobs(journal::Side::kSource, kMovesListed);
+  if (jobs) {
+    for (const auto& text : *jobs) {
+      auto job = source_job_from_json(text);
+      if (job && !known.contains(job->move.id)) found.push_back(std::move(job->move));
+    }
+  }
+  std::ranges::sort(found, std::ranges::greater{}, &Move::started_at);
+  return found;
+}
+
+Result<Move> Engine::move(std::string_view id) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = running_.find(id); it != running_.end())
+      return it->second->move->snapshot();
+  }
+  ASSIGN_OR_RETURN(const auto text, world_.journal.job(journal::Side::kSource, id));
+  ASSIGN_OR_RETURN(auto job, source_job_from_json(text));
+  return std::move(job.move);
+}
+
+Result<Move> Engine::cancel(std::string_view id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = running_.find(id); it != running_.end()) {
+      RETURN_IF_ERROR(it->second->move->cancel());
+      return it->second->move->snapshot();
+    }
+  }
+  ASSIGN_OR_RETURN(const Move ended, move(id));
+  return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", id,
+              move_state_name(ended.state));
+}
+
+std::string Engine::moving(std::string_view vm_uuid) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, entry] : running_) {
+    const Move move = entry->move->snapshot();
+    if (move.state == MoveState::kRunning && move.plan.vm.uuid == vm_uuid) return id;
+  }
+  return {};
+}
+
+void Engine::keep_house(std::stop_token stop) {
+  for (int round = 0; !stop.stop_requested(); ++round) {
+    destination_.sweep();
+    retry_undos();
+    reap();
+    if (round % kExpireEvery == 0) expire_quarantine(world_);
+    std::unique_lock lock(mutex_);
+    stopping_.wait_for(lock, stop, kHouseInterval, [] { return false; });
+  }
+}
+
+// Ended moves whose destination has not heard of the undo.
+void Engine::retry_undos() {
+  std::vector<std::shared_ptr<Running>> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, entry] : running_) {
+      const MoveState state = entry->move->snapshot().state;
+      if (state == MoveState::kFailed || state == MoveState::kCancelled) ended.push_back(entry);
+    }
+  }
+  for (const auto& entry : ended) {
+    if (entry->thread.joinable()) entry->thread.join();  // it is at its last line
+    if (!entry->move->undo_at_destination()) continue;
+    const std::lock_guard lock(mutex_);
+    running_.erase(entry->move->snapshot().id);
+  }
+}
+
+void Engine::reap() {
+  std::vector<std::shared_ptr<Running>> done;
+  const std::lock_guard lock(mutex_);
+  for (auto it = running_.begin(); it != running_.end();) {
+    const MoveState state = it->second->move->snapshot().state;
+    const bool over = state == MoveState::kDone || state == MoveState::kParked;
+    if (over) done.push_back(std::move(it->second));
+    it = over ? running_.erase(it) : std::next(it);
+  }
+}
+
+}  // namespace drover::move

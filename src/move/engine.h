@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// All moves of this host: plans kept for a while, moves started, found again after a restart,
+// listed, cancelled. One thread for each move that leaves, and one that keeps house. Any thread may
+// call any function.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "move/destination_side.h"
+#include "move/live_move.h"
+#include "move/planner.h"
+#include "move/world.h"
+
+namespace drover::move {
+
+class Engine {
+ public:
+  // `changed` hears of every change of a move, from the moves' threads; it must return soon.
+  Engine(World& world, DestinationSide& destination, MoveListener changed);
+  // Leaves moves as they are; gates, movers and libvirt go on (see stop()).
+  ~Engine();
+
+  // Takes up what the journal holds. Call once, before anything else.
+  Status recover();
+  // Asks every thread to leave its move as it is, and waits for all of them.
+  void stop();
+
+  Result<Plan> plan(const MoveRequest& request);
+  Result<Plan> kept_plan(std::string_view id) const;
+  // A kept plan's request with what its user has accepted since.
+  Result<Move> start_planned(std::string_view plan_id, bool accept_notes,
+                             std::vector<std::string> accepted_codes,
+                             std::string_view requested_by);
+  Result<Move> start(const MoveRequest& request);
+
+  std::vector<Move> moves() const;
+  Result<Move> move(std::string_view id) const;
+  Result<Move> cancel(std::string_view id);
+  // The id of the move that a VM of this host is in, or nothing.
+  std::string moving(std::string_view vm_uuid) const;
+
+ private:
+  struct Running {
+    std::unique_ptr<LiveMove> move;
+    std::jthread thread;
+  };
+
+  Result<Move> start_checked(Planned planned);
+  void launch(SourceJob job, void (LiveMove::*how)(std::stop_token));
+  void keep_house(std::stop_token stop);
+  void retry_undos();
+  void reap();
+
+  World& world_;
+  DestinationSide& destination_;
+  const MoveListener changed_;
+  mutable std::mutex mutex_;  // guards all below
+  std::map<std::string, Plan, std::less<>> plans_;
+  std::map<std::string, std::shared_ptr<Running>, std::less<>> running_;
+  std::condition_variable_any stopping_;
+  std::jthread housekeeper_;
+};
+
+}  // namespace drover::move

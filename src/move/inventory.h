@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The VMs of this host, kept up to date by the hypervisor's events, and of all paired hosts on
+// request. Any thread.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hypervisor/hypervisor.h"
+#include "journal/host_book.h"
+#include "net/peer_transport.h"
+
+namespace drover::move {
+
+class Inventory {
+ public:
+  using Listener = std::function<void(const VmEvent&)>;
+  // `moving` names the move under way of a VM, or nothing; `listeners` hear each event after the
+  // list is fresh.
+  Inventory(Hypervisor& hypervisor, journal::HostBook& book, net::PeerTransport& peers,
+            std::string host_name);
+  ~Inventory();
+
+  // Subscribes to the hypervisor; call once, after all listeners are added.
+  void start();
+  void add_listener(Listener listener);
+
+  // This host's, `host` filled in. Waits for no hypervisor: empty while it is down.
+  std::vector<Vm> here() const;
+
+  struct All {
+    std::vector<Vm> vms;
+    std::vector<std::string> unreachable;  // paired hosts that did not answer
+    std::vector<std::string>
+        two_runners;  // UUIDs that run on more than one host: sentences for people
+  };
+  All everywhere();
+
+ private:
+  void take_event(const VmEvent& event);
+  void refresh(std::stop_token stop);
+
+  Hypervisor& hypervisor_;
+  journal::HostBook& book_;
+  net::PeerTransport& peers_;
+  const std::string host_name_;
+  mutable std::mutex mutex_;  // guards all below but the thread
+  std::condition_variable_any changed_;
+  std::vector<Listener> listeners_;
+  std::vector<Vm> vms_;
+  std::vector<VmEvent> events_;  // not yet told; bounded by kEventsMax
+  bool stale_ = true;
+  std::jthread refresher_;
+};
+
+}  // namespace drover::move

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The durable record of a move on either side: what the journal keeps beyond the Move that people
+// see. Every member is written before what it speaks of is done, so that an undo after a crash
+// finds everything.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "model/move.h"
+
+namespace drover::move {
+
+// A file named by what it is, not only by its path: nothing else is ever deleted or renamed.
+struct KnownFile {
+  std::string target;  // disk target, or "nvram"
+  std::string path;
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+};
+
+// Our side is the source.
+struct SourceJob {
+  Move move;
+  std::string persistent_xml;              // the source's definition, for undo and for the journal
+  std::string destination_xml;             // what QEMU is started with there
+  std::string destination_persistent_xml;  // what is kept there
+  bool autostart = false;  // as it was; cleared on the source while records are open
+  bool autostart_cleared = false;
+  bool carriers_started = false;  // gate, mover and sockets may exist
+  bool migrate_called = false;    // libvirt may be at work
+  bool reserved = false;          // the destination may hold something for us
+  bool refusal_proven =
+      false;  // the destination, or our own gate, proved that the guest never ran there
+  std::vector<KnownFile> files;  // the copied disks and NVRAM on the source
+};
+
+// Our side is the destination.
+struct DestinationJob {
+  std::string move_id;
+  std::string epoch;
+  std::string peer;  // the source, as we call it
+  Plan plan;
+  std::string destination_xml;
+  std::string persistent_xml;
+  std::string link_key;  // hex; wiped once the mover has it
+  std::string link_identity;
+  bool prepared = false;
+  bool settled = false;
+  bool undone = false;
+  std::vector<KnownFile> created;  // images made for this move; inode 0: about to be made
+};
+
+std::string to_json(const SourceJob&);
+std::string to_json(const DestinationJob&);
+Result<SourceJob> source_job_from_json(std::string_view text);
+Result<DestinationJob> destination_job_from_json(std::string_view text);
+
+}  // namespace drover::move

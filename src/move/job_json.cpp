@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "json/model_json.h"
+#include "move/job.h"
+#include "move/message_json.h"
+
+namespace drover::move {
+namespace {
+
+using Object = nlohmann::json;
+constexpr auto kIgnore = json::Unknown::kIgnore;
+
+Object files_to_json(const std::vector<KnownFile>& files) {
+  Object list = Object::array();
+  for (const auto& file : files) {
+    list.push_back({{"target", file.target},
+                    {"path", file.path},
+                    {"device", file.device},
+                    {"inode", file.inode}});
+  }
+  return list;
+}
+
+std::vector<KnownFile> files_from_json(ObjectReader& reader, const char* member) {
+  std::vector<KnownFile> files;
+  const auto* list = reader.elements(member);
+  if (list == nullptr) return files;
+  for (const auto& element : *list) {
+    auto file = ObjectReader::parse(element.dump(), "file");
+    if (!file) {
+      reader.note(file.error());
+      return files;
+    }
+    files.push_back(
+        {file->text("target"), file->text("path"), file->number("device"), file->number("inode")});
+    if (auto status = file->status(); !status) reader.note(status.error());
+  }
+  return files;
+}
+
+}  // namespace
+
+std::string to_json(const SourceJob& job) {
+  return dump(Object{{"move", embed(json::to_json(job.move))},
+                     {"persistent_xml", job.persistent_xml},
+                     {"destination_xml", job.destination_xml},
+                     {"destination_persistent_xml", job.destination_persistent_xml},
+                     {"autostart", job.autostart},
+                     {"autostart_cleared", job.autostart_cleared},
+                     {"carriers_started", job.carriers_started},
+                     {"migrate_called", job.migrate_called},
+                     {"reserved", job.reserved},
+                     {"refusal_proven", job.refusal_proven},
+                     {"files", files_to_json(job.files)}});
+}
+
+Result<SourceJob> source_job_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "source's job"));
+  SourceJob job;
+  job.move = reader.take(json::move_from_json(reader.object("move"), kIgnore));
+  job.persistent_xml = reader.text("persistent_xml");
+  job.destination_xml = reader.text("destination_xml");
+  job.destination_persistent_xml = reader.text("destination_persistent_xml");
+  job.autostart = reader.flag("autostart");
+  job.autostart_cleared = reader.flag("autostart_cleared");
+  job.carriers_started = reader.flag("carriers_started");
+  job.migrate_called = reader.flag("migrate_called");
+  job.reserved = reader.flag("reserved");
+  job.refusal_proven = reader.flag("refusal_proven");
+  job.files = files_from_json(reader, "files");
+  RETURN_IF_ERROR(reader.status());
+  return job;
+}
+
+std::string to_json(const DestinationJob& job) {
+  return dump(Object{{"move", job.move_id},
+                     {"epoch", job.epoch},
+                     {"peer", job.peer},
+                     {"plan", embed(json::to_json(job.plan))},
+                     {"destination_xml", job.destination_xml},
+                     {"persistent_xml", job.persistent_xml},
+                     {"link_key", job.link_key},
+                     {"link_identity", job.link_identity},
+                     {"prepared", job.prepared},
+                     {"settled", job.settled},
+                     {"undone", job.undone},
+                     {"created", files_to_json(job.created)}});
+}
+
+Result<DestinationJob> destination_job_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "destination's job"));
+  DestinationJob job;
+  job.move_id = reader.text("move");
+  job.epoch = reader.text("epoch");
+  job.peer = reader.text("peer");
+  job.plan = reader.take(json::plan_from_json(reader.object("plan"), kIgnore));
+  job.destination_xml = reader.text("destination_xml");
+  job.persistent_xml = reader.text("persistent_xml");
+  job.link_key = reader.text("link_key");
+  job.link_identity = reader.text("link_identity");
+  job.prepared = reader.flag("prepared");
+  job.settled = reader.flag("settled");
+  job.undone = reader.flag("undone");
+  job.created = files_from_json(reader, "created");
+  RETURN_IF_ERROR(reader.status());
+  return job;
+}
+
+}  // namespace drover::move

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The main flow of a live move. Read it top to bottom; each step is journaled before it acts.
+#include "move/live_move.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/big_endian.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "net/link_preamble.h"
+
+namespace drover::move {
+
+namespace {
+
+// Which numbers the droverd before us used is not known; any start is as good.
+std::uint16_t some_link_number() {
+  std::array<std::uint8_t, 2> random{};
+  fill_random(random);
+  return static_cast<std::uint16_t>(load_be<std::uint16_t>(random.data()) % net::kPreambleLinkMax +
+                                    1);
+}
+
+}  // namespace
+
+const std::vector<LiveMove::Step>& LiveMove::steps() {
+  static const std::vector<Step> kSteps = {
+      // The VM runs on the source. Nothing has been touched.
+      {Phase::kPlan, &LiveMove::plan},
+      {Phase::kAdmit, &LiveMove::admit},
+      // From here a slot is held on both hosts.
+      {Phase::kReserve, &LiveMove::reserve},
+      // From here memory, space and names are held at the destination; nothing of it is visible
+      // there.
+      {Phase::kPrepare, &LiveMove::prepare},
+      // From here images, gates and movers exist. Undo removes them; the VM never notices.
+      {Phase::kCopyDisks, &LiveMove::copy},  // and kCopyMemory: libvirt's one call does both
+      // From here the ownership record decides who may run the VM, not the outcome of any call.
+      {Phase::kSwitch, &LiveMove::settle_switch},
+      // From here the VM runs on the destination. Only forward.
+      {Phase::kVerify, &LiveMove::verify},
+      {Phase::kSettle, &LiveMove::settle},
+  };
+  return kSteps;
+}
+
+void LiveMove::run(std::stop_token stop) {
+  stop_ = std::move(stop);
+  run_from(Phase::kPlan);
+}
+
+// After a restart of droverd. Before libvirt was called there is nothing worth saving: undo. While
+// it copies, gate, mover and libvirt went on without us: watch them again. Afterwards: forward.
+void LiveMove::resume(std::stop_token stop) {
+  stop_ = std::move(stop);
+  const Phase reached = job_.move.phase;
+  log::info("Move {} of {}: taken up again in phase {}.", job_.move.id, job_.move.plan.vm.name,
+            phase_name(reached));
+  if (!job_.migrate_called) {
+    end(std::unexpected(
+        StepFailure{AfterFailure::kUndo,
+                    Error{ErrorCode::kUnavailable,
+                          Retry::kNow,
+                          fmt::format("droverd was restarted on {} before the copy of {} began.",
+                                      job_.move.source, job_.move.plan.vm.name),
+                          {}}}));
+    return;
+  }
+  carriers_ = world_.carriage.attach(carrier_name());
+  link_number_ = some_link_number();
+  run_from(reached <= Phase::kSwitch ? Phase::kCopyDisks : reached);
+}
+
+void LiveMove::run_from(Phase first) {
+  for (const Step& step : steps()) {
+    if (step.phase < first) continue;
+    if (auto interruption = interrupted(); !interruption) return end(interruption);
+    // The switch begins when its FINISH is seen, not when libvirt's call has ended.
+    if (job_.move.phase <= step.phase && step.phase != Phase::kSwitch) {
+      if (auto entered = enter(step.phase); !entered) {
+        return end(std::unexpected(StepFailure{AfterFailure::kUndo, entered.error()}));
+      }
+    }
+    if (auto result = (this->*step.act)(); !result) return end(result);
+  }
+  end({});
+}
+
+// The only place where a move gets its final state.
+void LiveMove::end(const StepResult& result) {
+  if (!result && result.error().then == AfterFailure::kLeave) {
+    log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
+    return;
+  }
+  if (!result && result.error().then == AfterFailure::kUndo) undo();
+  slot_ = {};
+  change([&](Move& move) {
+    move.ended_at = std::chrono::system_clock::now();
+    if (!move.phases.empty()) move.phases.back().ended_at = move.ended_at;
+    if (result) {
+      move.state = MoveState::kDone;
+      move.progress.percent = 100;
+      return;
+    }
+    move.error = result.error().error;
+    if (result.error().then == AfterFailure::kPark) {
+      move.state = MoveState::kParked;
+    } else {
+      move.state =
+          move.error->code == ErrorCode::kCancelled ? MoveState::kCancelled : MoveState::kFailed;
+      move.runner = Runner::kSource;
+      if (move.explanation.empty()) {
+        move.explanation = fmt::format("{} runs on {} as before.", move.plan.vm.name, move.source);
+      }
+    }
+  });
+  if (result) {
+    log::info("Move {}: {} runs on {}.", job_.move.id, job_.move.plan.vm.name,
+              job_.move.destination);
+  } else {
+    log::warning("Move {} of {} ended as {}: {}", job_.move.id, job_.move.plan.vm.name,
+                 move_state_name(job_.move.state), result.error().error.text());
+  }
+}
+
+LiveMove::LiveMove(World& world, SourceJob job, MoveListener changed)
+    : world_(world), changed_(std::move(changed)), job_(std::move(job)) {}
+
+LiveMove::~LiveMove() = default;
+
+Status LiveMove::cancel() {
+  const Move move = snapshot();
+  if (move.state != MoveState::kRunning) {
+    return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", move.id,
+                move_state_name(move.state));
+  }
+  if (move.phase >= Phase::kSwitch) {
+    return fail(ErrorCode::kConflict,
+                "Move {} is in its switch: it ends by itself, on one host or the other. Watch it: "
+                "drover show {}.",
+                move.id, move.id);
+  }
+  cancel_asked_ = true;
+  return {};
+}
+
+Move LiveMove::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return job_.move;
+}
+
+Status LiveMove::enter(Phase phase) {
+  {
+    const std::lock_guard lock(mutex_);
+    Move& move = job_.move;
+    if (move.phase != phase || move.phases.empty()) {
+      const auto now = std::chrono::system_clock::now();
+      if (!move.phases.empty()) move.phases.back().ended_at = now;
+      move.phases.push_back({phase, now, {}});
+    }
+    move.phase = phase;
+    move.progress.phase = phase;
+  }
+  log::info("Move {} of {}: {}.", job_.move.id, job_.move.plan.vm.name, phase_name(phase));
+  return save();
+}
+
+Status LiveMove::save() {
+  const auto state = job_.move.state == MoveState::kRunning || job_.reserved
+                         ? journal::JobState::kOpen
+                         : journal::JobState::kEnded;
+  if (auto saved = world_.journal.save(journal::Side::kSource, job_.move.id, state, to_json(job_));
+      !saved) {
+    return std::unexpected(
+        wrap(saved.error(), "The journal cannot be written; the move may not go on."));
+  }
+  const Move move = snapshot();
+  changed_(move.state == MoveState::kRunning ? MoveChange::kPhase : MoveChange::kState, move);
+  return {};
+}
+
+void LiveMove::change(const std::function<void(Move&)>& edit) {
+  {
+    const std::lock_guard lock(mutex_);
+    edit(job_.move);
+  }
+  if (auto saved = save(); !saved) log::error("Move {}: {}", job_.move.id, saved.error().text());
+}
+
+StepResult LiveMove::interrupted() const {
+  if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  if (cancel_asked_ && job_.move.phase < Phase::kSwitch) {
+    return std::unexpected(
+        StepFailure{AfterFailure::kUndo,
+                    Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}}});
+  }
+  return {};
+}
+
+bool LiveMove::pause_for(std::chrono::milliseconds span) {
+  const Deadline until = Deadline::after(span);
+  while (!until.expired()) {
+    if (stop_.stop_requested()) return false;
+    std::this_thread::sleep_for(std::min(span, std::chrono::milliseconds(50)));
+  }
+  return true;
+}
+
+StepResult LiveMove::parked(Error error, std::string explanation) {
+  change([&](Move& move) { move.explanation = std::move(explanation); });
+  return std::unexpected(StepFailure{AfterFailure::kPark, std::move(error)});
+}
+
+}  // namespace drover::move

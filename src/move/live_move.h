@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
+// phases stand in live_move_phases.cpp, what decides who runs the VM in live_move_switch.cpp, the
+// way back in live_move_undo.cpp. run() and resume() occupy the calling thread until the move ends;
+// cancel() and snapshot() may come from any.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+#include "move/carriers.h"
+#include "move/job.h"
+#include "move/peer_messages.h"
+#include "move/progress.h"
+#include "move/world.h"
+
+namespace drover::move {
+
+// Who may run the VM once a step has ended badly: every step's failure says it, the caller acts on
+// it.
+enum class AfterFailure {
+  kUndo,   // the source may run it, and does: undo, the VM never noticed
+  kPark,   // not known, or known but something must be done by a person
+  kLeave,  // droverd is stopping: leave everything as it is, the next one goes on
+};
+
+struct StepFailure {
+  AfterFailure then = AfterFailure::kUndo;
+  Error error;
+};
+using StepResult = std::expected<void, StepFailure>;
+
+// What is new in a move that people see.
+enum class MoveChange { kProgress, kPhase, kState };
+using MoveListener = std::function<void(MoveChange, const Move&)>;
+
+class LiveMove {
+ public:
+  // `changed` is called after each change of the Move that people see, from the move's thread.
+  LiveMove(World& world, SourceJob job, MoveListener changed);
+  ~LiveMove();
+
+  void run(std::stop_token stop);     // from the beginning
+  void resume(std::stop_token stop);  // after a restart of droverd: from what the journal says
+
+  // Tells the destination of an undo that it could not hear before; false: not yet. After run() or
+  // resume() ended.
+  bool undo_at_destination();
+
+  // Asks for an end; kConflict once the switch has begun.
+  Status cancel();
+  Move snapshot() const;
+
+ private:
+  struct Step {
+    Phase phase;
+    StepResult (LiveMove::*act)();
+  };
+  static const std::vector<Step>& steps();
+  void run_from(Phase first);
+  void end(const StepResult& result);
+
+  // The phases, in order (live_move_phases.cpp).
+  StepResult plan();
+  StepResult admit();
+  StepResult reserve();
+  StepResult prepare();
+  StepResult copy();
+  StepResult settle_switch();
+  StepResult verify();
+  StepResult settle();
+
+  // Parts of prepare() and copy().
+  Result<std::vector<gate::FencedDisk>> open_source_files();
+  StepResult watch(const std::function<bool()>& ended);
+  void tell_of_a_late_answer();
+  void take_event(const CarrierEvent& event);
+  void sample_progress();
+  void keep_links();
+  Status dial(const Peer& peer, std::chrono::milliseconds limit);
+  bool job_is_over();
+  bool record_is_final() const;
+  void write_report(const VerifyReply& reply);
+
+  // Who runs the VM (live_move_switch.cpp).
+  enum class Outcome { kSource, kDestination, kLost };
+  static Outcome outcome_of(const Answer& answer);
+  StepResult settle_doubt_at_the_gate();
+  std::expected<std::optional<Answer>, StepFailure> find_truth();
+  void tell_doubt(std::string_view cause);
+  StepResult park_lost(const Answer& answer);
+  StepResult source_keeps_it(std::string_view why);
+  StepResult destination_has_it();
+
+  // The way back (live_move_undo.cpp). Safe to run twice.
+  void undo();
+  void take_back_the_guest();
+
+  // Journal and people.
+  Status enter(Phase phase);
+  Status save();
+  void change(const std::function<void(Move&)>& edit);
+  StepResult interrupted() const;
+  StepResult parked(Error error, std::string explanation);
+  // False: droverd is stopping.
+  bool pause_for(std::chrono::milliseconds span);
+  const std::string& uuid() const { return job_.move.plan.vm.uuid; }
+  gate::RecordKey record_key() const { return {uuid(), job_.move.epoch}; }
+  CarrierName carrier_name() const {
+    return {job_.move.id, job_.move.epoch, job_.move.plan.vm.name, uuid()};
+  }
+
+  // libvirt's call, on its own thread.
+  struct MigrateOutcome {
+    std::mutex mutex;  // guards both
+    bool over = false;
+    std::optional<Error> error;
+  };
+
+  World& world_;
+  MoveListener changed_;
+  std::stop_token stop_;
+  mutable std::mutex
+      mutex_;  // guards job_.move against snapshot(); the rest of job_ is the move's thread's own
+  SourceJob job_;
+  std::atomic<bool> cancel_asked_{false};
+  Slots::Held slot_;
+  LinkSecret secret_;
+  std::unique_ptr<Carriers> carriers_;
+  std::optional<gate::Fence>
+      fence_;  // droverd's own copies of the descriptors; QEMU and the gate hold others
+  std::optional<ProgressMeter> meter_;
+  std::optional<Error>
+      road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
+  std::optional<Error>
+      carrier_error_;  // our own process died: what libvirt says of it is only a consequence
+  std::optional<Error> migrate_error_;
+  std::shared_ptr<MigrateOutcome> migrate_call_;
+  std::uint16_t link_number_ = 0;  // the last one dialled
+  bool gate_ended_ = false;        // it said its last word
+  bool in_doubt_ = false;
+  std::optional<Deadline> answer_due_;  // of FINISH; later, people are told
+  WireCount wire_;  // as last seen: the mover may end before the report is written
+  Deadline next_sample_ = Deadline::after(std::chrono::milliseconds(0));
+  Deadline next_dial_ = Deadline::after(std::chrono::milliseconds(0));
+};
+
+}  // namespace drover::move

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+// The phases of a live move, in their order. Phases do not call each other.
+#include <set>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "hypervisor/disk_image.h"
+#include "move/live_move.h"
+#include "move/planner.h"
+#include "move/quarantine.h"
+#include "net/link_preamble.h"
+#include "net/link_socket.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPlanFresh = 30s;
+constexpr auto kPeerCallLimit = 30s;     // reserve, prepare: images are created, nothing is copied
+constexpr auto kEventInterval = 20ms;    // how late the end of libvirt's call may be noticed
+constexpr auto kSampleInterval = 250ms;  // progress; people are told within 2 s
+constexpr auto kAnswerUsual = 3s;        // FINISH takes well below 2 s (facts 1.2)
+constexpr auto kRedialInterval = 1000ms;
+constexpr auto kFirstDialLimit = 5s;
+constexpr auto kDialLimit = 3s;
+constexpr auto kForwardRetry = 2s;  // verify and settle ask again for ever
+
+std::unexpected<StepFailure> undo_because(Error error) {
+  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
+}
+
+}  // namespace
+
+// The plan that the move was started with is a moment old. After a wait it is made anew: the world
+// may have changed, and a new blocker or warning ends the move.
+StepResult LiveMove::plan() {
+  const auto age = std::chrono::system_clock::now() - job_.move.plan.made_at;
+  if (!job_.destination_xml.empty() && age < kPlanFresh) return {};
+  auto planned = plan_move(world_, job_.move.plan.request);
+  if (!planned) return undo_because(planned.error());
+  if (auto allowed = check_acceptance(planned->plan); !allowed)
+    return undo_because(allowed.error());
+  {
+    const std::lock_guard lock(mutex_);
+    planned->plan.id = job_.move.plan.id;
+    job_.move.plan = std::move(planned->plan);
+  }
+  job_.persistent_xml = std::move(planned->persistent_xml);
+  job_.destination_xml = std::move(planned->destination_xml);
+  job_.destination_persistent_xml = std::move(planned->destination_persistent_xml);
+  job_.autostart = job_.move.plan.vm.autostart;
+  return {};
+}
+
+StepResult LiveMove::admit() {
+  while (true) {
+    slot_ = world_.slots.take(Deadline::after(500ms));
+    if (slot_.held()) return {};
+    if (auto interruption = interrupted(); !interruption) return interruption;
+  }
+}
+
+StepResult LiveMove::reserve() {
+  std::vector<std::uint8_t> key(32);
+  fill_random(key);
+  secret_ = {std::move(key), fmt::format("drover-move {} {}", job_.move.id, world_.public_key)};
+  const auto record = world_.records.create_source(record_key(), job_.move.id);
+  if (!record) return undo_because(record.error());
+  job_.reserved = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+
+  const ReserveRequest request{job_.move.id,
+                               job_.move.epoch,
+                               job_.move.plan,
+                               job_.destination_xml,
+                               job_.destination_persistent_xml,
+                               to_hex(secret_.key),
+                               secret_.identity};
+  const auto reply = world_.peers.call(job_.move.destination, verb::kReserve, to_json(request),
+                                       Deadline::after(kPeerCallLimit));
+  if (!reply) {
+    return undo_because(
+        wrap(reply.error(), fmt::format("{} did not reserve room for {}.", job_.move.destination,
+                                        job_.move.plan.vm.name)));
+  }
+  return {};
+}
+
+StepResult LiveMove::prepare() {
+  if (const auto reply =
+          world_.peers.call(job_.move.destination, verb::kPrepare, to_json(MoveName{job_.move.id}),
+                            Deadline::after(kPeerCallLimit));
+      !reply) {
+    return undo_because(
+        wrap(reply.error(), fmt::format("{} could not prepare for {}.", job_.move.destination,
+                                        job_.move.plan.vm.name)));
+  }
+  auto fence = open_source_files();
+  if (!fence) return undo_because(fence.error());
+  job_.carriers_started = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+
+  // QEMU gets copies before libvirt's migration job begins: afterwards its monitor is closed to us.
+  std::vector<int> numbers;
+  std::vector<gate::FencedDisk> copies;
+  for (const auto& disk : *fence) {
+    numbers.push_back(disk.image.get());
+    copies.push_back({disk.target, disk.image.duplicate()});
+  }
+  fence_.emplace(std::move(copies));
+  if (auto held = world_.hypervisor.hold_descriptors(uuid(), numbers); !held) {
+    return undo_because(wrap(
+        held.error(), fmt::format("The fence of {} cannot be raised.", job_.move.plan.vm.name)));
+  }
+  auto carriers = world_.carriage.start_source(carrier_name(), secret_, std::move(*fence));
+  if (!carriers) return undo_because(carriers.error());
+  carriers_ = std::move(*carriers);
+
+  auto peer = world_.book.find_peer(job_.move.destination);
+  if (!peer) return undo_because(peer.error());
+  if (auto linked = dial(*peer, kFirstDialLimit); !linked) return undo_because(linked.error());
+
+  job_.autostart_cleared = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+  if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
+    return undo_because(cleared.error());
+  return {};
+}
+
+// Opens each copied disk, remembers which file it is, and gives back what the fence needs.
+Result<std::vector<gate::FencedDisk>> LiveMove::open_source_files() {
+  std::vector<gate::FencedDisk> fence;
+  job_.files.clear();
+  for (const auto& placement : job_.move.plan.placements) {
+    UniqueFd fd(::open(placement.source_path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return fail_errno(fmt::format("Cannot open {}", placement.source_path));
+    ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
+    job_.files.push_back(
+        {placement.target, placement.source_path, identity.device, identity.inode});
+    fence.push_back({placement.target, std::move(fd)});
+  }
+  if (!job_.move.plan.vm.nvram_path.empty()) {
+    ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(job_.move.plan.vm.nvram_path));
+    job_.files.push_back({"nvram", job_.move.plan.vm.nvram_path, identity.device, identity.inode});
+  }
+  return fence;
+}
+
+// libvirt's one call copies disks, then memory, then switches. It runs on a thread of its own, so
+// that nothing here waits behind it; after a restart of droverd there is no such thread and the job
+// itself is watched.
+StepResult LiveMove::copy() {
+  const bool resumed = job_.migrate_called;
+  if (!meter_) {
+    meter_.emplace(!job_.move.plan.placements.empty(), ProgressMeter::Clock::now(),
+                   job_.move.progress.percent);
+  }
+  if (resumed) return watch([this] { return job_is_over(); });
+
+  const CarrierPaths paths = world_.carriage.paths(carrier_name());
+  MigrateCall call;
+  call.uuid = uuid();
+  call.connection_uri = paths.connection_uri;
+  call.memory_uri = paths.memory_uri;
+  for (const auto& placement : job_.move.plan.placements)
+    call.copied_disks.push_back(placement.target);
+  if (!call.copied_disks.empty()) call.disks_uri = paths.disks_uri;
+  call.destination_xml = job_.destination_xml;
+  call.persistent_xml = job_.destination_persistent_xml;
+
+  job_.migrate_called = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+  migrate_call_ = std::make_shared<MigrateOutcome>();
+  // Not joined when droverd stops in between: the call belongs to libvirt and cannot be taken back
+  // without ending the move. Then the process ends, and with it this thread (docs/threads.md).
+  std::thread([outcome = migrate_call_, &hypervisor = world_.hypervisor, call] {
+    auto status = hypervisor.migrate(call);
+    const std::lock_guard lock(outcome->mutex);
+    if (!status) outcome->error = status.error();
+    outcome->over = true;
+  }).detach();
+  return watch([this] {
+    const std::lock_guard lock(migrate_call_->mutex);
+    if (migrate_call_->over) migrate_error_ = migrate_call_->error;
+    return migrate_call_->over;
+  });
+}
+
+// Follows the move until `ended`: progress to people, links kept up, doubts settled, a cancel
+// passed on.
+StepResult LiveMove::watch(const std::function<bool()>& ended) {
+  bool abort_sent = false;
+  while (!ended()) {
+    if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    if (cancel_asked_ && !abort_sent && job_.move.phase < Phase::kSwitch) {
+      // Too early for libvirt is no error: it is tried again with the next sample.
+      abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
+    }
+    while (auto event = carriers_->next_event(Deadline::after(kEventInterval))) take_event(*event);
+    tell_of_a_late_answer();
+    if (in_doubt_) {
+      if (auto settled = settle_doubt_at_the_gate(); !settled) return settled;
+    }
+    sample_progress();
+    keep_links();
+  }
+  return {};
+}
+
+// The gates settle it by themselves when the road returns; until then people must know what not to
+// start.
+void LiveMove::tell_of_a_late_answer() {
+  if (job_.move.phase < Phase::kSwitch || job_.move.runner == Runner::kUnknown) return;
+  if (!answer_due_) answer_due_ = Deadline::after(kAnswerUsual);
+  if (answer_due_->expired())
+    tell_doubt(fmt::format("the link to {} does not carry it", job_.move.destination));
+}
+
+void LiveMove::take_event(const CarrierEvent& event) {
+  using Kind = CarrierEvent::Kind;
+  const auto remember = [&](ErrorCode code, std::string message) {
+    log::warning("Move {}: {}", job_.move.id, message);
+    if (!road_error_) road_error_ = Error{code, Retry::kLater, std::move(message), {}};
+  };
+  switch (event.kind) {
+    case Kind::kSwitching:
+      if (job_.move.phase < Phase::kCopyMemory) (void)enter(Phase::kCopyMemory);
+      break;
+    case Kind::kFinishSeen:
+      if (!event.cancelled && job_.move.phase < Phase::kSwitch) (void)enter(Phase::kSwitch);
+      break;
+    case Kind::kInDoubt:
+      in_doubt_ = true;
+      break;
+    case Kind::kPolicyRefused:
+      remember(ErrorCode::kPolicy, event.text);
+      break;
+    case Kind::kGaveUp:
+      remember(ErrorCode::kTimeout, event.text);
+      break;
+    case Kind::kEnded:
+      gate_ended_ = true;
+      break;
+    // After the gate's last word both processes go, as they should.
+    case Kind::kGateGone:
+    case Kind::kMoverGone:
+      if (gate_ended_ || carrier_error_) break;
+      carrier_error_ =
+          Error{ErrorCode::kInternal,
+                Retry::kLater,
+                fmt::format("The {} on {} ended unexpectedly.",
+                            event.kind == Kind::kGateGone ? "gate" : "mover", job_.move.source),
+                {}};
+      log::warning("Move {}: {}", job_.move.id, carrier_error_->message);
+      break;
+    case Kind::kLinkLost:
+      log::warning("Move {}: a link was lost: {}", job_.move.id, event.text);
+      break;
+    case Kind::kOther:
+      break;
+  }
+}
+
+void LiveMove::sample_progress() {
+  if (!next_sample_.expired()) return;
+  next_sample_ = Deadline::after(kSampleInterval);
+  const auto sample = world_.hypervisor.job_progress(uuid());
+  if (!sample || !sample->active) return;
+  if (sample->copying_memory && job_.move.phase < Phase::kCopyMemory)
+    (void)enter(Phase::kCopyMemory);
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.progress = meter_->sample(*sample, ProgressMeter::Clock::now());
+    job_.move.progress.phase = job_.move.phase;
+  }
+  changed_(MoveChange::kProgress, snapshot());
+}
+
+// A move without a link stalls; it does not fail until the mover's patience is over.
+void LiveMove::keep_links() {
+  if (!next_dial_.expired() || !carriers_->mover_alive()) return;
+  next_dial_ = Deadline::after(kRedialInterval);
+  const auto wire = carriers_->wire_count();
+  if (wire) wire_ = *wire;
+  if (!wire || wire->links > 0) return;
+  const auto peer = world_.book.find_peer(job_.move.destination);
+  if (!peer) return;
+  if (auto linked = dial(*peer, kDialLimit); !linked)
+    log::warning("Move {}: {}", job_.move.id, linked.error().text());
+}
+
+Status LiveMove::dial(const Peer& peer, std::chrono::milliseconds limit) {
+  // A number is used again only after all others: by then its last user is long known to be dead on
+  // both sides.
+  link_number_ = static_cast<std::uint16_t>(link_number_ % net::kPreambleLinkMax + 1);
+  ASSIGN_OR_RETURN(UniqueFd link, net::dial_link({peer.address, peer.mover_port}, job_.move.id,
+                                                 link_number_, Deadline::after(limit)));
+  return carriers_->add_link(link_number_, std::move(link));
+}
+
+// Without libvirt's call to wait for: the job is over once libvirt has none, and the gate has
+// nothing left to hand it.
+bool LiveMove::job_is_over() {
+  const auto state = world_.hypervisor.run_state(uuid());
+  if (!state || state->kind == RunState::Kind::kMigratingOut) return false;
+  if (!carriers_->gate_alive() || record_is_final()) return true;
+  const auto gate = carriers_->gate_state();
+  if (gate && gate->in_doubt) in_doubt_ = true;
+  if (gate && gate->finish_forwarded && job_.move.phase < Phase::kSwitch)
+    (void)enter(Phase::kSwitch);
+  return gate && !gate->finish_forwarded;
+}
+
+// The destination proves that the guest runs and that everything is on stable storage. It may take
+// its time.
+StepResult LiveMove::verify() {
+  while (true) {
+    const auto text =
+        world_.peers.call(job_.move.destination, verb::kVerify, to_json(MoveName{job_.move.id}),
+                          Deadline::after(kPeerCallLimit));
+    if (text) {
+      auto reply = verify_reply_from_json(*text);
+      if (!reply)
+        return parked(reply.error(),
+                      "The destination's word could not be read; the source keeps its disks.");
+      if (!reply->runs) {
+        return parked(Error{ErrorCode::kHypervisor, Retry::kNever, reply->text, {}},
+                      fmt::format("{} was handed to {} and does not run there any more ({}). Its "
+                                  "current disks are there. "
+                                  "Do not start the copy on {}.",
+                                  job_.move.plan.vm.name, job_.move.destination, reply->text,
+                                  job_.move.source));
+      }
+      write_report(*reply);
+      return {};
+    }
+    log::warning("Move {}: {} cannot verify yet: {}", job_.move.id, job_.move.destination,
+                 text.error().text());
+    if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+}
+
+void LiveMove::write_report(const VerifyReply& reply) {
+  Report report;
+  report.memory_sent = reply.memory_sent;
+  report.disks_sent = reply.disks_sent;
+  if (reply.pause.count() > 0) report.pause = reply.pause;
+  report.duration = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::system_clock::now() - job_.move.started_at);
+  if (carriers_) wire_ = carriers_->wire_count().value_or(wire_);
+  report.bytes_on_wire = wire_.sent + wire_.received;
+  change([&](Move& move) {
+    move.report = report;
+    move.runner = Runner::kDestination;
+  });
+}
+
+// The source lets go: its definition is in the journal, its disks go to quarantine, the destination
+// gets the rest.
+StepResult LiveMove::settle() {
+  if (carriers_) (void)carriers_->stop();
+  world_.carriage.remove_files(carrier_name());
+  if (auto gone = world_.hypervisor.undefine(uuid()); !gone) {
+    return parked(
+        gone.error(),
+        fmt::format("{} runs on {}. Its definition on {} could not be removed: do not start it "
+                    "there; remove it with: virsh undefine --keep-nvram {}",
+                    job_.move.plan.vm.name, job_.move.destination, job_.move.source, uuid()));
+  }
+  if (auto kept = quarantine_files(world_, job_); !kept) {
+    return parked(
+        kept.error(),
+        fmt::format(
+            "{} runs on {}. Its former disks on {} could not be put aside: do not use them.",
+            job_.move.plan.vm.name, job_.move.destination, job_.move.source));
+  }
+  std::set<std::string> folders;
+  for (const auto& file : job_.files)
+    folders.insert(std::filesystem::path(file.path).parent_path().string());
+  for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
+
+  while (true) {
+    const auto reply = world_.peers.call(job_.move.destination, verb::kSettle,
+                                         to_json(SettleRequest{job_.move.id, job_.autostart}),
+                                         Deadline::after(kPeerCallLimit));
+    if (reply || reply.error().code == ErrorCode::kNotFound) break;
+    log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.destination,
+                 reply.error().text());
+    if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+  if (auto removed = world_.records.remove(record_key()); !removed) {
+    log::warning("Move {}: {}", job_.move.id, removed.error().text());
+  }
+  return {};
+}
+
+}  // namespace drover::move

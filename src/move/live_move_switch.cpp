@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who runs the VM once the switch was tried. The outcome is read from the ownership record and from
+// the destination's word, never from the return value of libvirt's call (docs/ownership.md).
+#include "base/log.h"
+#include "move/live_move.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kAskInterval = 500ms;
+constexpr auto kAskLimit = 10s;  // one question
+
+}  // namespace
+
+// While libvirt still waits at our gate for the answer to FINISH: find the truth and have the gate
+// tell it. The gate writes the record; libvirt's call then ends, and settle_switch() reads the
+// record.
+StepResult LiveMove::settle_doubt_at_the_gate() {
+  in_doubt_ = false;
+  auto answer = find_truth();
+  if (!answer) return std::unexpected(answer.error());
+  if (!*answer) return {};  // the road came back and the gate has settled it
+  Status told;
+  switch (outcome_of(**answer)) {
+    case Outcome::kSource:
+      told = carriers_->deliver_not_run((*answer)->text);
+      break;
+    case Outcome::kDestination:
+      told = carriers_->deliver_runs((*answer)->domain_id);
+      break;
+    case Outcome::kLost:
+      return park_lost(**answer);
+  }
+  // A gate that died meanwhile changes nothing: libvirt's call ends with it, and the question is
+  // asked again there.
+  if (!told) log::warning("Move {}: {}", job_.move.id, told.error().text());
+  return {};
+}
+
+// libvirt's call is over, or its job is. Our own record first: the gate writes it before libvirt
+// hears anything.
+StepResult LiveMove::settle_switch() {
+  const auto record = world_.records.source(record_key());
+  if (!record) {
+    return parked(
+        record.error(),
+        fmt::format("The ownership record of {} on {} cannot be read. Nothing was stopped or "
+                    "deleted, and nothing may be started.",
+                    job_.move.plan.vm.name, job_.move.source));
+  }
+  wire_ = carriers_->wire_count().value_or(wire_);
+  if (record->state == gate::SourceState::kReleased) return destination_has_it();
+  if (record->state == gate::SourceState::kKept) return source_keeps_it("the switch was refused");
+
+  // A living gate that has let no FINISH pass will let none pass once it is stopped.
+  if (carriers_->gate_alive()) {
+    const auto gate = carriers_->gate_state();
+    if (gate && !gate->finish_forwarded && carriers_->stop())
+      return source_keeps_it("the switch never began");
+  }
+  auto answer = find_truth();
+  if (!answer) return std::unexpected(answer.error());
+  if (!*answer) return settle_switch();  // the record has become final
+  switch (outcome_of(**answer)) {
+    case Outcome::kSource:
+      return source_keeps_it((*answer)->text);
+    case Outcome::kDestination:
+      return destination_has_it();
+    case Outcome::kLost:
+      return park_lost(**answer);
+  }
+  return {};
+}
+
+LiveMove::Outcome LiveMove::outcome_of(const Answer& answer) {
+  switch (answer.kind) {
+    case Answer::Kind::kRefused:
+      return Outcome::kSource;
+    case Answer::Kind::kRuns:
+      return Outcome::kDestination;
+    case Answer::Kind::kGone:
+      return answer.ran == Answer::Ran::kNo ? Outcome::kSource : Outcome::kLost;
+    case Answer::Kind::kPending:
+      break;
+  }
+  return Outcome::kLost;
+}
+
+// Asks until the destination's record and its libvirt have answered. There is no giving up: both
+// copies stay, the source stays fenced, and people are told where the VM may be. Nothing: our own
+// record became final meanwhile.
+std::expected<std::optional<Answer>, StepFailure> LiveMove::find_truth() {
+  bool told = false;
+  while (true) {
+    const auto text =
+        world_.peers.call(job_.move.destination, verb::kAnswer, to_json(MoveName{job_.move.id}),
+                          Deadline::after(kAskLimit));
+    const auto answer =
+        text ? answer_from_json(*text) : Result<Answer>(std::unexpected(text.error()));
+    if (answer && answer->kind != Answer::Kind::kPending) {
+      log::info("Move {}: {} answers: {}.", job_.move.id, job_.move.destination, answer->text);
+      return *answer;
+    }
+    if (record_is_final()) return std::nullopt;
+    if (!told) {
+      tell_doubt(answer ? answer->text : answer.error().text());
+      told = true;
+    }
+    keep_links();
+    if (!pause_for(kAskInterval)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+}
+
+bool LiveMove::record_is_final() const {
+  const auto record = world_.records.source(record_key());
+  return record && (record->state == gate::SourceState::kReleased ||
+                    record->state == gate::SourceState::kKept);
+}
+
+void LiveMove::tell_doubt(std::string_view cause) {
+  log::warning("Move {}: in doubt: {}", job_.move.id, cause);
+  change([&](Move& move) {
+    move.runner = Runner::kUnknown;
+    move.explanation = fmt::format(
+        "{0} was being switched to {1} when the answer was lost ({3}). It runs on {1}, or stands "
+        "still on {2} until {1} "
+        "answers. The copy on {2} must not be started.",
+        move.plan.vm.name, move.destination, move.source, cause);
+  });
+}
+
+// Accepted there, and no longer there: its disks are newer than ours, or may be.
+StepResult LiveMove::park_lost(const Answer& answer) {
+  change([](Move& move) { move.runner = Runner::kDestination; });
+  return parked(
+      Error{ErrorCode::kInDoubt, Retry::kNever, answer.text, {}},
+      fmt::format("{0} was accepted by {1} and does not run there any more ({3}). Its newer disks "
+                  "are on {1}: "
+                  "start it there. The copy on {2} stays fenced and must not be started.",
+                  job_.move.plan.vm.name, job_.move.destination, job_.move.source, answer.text));
+}
+
+// It is proven that the guest never ran at the destination, and never will by this move. undo()
+// does the rest.
+StepResult LiveMove::source_keeps_it(std::string_view why) {
+  if (auto written = world_.records.set_source(record_key(), gate::SourceState::kKept); !written) {
+    return parked(written.error(), "The ownership record cannot be written; nothing was resumed.");
+  }
+  job_.refusal_proven = true;
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.explanation.clear();
+  }
+  if (auto saved = save(); !saved)
+    return parked(saved.error(), "The journal cannot be written; nothing was resumed.");
+  Error error{
+      ErrorCode::kRefused, Retry::kLater, fmt::format("The move did not happen: {}.", why), {}};
+  if (migrate_error_) error = *migrate_error_;
+  if (carrier_error_) error = *carrier_error_;
+  if (road_error_) error = *road_error_;
+  if (cancel_asked_)
+    error = Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}};
+  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
+}
+
+// It is proven that the guest runs at the destination. What is left of it here ends: by libvirt,
+// which has heard the success from its gate, else by us.
+StepResult LiveMove::destination_has_it() {
+  if (auto written = world_.records.set_source(record_key(), gate::SourceState::kReleased);
+      !written) {
+    return parked(written.error(),
+                  "The ownership record cannot be written; the source stays fenced.");
+  }
+  change([](Move& move) {
+    move.runner = Runner::kDestination;
+    move.explanation.clear();
+  });
+  while (true) {
+    const auto state = world_.hypervisor.run_state(uuid());
+    if (state && (state->kind == RunState::Kind::kOff || state->kind == RunState::Kind::kAbsent))
+      return {};
+    if (state) {
+      log::warning("Move {}: what is left of {} on {} ({}) is ended; it runs on {}.", job_.move.id,
+                   job_.move.plan.vm.name, job_.move.source, state->reason, job_.move.destination);
+      if (auto ended = world_.hypervisor.destroy(uuid()); !ended)
+        log::warning("Move {}: {}", job_.move.id, ended.error().text());
+    }
+    if (!pause_for(kAskInterval)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+}
+
+}  // namespace drover::move

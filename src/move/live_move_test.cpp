@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who runs the VM, for every record the gate may have left and every answer the destination may
+// give.
+#include "move/live_move.h"
+
+#include <deque>
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/random.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
+
+// A source whose libvirt has ended its call, with the guest in `kind`.
+class SourceHypervisor final : public Hypervisor {
+ public:
+  RunState::Kind kind = RunState::Kind::kPaused;
+  bool dropped = false, resumed = false, destroyed = false, undefined = false, autostart = false;
+
+  bool connected() override { return true; }
+  Result<HostFacts> host_facts() override { return HostFacts{}; }
+  Result<std::vector<Vm>> list_vms() override { return std::vector<Vm>{}; }
+  Result<Vm> find_vm(std::string_view) override { return fail(ErrorCode::kNotFound, "No VM."); }
+  Result<RunState> run_state(std::string_view) override { return RunState{kind, "test"}; }
+  Result<std::string> definition(std::string_view, DefinitionKind) override { return "<domain/>"; }
+  Result<CpuComparison> compare_cpu(std::string_view, std::vector<std::string>*) override {
+    return CpuComparison::kSame;
+  }
+  void subscribe(std::function<void(const VmEvent&)>) override {}
+  Status define(std::string_view) override { return {}; }
+  Status undefine(std::string_view) override {
+    undefined = true;
+    return {};
+  }
+  Status set_autostart(std::string_view, bool on) override {
+    autostart = on;
+    return {};
+  }
+  Status destroy(std::string_view) override {
+    destroyed = true;
+    kind = RunState::Kind::kOff;
+    return {};
+  }
+  Status resume(std::string_view) override {
+    EXPECT_TRUE(dropped) << "the fence is lifted before the guest is resumed";
+    resumed = true;
+    kind = RunState::Kind::kRunning;
+    return {};
+  }
+  Status refresh_pool(std::string_view) override { return {}; }
+  Status migrate(const MigrateCall&) override { return {}; }
+  Result<JobProgress> job_progress(std::string_view) override { return JobProgress{}; }
+  Result<CompletedJob> completed_job(std::string_view) override { return CompletedJob{}; }
+  Status abort_job(std::string_view) override { return {}; }
+  Status set_downtime_limit(std::string_view, std::chrono::milliseconds) override { return {}; }
+  Status hold_descriptors(std::string_view, std::span<const int>) override { return {}; }
+  Status drop_descriptors(std::string_view) override {
+    dropped = true;
+    return {};
+  }
+};
+
+struct CarriageState {
+  bool gate_alive = false;
+  GateState gate;
+  std::vector<std::string> told;  // what was delivered to the gate
+  std::function<void()> on_delivery;
+};
+
+class ScriptedCarriers final : public Carriers {
+ public:
+  explicit ScriptedCarriers(CarriageState& state) : state_(state) {}
+  bool gate_alive() override { return state_.gate_alive; }
+  bool mover_alive() override { return false; }
+  std::optional<CarrierEvent> next_event(Deadline) override { return {}; }
+  Result<GateState> gate_state() override {
+    if (!state_.gate_alive) return fail(ErrorCode::kUnavailable, "gone");
+    return state_.gate;
+  }
+  Status deliver_runs(std::int32_t) override { return deliver("runs"); }
+  Status deliver_not_run(std::string_view) override { return deliver("not_run"); }
+  Status add_link(std::uint16_t, UniqueFd) override { return {}; }
+  Result<WireCount> wire_count() override { return WireCount{}; }
+  Status stop() override { return {}; }
+
+ private:
+  Status deliver(const char* what) {
+    state_.told.emplace_back(what);
+    state_.gate.in_doubt = false;
+    if (state_.on_delivery) state_.on_delivery();
+    return {};
+  }
+  CarriageState& state_;
+};
+
+class ScriptedCarriage final : public Carriage {
+ public:
+  CarriageState state;
+  Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
+                                                 std::vector<gate::FencedDisk>) override {
+    return std::make_unique<ScriptedCarriers>(state);
+  }
+  Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
+                                                      std::string_view) override {
+    return std::make_unique<ScriptedCarriers>(state);
+  }
+  std::unique_ptr<Carriers> attach(const CarrierName&) override {
+    return std::make_unique<ScriptedCarriers>(state);
+  }
+  CarrierPaths paths(const CarrierName&) const override { return {}; }
+  void remove_files(const CarrierName&) override {}
+};
+
+// The destination: answers in order, the last one for ever.
+class ScriptedPeer final : public net::PeerTransport {
+ public:
+  std::deque<Result<std::string>> answers;
+  std::vector<std::string> verbs;
+  Result<std::string> call(std::string_view, std::string_view asked, std::string_view,
+                           Deadline) override {
+    verbs.emplace_back(asked);
+    if (asked == verb::kVerify) return to_json(VerifyReply{true, "running", 40ms, {}, {}});
+    if (asked != verb::kAnswer) return "{}";
+    auto answer = answers.front();
+    if (answers.size() > 1) answers.pop_front();
+    return answer;
+  }
+};
+
+class LiveMoveSwitch : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("drover-move-" + random_name(8));
+    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
+    database_ = *journal::Database::open(folder_ / "drover.db");
+    journal_.emplace(*journal::MoveJournal::open(*database_));
+    book_ = *journal::HostBook::open(*database_);
+    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
+    world_.emplace(
+        World{hypervisor_, *journal_, *book_, peer_, *records_, carriage_, slots_, "host1", "00"});
+    job_.move.id = job_.move.epoch = "k3f9x2qa";
+    job_.move.source = "host1";
+    job_.move.destination = "host2";
+    job_.move.phase = Phase::kSwitch;
+    job_.move.plan.vm.uuid = kUuid;
+    job_.move.plan.vm.name = "web01";
+    job_.move.plan.vm.state = VmState::kRunning;
+    job_.migrate_called = job_.reserved = job_.carriers_started = true;
+    job_.autostart = job_.autostart_cleared = true;
+    ASSERT_TRUE(records_->create_source({kUuid, "k3f9x2qa"}, "k3f9x2qa"));
+  }
+  void TearDown() override {
+    database_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  void record(gate::SourceState state) {
+    ASSERT_TRUE(records_->set_source({kUuid, "k3f9x2qa"}, state));
+  }
+  void answer(Answer answer) { peer_.answers.push_back(to_json(answer)); }
+  Move resume() {
+    LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+    move.resume(std::stop_token());
+    return move.snapshot();
+  }
+
+  std::filesystem::path folder_;
+  SourceHypervisor hypervisor_;
+  ScriptedPeer peer_;
+  ScriptedCarriage carriage_;
+  Slots slots_{2};
+  std::unique_ptr<journal::Database> database_;
+  std::optional<journal::MoveJournal> journal_;
+  std::unique_ptr<journal::HostBook> book_;
+  std::optional<gate::RecordFolder> records_;
+  std::optional<World> world_;
+  SourceJob job_;
+};
+
+TEST_F(LiveMoveSwitch, AReleasedRecordIsEnoughToGoForward) {
+  record(gate::SourceState::kSwitching);
+  record(gate::SourceState::kReleased);
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kDone);
+  EXPECT_EQ(move.runner, Runner::kDestination);
+  EXPECT_TRUE(hypervisor_.destroyed && hypervisor_.undefined && !hypervisor_.resumed);
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kAnswer), 0);
+}
+
+TEST_F(LiveMoveSwitch, AKeptRecordIsEnoughToGoBack) {
+  record(gate::SourceState::kKept);
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kFailed);
+  EXPECT_EQ(move.runner, Runner::kSource);
+  EXPECT_TRUE(hypervisor_.resumed && hypervisor_.autostart && !hypervisor_.destroyed &&
+              !hypervisor_.undefined);
+}
+
+TEST_F(LiveMoveSwitch, WithoutAGateARefusalResumesTheSource) {
+  record(gate::SourceState::kSwitching);
+  answer({Answer::Kind::kRefused, {}, 0, "refused"});
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_TRUE(hypervisor_.resumed);
+}
+
+TEST_F(LiveMoveSwitch, WithoutAGateARunningGuestThereEndsTheSource) {
+  record(gate::SourceState::kSwitching);
+  answer({Answer::Kind::kPending, {}, 0, "not yet"});
+  peer_.answers.push_back(fail(ErrorCode::kUnavailable, "host2 does not answer."));
+  peer_.answers.push_back("garbage");
+  answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kDone);
+  EXPECT_TRUE(hypervisor_.destroyed && !hypervisor_.resumed);
+}
+
+TEST_F(LiveMoveSwitch, GoneAndNeverRunComesHome) {
+  record(gate::SourceState::kSwitching);
+  answer({Answer::Kind::kGone, Answer::Ran::kNo, 0, "never ran"});
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_TRUE(hypervisor_.resumed);
+}
+
+TEST_F(LiveMoveSwitch, GoneAfterRunningIsParkedWithTheSourceFenced) {
+  for (const auto ran : {Answer::Ran::kYes, Answer::Ran::kUnknown}) {
+    peer_.answers.clear();
+    answer({Answer::Kind::kGone, ran, 0, "ended"});
+    if (records_->source({kUuid, "k3f9x2qa"})->state == gate::SourceState::kHeld)
+      record(gate::SourceState::kSwitching);
+    const Move move = resume();
+    EXPECT_EQ(move.state, MoveState::kParked);
+    EXPECT_EQ(move.runner, Runner::kDestination);
+    EXPECT_NE(move.explanation.find("must not be started"), std::string::npos);
+    EXPECT_FALSE(hypervisor_.resumed || hypervisor_.dropped || hypervisor_.destroyed ||
+                 hypervisor_.undefined);
+  }
+}
+
+// libvirt waits at the gate for FINISH's answer: it is told the truth, and the record that the gate
+// then writes decides.
+TEST_F(LiveMoveSwitch, AGateInDoubtIsToldTheTruth) {
+  record(gate::SourceState::kSwitching);
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  carriage_.state.gate_alive = true;
+  carriage_.state.gate = {.finish_forwarded = true, .in_doubt = true};
+  carriage_.state.on_delivery = [&] {
+    record(gate::SourceState::kReleased);
+    hypervisor_.kind = RunState::Kind::kOff;
+  };
+  hypervisor_.kind = RunState::Kind::kPaused;  // libvirt reports the job until the answer; the
+                                               // question comes first
+  answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
+  EXPECT_EQ(resume().state, MoveState::kDone);
+  EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"runs"});
+  EXPECT_FALSE(hypervisor_.resumed);
+}
+
+TEST_F(LiveMoveSwitch, AGateThatLetNothingPassMeansTheSourceKeepsIt) {
+  carriage_.state.gate_alive = true;
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_TRUE(hypervisor_.resumed);
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kAnswer), 0);
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 1);
+}
+
+TEST_F(LiveMoveSwitch, ADamagedRecordParksAndTouchesNothing) {
+  for (const auto& file : std::filesystem::directory_iterator(folder_ / "records")) {
+    if (file.is_regular_file()) std::filesystem::resize_file(file.path(), 3);
+  }
+  answer({Answer::Kind::kRefused, {}, 0, "refused"});
+  EXPECT_EQ(resume().state, MoveState::kParked);
+  EXPECT_FALSE(hypervisor_.resumed || hypervisor_.destroyed || hypervisor_.undefined ||
+               hypervisor_.dropped);
+}
+
+TEST_F(LiveMoveSwitch, ARestartBeforeTheCopyUndoes) {
+  job_.migrate_called = false;
+  job_.move.phase = Phase::kPrepare;
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kFailed);
+  EXPECT_TRUE(hypervisor_.autostart);
+  EXPECT_FALSE(hypervisor_.resumed) << "it never stood still";
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 1);
+}
+
+TEST_F(LiveMoveSwitch, AStoppingDaemonLeavesEverything) {
+  record(gate::SourceState::kSwitching);
+  std::stop_source stop;
+  stop.request_stop();
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  move.resume(stop.get_token());
+  EXPECT_EQ(move.snapshot().state, MoveState::kRunning);
+  EXPECT_TRUE(peer_.verbs.empty());
+}
+
+}  // namespace
+}  // namespace drover::move

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way back, after which the VM is on the source as before and nothing is left at the
+// destination. Every part may run twice. REQUIRES: the guest never ran at the destination and never
+// will by this move: either no FINISH was let through by our gate, or the destination proved it.
+#include "base/log.h"
+#include "move/live_move.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kUndoLimit =
+    20s;  // the destination's undo; later it is swept (Engine) or cleans up by itself
+
+}  // namespace
+
+void LiveMove::undo() {
+  log::info("Move {} of {}: undone.", job_.move.id, job_.move.plan.vm.name);
+  if (job_.migrate_called) (void)world_.hypervisor.abort_job(uuid());
+  if (carriers_) {
+    if (auto stopped = carriers_->stop(); !stopped)
+      log::warning("Move {}: {}", job_.move.id, stopped.error().text());
+  } else if (job_.carriers_started) {
+    (void)world_.carriage.attach(carrier_name())->stop();
+  }
+  if (job_.carriers_started) {
+    world_.carriage.remove_files(carrier_name());
+    take_back_the_guest();
+  }
+  if (job_.autostart_cleared && job_.autostart) {
+    if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
+      log::warning("Move {}: autostart of {} was not restored: {}", job_.move.id,
+                   job_.move.plan.vm.name, set.error().text());
+    }
+  }
+  undo_at_destination();
+}
+
+// Lifts the fence and, where libvirt could not resume the guest behind it, resumes it now.
+void LiveMove::take_back_the_guest() {
+  // Our copies share QEMU's open file descriptions: lifting here lifts there. After a restart there
+  // are no copies here, and dropping QEMU's, the last ones, lifts it as well.
+  if (fence_) {
+    if (auto lifted = fence_->lift(); !lifted)
+      log::warning("Move {}: {}", job_.move.id, lifted.error().text());
+    fence_.reset();
+  }
+  if (auto dropped = world_.hypervisor.drop_descriptors(uuid()); !dropped) {
+    log::warning("Move {}: {}", job_.move.id, dropped.error().text());
+  }
+  if (!job_.migrate_called || job_.move.plan.vm.state != VmState::kRunning) return;
+  // libvirt's own rollback comes first; it may take a moment to end its job.
+  for (const Deadline limit = Deadline::after(10s); !limit.expired();) {
+    const auto state = world_.hypervisor.run_state(uuid());
+    if (state && state->kind == RunState::Kind::kRunning) return;
+    if (state && state->kind == RunState::Kind::kPaused) {
+      if (auto resumed = world_.hypervisor.resume(uuid()); resumed) {
+        log::info("Move {}: {} was resumed on {}.", job_.move.id, job_.move.plan.vm.name,
+                  job_.move.source);
+        return;
+      } else {
+        log::warning("Move {}: {} cannot be resumed yet: {}", job_.move.id, job_.move.plan.vm.name,
+                     resumed.error().text());
+      }
+    }
+    if (!pause_for(200ms)) return;
+  }
+  log::error(
+      "Move {}: {} does not run on {} although it may: look at virsh domstate --reason there.",
+      job_.move.id, job_.move.plan.vm.name, job_.move.source);
+}
+
+// True: nothing is left there, or there never was. Else the destination cleans up by itself once
+// its mover has given up, and is told again (Engine).
+bool LiveMove::undo_at_destination() {
+  if (job_.reserved) {
+    const auto reply =
+        world_.peers.call(job_.move.destination, verb::kUndo, to_json(MoveName{job_.move.id}),
+                          Deadline::after(kUndoLimit));
+    if (!reply && reply.error().code != ErrorCode::kNotFound) {
+      log::warning("Move {}: {} could not be told of the undo: {}", job_.move.id,
+                   job_.move.destination, reply.error().text());
+      return false;
+    }
+    job_.reserved = false;
+    if (job_.move.state != MoveState::kRunning) (void)save();
+  }
+  if (auto removed = world_.records.remove(record_key()); !removed) {
+    log::warning("Move {}: {}", job_.move.id, removed.error().text());
+  }
+  return true;
+}
+
+}  // namespace drover::move

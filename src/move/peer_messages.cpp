@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/peer_messages.h"
+
+#include <array>
+
+#include "json/model_json.h"
+#include "move/message_json.h"
+
+namespace drover::move {
+namespace {
+
+using Object = nlohmann::json;
+constexpr auto kIgnore = json::Unknown::kIgnore;
+
+constexpr std::array<std::pair<Answer::Kind, std::string_view>, 4> kKinds{
+    {{Answer::Kind::kRefused, "refused"},
+     {Answer::Kind::kPending, "pending"},
+     {Answer::Kind::kRuns, "runs"},
+     {Answer::Kind::kGone, "gone"}}};
+constexpr std::array<std::pair<Answer::Ran, std::string_view>, 3> kRan{
+    {{Answer::Ran::kNo, "no"}, {Answer::Ran::kYes, "yes"}, {Answer::Ran::kUnknown, "unknown"}}};
+
+template <typename Table, typename T>
+std::string_view name_of(const Table& table, T value) {
+  for (const auto& [key, name] : table) {
+    if (key == value) return name;
+  }
+  return table.back().second;
+}
+
+// A word nobody knows is an error, never a default: it might mean that the guest runs.
+template <typename Table>
+auto value_of(const Table& table, ObjectReader& reader, const char* member) {
+  const std::string word = reader.text(member);
+  for (const auto& [key, name] : table) {
+    if (name == word) return key;
+  }
+  reader.note(Error{ErrorCode::kProtocol,
+                    Retry::kNever,
+                    fmt::format("{} is \"{}\", which nobody knows.", member, word),
+                    {}});
+  return table.front().first;
+}
+
+}  // namespace
+
+std::string to_json(const MoveName& value) { return dump(Object{{"move", value.move}}); }
+
+Result<MoveName> move_name_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "move's name"));
+  MoveName value{reader.text("move")};
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const ReserveRequest& value) {
+  return dump(Object{{"move", value.move},
+                     {"epoch", value.epoch},
+                     {"plan", embed(json::to_json(value.plan))},
+                     {"destination_xml", value.destination_xml},
+                     {"persistent_xml", value.persistent_xml},
+                     {"link_key", value.link_key},
+                     {"link_identity", value.link_identity}});
+}
+
+Result<ReserveRequest> reserve_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "reservation"));
+  ReserveRequest value;
+  value.move = reader.text("move");
+  value.epoch = reader.text("epoch");
+  value.plan = reader.take(json::plan_from_json(reader.object("plan"), kIgnore));
+  value.destination_xml = reader.text("destination_xml");
+  value.persistent_xml = reader.text("persistent_xml");
+  value.link_key = reader.text("link_key");
+  value.link_identity = reader.text("link_identity");
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const Answer& value) {
+  return dump(Object{{"answer", name_of(kKinds, value.kind)},
+                     {"ran", name_of(kRan, value.ran)},
+                     {"domain_id", std::max(value.domain_id, 0)},
+                     {"text", value.text}});
+}
+
+Result<Answer> answer_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "answer"));
+  Answer value;
+  value.kind = value_of(kKinds, reader, "answer");
+  value.ran = value_of(kRan, reader, "ran");
+  value.domain_id = static_cast<std::int32_t>(reader.number("domain_id"));
+  value.text = reader.text("text");
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const VerifyReply& value) {
+  return dump(Object{
+      {"runs", value.runs},
+      {"text", value.text},
+      {"pause_ms", static_cast<std::uint64_t>(std::max<std::int64_t>(value.pause.count(), 0))},
+      {"memory_sent_bytes", value.memory_sent.bytes},
+      {"disks_sent_bytes", value.disks_sent.bytes}});
+}
+
+Result<VerifyReply> verify_reply_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "verification"));
+  VerifyReply value;
+  value.runs = reader.flag("runs");
+  value.text = reader.text("text");
+  value.pause = std::chrono::milliseconds(static_cast<std::int64_t>(reader.number("pause_ms")));
+  value.memory_sent = {reader.number("memory_sent_bytes")};
+  value.disks_sent = {reader.number("disks_sent_bytes")};
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const SettleRequest& value) {
+  return dump(Object{{"move", value.move}, {"autostart", value.autostart}});
+}
+
+Result<SettleRequest> settle_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "settlement"));
+  SettleRequest value{reader.text("move"), reader.flag("autostart")};
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const preflight::Proposal& value) {
+  return dump(Object{{"vm", embed(json::to_json(value.vm))},
+                     {"live_xml", value.live_xml},
+                     {"persistent_xml", value.persistent_xml},
+                     {"request", embed(json::to_json(value.request))},
+                     {"source", embed(json::to_json(value.source))}});
+}
+
+Result<preflight::Proposal> proposal_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "proposal"));
+  preflight::Proposal value;
+  value.vm = reader.take(json::vm_from_json(reader.object("vm"), kIgnore));
+  value.live_xml = reader.text("live_xml");
+  value.persistent_xml = reader.text("persistent_xml");
+  value.request = reader.take(json::move_request_from_json(reader.object("request"), kIgnore));
+  value.source = reader.take(json::host_facts_from_json(reader.object("source"), kIgnore));
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+// Placements travel inside a Plan: the model knows how to write that.
+std::string to_json(const preflight::DestinationReport& value) {
+  Plan plan;
+  plan.findings = value.findings;
+  plan.placements = value.placements;
+  plan.nvram_destination = value.nvram_destination;
+  return dump(Object{{"plan", embed(json::to_json(plan))},
+                     {"destination_xml", value.destination_xml},
+                     {"persistent_xml", value.persistent_xml},
+                     {"host", embed(json::to_json(value.host))}});
+}
+
+Result<preflight::DestinationReport> destination_report_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "destination's report"));
+  preflight::DestinationReport value;
+  Plan plan = reader.take(json::plan_from_json(reader.object("plan"), kIgnore));
+  value.findings = std::move(plan.findings);
+  value.placements = std::move(plan.placements);
+  value.nvram_destination = std::move(plan.nvram_destination);
+  value.destination_xml = reader.text("destination_xml");
+  value.persistent_xml = reader.text("persistent_xml");
+  value.host = reader.take(json::host_facts_from_json(reader.object("host"), kIgnore));
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+}  // namespace drover::move

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What two daemons say to each other about a move: the verbs of /v1/peer/VERB and their bodies, as
+// values and as JSON. Decoders refuse unknown or missing members (kProtocol) and never throw.
+// docs/peer_verbs.md lists them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "model/move.h"
+#include "preflight/preflight.h"
+
+namespace drover::move {
+
+// The verbs. All but the first two name a move by its id and may be repeated safely.
+namespace verb {
+inline constexpr std::string_view kVms = "vms";      // {} -> list of Vm; right: none
+inline constexpr std::string_view kFacts = "facts";  // {} -> HostFacts; right: none
+inline constexpr std::string_view kPreflight =
+    "preflight";  // Proposal -> DestinationReport; right: send
+inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
+inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
+inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
+inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyReply; all is synced
+inline constexpr std::string_view kSettle = "settle";    // SettleRequest -> {}; the move is over
+inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; nothing is left here
+}  // namespace verb
+
+struct MoveName {
+  std::string move;
+};
+
+struct ReserveRequest {
+  std::string move;
+  std::string epoch;
+  Plan plan;
+  std::string destination_xml;
+  std::string persistent_xml;
+  std::string link_key;       // hex of the 32 byte pre-shared key of this move's links
+  std::string link_identity;  // what both movers bind that key to
+};
+
+// The destination's word on who runs the VM (docs/ownership.md, rules 2 and 3).
+struct Answer {
+  enum class Kind {
+    kRefused,  // FINISH was never let through, and never will be
+    kPending,  // accepted, and libvirt there is not done or does not answer: ask again
+    kRuns,     // the guest is there
+    kGone,     // accepted, and no longer there
+  };
+  enum class Ran { kNo, kYes, kUnknown };
+  Kind kind = Kind::kPending;
+  Ran ran = Ran::kUnknown;     // of kGone
+  std::int32_t domain_id = 0;  // of kRuns
+  std::string text;            // for people
+};
+
+struct VerifyReply {
+  bool runs = false;
+  std::string text;
+  std::chrono::milliseconds pause{0};  // zero: the hypervisor did not say
+  ByteCount memory_sent;
+  ByteCount disks_sent;
+};
+
+struct SettleRequest {
+  std::string move;
+  bool autostart = false;
+};
+
+std::string to_json(const MoveName&);
+std::string to_json(const ReserveRequest&);
+std::string to_json(const Answer&);
+std::string to_json(const VerifyReply&);
+std::string to_json(const SettleRequest&);
+std::string to_json(const preflight::Proposal&);
+std::string to_json(const preflight::DestinationReport&);
+
+Result<MoveName> move_name_from_json(std::string_view text);
+Result<ReserveRequest> reserve_request_from_json(std::string_view text);
+Result<Answer> answer_from_json(std::string_view text);
+Result<VerifyReply> verify_reply_from_json(std::string_view text);
+Result<SettleRequest> settle_request_from_json(std::string_view text);
+Result<preflight::Proposal> proposal_from_json(std::string_view text);
+Result<preflight::DestinationReport> destination_report_from_json(std::string_view text);
+
+}  // namespace drover::move

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/peer_messages.h"
+
+#include <gtest/gtest.h>
+
+#include "move/job.h"
+
+namespace drover::move {
+namespace {
+
+Plan sample_plan() {
+  Plan plan;
+  plan.id = "p1";
+  plan.vm.uuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
+  plan.vm.name = "büro vm";
+  plan.request.vm = plan.vm.name;
+  plan.placements = {{"vda", "/a/x.qcow2", "/b/x.qcow2", "qcow2", gib(1), mib(300), kib(64)}};
+  plan.nvram_destination = "/var/lib/libvirt/qemu/nvram/x_VARS.fd";
+  plan.findings = {{"DISK_EXISTS",
+                    FindingLevel::kBlocker,
+                    "vda",
+                    "It is there.",
+                    "It would be lost.",
+                    {"Move it."}}};
+  return plan;
+}
+
+TEST(PeerMessages, ReserveSurvivesTheRoad) {
+  const ReserveRequest sent{"k3f9x2qa",           "k3f9x2qa", sample_plan(), "<domain/>",
+                            "<domain>2</domain>", "00ff",     "id"};
+  const auto got = reserve_request_from_json(to_json(sent));
+  ASSERT_TRUE(got) << got.error().text();
+  EXPECT_EQ(got->plan.vm.name, "büro vm");
+  EXPECT_EQ(got->plan.placements.at(0).cluster_size, kib(64));
+  EXPECT_EQ(got->persistent_xml, "<domain>2</domain>");
+  EXPECT_EQ(got->link_key, "00ff");
+}
+
+TEST(PeerMessages, EveryAnswerSurvivesTheRoad) {
+  for (const auto kind :
+       {Answer::Kind::kRefused, Answer::Kind::kPending, Answer::Kind::kRuns, Answer::Kind::kGone}) {
+    for (const auto ran : {Answer::Ran::kNo, Answer::Ran::kYes, Answer::Ran::kUnknown}) {
+      const auto got = answer_from_json(to_json(Answer{kind, ran, 7, "why"}));
+      ASSERT_TRUE(got);
+      EXPECT_EQ(got->kind, kind);
+      EXPECT_EQ(got->ran, ran);
+      EXPECT_EQ(got->domain_id, 7);
+    }
+  }
+}
+
+// An answer that cannot be read must never count as a refusal.
+TEST(PeerMessages, AnAnswerNobodyKnowsIsAnError) {
+  for (const auto* text : {R"({"answer":"perhaps","ran":"no","domain_id":1,"text":""})",
+                           R"({"ran":"no","domain_id":1,"text":""})",
+                           R"({"answer":7,"ran":"no","domain_id":1,"text":""})", "", "null", "[]",
+                           R"({"answer":"refused","ran":"no","domain_id":-1,"text":""})"}) {
+    EXPECT_FALSE(answer_from_json(text)) << text;
+  }
+}
+
+TEST(PeerMessages, DestinationReportSurvivesTheRoad) {
+  preflight::DestinationReport sent;
+  sent.findings = sample_plan().findings;
+  sent.placements = sample_plan().placements;
+  sent.destination_xml = "<domain/>";
+  sent.host.name = "host2";
+  sent.host.settings.incoming = true;
+  const auto got = destination_report_from_json(to_json(sent));
+  ASSERT_TRUE(got) << got.error().text();
+  EXPECT_EQ(got->findings.at(0).code, "DISK_EXISTS");
+  EXPECT_EQ(got->placements.size(), 1u);
+  EXPECT_TRUE(got->host.settings.incoming);
+}
+
+TEST(Jobs, SurviveTheJournal) {
+  SourceJob job;
+  job.move.id = "k3f9x2qa";
+  job.move.plan = sample_plan();
+  job.persistent_xml = "<domain/>";
+  job.autostart = true;
+  job.migrate_called = true;
+  job.files = {{"vda", "/a/x.qcow2", 5, 6}};
+  const auto source = source_job_from_json(to_json(job));
+  ASSERT_TRUE(source) << source.error().text();
+  EXPECT_TRUE(source->autostart && source->migrate_called && !source->carriers_started);
+  EXPECT_EQ(source->files.at(0).inode, 6u);
+
+  DestinationJob other;
+  other.move_id = "k3f9x2qa";
+  other.plan = sample_plan();
+  other.prepared = true;
+  other.created = {{"nvram", "/n", 0, 0}};
+  const auto destination = destination_job_from_json(to_json(other));
+  ASSERT_TRUE(destination) << destination.error().text();
+  EXPECT_TRUE(destination->prepared);
+  EXPECT_EQ(destination->created.at(0).path, "/n");
+}
+
+}  // namespace
+}  // namespace drover::move

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/planner.h"
+
+#include <algorithm>
+
+#include "base/random.h"
+#include "move/peer_messages.h"
+#include "preflight/preflight.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPreflightLimit = 20s;
+constexpr auto kPlanLife = 10min;
+
+// What one pass over memory and disks would carry. Content and compression make it less; the
+// guest's writes, more.
+ByteCount bytes_of(const Plan& plan) {
+  ByteCount total = plan.vm.memory;
+  for (const auto& placement : plan.placements) total += placement.allocated;
+  return total;
+}
+
+Result<preflight::DestinationReport> ask_destination(World& world, const MoveRequest& request,
+                                                     const preflight::SourceView& view) {
+  const preflight::Proposal proposal{view.vm, view.live_xml, view.persistent_xml, request,
+                                     view.host};
+  const auto text = world.peers.call(request.destination, verb::kPreflight, to_json(proposal),
+                                     Deadline::after(kPreflightLimit));
+  if (!text) return std::unexpected(text.error());
+  return destination_report_from_json(*text);
+}
+
+}  // namespace
+
+Result<Planned> plan_move(World& world, const MoveRequest& request) {
+  if (request.destination == world.host_name) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{} is on {} already: source and destination are the same.", request.vm,
+                world.host_name);
+  }
+  ASSIGN_OR_RETURN(const Peer peer, world.book.find_peer(request.destination));
+  preflight::SourceView view;
+  ASSIGN_OR_RETURN(view.vm, world.hypervisor.find_vm(request.vm));
+  view.vm.host = world.host_name;
+  view.request = request;
+  view.request.source = world.host_name;
+  view.peer_known = peer.state == PeerState::kPaired && peer.rights.receive;
+  ASSIGN_OR_RETURN(view.host, world.hypervisor.host_facts());
+  view.host.name = world.host_name;
+  view.host.settings = world.book.settings();
+  if (view.vm.persistent) {
+    ASSIGN_OR_RETURN(view.persistent_xml,
+                     world.hypervisor.definition(view.vm.uuid, DefinitionKind::kPersistent));
+  }
+  const bool has_qemu = view.vm.state == VmState::kRunning || view.vm.state == VmState::kPaused;
+  if (has_qemu) {
+    ASSIGN_OR_RETURN(view.live_xml,
+                     world.hypervisor.definition(view.vm.uuid, DefinitionKind::kLive));
+  } else {
+    view.live_xml = view.persistent_xml;
+  }
+
+  Planned planned;
+  Plan& plan = planned.plan;
+  plan.id = random_name(8);
+  plan.request = view.request;
+  plan.vm = view.vm;
+  plan.made_at = std::chrono::system_clock::now();
+  plan.expires_at = plan.made_at + kPlanLife;
+  plan.findings = preflight::check_source(view);
+  ASSIGN_OR_RETURN(auto report, ask_destination(world, view.request, view));
+  plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
+  std::ranges::stable_sort(plan.findings, {}, &Finding::level);
+  plan.placements = std::move(report.placements);
+  plan.nvram_destination = std::move(report.nvram_destination);
+  plan.bytes_expected = bytes_of(plan);
+  if (request.disposal != SourceDisposal::kDeleteNow) {
+    for (const auto& placement : plan.placements) plan.quarantine_bytes += placement.allocated;
+  }
+  planned.persistent_xml = std::move(view.persistent_xml);
+  planned.destination_xml = std::move(report.destination_xml);
+  planned.destination_persistent_xml = std::move(report.persistent_xml);
+  return planned;
+}
+
+Status check_acceptance(const Plan& plan) {
+  std::vector<std::string> open;
+  for (const auto& finding : plan.findings) {
+    const auto& codes = plan.request.accepted_codes;
+    const bool accepted = finding.level == FindingLevel::kNote ? plan.request.accept_notes
+                          : finding.level == FindingLevel::kWarning
+                              ? std::ranges::find(codes, finding.code) != codes.end()
+                              : false;
+    if (accepted) continue;
+    std::string line = fmt::format("{}: {}", finding.code, finding.what);
+    for (const auto& fix : finding.fixes) line += " Fix: " + fix;
+    open.push_back(std::move(line));
+  }
+  if (open.empty()) return {};
+  return std::unexpected(
+      Error{ErrorCode::kBlocked, Retry::kNever,
+            fmt::format("{} cannot move to {} as asked.", plan.vm.name, plan.request.destination),
+            std::move(open)});
+}
+
+}  // namespace drover::move

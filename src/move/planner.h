@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes the plan of a move: asks this host's checks, then the destination's. Reads only. Any
+// thread.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "model/plan.h"
+#include "move/world.h"
+
+namespace drover::move {
+
+struct Planned {
+  Plan plan;
+  std::string persistent_xml;   // the source's definition as it is
+  std::string destination_xml;  // empty when there are blockers
+  std::string destination_persistent_xml;
+};
+
+// An error when there is nothing to plan: unknown VM, unknown host, destination = source, no answer
+// from the destination. What only stands in the way is a finding of the plan.
+Result<Planned> plan_move(World& world, const MoveRequest& request);
+
+// kBlocked with every open finding when the plan may not be carried out as its request stands:
+// blockers always, warnings unless accepted by code, notes unless accepted at all.
+Status check_acceptance(const Plan& plan);
+
+}  // namespace drover::move

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything a move may touch, handed in: no globals. All members outlive every move.
+#pragma once
+
+#include <string>
+
+#include "gate/ownership_record.h"
+#include "hypervisor/hypervisor.h"
+#include "journal/host_book.h"
+#include "journal/move_journal.h"
+#include "move/carriers.h"
+#include "move/slots.h"
+#include "net/peer_transport.h"
+
+namespace drover::move {
+
+struct World {
+  Hypervisor& hypervisor;
+  journal::MoveJournal& journal;
+  journal::HostBook& book;
+  net::PeerTransport& peers;
+  gate::RecordFolder& records;
+  Carriage& carriage;
+  Slots& slots;
+  std::string host_name;
+  std::string public_key;  // hex, ours
+};
+
+}  // namespace drover::move
