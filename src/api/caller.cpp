@@ -46,8 +46,8 @@ Result<Caller> identify_peer(const net::HttpRequest& head, const journal::HostBo
   }
   if (!peer->rights.command) {
     return fail(ErrorCode::kPermission,
-                "The host {} may not act for its users here. To allow it: `drover host set {} "
-                "--rights +command`.",
+                "The host {} may not act for its users here. To allow it: `drover host rights {} "
+                "send,receive,command`.",
                 peer->name, peer->name);
   }
   if (!head.user || !is_user_name(*head.user)) {

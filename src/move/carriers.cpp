@@ -159,8 +159,16 @@ class RealCarriers final : public Carriers {
     if (!mover_)
       return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
     ASSIGN_OR_RETURN(const mover::SessionStatus status, mover_->status(Deadline::after(kAskLimit)));
-    return WireCount{
-        {status.bytes_sent}, {status.bytes_received}, static_cast<unsigned>(status.links.size())};
+    WireCount count{{status.bytes_sent},
+                    {status.bytes_received},
+                    {},
+                    {},
+                    static_cast<unsigned>(status.links.size())};
+    for (const auto& stream : status.streams) {
+      if (stream.kind == mover::StreamKind::kMemory) count.memory_taken = {stream.sent_bytes};
+      if (stream.kind == mover::StreamKind::kDisks) count.disks_taken = {stream.sent_bytes};
+    }
+    return count;
   }
   Status stop() override;
 

@@ -80,7 +80,8 @@ struct GateState {
 };
 
 struct WireCount {
-  ByteCount sent, received;
+  ByteCount sent, received;             // both of this side, TLS included
+  ByteCount memory_taken, disks_taken;  // what QEMU gave, before it went out
   unsigned links = 0;
 };
 

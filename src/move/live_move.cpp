@@ -93,7 +93,7 @@ void LiveMove::end(const StepResult& result) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
     return;
   }
-  if (!result && result.error().then == AfterFailure::kUndo) undo();
+  if (!result && result.error().then == AfterFailure::kUndo && !undo()) return;
   slot_ = {};
   change([&](Move& move) {
     move.ended_at = std::chrono::system_clock::now();

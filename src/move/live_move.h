@@ -96,9 +96,11 @@ class LiveMove {
   StepResult source_keeps_it(std::string_view why);
   StepResult destination_has_it();
 
-  // The way back (live_move_undo.cpp). Safe to run twice.
-  void undo();
-  void take_back_the_guest();
+  // The way back (live_move_undo.cpp). Safe to run twice. False: droverd stops in between, the next
+  // one goes on.
+  bool undo();
+  bool take_back_the_guest();
+  void lift_fence();
 
   // Journal and people.
   Status enter(Phase phase);

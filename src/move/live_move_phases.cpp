@@ -346,13 +346,13 @@ StepResult LiveMove::verify() {
 
 void LiveMove::write_report(const VerifyReply& reply) {
   Report report;
-  report.memory_sent = reply.memory_sent;
-  report.disks_sent = reply.disks_sent;
   if (reply.pause.count() > 0) report.pause = reply.pause;
   report.duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::system_clock::now() - job_.move.started_at);
   if (carriers_) wire_ = carriers_->wire_count().value_or(wire_);
   report.bytes_on_wire = wire_.sent + wire_.received;
+  report.memory_sent = wire_.memory_taken;
+  report.disks_sent = wire_.disks_taken;
   change([&](Move& move) {
     move.report = report;
     move.runner = Runner::kDestination;
@@ -392,6 +392,7 @@ StepResult LiveMove::settle() {
                  reply.error().text());
     if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
   }
+  job_.reserved = false;
   if (auto removed = world_.records.remove(record_key()); !removed) {
     log::warning("Move {}: {}", job_.move.id, removed.error().text());
   }

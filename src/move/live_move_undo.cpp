@@ -3,6 +3,7 @@
 // destination. Every part may run twice. REQUIRES: the guest never ran at the destination and never
 // will by this move: either no FINISH was let through by our gate, or the destination proved it.
 #include "base/log.h"
+#include "gate/fence_recovery.h"
 #include "move/live_move.h"
 
 namespace drover::move {
@@ -15,7 +16,7 @@ constexpr auto kUndoLimit =
 
 }  // namespace
 
-void LiveMove::undo() {
+bool LiveMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, job_.move.plan.vm.name);
   if (job_.migrate_called) (void)world_.hypervisor.abort_job(uuid());
   if (carriers_) {
@@ -26,7 +27,7 @@ void LiveMove::undo() {
   }
   if (job_.carriers_started) {
     world_.carriage.remove_files(carrier_name());
-    take_back_the_guest();
+    if (!take_back_the_guest()) return false;
   }
   if (job_.autostart_cleared && job_.autostart) {
     if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
@@ -35,40 +36,36 @@ void LiveMove::undo() {
     }
   }
   undo_at_destination();
+  return true;
 }
 
 // Lifts the fence and, where libvirt could not resume the guest behind it, resumes it now.
-void LiveMove::take_back_the_guest() {
-  // Our copies share QEMU's open file descriptions: lifting here lifts there. After a restart there
-  // are no copies here, and dropping QEMU's, the last ones, lifts it as well.
-  if (fence_) {
-    if (auto lifted = fence_->lift(); !lifted)
-      log::warning("Move {}: {}", job_.move.id, lifted.error().text());
-    fence_.reset();
-  }
+bool LiveMove::take_back_the_guest() {
+  lift_fence();
   if (auto dropped = world_.hypervisor.drop_descriptors(uuid()); !dropped) {
     log::warning("Move {}: {}", job_.move.id, dropped.error().text());
   }
-  if (!job_.migrate_called || job_.move.plan.vm.state != VmState::kRunning) return;
+  if (!job_.migrate_called || job_.move.plan.vm.state != VmState::kRunning) return true;
   // libvirt's own rollback comes first; it may take a moment to end its job.
   for (const Deadline limit = Deadline::after(10s); !limit.expired();) {
     const auto state = world_.hypervisor.run_state(uuid());
-    if (state && state->kind == RunState::Kind::kRunning) return;
+    if (state && state->kind == RunState::Kind::kRunning) return true;
     if (state && state->kind == RunState::Kind::kPaused) {
       if (auto resumed = world_.hypervisor.resume(uuid()); resumed) {
         log::info("Move {}: {} was resumed on {}.", job_.move.id, job_.move.plan.vm.name,
                   job_.move.source);
-        return;
+        return true;
       } else {
         log::warning("Move {}: {} cannot be resumed yet: {}", job_.move.id, job_.move.plan.vm.name,
                      resumed.error().text());
       }
     }
-    if (!pause_for(200ms)) return;
+    if (!pause_for(200ms)) return false;
   }
   log::error(
       "Move {}: {} does not run on {} although it may: look at virsh domstate --reason there.",
       job_.move.id, job_.move.plan.vm.name, job_.move.source);
+  return true;
 }
 
 // True: nothing is left there, or there never was. Else the destination cleans up by itself once
@@ -90,6 +87,26 @@ bool LiveMove::undo_at_destination() {
     log::warning("Move {}: {}", job_.move.id, removed.error().text());
   }
   return true;
+}
+
+// Unlocking any copy of a description unlocks it for all. After a restart there are no copies here:
+// then QEMU's are borrowed back.
+void LiveMove::lift_fence() {
+  if (!fence_) {
+    std::vector<gate::FencedFile> files;
+    for (const auto& file : job_.files) files.push_back({file.target, file.device, file.inode});
+    auto borrowed = gate::borrow_fence(files);
+    if (!borrowed) {
+      log::error("Move {}: the fence of {} cannot be found: {}", job_.move.id,
+                 job_.move.plan.vm.name, borrowed.error().text());
+      return;
+    }
+    fence_ = std::move(*borrowed);
+  }
+  if (auto lifted = fence_->lift(); !lifted) {
+    log::warning("Move {}: {}", job_.move.id, lifted.error().text());
+  }
+  fence_.reset();
 }
 
 }  // namespace drover::move
