@@ -63,6 +63,7 @@ struct Servers::Parts {
         courier(book, identity, connections, hub, options.host_name),
         pairing(options, identity, book, invites, courier, hub),
         carrier(book, connections),
+        peers(connections),
         services{options, identity, backend, book,    hub, peer_handler,
                  invites, courier,  pairing, carrier, 0,   0},
         router(services) {}
@@ -74,6 +75,7 @@ struct Servers::Parts {
   HostCourier courier;
   Pairing pairing;
   Carrier carrier;
+  net::PeerConnections& peers;
   Services services;
   Router router;
   std::unique_ptr<net::HttpServer> server;
@@ -109,6 +111,8 @@ Status Servers::start() {
 
 void Servers::stop() {
   parts_->hub.close();
+  // What waits for another host must not make this one wait to end.
+  parts_->peers.break_off();
   if (parts_->server) parts_->server->stop();
   parts_->courier.stop();
 }

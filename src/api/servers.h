@@ -27,7 +27,8 @@ class Servers {
 
   // Binds both sockets; nothing is served if either cannot be had.
   Status start();
-  // Closes the hub, breaks off connections, waits for their threads: within a few seconds.
+  // Closes the hub, breaks off connections and calls to peers, waits for their threads: within
+  // seconds, or 20 if a pairing is under way.
   void stop();
   // The TCP port that is listened on. REQUIRES: started.
   std::uint16_t api_port() const;

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "net/unix_socket.h"
 
@@ -124,6 +125,27 @@ TEST_F(TlsTest, GarbageAndSilenceEndWithinTheDeadline) {
   auto silent = *socket_pair(SocketKind::kStream);
   EXPECT_EQ(context.accept(std::move(silent.first), Deadline::after(20ms)).error().code,
             ErrorCode::kTimeout);
+}
+
+// A host whose clock stands in 1970, or whose certificate "ended" long ago, is the same host.
+TEST_F(TlsTest, DatesOfCertificatesMeanNothing) {
+  const std::unique_ptr<X509, decltype(&X509_free)> lapsed(X509_new(), X509_free);
+  ASN1_TIME_set_string_X509(X509_getm_notBefore(lapsed.get()), "19700101000000Z");
+  ASN1_TIME_set_string_X509(X509_getm_notAfter(lapsed.get()), "19700102000000Z");
+  X509_set_pubkey(lapsed.get(), client_.key());
+  ASSERT_GT(X509_sign(lapsed.get(), client_.key(), nullptr), 0);
+  auto ends = meet([&](UniqueFd fd) -> Stream {
+    const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(
+        SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+    SSL_CTX_use_certificate(context.get(), lapsed.get());
+    SSL_CTX_use_PrivateKey(context.get(), client_.key());
+    const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context.get()), SSL_free);
+    SSL_set_fd(ssl.get(), fd.get());
+    EXPECT_EQ(SSL_connect(ssl.get()), 1);
+    return fail(ErrorCode::kCancelled, "not needed");
+  });
+  ASSERT_TRUE(ends.server) << ends.server.error().text();
+  EXPECT_EQ((*ends.server)->peer_key(), client_.public_key());
 }
 
 TEST_F(TlsTest, OlderVersionsAreRefused) {

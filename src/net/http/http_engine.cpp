@@ -112,7 +112,9 @@ class HttpEngine::Parser : public httplib::Server {
   explicit Parser(HttpHandler& handler) : handler_(handler) {
     svr_sock_ = 0;  // no socket of its own; the library takes an invalid one for "stopping"
     set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
+    // Only what answers say of it; RequestReader::Limits is what holds.
     set_keep_alive_timeout(10);
+    set_keep_alive_max_count(1000);
     set_payload_max_length(kBodyBytesMax);
     set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
       if (serving->refusal) {

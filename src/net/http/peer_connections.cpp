@@ -34,6 +34,30 @@ bool is_quiet(int fd) {
 
 }  // namespace
 
+class PeerConnections::UnderWay {
+ public:
+  UnderWay(PeerConnections& connections, HttpClient& client)
+      : connections_(connections), client_(&client) {
+    const std::lock_guard lock(connections_.mutex_);
+    connections_.under_way_.insert(client_);
+  }
+  ~UnderWay() {
+    const std::lock_guard lock(connections_.mutex_);
+    connections_.under_way_.erase(client_);
+  }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  PeerConnections& connections_;
+  HttpClient* client_;
+};
+
+void PeerConnections::break_off() {
+  const std::lock_guard lock(mutex_);
+  for (HttpClient* client : under_way_) client->shut_down();
+}
+
 Result<std::unique_ptr<HttpClient>> PeerConnections::dial(const PeerEndpoint& peer,
                                                           Deadline deadline) {
   const Deadline soon =
@@ -98,7 +122,10 @@ Result<HttpReply> PeerConnections::call(const PeerEndpoint& peer, const HttpCall
   if (client == nullptr) {
     ASSIGN_OR_RETURN(client, dial(peer, call.deadline));
   }
-  auto reply = client->call(call);
+  auto reply = [&] {
+    const UnderWay under_way(*this, *client);
+    return client->call(call);
+  }();
   if (!reply) return std::unexpected(about(peer, std::move(reply).error()));
   keep(peer, std::move(client));
   return reply;
@@ -108,6 +135,7 @@ Result<HttpReply> PeerConnections::stream(const PeerEndpoint& peer, const HttpCa
                                           std::chrono::milliseconds silence,
                                           const HttpClient::OnBytes& on_bytes) {
   ASSIGN_OR_RETURN(const auto client, dial(peer, call.deadline));
+  const UnderWay under_way(*this, *client);
   auto reply = client->stream(call, silence, on_bytes);
   if (!reply && reply.error().code != ErrorCode::kCancelled) {
     return std::unexpected(about(peer, std::move(reply).error()));

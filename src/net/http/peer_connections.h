@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "base/error.h"
@@ -35,6 +36,8 @@ class PeerConnections {
   // On a connection of its own.
   Result<HttpReply> stream(const PeerEndpoint& peer, const HttpCall& call,
                            std::chrono::milliseconds silence, const HttpClient::OnBytes& on_bytes);
+  // Makes the calls and streams under way fail at once, for a daemon that stops.
+  void break_off();
   // Closes what is kept for this key.
   void drop(const std::string& public_key);
 
@@ -45,6 +48,8 @@ class PeerConnections {
     std::chrono::steady_clock::time_point since;
   };
   Result<std::unique_ptr<HttpClient>> dial(const PeerEndpoint& peer, Deadline deadline);
+  // Registers a client as under way for as long as it lives.
+  class UnderWay;
   std::unique_ptr<HttpClient> take(const PeerEndpoint& peer);
   void keep(const PeerEndpoint& peer, std::unique_ptr<HttpClient> client);
 
@@ -52,6 +57,7 @@ class PeerConnections {
   const TlsClientContext context_;
   std::mutex mutex_;                              // guards all below
   std::map<std::string, std::deque<Kept>> kept_;  // by public key
+  std::set<HttpClient*> under_way_;
 };
 
 }  // namespace drover::net
