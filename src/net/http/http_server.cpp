@@ -17,6 +17,9 @@
 namespace drover::net {
 namespace {
 
+// How long the acceptor waits for a connection it broke off to be gone.
+constexpr std::chrono::milliseconds kEvictWithin{500};
+
 void wake(int fd) {
   const std::uint64_t one = 1;
   // Can only fail when the counter is full, and then the reader wakes anyway.
@@ -90,7 +93,6 @@ void HttpServer::accept_from(const Listener& listener) {
   if (!make_room(local)) return;  // refused by closing
   Connection& connection = connections_.emplace_back();
   connection.descriptor = socket.get();
-  connection.local = local;
   connection.trusted = local;
   try {
     connection.thread = std::thread([this, &connection, context = listener.context,
@@ -110,19 +112,28 @@ bool HttpServer::make_room(bool local) {
   std::size_t strangers = 0;
   Connection* oldest = nullptr;
   for (auto& connection : connections_) {
-    if (connection.trusted || connection.done) continue;
+    if (connection.trusted || connection.done || connection.evicted) continue;
     ++strangers;
     if (oldest == nullptr) oldest = &connection;
   }
   const bool full = connections_.size() >= limits_.connections;
   if (!full && (local || strangers < limits_.strangers)) return true;
-  if (oldest != nullptr) {
+  if (oldest == nullptr) return false;
+  {
     const std::lock_guard lock(mutex_);
     if (oldest->descriptor >= 0) ::shutdown(oldest->descriptor, SHUT_RDWR);
-    oldest->trusted = true;  // not to be counted again while its thread ends
+    oldest->evicted = true;
   }
-  // Threads that are just ending may go over the bound for a moment, but not without limit.
-  return oldest != nullptr && connections_.size() < limits_.connections + limits_.strangers;
+  // Threads that are just ending may go over the bound, but not without limit: then wait a moment
+  // for them.
+  const std::size_t most = limits_.connections + limits_.strangers;
+  const Deadline deadline = Deadline::after(kEvictWithin);
+  while (connections_.size() >= most && !deadline.expired() && !stopping_) {
+    pollfd entry{wake_.get(), POLLIN, 0};
+    if (::poll(&entry, 1, deadline.poll_ms()) > 0) drain(wake_.get());
+    reap(false);
+  }
+  return connections_.size() < most;
 }
 
 void HttpServer::reap(bool all) {

@@ -46,8 +46,8 @@ class HttpServer {
     std::shared_ptr<const TlsServerContext> context;  // null: local
   };
   struct Connection {
-    int descriptor = -1;  // guarded by mutex_; -1 once its thread is done with it
-    bool local = false;
+    int descriptor = -1;   // guarded by mutex_; -1 once its thread is done with it
+    bool evicted = false;  // broke off to make room; the acceptor's
     std::atomic<bool> trusted = false;
     std::atomic<bool> done = false;
     std::thread thread;
