@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gate/ownership_record.h"
 
+#include <csignal>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -191,6 +194,60 @@ TEST_F(OwnershipRecord, OneOfManyRacingProcessesWins) {
       EXPECT_EQ(WEXITSTATUS(status), expected);
     }
     EXPECT_EQ(*records_.decision(key) == Decision::kAccepted, expected == 1);
+  }
+}
+
+// Runs `work` in a process that is killed at its n-th entry into or return from the kernel. False:
+// it came to its end before that.
+bool killed_at(int n, const std::function<void()>& work) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::raise(SIGSTOP);
+    work();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  for (int stops = 0; stops < n && WIFSTOPPED(status); ++stops) {
+    ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
+    ::waitpid(child, &status, 0);
+  }
+  if (!WIFSTOPPED(status)) return false;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  return true;
+}
+
+TEST_F(OwnershipRecord, DeathAtAnySystemCallLeavesOneDecisionOrNone) {
+  int n = 1;
+  for (bool killed = true; killed; ++n) {
+    const RecordKey key{kKey.vm_uuid, "crash" + std::to_string(n)};
+    ASSERT_TRUE(records_.create_destination(key, kMove));
+    killed = killed_at(n, [&] { static_cast<void>(records_.decide(key, Decision::kAccepted)); });
+    const RecordFolder after = open();
+    const auto found = after.decision(key);
+    ASSERT_TRUE(found) << n << ": " << found.error().text();
+    EXPECT_TRUE(killed || *found == Decision::kAccepted);
+    const Decision expected = found->value_or(Decision::kRefused);
+    EXPECT_EQ(*after.decide(key, Decision::kRefused), expected) << n;
+    EXPECT_EQ(*after.decide(key, Decision::kAccepted), expected) << n;
+  }
+  EXPECT_GT(n, 20) << "the work was traced";
+}
+
+TEST_F(OwnershipRecord, DeathAtAnySystemCallLeavesTheFormerOrTheNewState) {
+  for (int n = 1;; ++n) {
+    const RecordKey key{kKey.vm_uuid, "crash" + std::to_string(n)};
+    ASSERT_TRUE(records_.create_source(key, kMove));
+    const bool killed =
+        killed_at(n, [&] { static_cast<void>(records_.set_source(key, SourceState::kSwitching)); });
+    const auto found = open().source(key);
+    ASSERT_TRUE(found) << n << ": " << found.error().text();
+    EXPECT_TRUE(found->state == SourceState::kSwitching ||
+                (killed && found->state == SourceState::kHeld))
+        << n;
+    if (!killed) break;
   }
 }
 
