@@ -126,8 +126,11 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   }
   if (!phases.empty()) out += "\n" + phases.text();
   out += "\n";
-  if (move.state == MoveState::kRunning) return out + progress_log_line(move) + "\n";
-  return out + report_text(move, kept);
+  if (move.state != MoveState::kRunning) return out + report_text(move, kept);
+  out += progress_log_line(move) + "\n";
+  // A doubt about who runs the VM, and which copy must not be started.
+  if (!move.explanation.empty()) out += indented(printable(move.explanation)) + "\n";
+  return out;
 }
 
 std::string moves_text(const std::vector<Move>& moves) {

@@ -177,6 +177,15 @@ web01:  34 %; copying disks; disks 190 of 559 MiB, 112 MiB/s; 2.4 s so far
 )");
 }
 
+TEST(MoveText, ShowTellsADoubtWhileTheMoveGoesOn) {
+  Move move = sample_move();
+  move.runner = Runner::kUnknown;
+  move.explanation = "The copy on host1 must not be started.";
+  const std::string text = show_text(move, {});
+  EXPECT_NE(text.find("runs on   not known yet; start it nowhere\n"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("\n  The copy on host1 must not be started.\n")) << text;
+}
+
 TEST(MoveText, TablesOfMovesAndKeptDisks) {
   EXPECT_EQ(
       moves_text({sample_move(), finished_move()}),
