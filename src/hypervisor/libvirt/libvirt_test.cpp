@@ -37,7 +37,16 @@ std::unique_ptr<ConformanceSubject> real_libvirt() {
   return std::make_unique<LibvirtSubject>(uri);
 }
 
+// libvirt and glib lock with futexes of their own builds, which thread sanitizer does not see:
+// every connection handed to their event loop looks like a race inside them.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+
 TEST(Libvirt, IsUsefulWhileNoDaemonAnswers) {
+  if (kThreadSanitizer) GTEST_SKIP() << "libvirt is not built for thread sanitizer";
   const auto hypervisor = make_libvirt({"qemu+unix:///system?socket=/run/no-such-socket"});
   EXPECT_FALSE(hypervisor->connected());
   const auto vms = hypervisor->list_vms();
@@ -49,6 +58,7 @@ TEST(Libvirt, IsUsefulWhileNoDaemonAnswers) {
 }
 
 TEST(Libvirt, StartsAndStopsManyTimes) {
+  if (kThreadSanitizer) GTEST_SKIP() << "libvirt is not built for thread sanitizer";
   for (int i = 0; i < 20; ++i) make_libvirt({"test:///default"});
 }
 
