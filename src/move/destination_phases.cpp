@@ -13,6 +13,7 @@
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
 #include "move/destination_side.h"
+#include "preflight/placement.h"
 
 namespace drover::move {
 namespace {
@@ -22,18 +23,9 @@ using namespace std::chrono_literals;
 constexpr auto kIncomingEnds =
     15s;  // libvirt ends an incoming QEMU after its gate is gone (autodestroy)
 
-std::vector<std::string> folders_of(const HostSettings& settings, const HostFacts& facts) {
-  std::vector<std::string> folders = settings.allowed_folders;
-  folders.push_back(settings.default_folder);
-  for (const auto& pool : facts.pools) {
-    if (pool.active && pool.type == "dir") folders.push_back(pool.path);
-  }
-  return folders;
-}
-
 gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts& facts) {
   gate::AdministratorRules rules;
-  rules.disk_folders = folders_of(settings, facts);
+  rules.disk_folders = preflight::usable_folders(facts, settings);
   rules.bridges = facts.networks.bridges;
   rules.networks = facts.networks.active_networks;
   for (const auto& pool : facts.pools) {
@@ -81,7 +73,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
       return allowed;
     }
   }
-  const auto folders = folders_of(settings, facts);
+  const auto folders = preflight::usable_folders(facts, settings);
   for (const auto& placement : request.plan.placements) {
     const auto& path = placement.destination_path;
     if (!is_plain_path(path) || !is_allowed(path, folders)) {
@@ -140,7 +132,7 @@ Result<std::string> DestinationSide::prepare(Entry& entry) {
 Status DestinationSide::create_images(Entry& entry) {
   const HostSettings settings = world_.book.settings();
   ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
-  const auto folders = folders_of(settings, facts);
+  const auto folders = preflight::usable_folders(facts, settings);
   for (const auto& placement : entry.job.plan.placements) {
     entry.job.created.push_back({placement.target, placement.destination_path, 0, 0});
     RETURN_IF_ERROR(save(entry));

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "hypervisor/qemu_conf.h"
 #include "move/peer_messages.h"
 #include "preflight/preflight.h"
 
@@ -51,6 +52,7 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   ASSIGN_OR_RETURN(view.host, world.hypervisor.host_facts());
   view.host.name = world.host_name;
   view.host.settings = world.book.settings();
+  view.tls_forced = qemu_conf().tls_forced;
   if (view.vm.persistent) {
     ASSIGN_OR_RETURN(view.persistent_xml,
                      world.hypervisor.definition(view.vm.uuid, DefinitionKind::kPersistent));
