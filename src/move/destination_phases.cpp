@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "gate/definition_policy.h"
@@ -34,16 +35,23 @@ gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts&
   return rules;
 }
 
-// All that the kernel holds of these files and their folders' names goes to the disk.
-Status sync_file_systems(const std::vector<KnownFile>& files) {
-  std::set<std::string> folders{"/etc/libvirt"};
-  for (const auto& file : files)
-    folders.insert(std::filesystem::path(file.path).parent_path().string());
-  for (const auto& folder : folders) {
-    const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd || ::syncfs(fd.get()) != 0)
-      return fail_errno(fmt::format("Cannot sync the file system of {}", folder));
+Status sync_file(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return fail_errno(fmt::format("Cannot sync {}", path));
+  return {};
+}
+
+// These files, the definition that libvirt wrote, and the names of all of them. Not the whole file
+// system: other VMs' dirty pages are not this move's to wait for.
+Status sync_items(const std::vector<KnownFile>& files, const std::string& vm_name) {
+  const std::filesystem::path definitions = "/etc/libvirt/qemu";
+  std::set<std::filesystem::path> folders{definitions};
+  RETURN_IF_ERROR(sync_file((definitions / (vm_name + ".xml")).string()));
+  for (const auto& file : files) {
+    RETURN_IF_ERROR(sync_file(file.path));
+    folders.insert(std::filesystem::path(file.path).parent_path());
   }
+  for (const auto& folder : folders) RETURN_IF_ERROR(sync_folder(folder));
   return {};
 }
 
@@ -263,7 +271,7 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
   reply.text = state.reason;
   if (reply.runs) {
     RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
-    RETURN_IF_ERROR(sync_file_systems(entry.job.created));
+    RETURN_IF_ERROR(sync_items(entry.job.created, vm.name));
     if (const auto job = world_.hypervisor.completed_job(vm.uuid)) {
       reply.pause = job->pause;
       reply.memory_sent = job->memory_sent;

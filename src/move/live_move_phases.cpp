@@ -231,6 +231,8 @@ void LiveMove::take_event(const CarrierEvent& event) {
       if (job_.move.phase < Phase::kCopyMemory) (void)enter(Phase::kCopyMemory);
       break;
     case Kind::kFinishSeen:
+      // The last good moment to count: the mover may end with the answer.
+      wire_ = carriers_->wire_count().value_or(wire_);
       if (!event.cancelled && job_.move.phase < Phase::kSwitch) (void)enter(Phase::kSwitch);
       break;
     case Kind::kInDoubt:
