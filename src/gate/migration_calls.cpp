@@ -9,7 +9,6 @@
 namespace drover::gate {
 namespace {
 
-template <std::size_t Index = 0>
 ParamValue read_value(XdrReader& in, std::uint32_t type, bool& known) {
   switch (type) {
     case 1:
@@ -228,7 +227,7 @@ RpcPacket make_error_reply(const RpcHeader& call, const RpcError& error) {
 
 std::string uuid_text(const RawUuid& uuid) {
   std::string text = to_hex(uuid);
-  for (const std::size_t at : {20, 16, 12, 8}) text.insert(at, "-");
+  for (const std::size_t at : {20u, 16u, 12u, 8u}) text.insert(at, "-");
   return text;
 }
 
