@@ -93,7 +93,9 @@ bool Session::next_frames(Link& link, std::vector<Frame>& frames) {
     add_link_frames(at->second, frames);
     schedule_.fill(streams_, link.serial(), frames);
     if (!frames.empty()) return true;
-    frames_.wait_until(lock, at->second.next_ping_at);
+    // A copy: the wait looks at it again without the lock, and the entry may be gone by then.
+    const auto ping_at = at->second.next_ping_at;
+    frames_.wait_until(lock, ping_at);
   }
 }
 
