@@ -116,7 +116,7 @@ Result<ExitCode> rights(const Session& session, const Options& options) {
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
   ASSIGN_OR_RETURN(HostEntry host, client.host(options.name));
   if (!options.allow.empty()) {
-    ASSIGN_OR_RETURN(const PeerRights wanted, rights_from_words(options.allow));
+    ASSIGN_OR_RETURN(const PeerRights wanted, rights_from_words(options.allow, host.peer.rights));
     ASSIGN_OR_RETURN(host, client.set_rights(options.name, wanted));
   }
   if (session.json)
@@ -211,7 +211,8 @@ void add_host(CLI::App& app, Session& session) {
           "jobs here), introduce (add hosts), or none")
       ->delimiter(',');
   granting.app->footer(
-      "Examples:\n  drover host rights host2\n  drover host rights host2 send,receive,command");
+      "Examples:\n  drover host rights host2\n  drover host rights host2 +command\n"
+      "  drover host rights host2 send,receive");
 }
 
 }  // namespace drover::cli

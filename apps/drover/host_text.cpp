@@ -52,18 +52,21 @@ std::string rights_words(const PeerRights& rights) {
   return words.empty() ? "none" : fmt::format("{}", fmt::join(words, ", "));
 }
 
-Result<PeerRights> rights_from_words(const std::vector<std::string>& words) {
+Result<PeerRights> rights_from_words(const std::vector<std::string>& words, const PeerRights& now) {
   PeerRights rights{false, false, false, false};
   for (const std::string& word : words) {
-    if (word == "send") {
+    const bool added = word.starts_with('+');
+    if (added && &word == &words.front()) rights = now;
+    const std::string name = added ? word.substr(1) : word;
+    if (name == "send") {
       rights.send = true;
-    } else if (word == "receive") {
+    } else if (name == "receive") {
       rights.receive = true;
-    } else if (word == "command") {
+    } else if (name == "command") {
       rights.command = true;
-    } else if (word == "introduce") {
+    } else if (name == "introduce") {
       rights.introduce = true;
-    } else if (word != "none") {
+    } else if (name != "none" || added) {
       return fail(ErrorCode::kInvalidArgument,
                   "{} is no right. Rights are send, receive, command and introduce.",
                   printable(word));

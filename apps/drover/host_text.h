@@ -20,8 +20,10 @@ std::string invite_json(const Invite& invite);
 // "send, receive, command"; "none".
 std::string rights_words(const PeerRights& rights);
 
-// "send,command" as exactly these rights. kInvalidArgument names the word that is none.
-Result<PeerRights> rights_from_words(const std::vector<std::string>& words);
+// "send,command": exactly these rights; "+command": these besides `now`. kInvalidArgument names the
+// word that is none.
+Result<PeerRights> rights_from_words(const std::vector<std::string>& words,
+                                     const PeerRights& now = {false, false, false, false});
 
 // `drover settings`.
 std::string settings_text(const HostSettings& settings);

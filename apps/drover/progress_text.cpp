@@ -18,10 +18,13 @@ std::string part_of(ByteCount done, ByteCount total) {
   return fmt::format("{} of {}", low, high);
 }
 
-std::string transfer_words(std::string_view what, const TransferProgress& transfer) {
+// While nothing is copied any more, a rate would only be the fading memory of one.
+bool copies(Phase phase) { return phase == Phase::kCopyDisks || phase == Phase::kCopyMemory; }
+
+std::string transfer_words(std::string_view what, const TransferProgress& transfer, Phase phase) {
   if (transfer.total.bytes == 0 && transfer.done.bytes == 0) return "";
   std::string out = fmt::format("{} {}", what, part_of(transfer.done, transfer.total));
-  if (transfer.rate.value > 0) out += fmt::format(", {}", to_text(transfer.rate));
+  if (transfer.rate.value > 0 && copies(phase)) out += fmt::format(", {}", to_text(transfer.rate));
   if (transfer.redirtied.bytes > 0) out += fmt::format(", {} again", to_text(transfer.redirtied));
   return out;
 }
@@ -31,8 +34,9 @@ std::string facts(const Move& move, std::string_view separator) {
   std::string out = fmt::format("{:>3} %{}{}", progress.percent, separator,
                                 move.cancel_asked ? "being cancelled" : phase_words(move.phase));
   for (const std::string& words :
-       {transfer_words("disks", progress.disks), transfer_words("memory", progress.memory),
-        left_words(progress.left_least, progress.left_most)}) {
+       {transfer_words("disks", progress.disks, move.phase),
+        transfer_words("memory", progress.memory, move.phase),
+        copies(move.phase) ? left_words(progress.left_least, progress.left_most) : ""}) {
     if (!words.empty()) out += std::string(separator) + words;
   }
   return out;

@@ -287,6 +287,8 @@ TEST(HostText, RightsAndSettingsAreReadStrictly) {
   EXPECT_EQ(rights_words(*rights_from_words({"none"})), "none");
   EXPECT_TRUE(rights_from_words({"send", "command"})->command);
   EXPECT_FALSE(rights_from_words({"root"}));
+  EXPECT_EQ(rights_words(*rights_from_words({"+command"}, PeerRights{})), "send, receive, command");
+  EXPECT_EQ(rights_words(*rights_from_words({"command"}, PeerRights{})), "command");
   const auto change = *setting_change("allowed-folders+=/srv/a=b");
   EXPECT_EQ(change.key, "allowed-folders");
   EXPECT_EQ(change.op, SettingChange::Op::kAdd);

@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 constexpr auto kCarryWithin = 60s;
 constexpr auto kSilence = 10s;
 constexpr auto kHelloWithin = 2s;
+constexpr auto kListWithin = 10s;
 constexpr auto kFreshFor = 5s;
 
 net::PeerEndpoint endpoint_of(const Peer& peer) {
@@ -69,6 +70,22 @@ Result<net::HttpAnswer> Carrier::carry_stream(const net::HttpRequest& request,
         // A broken stream simply ends; its reader asks again and then hears why.
         static_cast<void>(connections_.stream(endpoint_of(peer), call, kSilence, write));
       }};
+}
+
+Result<std::vector<Vm>> Carrier::vms(const Peer& peer) {
+  if (peer.state != PeerState::kPaired) {
+    return fail(ErrorCode::kPermission, "The host {} waits for approval: `drover host approve {}`.",
+                peer.name, peer.name);
+  }
+  ASSIGN_OR_RETURN(
+      const net::HttpReply reply,
+      connections_.call(endpoint_of(peer),
+                        {"POST", "/v1/peer/vms", "{}", {}, Deadline::after(kListWithin)}));
+  if (reply.status != 200) return std::unexpected(json::error_of_body(reply.status, reply.body));
+  ASSIGN_OR_RETURN(std::vector<Vm> vms, json::vms_from_json(reply.body, json::Unknown::kIgnore));
+  // It calls itself what it likes; here it has our name.
+  for (Vm& vm : vms) vm.host = peer.name;
+  return vms;
 }
 
 std::string Carrier::trouble_with(const Peer& peer) {

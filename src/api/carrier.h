@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "journal/host_book.h"
 #include "model/access.h"
+#include "model/vm.h"
 #include "net/http/http_message.h"
 #include "net/http/peer_connections.h"
 
@@ -30,6 +31,10 @@ class Carrier {
   // come.
   Result<net::HttpAnswer> carry_stream(const net::HttpRequest& request, std::string_view host,
                                        std::string_view user);
+
+  // The VMs of a paired host, by its peer verb "vms": every paired host tells them to every other,
+  // whatever the rights.
+  Result<std::vector<Vm>> vms(const Peer& peer);
 
   // One entry for each peer, asked all at once where the last answer is older than some seconds.
   std::vector<HostEntry> entries(const std::vector<Peer>& peers);

@@ -15,6 +15,7 @@
 #include "client/api_client.h"
 #include "client/https_peer_transport.h"
 #include "journal/database.h"
+#include "json/model_json.h"
 
 namespace drover::api {
 
@@ -92,11 +93,17 @@ class FakeBackend final : public Backend {
 
 class EchoPeerHandler final : public net::PeerHandler {
  public:
+  explicit EchoPeerHandler(Backend& backend) : backend_(backend) {}
+
   Result<std::string> handle(std::string_view peer, std::string_view verb,
                              std::string_view body) override {
     if (verb == "fail") return fail(ErrorCode::kPolicy, "The policy of this host refuses it.");
+    if (verb == "vms") return json::to_json(backend_.vms().value());
     return fmt::format("{} {} {}", peer, verb, body);
   }
+
+ private:
+  Backend& backend_;
 };
 
 class TestHost {
@@ -163,7 +170,7 @@ class TestHost {
   std::optional<net::PeerConnections> connections;
   ServerOptions options;
   FakeBackend backend;
-  EchoPeerHandler handler;
+  EchoPeerHandler handler{backend};
   std::unique_ptr<EventHub> hub;
   std::unique_ptr<Servers> servers;
   std::uint16_t port = 0;

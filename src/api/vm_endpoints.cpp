@@ -7,23 +7,6 @@
 #include "json/access_json.h"
 
 namespace drover::api {
-namespace {
-
-Result<std::vector<Vm>> vms_of(const Exchange& exchange, const Peer& peer) {
-  net::HttpRequest request = exchange.request;
-  request.query.clear();
-  ASSIGN_OR_RETURN(const net::HttpAnswer answer,
-                   exchange.services.carrier.carry(request, peer.name, exchange.caller.name));
-  if (answer.status != 200) return std::unexpected(json::error_of_body(answer.status, answer.body));
-  ASSIGN_OR_RETURN(const nlohmann::json tree, json::parse(answer.body));
-  VmListing listing;
-  RETURN_IF_ERROR(json::decode(tree, "", json::Unknown::kIgnore, listing));
-  // It calls itself what it likes; here it has our name.
-  for (Vm& vm : listing.vms) vm.host = peer.name;
-  return std::move(listing.vms);
-}
-
-}  // namespace
 
 Answer list_vms(const Exchange& exchange) {
   VmListing listing;
@@ -39,7 +22,7 @@ Answer list_vms(const Exchange& exchange) {
   const std::vector<Peer> peers = exchange.services.book.peers();
   std::mutex mutex;  // guards listing
   fan_out(peers.size(), [&](std::size_t i) {
-    auto vms = vms_of(exchange, peers[i]);
+    auto vms = exchange.services.carrier.vms(peers[i]);
     const std::lock_guard lock(mutex);
     if (vms)
       listing.vms.insert(listing.vms.end(), vms->begin(), vms->end());
