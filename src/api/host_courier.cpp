@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t kLettersMax = 1024;  // two for each pair of a full book, twice over
 constexpr std::size_t kLettersBytesMax = 1 << 20;
 constexpr std::size_t kWaitingMax = 32;  // hosts introduced and not approved
-constexpr auto kDeliverWithin = 5s;  // also what stop() may have to wait
+constexpr auto kDeliverWithin = 5s;      // also what stop() may have to wait
 
 std::string introduction_of(const Peer& peer) {
   return json::dump({{"protocol", 1},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Big-endian integers in byte buffers: libvirt's XDR, QEMU's streams, NBD and our own frames all use it.
+// Big-endian integers in byte buffers: libvirt's XDR, QEMU's streams, NBD and our own frames all
+// use it.
 #pragma once
 
 #include <bit>
@@ -11,10 +12,14 @@ namespace drover {
 
 template <std::unsigned_integral T>
 constexpr T swap_if_little(T value) {
-  if constexpr (std::endian::native == std::endian::big || sizeof(T) == 1) return value;
-  else if constexpr (sizeof(T) == 2) return static_cast<T>(__builtin_bswap16(value));
-  else if constexpr (sizeof(T) == 4) return static_cast<T>(__builtin_bswap32(value));
-  else return static_cast<T>(__builtin_bswap64(value));
+  if constexpr (std::endian::native == std::endian::big || sizeof(T) == 1)
+    return value;
+  else if constexpr (sizeof(T) == 2)
+    return static_cast<T>(__builtin_bswap16(value));
+  else if constexpr (sizeof(T) == 4)
+    return static_cast<T>(__builtin_bswap32(value));
+  else
+    return static_cast<T>(__builtin_bswap64(value));
 }
 
 // REQUIRES: sizeof(T) readable bytes at `from`.

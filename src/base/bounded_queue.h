@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A queue bounded by items and by bytes; full means the pusher waits. Any thread may call any function.
+// A queue bounded by items and by bytes; full means the pusher waits. Any thread may call any
+// function.
 #pragma once
 
 #include <condition_variable>

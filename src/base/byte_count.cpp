@@ -29,14 +29,20 @@ Result<ByteCount> parse_byte_count(std::string_view text) {
   std::string unit(end);
   std::erase(unit, ' ');
   std::uint64_t factor = 0;
-  if (unit.empty() || unit == "B") factor = 1;
-  else if (unit == "K" || unit == "KiB") factor = kib(1).bytes;
-  else if (unit == "M" || unit == "MiB") factor = mib(1).bytes;
-  else if (unit == "G" || unit == "GiB") factor = gib(1).bytes;
-  else if (unit == "T" || unit == "TiB") factor = gib(1024).bytes;
+  if (unit.empty() || unit == "B")
+    factor = 1;
+  else if (unit == "K" || unit == "KiB")
+    factor = kib(1).bytes;
+  else if (unit == "M" || unit == "MiB")
+    factor = mib(1).bytes;
+  else if (unit == "G" || unit == "GiB")
+    factor = gib(1).bytes;
+  else if (unit == "T" || unit == "TiB")
+    factor = gib(1024).bytes;
   const double value = number * static_cast<double>(factor);
   if (end == copy.c_str() || factor == 0 || !(value >= 0) || value > 9e18) {
-    return fail(ErrorCode::kInvalidArgument, "{} is not a size. Write for example 512M or 20G.", text);
+    return fail(ErrorCode::kInvalidArgument, "{} is not a size. Write for example 512M or 20G.",
+                text);
   }
   return ByteCount{static_cast<std::uint64_t>(std::llround(value))};
 }

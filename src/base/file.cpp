@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/random.h"
 #include "base/unique_fd.h"
@@ -24,12 +24,14 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t byt
     if (n == 0) return content;
     content.append(buffer, static_cast<std::size_t>(n));
     if (content.size() > bytes_max) {
-      return fail(ErrorCode::kInvalidArgument, "{} is larger than {} bytes.", path.string(), bytes_max);
+      return fail(ErrorCode::kInvalidArgument, "{} is larger than {} bytes.", path.string(),
+                  bytes_max);
     }
   }
 }
 
-Status write_file_durably(const std::filesystem::path& path, std::string_view content, mode_t mode) {
+Status write_file_durably(const std::filesystem::path& path, std::string_view content,
+                          mode_t mode) {
   const std::filesystem::path temporary = path.string() + ".new-" + random_name(8);
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd) return fail_errno(fmt::format("Cannot create {}", temporary.string()));

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small files, whole: read, and write so that a power cut leaves the former or the new content. Any thread.
+// Small files, whole: read, and write so that a power cut leaves the former or the new content. Any
+// thread.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstddef>
 #include <filesystem>
 #include <string>
 #include <string_view>
+
+#include <sys/types.h>
 
 #include "base/error.h"
 

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Structured log lines on stderr: level, time, sentence. Any thread. Levels by audience: error = an
-// administrator must act; warning = look at it; info = what happened to moves; debug = for developers.
+// administrator must act; warning = look at it; info = what happened to moves; debug = for
+// developers.
 #pragma once
-
-#include <fmt/core.h>
 
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include <fmt/core.h>
+
 namespace drover::log {
 
 enum class Level { kDebug, kInfo, kWarning, kError };
 
-// Call once in main; `program` is put before each line. Under systemd (JOURNAL_STREAM) time is left out
-// and levels are written as the journal's <N> prefixes.
+// Call once in main; `program` is put before each line. Under systemd (JOURNAL_STREAM) time is left
+// out and levels are written as the journal's <N> prefixes.
 void start(std::string_view program, Level least);
 void write(Level level, std::string_view text);
 

@@ -2,9 +2,9 @@
 // Owns one file descriptor and closes it. Move-only; not thread-safe.
 #pragma once
 
-#include <unistd.h>
-
 #include <utility>
+
+#include <unistd.h>
 
 namespace drover {
 

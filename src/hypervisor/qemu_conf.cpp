@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/qemu_conf.h"
 
+#include <charconv>
+#include <vector>
+
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <charconv>
-#include <vector>
 
 #include "base/file.h"
 
@@ -56,8 +56,10 @@ Status give_folder_to_qemu(const std::filesystem::path& folder, const std::strin
     std::vector<char> buffer(16384);
     passwd entry{};
     passwd* found = nullptr;
-    if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-      return fail(ErrorCode::kNotFound, "There is no user {}, whom QEMU runs as by qemu.conf.", user);
+    if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
+        found == nullptr) {
+      return fail(ErrorCode::kNotFound, "There is no user {}, whom QEMU runs as by qemu.conf.",
+                  user);
     }
     uid = found->pw_uid;
   }

@@ -19,8 +19,8 @@ QemuConf parse_qemu_conf(std::string_view text);
 // The defaults where the file cannot be read.
 QemuConf qemu_conf(const std::filesystem::path& file = "/etc/libvirt/qemu.conf");
 
-// Makes QEMU's user the owner of a folder in which QEMU creates sockets: nobody else but root may create or list there.
-// Safe to run twice. kNotFound: there is no such user.
+// Makes QEMU's user the owner of a folder in which QEMU creates sockets: nobody else but root may
+// create or list there. Safe to run twice. kNotFound: there is no such user.
 Status give_folder_to_qemu(const std::filesystem::path& folder, const std::string& user);
 
 }  // namespace drover

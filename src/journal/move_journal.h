@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The durable record of moves, on either side, and of what the source keeps afterwards. A job is a text that move/
-// owns; here it has an id, a side, and is open or not. What a call says is on disk when it returns. Any thread.
+// The durable record of moves, on either side, and of what the source keeps afterwards. A job is a
+// text that move/ owns; here it has an id, a side, and is open or not. What a call says is on disk
+// when it returns. Any thread.
 #pragma once
 
 #include <string>
@@ -38,7 +39,8 @@ class MoveJournal {
   Result<std::vector<QuarantinedDisk>> quarantine();
 
  private:
-  MoveJournal(Database& database, std::string instance) : database_(&database), instance_(std::move(instance)) {}
+  MoveJournal(Database& database, std::string instance)
+      : database_(&database), instance_(std::move(instance)) {}
   Result<std::vector<std::string>> texts(Statement statement);
 
   Database* database_;

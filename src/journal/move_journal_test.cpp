@@ -46,8 +46,10 @@ TEST_F(MoveJournalTest, FindsOpenJobsOfOneSideInOrderAfterARestart) {
   ASSERT_TRUE(journal_->save(Side::kSource, "c", JobState::kEnded, "third, ended"));
   ASSERT_TRUE(journal_->save(Side::kSource, "b", JobState::kOpen, "first, later"));
   reopen();
-  EXPECT_EQ(*journal_->open_jobs(Side::kSource), (std::vector<std::string>{"first, later", "second"}));
-  EXPECT_EQ(*journal_->newest_jobs(Side::kSource, 2), (std::vector<std::string>{"third, ended", "second"}));
+  EXPECT_EQ(*journal_->open_jobs(Side::kSource),
+            (std::vector<std::string>{"first, later", "second"}));
+  EXPECT_EQ(*journal_->newest_jobs(Side::kSource, 2),
+            (std::vector<std::string>{"third, ended", "second"}));
   EXPECT_EQ(*journal_->job(Side::kDestination, "a"), "other side");
   EXPECT_EQ(journal_->job(Side::kDestination, "b").error().code, ErrorCode::kNotFound);
 }

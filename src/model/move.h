@@ -17,16 +17,26 @@
 namespace drover {
 
 // In the order of docs/design's move. A kind of move is a list of these.
-enum class Phase { kPlan, kAdmit, kReserve, kPrepare, kCopyDisks, kCopyMemory, kSwitch, kVerify, kSettle };
+enum class Phase {
+  kPlan,
+  kAdmit,
+  kReserve,
+  kPrepare,
+  kCopyDisks,
+  kCopyMemory,
+  kSwitch,
+  kVerify,
+  kSettle
+};
 std::string_view phase_name(Phase phase);  // "plan", "copy-disks", ...
 std::optional<Phase> phase_from_name(std::string_view name);
 
 enum class MoveState {
-  kRunning,   // phases are being worked on, or undone
-  kDone,      // the VM runs on the destination, all settled
-  kFailed,    // undone; the VM is on the source as before
-  kCancelled, // the same, because a user asked
-  kParked,    // needs an operator; `explanation` says what and why
+  kRunning,    // phases are being worked on, or undone
+  kDone,       // the VM runs on the destination, all settled
+  kFailed,     // undone; the VM is on the source as before
+  kCancelled,  // the same, because a user asked
+  kParked,     // needs an operator; `explanation` says what and why
 };
 std::string_view move_state_name(MoveState state);
 std::optional<MoveState> move_state_from_name(std::string_view name);

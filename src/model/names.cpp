@@ -17,7 +17,8 @@ std::string_view name_in(const std::array<std::pair<T, std::string_view>, N>& ta
 }
 
 template <typename T, std::size_t N>
-std::optional<T> value_in(const std::array<std::pair<T, std::string_view>, N>& table, std::string_view name) {
+std::optional<T> value_in(const std::array<std::pair<T, std::string_view>, N>& table,
+                          std::string_view name) {
   for (const auto& [key, known] : table) {
     if (known == name) return key;
   }
@@ -55,7 +56,9 @@ constexpr std::array<std::pair<Runner, std::string_view>, 3> kRunners{{
 std::string_view phase_name(Phase phase) { return name_in(kPhases, phase); }
 std::optional<Phase> phase_from_name(std::string_view name) { return value_in(kPhases, name); }
 std::string_view move_state_name(MoveState state) { return name_in(kStates, state); }
-std::optional<MoveState> move_state_from_name(std::string_view name) { return value_in(kStates, name); }
+std::optional<MoveState> move_state_from_name(std::string_view name) {
+  return value_in(kStates, name);
+}
 std::string_view runner_name(Runner runner) { return name_in(kRunners, runner); }
 std::optional<Runner> runner_from_name(std::string_view name) { return value_in(kRunners, name); }
 

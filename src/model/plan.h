@@ -33,7 +33,8 @@ struct MoveRequest {
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   bool accept_notes = false;                // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
-  std::string requested_by;                 // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
+  std::string
+      requested_by;  // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
 };
 
 // Where one disk lands.
@@ -54,7 +55,8 @@ struct Plan {
   std::vector<DiskPlacement> placements;
   std::string nvram_destination;  // empty: the VM has none
   std::vector<Finding> findings;
-  ByteCount bytes_expected;  // memory in use plus allocated disk blocks: an upper estimate of one pass
+  ByteCount
+      bytes_expected;  // memory in use plus allocated disk blocks: an upper estimate of one pass
   ByteCount quarantine_bytes;  // what the source keeps occupied afterwards
   std::chrono::system_clock::time_point made_at;
   std::chrono::system_clock::time_point expires_at;

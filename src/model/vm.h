@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A VM and what it is made of, as Drover speaks of it. Plain values; the hypervisor adapter fills them.
+// A VM and what it is made of, as Drover speaks of it. Plain values; the hypervisor adapter fills
+// them.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ struct Disk {
   std::string target;  // "vda": libvirt's name of it within the VM
   DiskKind kind = DiskKind::kFile;
   DiskDevice device = DiskDevice::kDisk;
-  std::string path;    // absolute path or block device; empty: nothing inserted, or not a local path
+  std::string path;  // absolute path or block device; empty: nothing inserted, or not a local path
   std::string format;  // "qcow2", "raw", ...
   ByteCount virtual_size;
   ByteCount allocated;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam between what daemons say to each other (move/, which owns verbs and bodies) and how it travels
-// (mutually authenticated HTTPS on pinned keys; api/ and client/). Any thread.
+// The seam between what daemons say to each other (move/, which owns verbs and bodies) and how it
+// travels (mutually authenticated HTTPS on pinned keys; api/ and client/). Any thread.
 #pragma once
 
 #include <string>
@@ -15,17 +15,18 @@ namespace drover::net {
 class PeerTransport {
  public:
   virtual ~PeerTransport() = default;
-  // kNotFound: no such peer. kUnavailable (retry later): it does not answer; the message says address, port and
-  // the likely cause. Any other error is the peer's own, its text kept.
-  virtual Result<std::string> call(std::string_view peer_name, std::string_view verb, std::string_view body,
-                                   Deadline deadline) = 0;
+  // kNotFound: no such peer. kUnavailable (retry later): it does not answer; the message says
+  // address, port and the likely cause. Any other error is the peer's own, its text kept.
+  virtual Result<std::string> call(std::string_view peer_name, std::string_view verb,
+                                   std::string_view body, Deadline deadline) = 0;
 };
 
 // Answers a paired host. The caller is authenticated; the handler checks its rights for the verb.
 class PeerHandler {
  public:
   virtual ~PeerHandler() = default;
-  virtual Result<std::string> handle(std::string_view peer_name, std::string_view verb, std::string_view body) = 0;
+  virtual Result<std::string> handle(std::string_view peer_name, std::string_view verb,
+                                     std::string_view body) = 0;
 };
 
 }  // namespace drover::net

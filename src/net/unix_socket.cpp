@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/unix_socket.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-
-#include <cerrno>
-#include <cstring>
 
 namespace drover::net {
 namespace {
@@ -21,8 +21,8 @@ Result<sockaddr_un> address_of(const std::filesystem::path& path) {
   address.sun_family = AF_UNIX;
   const std::string text = path.string();
   if (text.empty() || text.size() > kUnixPathMax) {
-    return fail(ErrorCode::kInvalidArgument, "{} is longer than a socket path may be ({} bytes).", text,
-                kUnixPathMax);
+    return fail(ErrorCode::kInvalidArgument, "{} is longer than a socket path may be ({} bytes).",
+                text, kUnixPathMax);
   }
   std::memcpy(address.sun_path, text.data(), text.size());
   return address;
@@ -56,7 +56,8 @@ Status wait_for(int fd, short events, Deadline deadline) {
     const int n = ::poll(&entry, 1, deadline.poll_ms());
     if (n > 0) return {};
     if (n < 0 && errno != EINTR) return fail_errno("Cannot wait for a descriptor");
-    if (n == 0 && deadline.expired()) return fail(ErrorCode::kTimeout, "The wait for a socket ran out of time.");
+    if (n == 0 && deadline.expired())
+      return fail(ErrorCode::kTimeout, "The wait for a socket ran out of time.");
   }
 }
 
@@ -64,17 +65,20 @@ Result<UniqueFd> listen_unix(const std::filesystem::path& path, SocketKind kind,
   ASSIGN_OR_RETURN(const sockaddr_un address, address_of(path));
   UniqueFd fd(::socket(AF_UNIX, type_of(kind), 0));
   if (!fd) return fail_errno("Cannot create a unix socket");
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) ::unlink(path.c_str());
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno(fmt::format("Cannot bind {}", path.string()));
   }
-  if (::chmod(path.c_str(), mode) != 0) return fail_errno(fmt::format("Cannot set the mode of {}", path.string()));
-  if (::listen(fd.get(), 16) != 0) return fail_errno(fmt::format("Cannot listen on {}", path.string()));
+  if (::chmod(path.c_str(), mode) != 0)
+    return fail_errno(fmt::format("Cannot set the mode of {}", path.string()));
+  if (::listen(fd.get(), 16) != 0)
+    return fail_errno(fmt::format("Cannot listen on {}", path.string()));
   return fd;
 }
 
-Result<UniqueFd> connect_unix(const std::filesystem::path& path, SocketKind kind, Deadline deadline) {
+Result<UniqueFd> connect_unix(const std::filesystem::path& path, SocketKind kind,
+                              Deadline deadline) {
   ASSIGN_OR_RETURN(const sockaddr_un address, address_of(path));
   UniqueFd fd(::socket(AF_UNIX, type_of(kind), 0));
   if (!fd) return fail_errno("Cannot create a unix socket");
@@ -99,13 +103,15 @@ Result<UniqueFd> accept_one(int listener, Deadline deadline) {
     RETURN_IF_ERROR(wait_for(listener, POLLIN, deadline));
     UniqueFd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) return fd;
-    if (errno != EINTR && errno != ECONNABORTED && errno != EAGAIN) return fail_errno("Cannot accept a connection");
+    if (errno != EINTR && errno != ECONNABORTED && errno != EAGAIN)
+      return fail_errno("Cannot accept a connection");
   }
 }
 
 Result<std::pair<UniqueFd, UniqueFd>> socket_pair(SocketKind kind) {
   int fds[2];
-  if (::socketpair(AF_UNIX, type_of(kind), 0, fds) != 0) return fail_errno("Cannot create a socket pair");
+  if (::socketpair(AF_UNIX, type_of(kind), 0, fds) != 0)
+    return fail_errno("Cannot create a socket pair");
   if (kind == SocketKind::kPackets) {
     widen_buffer(fds[0]);
     widen_buffer(fds[1]);
@@ -113,7 +119,8 @@ Result<std::pair<UniqueFd, UniqueFd>> socket_pair(SocketKind kind) {
   return std::pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
 }
 
-Status send_packet(int fd, std::string_view text, std::span<const int> descriptors, Deadline deadline) {
+Status send_packet(int fd, std::string_view text, std::span<const int> descriptors,
+                   Deadline deadline) {
   DROVER_CHECK(!text.empty() && text.size() <= kPacketBytesMax);
   DROVER_CHECK(descriptors.size() <= kPacketDescriptorsMax);
   iovec part{const_cast<char*>(text.data()), text.size()};
@@ -158,7 +165,8 @@ Result<std::optional<Packet>> receive_packet(int fd, Deadline deadline) {
     packet.descriptors = take_descriptors(message);
     if (n == 0) return std::nullopt;
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-      return fail(ErrorCode::kProtocol, "A control message is larger than {} bytes.", kPacketBytesMax);
+      return fail(ErrorCode::kProtocol, "A control message is larger than {} bytes.",
+                  kPacketBytesMax);
     }
     packet.text.resize(static_cast<std::size_t>(n));
     return packet;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unix sockets, and descriptors passed over them. Blocking with deadlines; any thread, one user per descriptor
-// and direction. Paths are at most 107 bytes (sun_path, unix(7)); longer ones are kInvalidArgument.
+// Unix sockets, and descriptors passed over them. Blocking with deadlines; any thread, one user per
+// descriptor and direction. Paths are at most 107 bytes (sun_path, unix(7)); longer ones are
+// kInvalidArgument.
 #pragma once
-
-#include <sys/socket.h>
-#include <sys/types.h>
 
 #include <filesystem>
 #include <optional>
@@ -13,6 +11,9 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <sys/socket.h>
+#include <sys/types.h>
 
 #include "base/deadline.h"
 #include "base/error.h"
@@ -28,7 +29,8 @@ inline constexpr std::size_t kPacketDescriptorsMax = 64;
 
 // Removes a stale socket of that name first, binds, sets the mode, listens.
 Result<UniqueFd> listen_unix(const std::filesystem::path& path, SocketKind kind, mode_t mode);
-Result<UniqueFd> connect_unix(const std::filesystem::path& path, SocketKind kind, Deadline deadline);
+Result<UniqueFd> connect_unix(const std::filesystem::path& path, SocketKind kind,
+                              Deadline deadline);
 // Accepts one connection; kTimeout when the deadline passes.
 Result<UniqueFd> accept_one(int listener, Deadline deadline);
 Result<std::pair<UniqueFd, UniqueFd>> socket_pair(SocketKind kind);
@@ -39,7 +41,8 @@ struct Packet {
   std::vector<UniqueFd> descriptors;
 };
 // The caller keeps its descriptors. REQUIRES: text.size() <= kPacketBytesMax, not empty.
-Status send_packet(int fd, std::string_view text, std::span<const int> descriptors, Deadline deadline);
+Status send_packet(int fd, std::string_view text, std::span<const int> descriptors,
+                   Deadline deadline);
 // Nothing: the other side closed.
 Result<std::optional<Packet>> receive_packet(int fd, Deadline deadline);
 

@@ -36,7 +36,8 @@ TEST(Packet, LargestMessageFits) {
 
 TEST(Packet, CloseIsNothingAndSilenceIsATimeout) {
   auto pair = *socket_pair(SocketKind::kPackets);
-  EXPECT_EQ(receive_packet(pair.second.get(), Deadline::after(5ms)).error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(receive_packet(pair.second.get(), Deadline::after(5ms)).error().code,
+            ErrorCode::kTimeout);
   pair.first.reset();
   EXPECT_FALSE(receive_packet(pair.second.get(), Deadline::after(1s))->has_value());
 }

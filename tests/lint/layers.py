@@ -38,7 +38,7 @@ LAYERS = {
 # Programs wire everything together; each has its own options library.
 APPS = {
     "apps/drover":        (JSON_NET | {"client"},                 {"CLI", "nlohmann"}),
-    "apps/droverd":       (set(LAYERS),                           {"CLI", "tomlplusplus", "nlohmann"}),
+    "apps/droverd":       (set(LAYERS),                           {"CLI", "systemd", "tomlplusplus"}),
     "apps/drover_gate":   (JSON_NET | {"gate"},                   {"CLI"}),
     "apps/drover_mover":  (JSON_NET | {"mover"},                  {"CLI"}),
 }
@@ -51,7 +51,7 @@ THIRD_PARTY = [
     (r"spdlog/", "spdlog"), (r"fmt/", "fmt"), (r"nlohmann/", "nlohmann"), (r"openssl/", "openssl"),
     (r"httplib\.h$", "httplib"), (r"sqlite3\.h$", "sqlite3"), (r"libvirt/", "libvirt"), (r"pugixml\.hpp$", "pugixml"),
     (r"zstd\.h$|zstd_errors\.h$", "zstd"), (r"lz4.*\.h$", "lz4"), (r"seccomp\.h$", "seccomp"), (r"libnbd\.h$", "libnbd"),
-    (r"CLI/", "CLI"), (r"toml\+\+/", "tomlplusplus"), (r"gtest/", "gtest"), (r"gmock/", "gmock"),
+    (r"systemd/", "systemd"), (r"CLI/", "CLI"), (r"toml\+\+/", "tomlplusplus"), (r"gtest/", "gtest"), (r"gmock/", "gmock"),
     (r"benchmark/", "benchmark"),
 ]
 # The C library and the kernel: not for model/, which does no I/O.
