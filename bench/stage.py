@@ -15,6 +15,7 @@ from base import LabError, UsageError
 HOSTS = ["host1", "host2"]
 LAB = os.path.join(base.SOURCES, "lab")
 GUEST = "bench-probe"
+ANSWER_SECONDS = 30
 
 
 def lab(*words, check=True, timeout=300):
@@ -115,7 +116,8 @@ class Guest:
                 os.unlink(path)
 
     def verify(self):
-        """Every record in memory and on disk is right: raises otherwise."""
+        """Every record in memory and on disk is right: raises otherwise. A busy machine may be slow to answer."""
+        guests.answering(guests.need(self.name), ANSWER_SECONDS)
         said = lab("verify", self.name, "--json", check=False)
         result = json.loads(said or "{}")
         if not result.get("ok"):
