@@ -36,9 +36,20 @@ def timed(command, environment, meters, timeout, on_timeout):
         raise
     meters.command_ended()
     if child.returncode != 0:
-        said = (errors + out).strip().splitlines()
-        raise MoveFailed(f"exit code {child.returncode}: {said[-1] if said else 'no message'}")
+        raise MoveFailed(f"exit code {child.returncode}: {last_words(errors + out)}")
     return out
+
+
+def last_words(said):
+    """Why a command failed, from its last line: text, or JSON with an error in it."""
+    lines = said.strip().splitlines()
+    if not lines:
+        return "no message"
+    try:
+        error = json.loads(lines[-1])["error"]
+        return " ".join([error["message"], *error["causes"]])
+    except (ValueError, KeyError, TypeError):
+        return lines[-1]
 
 
 def job_of(guest, host):
