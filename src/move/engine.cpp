@@ -60,9 +60,30 @@ void Engine::stop() {
   }
 }
 
+// A VM in a move has its UUID and its images at the destination already: its plan would name those
+// as obstacles.
+Status Engine::check_free(const Vm& vm) const {
+  if (const std::string other = moving(vm.uuid); !other.empty()) {
+    return fail(ErrorCode::kConflict, "{} is moving already (move {}). Watch it: drover watch {}.",
+                vm.name, other, other);
+  }
+  for (const auto& incoming : destination_.incoming()) {
+    if (incoming.vm_uuid == vm.uuid) {
+      return fail(ErrorCode::kConflict, "{} is still arriving from {} (move {}).", vm.name,
+                  incoming.peer, incoming.move_id);
+    }
+  }
+  return {};
+}
+
+Result<Planned> Engine::plan_free(const MoveRequest& request) const {
+  ASSIGN_OR_RETURN(const Vm vm, world_.hypervisor.find_vm(request.vm));
+  RETURN_IF_ERROR(check_free(vm));
+  return plan_move(world_, request);
+}
+
 Result<Plan> Engine::plan(const MoveRequest& request) {
-  ASSIGN_OR_RETURN(Planned planned, plan_move(world_, request));
-  planned.plan.vm.move_id = moving(planned.plan.vm.uuid);
+  ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::system_clock::now();
   std::erase_if(plans_, [&](const auto& item) { return item.second.expires_at < now; });
@@ -94,7 +115,7 @@ Result<Move> Engine::start_planned(std::string_view plan_id, bool accept_notes,
 }
 
 Result<Move> Engine::start(const MoveRequest& request) {
-  ASSIGN_OR_RETURN(Planned planned, plan_move(world_, request));
+  ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   RETURN_IF_ERROR(check_acceptance(planned.plan));
   return start_checked(std::move(planned));
 }
@@ -113,16 +134,8 @@ Result<Move> Engine::start_checked(Planned planned) {
   job.move.destination = job.move.plan.request.destination;
   job.move.started_at = std::chrono::system_clock::now();
   const Move first = job.move;
-  if (const std::string other = moving(first.plan.vm.uuid); !other.empty()) {
-    return fail(ErrorCode::kConflict, "{} is moving already (move {}). Watch it: drover watch {}.",
-                first.plan.vm.name, other, other);
-  }
-  for (const auto& incoming : destination_.incoming()) {
-    if (incoming.vm_uuid == first.plan.vm.uuid) {
-      return fail(ErrorCode::kConflict, "{} is still arriving from {} (move {}).",
-                  first.plan.vm.name, incoming.peer, incoming.move_id);
-    }
-  }
+  // Checked again: two requests may have been planned side by side.
+  RETURN_IF_ERROR(check_free(first.plan.vm));
   RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
                                       to_json(job)));
   log::info("Move {}: {} to {}, asked by {}.", first.id, first.plan.vm.name, first.destination,

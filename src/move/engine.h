@@ -52,6 +52,8 @@ class Engine {
     std::jthread thread;
   };
 
+  Status check_free(const Vm& vm) const;
+  Result<Planned> plan_free(const MoveRequest& request) const;
   Result<Move> start_checked(Planned planned);
   void launch(SourceJob job, void (LiveMove::*how)(std::stop_token));
   void keep_house(std::stop_token stop);
