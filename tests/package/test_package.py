@@ -109,6 +109,8 @@ mount -t overlay overlay -o lowerdir=/,upperdir="$0/upper",workdir="$0/work" "$0
 mount --bind /dev "$0/root/dev"
 mount -t proc proc "$0/root/proc"
 mount -t tmpfs tmpfs "$0/root/run"
+# A lab on this machine leaves its empty mount points until it is purged.
+rm -rf "$0/root/var/lib/drover" "$0/root/etc/drover"
 """
 
 
