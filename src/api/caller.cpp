@@ -64,10 +64,11 @@ Result<Caller> identify_token(const net::HttpRequest& head, const journal::HostB
         book.find_token(std::string_view(*head.authorization).substr(kScheme.size()));
     if (token) return Caller{Caller::Kind::kUser, "token:" + token->name, std::nullopt, false};
   }
-  return fail(ErrorCode::kUnauthenticated,
-              "No valid token. On the host itself, `drover token add NAME` makes one; send it as "
-              "Authorization: "
-              "Bearer TOKEN.");
+  return fail(
+      ErrorCode::kUnauthenticated,
+      "No valid token. On the host itself, `drover token create NAME` makes one; send it as "
+      "Authorization: "
+      "Bearer TOKEN.");
 }
 
 }  // namespace

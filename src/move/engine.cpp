@@ -135,6 +135,7 @@ Result<Move> Engine::start_checked(Planned planned) {
   job.move.started_at = std::chrono::system_clock::now();
   const Move first = job.move;
   // Checked again: two requests may have been planned side by side.
+  const std::lock_guard starting(starting_);
   RETURN_IF_ERROR(check_free(first.plan.vm));
   RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
                                       to_json(job)));

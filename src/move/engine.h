@@ -63,7 +63,8 @@ class Engine {
   World& world_;
   DestinationSide& destination_;
   const MoveListener changed_;
-  mutable std::mutex mutex_;  // guards all below
+  std::mutex starting_;       // one start at a time: two of one VM must see each other
+  mutable std::mutex mutex_;  // guards all below; taken after starting_
   std::map<std::string, Plan, std::less<>> plans_;
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running_;
   std::condition_variable_any stopping_;
