@@ -99,12 +99,16 @@ def host2(lab):
 
 def make_whole(lab, *hosts):
     """Every daemon runs, the network is whole, no relay is left: whatever a test did to them."""
-    lab.run("rpc-relay", "host2", "stop")
-    lab.run("link", "restore")
-    lab.run("link", "unlimited")
     for host in hosts:
-        host.start_libvirtd()
-        host.start_droverd()
+        product.lab_relays.stop(host.name, "relay")
+    names = list(product.lab_hosts.known())
+    product.network.restore(names)
+    product.network.shape(names, "unlimited")
+    for host in hosts:
+        if not host.pids("libvirtd"):
+            host.start_libvirtd()
+        if not host.answers():
+            host.start_droverd()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ import hosts as lab_hosts  # noqa: E402
 import image as lab_image  # noqa: E402, F401  (for the tests)
 import network  # noqa: E402
 import processes  # noqa: E402
+import relays as lab_relays  # noqa: E402, F401
 
 ALL = os.environ.get("DROVER_TEST_ALL", "") not in ("", "0")
 API_PORT, MOVER_PORT = 7430, 7431

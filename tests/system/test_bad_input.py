@@ -6,6 +6,7 @@ Calls outside the gate's list and changed PREPARE or FINISH definitions need lib
 """
 import concurrent.futures
 import contextlib
+import grp
 import http.client
 import json
 import os
@@ -169,10 +170,12 @@ def test_a_vm_that_is_moving_already(pair, lab):
     with lab.guest("host1", "mover", memory=192, disk="128M", fill=32):
         lab.run("link", "100mbit")
         move_id = host1.start_move("mover", "host2")
-        said = refused(host1.drover("move", "mover", "host2", "--yes", check=False), 2)
-        assert move_id in said or "VM_MOVING" in said, said
-        status, answer = host1.start_move("mover", "host2", check=False)
-        assert status in (409, 422) and "mov" in json.dumps(answer), (status, answer)
+        for phase in ("reserve", "copy-disks", "copy-memory"):
+            host1.wait_phase(move_id, phase)
+            said = refused(host1.drover("move", "mover", "host2", "--yes", check=False), 1, f"moving already (move {move_id})")
+            assert "rm " not in said
+            status, answer = host1.start_move("mover", "host2", check=False)
+            assert status == 409 and move_id in answer["error"]["message"], (status, answer)
         lab.run("link", "unlimited")
         assert host1.wait_move(move_id)["state"] == "done"
         drop_all(host1)
@@ -187,7 +190,7 @@ def test_two_moves_at_once(pair, lab):
             answers = list(pool.map(lambda _: host1.start_move("wanted", "host2", check=False), range(6)))
         begun = [answer for status, answer in answers if status < 300]
         assert len(begun) == 1, answers
-        assert {status for status, _ in answers if status >= 300} <= {409, 422}, answers
+        assert {status for status, _ in answers if status >= 300} == {409}, answers
         assert host1.wait_move(begun[0]["id"])["state"] == "done"
         assert lab.verify("wanted")["ok"]
         drop_all(host1)
@@ -272,8 +275,9 @@ def test_bodies_that_are_too_large_or_no_json(still):
                        (b'{"vm":"target","destination":"host2","sideways":1}', 400), (b'{"vm":7,"destination":"host2"}', 400),
                        (b'{"vm":' + b"[" * 100000, 400)):
         link = UnixConnection(host1.socket, 30)
-        link.request("POST", "/v1/plans", body=body, headers={"Content-Type": "application/json"})
         with contextlib.closing(link):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
+                link.request("POST", "/v1/plans", body=body, headers={"Content-Type": "application/json"})
             answer = link.getresponse()
             text = json.loads(answer.read())
         assert answer.status == most, (body[:60], answer.status, text)
@@ -296,7 +300,9 @@ def test_a_user_outside_the_group(still):
                      "exec drover list", check=False)
     said = refused(done, (4, 5))
     assert ("ermission" in said or "group" in said), said
-    assert oct(host1.socket.stat().st_mode & 0o777) == "0o660"
+    # The package makes the group; without it the socket is root's alone.
+    groups = [group.gr_name for group in grp.getgrall()]
+    assert host1.socket.stat().st_mode & 0o777 == (0o660 if "drover" in groups else 0o600)
 
 
 def bearer(token):
@@ -317,7 +323,7 @@ def test_https_without_a_right_token(still):
 def test_a_revoked_token(pair, guest):
     host1, host2 = pair
     with unchanged(*pair):
-        token = json.loads(host2.drover("--json", "token", "create", "for the test").stdout)
+        token = json.loads(host2.drover("--json", "token", "create", "for-the-test").stdout)
         status, _ = ask_https(host1, host2, "GET", "/v1/vms", headers=bearer(token["token"]))
         assert status == 200
         for wrong in (token["token"][:-1], token["token"] + "x", token["id"]):
@@ -494,8 +500,9 @@ def test_a_forged_proposal(still, proposal, key_of_host1, forgery):
         # What a reservation does not show may come out at its use; it must then leave nothing.
         status, text = peer_verb(host1, host2, "prepare", {"move": proposal["move"]}, key_of_host1)
         peer_verb(host1, host2, "undo", {"move": proposal["move"]}, key_of_host1)
-    assert 400 <= status < 500, (status, text)
-    assert json.loads(text)["error"]["message"], text
+    error = json.loads(text)["error"]
+    assert 400 <= status < 500 or error["code"] == "PROTOCOL", (status, text)
+    assert error["message"], text
 
 
 def test_a_vm_that_the_destination_knows(pair, proposal, key_of_host1, lab):
@@ -528,7 +535,7 @@ def test_codes_that_are_wrong_or_used(still):
 def test_a_used_code_and_an_expired_one(pair, lab, guest):
     """A host that is removed gets nothing more; it comes back by a new code, and by that once."""
     host1, host2 = pair
-    expired = host1.api("POST", "/v1/hosts/invite", {"valid_ms": 1000})[1]
+    expired = host1.api("POST", "/v1/hosts/invite", {"valid_ms": 10_000})[1]
     host2.drover("host", "remove", "host1")
     # host1 was told, so it may not know any such host by now.
     refused(host1.drover("move", "target", "host2", "--yes", check=False), (3, 5), "host2")
