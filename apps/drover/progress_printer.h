@@ -40,6 +40,7 @@ class ProgressPrinter {
   bool woken_ = false;
   std::optional<Move> last_;
   int percent_ = 0;  // the highest said so far
+  std::chrono::milliseconds elapsed_{0};  // likewise
   std::string trouble_;
   Clock::time_point heard_at_;
   Clock::time_point printed_at_;
