@@ -106,6 +106,8 @@ void ProgressPrinter::print(Clock::time_point now) {
     Move shown = *last_;
     shown.progress.elapsed +=
         std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_at_);
+    // Ours runs ahead of the daemon's while its news are late.
+    elapsed_ = shown.progress.elapsed = std::max(elapsed_, shown.progress.elapsed);
     const std::string line = progress_log_line(shown);
     fmt::print("{}\n", note.empty() ? line : line + "; " + note);
   }

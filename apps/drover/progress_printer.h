@@ -39,7 +39,7 @@ class ProgressPrinter {
   std::condition_variable_any changed_;
   bool woken_ = false;
   std::optional<Move> last_;
-  int percent_ = 0;  // the highest said so far
+  int percent_ = 0;                       // the highest said so far
   std::chrono::milliseconds elapsed_{0};  // likewise
   std::string trouble_;
   Clock::time_point heard_at_;
