@@ -33,23 +33,26 @@ class Scene:
 
 
 def parser():
-    top = argparse.ArgumentParser(prog="bench/run", formatter_class=argparse.ArgumentDefaultsHelpFormatter, description=(
+    top = argparse.ArgumentParser(prog="bench/run", description=(
         "Measures Drover beside libvirt's own migration, in one run and in turn, in a lab of two hosts: one that is up is used "
         "and left as it was, else one is made and removed. Exit code 0: everything was measured, whatever the figures say."))
     top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
     top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times "
-                     "(if not given: unlimited and 1gbit)")
-    top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count")
+                     "(default: unlimited and 1gbit)")
+    top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
+                     "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
     top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")
-    top.add_argument("--memory", type=int, default=768, metavar="MIB", help="the guest's memory")
-    top.add_argument("--disk", default="1G", metavar="SIZE", help="the size of its disk")
-    top.add_argument("--fill", type=int, default=400, metavar="MIB", help="how much of its disk holds data")
-    top.add_argument("--dirty", type=float, default=8, metavar="MIB_PER_S", help="memory that it changes each second; "
-                     f"at 100mbit at most {case_moves.SLOW_LINK_DIRTY_MIB}")
-    top.add_argument("--disk-rate", type=float, default=0.5, metavar="MIB_PER_S", help="disk that it changes each second")
-    top.add_argument("--compressible", type=int, default=50, metavar="PERCENT", help="share of its data that compresses")
-    top.add_argument("--mover-bytes", type=int, default=4096, metavar="MIB", help="case mover: how much to carry")
+    top.add_argument("--memory", type=int, default=768, metavar="MIB", help="the guest's memory (default: %(default)s)")
+    top.add_argument("--disk", default="1G", metavar="SIZE", help="the size of its disk (default: %(default)s)")
+    top.add_argument("--fill", type=int, default=400, metavar="MIB", help="how much of its disk holds data (default: %(default)s)")
+    top.add_argument("--dirty", type=float, default=8, metavar="MIB_PER_S", help="memory that it changes each second (default: "
+                     f"%(default)s; at 100mbit at most {case_moves.SLOW_LINK_DIRTY_MIB})")
+    top.add_argument("--disk-rate", type=float, default=0.5, metavar="MIB_PER_S", help="disk that it changes each second "
+                     f"(default: %(default)s; at 100mbit at most {case_moves.SLOW_LINK_DISK_RATE_MIB})")
+    top.add_argument("--compressible", type=int, default=50, metavar="PERCENT", help="share of its data that compresses (default: "
+                     "%(default)s)")
+    top.add_argument("--mover-bytes", type=int, default=4096, metavar="MIB", help="case mover: how much to carry (default: %(default)s)")
     top.add_argument("--keep", action="store_true", help="leave the lab and the guest as they are at the end")
     top.add_argument("--no-build", action="store_true", help="take the programs as they are built")
     return top

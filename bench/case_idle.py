@@ -3,6 +3,7 @@
 import time
 import uuid
 
+import goals
 import hosts
 import meters
 import processes
@@ -72,9 +73,9 @@ class Idle:
             before, began = meters.cpu_seconds(pid), time.monotonic()
             time.sleep(MEASURE_SECONDS)
             cpu = 100 * (meters.cpu_seconds(pid) - before) / (time.monotonic() - began)
-            result = {"case": NAME, "vms": VMS, "seconds": MEASURE_SECONDS, "cpu_percent": round(cpu, 2),
-                      "resident_bytes": meters.memory_bytes(pid, "VmRSS"),
-                      "peak_resident_bytes": meters.memory_bytes(pid, "VmHWM")}
+            result = goals.alone(NAME, None, 1, vms=VMS, seconds=MEASURE_SECONDS, cpu_percent=round(cpu, 2),
+                                 resident_bytes=meters.memory_bytes(pid, "VmRSS"),
+                                 peak_resident_bytes=meters.memory_bytes(pid, "VmHWM"))
         finally:
             remove_all()
         return result

@@ -3,6 +3,7 @@
 import os
 import statistics
 
+import goals
 import loopback
 
 NAME = "mover"
@@ -35,10 +36,11 @@ class Mover:
                 runs.append(one)
         finally:
             os.close(file)
-        return {"case": NAME, "link": "loopback", "runs": len(runs),
-                "megabytes_per_s": statistics.median(one["bytes"] / one["seconds"] / 1e6 for one in runs),
-                "cpu_s_per_gb": statistics.median(sum(one["cpu_s"]) / one["bytes"] * 1e9 for one in runs),
-                "peak_bytes": max(size for one in runs for size in one["peak_bytes"]), "samples": runs}
+        return goals.alone(
+            NAME, "loopback", len(runs),
+            megabytes_per_s=statistics.median(one["bytes"] / one["seconds"] / 1e6 for one in runs),
+            cpu_s_per_gb=statistics.median(sum(one["cpu_s"]) / one["bytes"] * 1e9 for one in runs),
+            peak_bytes=max(size for one in runs for size in one["peak_bytes"]), samples=runs)
 
 
 def verdicts(result):

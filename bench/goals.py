@@ -32,6 +32,12 @@ def medians(samples):
     return {figure: median(samples, figure) for figure in FIGURES}
 
 
+def alone(case, link, runs, **figures):
+    """A case without a counterpart at libvirt, as the JSON file has it: the same members, but no ratios."""
+    return {"case": case, "link": link, "runs": runs, "wire_ratio": None, "wall_ratio": None, "pause_ratio": None,
+            "pause_diff_ms": None, "silence_ratio": None, **figures}
+
+
 def compare(case, link, samples):
     """One case as the JSON file has it; `samples` is side -> list of measured moves."""
     absolute = {side: {**medians(moves), "samples": moves} for side, moves in samples.items()}

@@ -39,7 +39,8 @@ class Mover:
         self.role = role
         self.control, theirs = packets()
         self.pid = os.posix_spawn(program, [program], {"PATH": os.defpath},
-                                  file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL_DESCRIPTOR)])
+                                  file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL_DESCRIPTOR),
+                                                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)])
         theirs.close()
         self.gate, gate = packets()
         self.rpc, rpc = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -66,6 +66,11 @@ def job_of(guest, host):
     return found
 
 
+def elapsed(job):
+    """Seconds of libvirt's own job, None where nobody can tell any more."""
+    return job["Time elapsed"] / 1000 if "Time elapsed" in job else None
+
+
 def check_arrival(guest, destination):
     states = guest.states()
     if states != {destination: "running"}:
@@ -92,7 +97,7 @@ class Libvirt:
         check_arrival(guest, destination)
         job = job_of(guest, destination)
         guest.remove_image(source)
-        return {**meters.read, "pause_ms": job.get("Total downtime"), "job_s": job.get("Time elapsed", 0) / 1000,
+        return {**meters.read, "pause_ms": job.get("Total downtime"), "job_s": elapsed(job),
                 "memory_passes": job.get("Iteration")}
 
 
@@ -114,7 +119,7 @@ class Drover:
         move = last_move(said)
         job = job_of(guest, destination)
         pause = job.get("Total downtime", move.get("report", {}).get("pause_ms"))
-        return {**meters.read, "pause_ms": pause, "job_s": job.get("Time elapsed", 0) / 1000,
+        return {**meters.read, "pause_ms": pause, "job_s": elapsed(job),
                 "memory_passes": job.get("Iteration"), "phases_s": phases(move), "report": move.get("report", {})}
 
     def cancel(self, source, environment):

@@ -79,10 +79,10 @@ class Guest:
         self.name = GUEST
         self.settings = None
 
-    def ensure(self, dirty):
+    def ensure(self, load):
         """The guest runs with this load; answers where."""
-        wanted = {"memory": self.options.memory, "disk": self.options.disk, "fill": self.options.fill, "dirty": dirty,
-                  "disk-rate": self.options.disk_rate, "compressible": self.options.compressible}
+        wanted = {"memory": self.options.memory, "disk": self.options.disk, "fill": self.options.fill,
+                  "compressible": self.options.compressible, **load}
         where = [host for host, state in self.states().items() if state == "running"]
         if self.settings == wanted and len(where) == 1:
             return where[0]
