@@ -108,7 +108,7 @@ TEST(Pairing, NewcomersReachNothingElse) {
   };
   EXPECT_EQ(status("GET", "/v1/version", ""), 403);
   EXPECT_EQ(status("POST", "/v1/peer/hello", "{}"), 403);
-  EXPECT_EQ(status("POST", "/v1/peer/pair", "{}"), 500);
+  EXPECT_EQ(status("POST", "/v1/peer/pair", "{}"), 400);
   const std::string key(64, 'a');
   // A key that is not the newcomer's own: no signature, no pairing; and the code stays good.
   EXPECT_EQ(

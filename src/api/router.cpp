@@ -55,6 +55,7 @@ Status check_query(const Route& route, const Caller& caller, const net::Pairs& q
 int http_status(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
+    case ErrorCode::kProtocol:
       return 400;
     case ErrorCode::kUnauthenticated:
       return 401;

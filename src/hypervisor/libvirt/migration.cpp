@@ -84,7 +84,8 @@ Result<CompletedJob> Adapter::completed_job(std::string_view uuid) {
   int type = 0;
   Parameters stats;
   if (virDomainGetJobStats(found.get(), &type, &stats.list, &stats.count,
-                           VIR_DOMAIN_JOB_STATS_COMPLETED) != 0) {
+                           VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED) !=
+      0) {
     return fail_libvirt(
         fmt::format("Cannot read the statistics of the finished migration of the VM {}", uuid));
   }
