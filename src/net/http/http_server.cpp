@@ -17,6 +17,25 @@
 namespace drover::net {
 namespace {
 
+constexpr auto kLinger = std::chrono::milliseconds(300);
+constexpr std::size_t kLingerBytesMax = 256 * 1024;
+
+// An answer given before its request was read whole would be lost: closing with bytes unread resets
+// the connection. So we only say that nothing more comes, and let the other side finish its
+// sentence.
+void linger(int socket) {
+  ::shutdown(socket, SHUT_WR);
+  const Deadline limit = Deadline::after(kLinger);
+  char ignored[4096];
+  for (std::size_t taken = 0; taken < kLingerBytesMax && !limit.expired();) {
+    pollfd entry{socket, POLLIN, 0};
+    if (::poll(&entry, 1, limit.poll_ms()) <= 0) return;
+    const ssize_t n = ::recv(socket, ignored, sizeof ignored, MSG_DONTWAIT);
+    if (n <= 0) return;
+    taken += static_cast<std::size_t>(n);
+  }
+}
+
 // How long the acceptor waits for a connection it broke off to be gone.
 constexpr std::chrono::milliseconds kEvictWithin{500};
 
@@ -177,6 +196,7 @@ void HttpServer::serve(Connection& connection, UniqueFd socket,
       origin.uid = who.uid;
       const auto stream = plain_stream(std::move(socket));
       serve_stream(connection, *stream, origin);
+      linger(keeper.get());
     }
     return forget_descriptor(connection);
   }
@@ -190,6 +210,7 @@ void HttpServer::serve(Connection& connection, UniqueFd socket,
     origin.psk_identity = (*stream)->psk_identity();
     if (!origin.psk_identity.empty()) origin.channel_binding = (*stream)->channel_binding();
     serve_stream(connection, **stream, origin);
+    linger(keeper.get());
   } else {
     log::debug("No TLS with {}: {}", address_text(origin.remote, 0), stream.error().text());
   }
