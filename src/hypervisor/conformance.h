@@ -30,6 +30,11 @@ struct ConformanceParameter {
   std::string missing;
 };
 
+// Names of tests show the parameter's name alone, not its bytes.
+inline void PrintTo(const ConformanceParameter& parameter, std::ostream* out) {
+  *out << parameter.name;
+}
+
 class HypervisorConformance : public testing::TestWithParam<ConformanceParameter> {
  protected:
   void SetUp() override;
