@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = {"base"}
 MODEL = BASE | {"model"}
 JSON_NET = MODEL | {"json", "net"}
-ADAPTERS = JSON_NET | {"journal", "gate", "mover", "hypervisor"}
+ADAPTERS = JSON_NET | {"journal", "gate", "content", "mover", "hypervisor"}
 LAYERS = {
     #  folder                 may include                          third party
     "base":               (BASE,                                  {"spdlog", "fmt"}),
@@ -26,7 +26,8 @@ LAYERS = {
     "net":                (BASE | {"net"},                        {"openssl", "httplib", "nlohmann"}),
     "journal":            (JSON_NET | {"journal"},               {"sqlite3"}),
     "gate":               (JSON_NET | {"gate"},                   {"pugixml", "nlohmann"}),
-    "mover":              (JSON_NET | {"mover"},                  {"openssl", "zstd", "lz4", "seccomp", "nlohmann"}),
+    "content":            (BASE | {"content"},                    {"openssl", "zstd", "lz4"}),
+    "mover":              (JSON_NET | {"content", "mover"},       {"openssl", "seccomp", "nlohmann"}),
     "hypervisor":         (MODEL | {"json", "hypervisor"},        {"pugixml", "nlohmann"}),
     "hypervisor/libvirt": (MODEL | {"hypervisor", "hypervisor/libvirt"}, {"libvirt", "pugixml", "nlohmann"}),
     "hypervisor/fake":    (MODEL | {"hypervisor", "hypervisor/fake"},    set()),
@@ -40,7 +41,7 @@ APPS = {
     "apps/drover":        (JSON_NET | {"client"},                 {"CLI", "nlohmann"}),
     "apps/droverd":       (set(LAYERS),                           {"CLI", "systemd", "tomlplusplus"}),
     "apps/drover_gate":   (JSON_NET | {"gate"},                   {"CLI"}),
-    "apps/drover_mover":  (JSON_NET | {"mover"},                  {"CLI"}),
+    "apps/drover_mover":  (JSON_NET | {"content", "mover"},       {"CLI"}),
 }
 EVERYWHERE = {"fmt"}  # base/error.h shows it
 IN_TESTS_OF = {"api": {"client"}, "client": {"api"}}

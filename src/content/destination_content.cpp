@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "content/destination_content.h"
+
+#include <utility>
+#include <vector>
+
+namespace drover::content {
+
+DestinationContent::DestinationContent(const ContentKey& key, std::shared_ptr<DiskReader> reader,
+                                       DestinationLimits limits)
+    : key_(key), reader_(std::move(reader)), limits_(limits) {}
+
+PageCache* DestinationContent::claim_cache() {
+  const std::lock_guard lock(mutex_);
+  if (cache_ != nullptr) return nullptr;
+  cache_ = std::make_unique<PageCache>(limits_.cache_bytes);
+  return cache_.get();
+}
+
+Status DestinationContent::define_disk(std::uint8_t number, const std::string& export_name) {
+  const std::lock_guard lock(mutex_);
+  std::string& known = export_names_.at(number);
+  if (export_name.empty() || (!known.empty() && known != export_name)) {
+    return fail(ErrorCode::kProtocol, "The other mover gave disk {} two names.", number);
+  }
+  known = export_name;
+  return {};
+}
+
+bool DestinationContent::read_disk(std::uint8_t number, std::span<const std::uint64_t> where,
+                                   std::span<std::uint8_t> out) {
+  std::string export_name;
+  {
+    const std::lock_guard lock(mutex_);
+    export_name = export_names_.at(number);
+  }
+  if (reader_ == nullptr || export_name.empty()) return false;
+  std::vector<std::uint64_t> offsets;
+  offsets.reserve(where.size());
+  for (const std::uint64_t block : where) offsets.push_back(block * kBlockBytes);
+  return reader_->read(export_name, offsets, out).has_value();
+}
+
+}  // namespace drover::content

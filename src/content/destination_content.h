@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the destination holds of a move, shared by all its decoders: a bounded cache of guest pages,
+// and the disks through a reader. Any thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+#include "content/ops.h"
+#include "content/page_cache.h"
+#include "content/source_content.h"
+
+namespace drover::content {
+
+// Reads a disk of this move as it is now. Called by decoders, each on its own thread.
+class DiskReader {
+ public:
+  virtual ~DiskReader() = default;
+  // Fills `out` with kBlockBytes for each of `offsets` (multiples of kBlockBytes, in no order) of
+  // the export of that name. Blocks, within a deadline of its own. An error, also for a name that
+  // is none of this move's disks, is a miss: the sender then sends the bytes.
+  virtual Status read(const std::string& export_name, std::span<const std::uint64_t> offsets,
+                      std::span<std::uint8_t> out) = 0;
+};
+
+struct DestinationLimits {
+  std::size_t cache_bytes =
+      64u << 20;  // guest pages; less than the source assumes only means misses
+};
+
+class DestinationContent {
+ public:
+  // Without a reader each reference to a disk is a miss.
+  explicit DestinationContent(const ContentKey& key, std::shared_ptr<DiskReader> reader = {},
+                              DestinationLimits limits = {});
+
+  const ContentKey& key() const { return key_; }
+
+  // The move's one page cache, for the stream that asks first; null for every other. It is that
+  // stream's alone from then on.
+  PageCache* claim_cache();
+  // kProtocol: the number stands for another export.
+  Status define_disk(std::uint8_t number, const std::string& export_name);
+  // Blocks `where` (in units of kBlockBytes) of a disk, into `out`. False: a miss.
+  bool read_disk(std::uint8_t number, std::span<const std::uint64_t> where,
+                 std::span<std::uint8_t> out);
+
+ private:
+  const ContentKey key_;
+  const std::shared_ptr<DiskReader> reader_;
+  const DestinationLimits limits_;
+  std::mutex mutex_;  // guards what follows; not held while a disk is read
+  std::unique_ptr<PageCache> cache_;
+  std::array<std::string, kDisksMax> export_names_;
+};
+
+}  // namespace drover::content

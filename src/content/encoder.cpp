@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "content/encoder.h"
+
+#include <algorithm>
+
+namespace drover::content {
+
+std::size_t StreamEncoder::cut(std::span<const std::uint8_t> raw) const {
+  return std::min(raw.size(), kBatchRawBytesMax);
+}
+
+Batch StreamEncoder::encode(std::span<const std::uint8_t> raw) { return literal_batch(raw); }
+
+Encoder::Encoder(std::shared_ptr<SourceContent>, StreamKind)
+    : stream_(std::make_unique<StreamEncoder>()) {}
+
+}  // namespace drover::content

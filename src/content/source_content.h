@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the source knows of the destination's content, shared by all encoders of a move. Its own
+// mutexes guard it: any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace drover::content {
+
+// The key under which this move's content is named; both sides derive it from the move's secret.
+using ContentKey = std::array<std::uint8_t, 32>;
+
+struct SourceLimits {
+  std::size_t index_bytes = 64u << 20;  // names of guest pages and disk blocks together
+  std::size_t cache_bytes = 64u << 20;  // of the receiver's page cache; not held here
+};
+
+// Pages and bytes by how they travelled, of all streams of a move.
+struct Tally {
+  std::atomic<std::uint64_t> zero_pages{0};
+  std::atomic<std::uint64_t> same_pages{0};    // unchanged since they were sent: dropped
+  std::atomic<std::uint64_t> cached_pages{0};  // references to the receiver's page cache
+  std::atomic<std::uint64_t> disk_pages{0};    // references to the receiver's disks
+  std::atomic<std::uint64_t> literal_pages{0};
+  std::atomic<std::uint64_t> resent_pages{0};   // of all the above but zero: not the first time
+  std::atomic<std::uint64_t> literal_bytes{0};  // before compression: pages, disks, all else
+};
+
+class SourceContent {
+ public:
+  explicit SourceContent(const ContentKey& key, SourceLimits limits = {});
+
+  const ContentKey& key() const { return key_; }
+  const SourceLimits& limits() const { return limits_; }
+  Tally& tally() { return tally_; }
+
+  // References to disks cost the destination a read: off while the link is cheaper. On at first.
+  void refer_to_disks(bool on) { refer_to_disks_ = on; }
+  bool refers_to_disks() const { return refer_to_disks_; }
+
+ private:
+  const ContentKey key_;
+  const SourceLimits limits_;
+  Tally tally_;
+  std::atomic<bool> refer_to_disks_{true};
+};
+
+}  // namespace drover::content
