@@ -44,6 +44,11 @@ std::string list_troubles(const VmListing& listing) {
   for (const UnreachableHost& host : listing.unreachable) {
     out += fmt::format("{}: {}", printable(host.host), error_text(host.error));
   }
+  for (const Vm& vm : listing.vms) {
+    if (!vm.remark.empty())
+      out += fmt::format("{} on {}: {}\n", printable(vm.name), printable(vm.host),
+                         printable(vm.remark));
+  }
   std::map<std::string, std::vector<std::string>> runners;
   std::map<std::string, std::string> names;
   for (const Vm& vm : listing.vms) {

@@ -8,11 +8,7 @@ namespace drover::droverd {
 
 Result<HostFacts> Backend::host_facts() { return world_.hypervisor.host_facts(); }
 
-Result<std::vector<Vm>> Backend::vms() {
-  auto vms = inventory_.here();
-  for (auto& vm : vms) vm.move_id = engine_.moving(vm.uuid);
-  return vms;
-}
+Result<std::vector<Vm>> Backend::vms() { return inventory_.here(); }
 
 Result<Plan> Backend::make_plan(const MoveRequest& request) { return engine_.plan(request); }
 Result<Plan> Backend::plan(std::string_view id) { return engine_.kept_plan(id); }

@@ -16,6 +16,7 @@
 #include "journal/host_book.h"
 #include "journal/move_journal.h"
 #include "move/engine.h"
+#include "move/outside_watch.h"
 #include "net/host_identity.h"
 #include "net/http/peer_connections.h"
 #include "net/link_listener.h"
@@ -113,8 +114,16 @@ Status run(const Config& config) {
     hub.publish_move(news_of(change), move);
   });
   const auto& programs = carriage.options();
+  move::OutsideWatch outside(
+      config.name, [&](std::string_view uuid) { return engine.concerns(uuid); },
+      [&] { return inventory.everywhere().vms; });
+  inventory.describe_by([&](Vm& vm) {
+    vm.move_id = engine.moving(vm.uuid);
+    vm.remark = outside.remark(vm.uuid);
+  });
   Backend backend(world, engine, inventory, {{programs.gate_program, programs.mover_program}});
   inventory.add_listener([&](const VmEvent& event) { destination.take_vm_event(event); });
+  inventory.add_listener([&](const VmEvent& event) { outside.take_vm_event(event); });
   inventory.add_listener([&](const VmEvent& event) {
     if (!event.uuid.empty()) hub.publish_vm(event.uuid, event.name, change_word(event.kind));
   });

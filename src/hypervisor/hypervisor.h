@@ -88,6 +88,7 @@ struct VmEvent {
   Kind kind = Kind::kOther;
   std::string uuid;  // empty for kConnected and kDisconnected
   std::string name;
+  bool by_migration = false;  // kStarted, kStopped: it came, or went, by a live migration
 };
 
 class Hypervisor {

@@ -78,7 +78,8 @@ Json encode(const Vm& value) {
           {"nvram_path", value.nvram_path},
           {"snapshots", value.snapshots},
           {"disks", encode(value.disks)},
-          {"move_id", value.move_id}};
+          {"move_id", value.move_id},
+          {"remark", value.remark}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& out) {
@@ -97,6 +98,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& ou
       .may("snapshots", out.snapshots)
       .need("disks", out.disks)
       .may("move_id", out.move_id)
+      .may("remark", out.remark)
       .finish();
 }
 

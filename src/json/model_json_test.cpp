@@ -38,7 +38,8 @@ Vm full_vm() {
           "/nvram",
           3,
           {full_disk(), full_disk()},
-          "k3f9x2qa"};
+          "k3f9x2qa",
+          "a remark"};
 }
 
 MoveRequest full_request() {

@@ -45,6 +45,7 @@ struct Vm {
   std::uint32_t snapshots = 0;
   std::vector<Disk> disks;
   std::string move_id;  // a move under way, else empty
+  std::string remark;   // what other tools did to it, for people; empty: nothing
 };
 
 }  // namespace drover

@@ -16,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kSweepGrace = 30s;  // a source that is alive undoes sooner
+constexpr auto kEventDelay = 60s;  // within which the hypervisor's events of a move have come
 constexpr std::size_t kMovesMax = 64;
 
 // Ids come from a peer and become parts of paths.
@@ -133,9 +134,10 @@ Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::st
   return "{}";
 }
 
-Status DestinationSide::save(const Entry& entry) {
-  const auto state =
-      entry.job.settled || entry.job.undone ? journal::JobState::kEnded : journal::JobState::kOpen;
+Status DestinationSide::save(Entry& entry) {
+  const bool ended = entry.job.settled || entry.job.undone;
+  if (ended) entry.concern_ends = Deadline::after(kEventDelay);
+  const auto state = ended ? journal::JobState::kEnded : journal::JobState::kOpen;
   return world_.journal.save(journal::Side::kDestination, entry.job.move_id, state,
                              to_json(entry.job));
 }
@@ -202,6 +204,13 @@ std::vector<DestinationSide::Incoming> DestinationSide::incoming() const {
         {entry->job.move_id, entry->job.plan.vm.uuid, entry->job.plan.vm.name, entry->job.peer});
   }
   return moves;
+}
+
+bool DestinationSide::concerns(std::string_view vm_uuid) const {
+  return std::ranges::any_of(all(), [&](const auto& entry) {
+    const std::lock_guard working(entry->working);
+    return entry->job.plan.vm.uuid == vm_uuid && !entry->concern_ends.expired();
+  });
 }
 
 std::shared_ptr<DestinationSide::Entry> DestinationSide::find(std::string_view move_id) const {

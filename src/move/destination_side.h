@@ -41,6 +41,8 @@ class DestinationSide final : public net::PeerHandler {
     std::string move_id, vm_uuid, vm_name, peer;
   };
   std::vector<Incoming> incoming() const;
+  // A move of ours brings this VM here, or did so a moment ago: its events are ours.
+  bool concerns(std::string_view vm_uuid) const;
 
  private:
   // One move to us. `working` is held for the whole of a verb; lock order: working, then
@@ -53,6 +55,7 @@ class DestinationSide final : public net::PeerHandler {
     bool stopped_seen = false;    // its QEMU ended here
     bool watch_unbroken = false;  // we saw every lifecycle event since the reservation, in order
     Deadline sweep_after = Deadline::never();
+    Deadline concern_ends = Deadline::never();  // events come later than what they tell of
 
     gate::RecordKey key() const { return {job.plan.vm.uuid, job.epoch}; }
     CarrierName name() const {
@@ -67,7 +70,7 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> verify(Entry& entry);
   Result<std::string> settle(Entry& entry, std::string_view body);
   Status undo(Entry& entry);
-  Status save(const Entry& entry);
+  Status save(Entry& entry);
 
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
   Status create_images(Entry& entry);

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kPlansMax = 256;
 constexpr int kMovesListed = 200;
+constexpr auto kEventDelay = 60s;  // within which the hypervisor's events of a move have come
 constexpr std::size_t kIdCharacters = 8;
 constexpr auto kHouseInterval = 2s;
 constexpr int kExpireEvery = 30;  // rounds of keeping house
@@ -207,6 +208,14 @@ std::string Engine::moving(std::string_view vm_uuid) const {
     if (move.state == MoveState::kRunning && move.plan.vm.uuid == vm_uuid) return id;
   }
   return {};
+}
+
+bool Engine::concerns(std::string_view vm_uuid) const {
+  if (destination_.concerns(vm_uuid)) return true;
+  const auto recent = std::chrono::system_clock::now() - kEventDelay;
+  return std::ranges::any_of(moves(), [&](const Move& move) {
+    return move.plan.vm.uuid == vm_uuid && (!move.ended_at || *move.ended_at > recent);
+  });
 }
 
 void Engine::keep_house(std::stop_token stop) {

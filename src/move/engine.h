@@ -45,6 +45,8 @@ class Engine {
   Result<Move> cancel(std::string_view id);
   // The id of the move that a VM of this host is in, or nothing.
   std::string moving(std::string_view vm_uuid) const;
+  // A move of ours takes this VM away, or brings it, or did so a moment ago: its events are ours.
+  bool concerns(std::string_view vm_uuid) const;
 
  private:
   struct Running {

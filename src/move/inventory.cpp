@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/inventory.h"
 
+#include <algorithm>
 #include <future>
 #include <map>
 
@@ -59,7 +60,7 @@ void Inventory::take_event(const VmEvent& event) {
   if (events_.size() < kEventsMax) {
     events_.push_back(event);
   } else {
-    events_.back() = {VmEvent::Kind::kDisconnected, {}, {}};
+    events_.back() = {VmEvent::Kind::kDisconnected, {}, {}, false};
   }
   changed_.notify_all();
 }
@@ -92,8 +93,13 @@ void Inventory::refresh(std::stop_token stop) {
 }
 
 std::vector<Vm> Inventory::here() const {
-  const std::lock_guard lock(mutex_);
-  return vms_;
+  std::vector<Vm> vms;
+  {
+    const std::lock_guard lock(mutex_);
+    vms = vms_;
+  }
+  if (describe_) std::ranges::for_each(vms, describe_);
+  return vms;
 }
 
 Inventory::All Inventory::everywhere() {

@@ -19,15 +19,16 @@ namespace drover::move {
 class Inventory {
  public:
   using Listener = std::function<void(const VmEvent&)>;
-  // `moving` names the move under way of a VM, or nothing; `listeners` hear each event after the
-  // list is fresh.
   Inventory(Hypervisor& hypervisor, journal::HostBook& book, net::PeerTransport& peers,
             std::string host_name);
   ~Inventory();
 
   // Subscribes to the hypervisor; call once, after all listeners are added.
   void start();
+  // Hears each event after the list is fresh, on the inventory's thread.
   void add_listener(Listener listener);
+  // Adds to a VM what the hypervisor does not know of it, from any thread. Before start().
+  void describe_by(std::function<void(Vm&)> describe) { describe_ = std::move(describe); }
 
   // This host's, `host` filled in. Waits for no hypervisor: empty while it is down.
   std::vector<Vm> here() const;
@@ -48,7 +49,8 @@ class Inventory {
   journal::HostBook& book_;
   net::PeerTransport& peers_;
   const std::string host_name_;
-  mutable std::mutex mutex_;  // guards all below but the thread
+  std::function<void(Vm&)> describe_;  // called without mutex_
+  mutable std::mutex mutex_;           // guards all below but the thread
   std::condition_variable_any changed_;
   std::vector<Listener> listeners_;
   std::vector<Vm> vms_;

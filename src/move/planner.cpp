@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPreflightLimit = 20s;
+constexpr auto kPreflightLimit = 60s;  // the first answer of a libvirt that was just started
 constexpr auto kPlanLife = 10min;
 
 // What one pass over memory and disks would carry. Content and compression make it less; the

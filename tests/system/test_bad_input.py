@@ -514,7 +514,8 @@ def test_a_vm_that_the_destination_knows(pair, proposal, key_of_host1, lab):
         with unchanged(*pair):
             status, text = peer_verb(host1, host2, "reserve", proposal, key_of_host1)
             assert status == 409 and "target" in text, (status, text)
-            refused(host1.drover("move", "target", "host2", "--yes", check=False), 2, "NAME_TAKEN")
+            refused(host1.drover("move", "target", "host2", "--yes", check=False), 2, "2 VMs are called target")
+            refused(host1.drover("move", "host1/target", "host2", "--yes", check=False), 2, "NAME_TAKEN")
     finally:
         host2.virsh("undefine", "target")
 

@@ -10,8 +10,8 @@ from runners import RunnerWatch
 
 @pytest.fixture
 def slow(lab, pair):
-    """A link on which a small guest takes a while, for its disk and for its memory."""
-    with lab.guest("host1", "slow", memory=192, disk="256M", fill=48, dirty=8, disk_rate=0.25) as guest:
+    """A link on which a small guest takes a while, for its disk and for its memory, and which its writes do not fill."""
+    with lab.guest("host1", "slow", memory=192, disk="256M", fill=48, dirty=2, disk_rate=0.05) as guest:
         lab.run("link", "100mbit")
         yield guest
         lab.run("link", "unlimited")

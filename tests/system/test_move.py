@@ -262,6 +262,28 @@ def test_disks_go_where_they_are_told(lab, pair):
             host2.drover("settings", "allowed-folders-=/srv/vms")
 
 
+def test_what_other_tools_do_is_told(lab, pair):
+    """A VM that is started while another host has it too, and then on both."""
+    host1, host2 = pair
+    with lab.guest("host1", "twin", memory=128, disk="64M", fill=4) as guest:
+        host2.define(host1.virsh("dumpxml", "--inactive", "twin").stdout)
+        try:
+            host1.virsh("destroy", "twin")
+            host1.virsh("start", "twin")
+            said = "it was started here, and host2 has it too (off)"
+            for host in pair:
+                until(lambda: said in host.drover("list").stderr, f"{host.name} tells of it", pause=0.5)
+            assert said in host1.log().read_text()
+            host2.run("qemu-img", "create", "-q", "-f", "qcow2", guest["disk"], "64M")
+            host2.virsh("start", "twin")
+            until(lambda: "runs on host1 and host2 at once" in host1.drover("list").stderr, "two runners are told", pause=0.5)
+            until(lambda: "runs on host" in host2.log().read_text(), "the log tells of two runners")
+        finally:
+            host2.virsh("destroy", "twin", check=False)
+            host2.virsh("undefine", "twin")
+            host2.path(guest["disk"]).unlink(missing_ok=True)
+
+
 def test_a_third_host_asks(lab, pair):
     """The request is carried to where the VM is, and the move names who asked."""
     host1, host2 = pair

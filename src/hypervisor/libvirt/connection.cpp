@@ -65,15 +65,21 @@ VmEvent::Kind kind_of(int event) {
   }
 }
 
+bool is_by_migration(int event, int detail) {
+  return (event == VIR_DOMAIN_EVENT_STARTED && detail == VIR_DOMAIN_EVENT_STARTED_MIGRATED) ||
+         (event == VIR_DOMAIN_EVENT_STOPPED && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED);
+}
+
 }  // namespace
 
 // libvirt's callbacks, on its event thread. `self` outlives them: the destructor deregisters them
 // and lets the loop settle before anything goes away.
 struct Connection::Callbacks {
-  static int lifecycle(virConnectPtr, virDomainPtr domain, int event, int, void* self) {
+  static int lifecycle(virConnectPtr, virDomainPtr domain, int event, int detail, void* self) {
     auto* connection = static_cast<Connection*>(self);
     const char* name = virDomainGetName(domain);
-    VmEvent happened{kind_of(event), uuid_of(domain), name != nullptr ? name : ""};
+    VmEvent happened{kind_of(event), uuid_of(domain), name != nullptr ? name : "",
+                     is_by_migration(event, detail)};
     connection->changed(happened.uuid);
     connection->publish(std::move(happened));
     return 0;
