@@ -2,6 +2,9 @@
 #include "content/encoder.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "content/memory_encoder.h"
 
 namespace drover::content {
 
@@ -11,7 +14,12 @@ std::size_t StreamEncoder::cut(std::span<const std::uint8_t> raw) const {
 
 Batch StreamEncoder::encode(std::span<const std::uint8_t> raw) { return literal_batch(raw); }
 
-Encoder::Encoder(std::shared_ptr<SourceContent>, StreamKind)
-    : stream_(std::make_unique<StreamEncoder>()) {}
+Encoder::Encoder(std::shared_ptr<SourceContent> content, StreamKind kind) {
+  if (kind == StreamKind::kMemory) {
+    stream_ = std::make_unique<MemoryEncoder>(std::move(content));
+  } else {
+    stream_ = std::make_unique<StreamEncoder>();
+  }
+}
 
 }  // namespace drover::content

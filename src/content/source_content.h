@@ -41,11 +41,21 @@ class SourceContent {
   void refer_to_disks(bool on) { refer_to_disks_ = on; }
   bool refers_to_disks() const { return refer_to_disks_; }
 
+  // "Same as this address had" is true only while one stream writes the guest's memory.
+  void add_memory_stream() { ++memory_streams_; }
+  bool only_memory_stream() const { return memory_streams_ == 1; }
+  // True for the first stream that asks: the receiver has one page cache for a move.
+  bool claim_cache() { return !cache_claimed_.exchange(true); }
+  // What a memory stream's table may take of the index: disks are indexed before memory is sent.
+  std::size_t page_table_bytes() const;
+
  private:
   const ContentKey key_;
   const SourceLimits limits_;
   Tally tally_;
   std::atomic<bool> refer_to_disks_{true};
+  std::atomic<unsigned> memory_streams_{0};
+  std::atomic<bool> cache_claimed_{false};
 };
 
 }  // namespace drover::content

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests: both ends of a move's content, with the frames between them.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "content/decoder.h"
+#include "content/encoder.h"
+#include "content/memory_stream_fixture.h"
+
+namespace drover::content {
+
+// One stream, from the source's local socket to the destination's.
+class Carried {
+ public:
+  Carried(std::shared_ptr<SourceContent> source, std::shared_ptr<DestinationContent> destination,
+          StreamKind kind)
+      : encoder(source, kind), decoder(destination) {}
+
+  // As the session does it: what came and was not encoded is kept until more comes.
+  void feed(std::span<const std::uint8_t> raw) {
+    kept_.insert(kept_.end(), raw.begin(), raw.end());
+    while (kept_.size() >= kBatchRawBytesMax) send(encoder.cut(kept_));
+  }
+  // No more bytes for now: all goes, whole records or not.
+  void flush() {
+    while (!kept_.empty()) send(encoder.cut(kept_));
+  }
+
+  Bytes output;
+  std::uint64_t wire_bytes = 0;
+  std::uint64_t misses = 0;
+  Compression compression{Compression::kLz4, 1};
+  Encoder encoder;
+  Decoder decoder;
+
+ private:
+  void send(std::size_t size) {
+    ASSERT_GT(size, 0u);
+    ASSERT_LE(size, kBatchRawBytesMax);
+    const Bytes raw(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(size));
+    kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(size));
+    const Batch batch = encoder.encode(raw);
+    ASSERT_LE(kPackedHeaderBytes + batch.ops.size() + batch.literals.size(),
+              raw.size() + kPackedOverheadMax);
+    auto got = receive(batch, raw.size());
+    if (!got) {
+      ++misses;
+      got = receive(mend(raw, batch.ops), raw.size());
+    }
+    ASSERT_TRUE(got) << "a mended range missed";
+    ASSERT_LE(got->size(), raw.size());
+    output.insert(output.end(), got->begin(), got->end());
+  }
+  std::optional<Bytes> receive(const Batch& batch, std::size_t raw_length) {
+    const Bytes payload = pack(batch, compression);
+    wire_bytes += payload.size();
+    auto unpacked = unpack(payload, raw_length);
+    EXPECT_TRUE(unpacked) << unpacked.error().text();
+    auto bytes = decoder.decode(*unpacked, raw_length);
+    EXPECT_TRUE(bytes) << bytes.error().text();
+    return bytes ? std::move(*bytes) : std::nullopt;
+  }
+
+  Bytes kept_;
+};
+
+struct ContentPair {
+  explicit ContentPair(SourceLimits at_source = {}, DestinationLimits at_destination = {},
+                       std::shared_ptr<DiskReader> disks = {})
+      : source(std::make_shared<SourceContent>(ContentKey{7}, at_source)),
+        destination(std::make_shared<DestinationContent>(ContentKey{7}, std::move(disks),
+                                                         at_destination)) {}
+  Carried stream(StreamKind kind) { return {source, destination, kind}; }
+
+  std::shared_ptr<SourceContent> source;
+  std::shared_ptr<DestinationContent> destination;
+};
+
+}  // namespace drover::content

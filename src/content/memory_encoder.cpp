@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "content/memory_encoder.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace drover::content {
+
+MemoryEncoder::MemoryEncoder(std::shared_ptr<SourceContent> content)
+    : content_(std::move(content)), namer_(content_->key()) {
+  content_->add_memory_stream();
+}
+
+// The last record that ends within the limit. What cannot be looked ahead at goes as it comes.
+std::size_t MemoryEncoder::cut(std::span<const std::uint8_t> raw) const {
+  const std::size_t limit = std::min(raw.size(), kBatchRawBytesMax);
+  if (urgent_ || !carried_.empty() || skip_ >= limit) return limit;
+  MemoryParser::Position ahead = parser_.position();
+  std::size_t at = skip_;
+  while (at < limit) {
+    const MemoryToken token = parser_.peek(ahead, raw.subspan(at));
+    if (token.kind == MemoryToken::kOpaque || ahead.guest_stopped) return limit;
+    const std::size_t size = token.head_bytes + token.body_bytes;
+    if (token.kind == MemoryToken::kMore || size > limit - at) break;
+    at += size;
+  }
+  return at == 0 ? limit : at;
+}
+
+Batch MemoryEncoder::encode(std::span<const std::uint8_t> raw) {
+  std::size_t at = finish_record(raw);
+  while (at < raw.size()) at += encode_token(raw.subspan(at));
+  if (parser_.position().guest_stopped) urgent_ = true;
+  return writer_.finish();
+}
+
+std::size_t MemoryEncoder::finish_record(std::span<const std::uint8_t> raw) {
+  if (!carried_.empty()) {
+    const std::size_t known = carried_.size();
+    const auto more = raw.first(std::min(raw.size(), MemoryParser::kHeadBytesMax));
+    carried_.insert(carried_.end(), more.begin(), more.end());
+    const MemoryToken token = parser_.next(carried_);
+    if (token.kind == MemoryToken::kMore) {  // only if all of raw is carried: heads are short
+      literal(raw);
+      return raw.size();
+    }
+    carried_.clear();
+    // Unknown after all: nothing is skipped, and all that follows is unknown too.
+    if (token.kind == MemoryToken::kOpaque) return 0;
+    skip_ = token.head_bytes + token.body_bytes - known;
+    // Half of the page was sent before it could be looked at.
+    if (token.kind != MemoryToken::kPlain && table_ != nullptr) table_->forget(token.index);
+  }
+  const std::size_t skipped = std::min(skip_, raw.size());
+  skip_ -= skipped;
+  literal(raw.first(skipped));
+  return skipped;
+}
+
+std::size_t MemoryEncoder::encode_token(std::span<const std::uint8_t> rest) {
+  const MemoryToken token = parser_.next(rest);
+  const std::size_t size = token.head_bytes + token.body_bytes;
+  switch (token.kind) {
+    case MemoryToken::kMore:
+      carried_.assign(rest.begin(), rest.end());
+      literal(rest);
+      return rest.size();
+    case MemoryToken::kOpaque:
+      literal(rest);
+      return rest.size();
+    case MemoryToken::kZero:
+      begin_pages();
+      encode_zero(token, rest.first(size));
+      return size;
+    case MemoryToken::kPage:
+      begin_pages();
+      if (size > rest.size()) {
+        table_->forget(token.index);
+        break;
+      }
+      encode_page({token, rest.first(size)});
+      return size;
+    case MemoryToken::kPlain:
+      break;
+  }
+  const std::size_t here = std::min(size, rest.size());
+  skip_ = size - here;
+  literal(rest.first(here));
+  return here;
+}
+
+void MemoryEncoder::begin_pages() {
+  if (table_ != nullptr) return;
+  table_ = std::make_unique<PageTable>(parser_.pages(), content_->page_table_bytes());
+  if (content_->claim_cache()) ring_ = std::make_unique<PageRing>(content_->limits().cache_bytes);
+}
+
+void MemoryEncoder::encode_zero(const MemoryToken& token, std::span<const std::uint8_t> record) {
+  table_->forget(token.index);
+  content_->tally().zero_pages.fetch_add(1, std::memory_order_relaxed);
+  if ((token.header & kFlagContinue) != 0) {
+    writer_.record(OpKind::kZeroPages, token.header / kBlockBytes);
+    return;
+  }
+  writer_.named_header(token.header,
+                       record.subspan(kRecordHeaderBytes).first(record.size() - kZeroRecordBytes));
+  literal(record.last(1));
+}
+
+void MemoryEncoder::encode_page(const Page& page) {
+  const MemoryToken& token = page.token;
+  Tally& tally = content_->tally();
+  const Name name = namer_.name(page.body());
+  if (table_->mark_sent(token.index)) tally.resent_pages.fetch_add(1, std::memory_order_relaxed);
+  const bool unchanged = table_->holds(token.index, name);
+  table_->put(token.index, name);
+  std::optional<std::uint64_t> number = token.header / kBlockBytes;
+  if (page.names_block()) {
+    // Never dropped, whatever it holds: the records after it count on its block's name.
+    const auto head = page.record.first(token.head_bytes);
+    writer_.named_header(token.header, head.subspan(kRecordHeaderBytes));
+    number.reset();
+  } else if (unchanged && content_->only_memory_stream()) {
+    writer_.record(OpKind::kSamePages, *number);
+    tally.same_pages.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  if (refer(page, name, number)) return;
+  writer_.page(ring_ ? OpKind::kPages : OpKind::kPlainPages, number, page.body());
+  if (ring_) ring_->put(name);
+  tally.literal_pages.fetch_add(1, std::memory_order_relaxed);
+  tally.literal_bytes.fetch_add(kBlockBytes, std::memory_order_relaxed);
+}
+
+bool MemoryEncoder::refer(const Page& page, const Name& name, std::optional<std::uint64_t> number) {
+  static_cast<void>(page);
+  Tally& tally = content_->tally();
+  if (const std::uint64_t age = ring_ ? ring_->find(name) : 0; age > 0) {
+    writer_.reference({.kind = OpKind::kCachedPage, .where = age, .name = name}, number);
+    tally.cached_pages.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  return false;
+}
+
+void MemoryEncoder::literal(std::span<const std::uint8_t> bytes) {
+  writer_.literal(bytes);
+  content_->tally().literal_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
+}
+
+}  // namespace drover::content
