@@ -2,6 +2,7 @@
 // For tests: both ends of a move's content, with the frames between them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -35,6 +36,7 @@ class Carried {
   std::uint64_t wire_bytes = 0;
   std::uint64_t misses = 0;
   Compression compression{Compression::kLz4, 1};
+  std::function<void()> on_the_way;  // between encoding and decoding
   Encoder encoder;
   Decoder decoder;
 
@@ -47,6 +49,7 @@ class Carried {
     const Batch batch = encoder.encode(raw);
     ASSERT_LE(kPackedHeaderBytes + batch.ops.size() + batch.literals.size(),
               raw.size() + kPackedOverheadMax);
+    if (on_the_way) on_the_way();
     auto got = receive(batch, raw.size());
     if (!got) {
       ++misses;
@@ -69,12 +72,20 @@ class Carried {
   Bytes kept_;
 };
 
+inline constexpr ContentKey kTestKey{7};
+
+// The name of page_of(content) in a ContentPair.
+inline Name name_of_page(std::uint64_t content) {
+  const Bytes page = page_of(content);
+  return Namer(kTestKey).name(std::span(page).first<kBlockBytes>());
+}
+
 struct ContentPair {
   explicit ContentPair(SourceLimits at_source = {}, DestinationLimits at_destination = {},
                        std::shared_ptr<DiskReader> disks = {})
-      : source(std::make_shared<SourceContent>(ContentKey{7}, at_source)),
-        destination(std::make_shared<DestinationContent>(ContentKey{7}, std::move(disks),
-                                                         at_destination)) {}
+      : source(std::make_shared<SourceContent>(kTestKey, at_source)),
+        destination(
+            std::make_shared<DestinationContent>(kTestKey, std::move(disks), at_destination)) {}
   Carried stream(StreamKind kind) { return {source, destination, kind}; }
 
   std::shared_ptr<SourceContent> source;

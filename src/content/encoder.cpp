@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "content/disk_encoder.h"
 #include "content/memory_encoder.h"
 
 namespace drover::content {
@@ -17,6 +18,8 @@ Batch StreamEncoder::encode(std::span<const std::uint8_t> raw) { return literal_
 Encoder::Encoder(std::shared_ptr<SourceContent> content, StreamKind kind) {
   if (kind == StreamKind::kMemory) {
     stream_ = std::make_unique<MemoryEncoder>(std::move(content));
+  } else if (kind == StreamKind::kDisk) {
+    stream_ = std::make_unique<DiskEncoder>(std::move(content));
   } else {
     stream_ = std::make_unique<StreamEncoder>();
   }

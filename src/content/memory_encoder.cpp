@@ -125,22 +125,28 @@ void MemoryEncoder::encode_page(const Page& page) {
     tally.same_pages.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  if (refer(page, name, number)) return;
+  if (refer(name, number)) return;
   writer_.page(ring_ ? OpKind::kPages : OpKind::kPlainPages, number, page.body());
   if (ring_) ring_->put(name);
   tally.literal_pages.fetch_add(1, std::memory_order_relaxed);
   tally.literal_bytes.fetch_add(kBlockBytes, std::memory_order_relaxed);
 }
 
-bool MemoryEncoder::refer(const Page& page, const Name& name, std::optional<std::uint64_t> number) {
-  static_cast<void>(page);
+// Disks only while the guest runs: reading them back would prolong its pause.
+bool MemoryEncoder::refer(const Name& name, std::optional<std::uint64_t> number) {
   Tally& tally = content_->tally();
   if (const std::uint64_t age = ring_ ? ring_->find(name) : 0; age > 0) {
     writer_.reference({.kind = OpKind::kCachedPage, .where = age, .name = name}, number);
     tally.cached_pages.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
-  return false;
+  if (parser_.position().guest_stopped || !content_->refers_to_disks()) return false;
+  const auto at = content_->find_on_disk(name);
+  if (!at) return false;
+  writer_.reference({.kind = OpKind::kDiskPage, .where = at->block, .disk = at->disk, .name = name},
+                    number);
+  tally.disk_pages.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 void MemoryEncoder::literal(std::span<const std::uint8_t> bytes) {

@@ -41,7 +41,7 @@ class MemoryEncoder : public StreamEncoder {
   std::size_t encode_token(std::span<const std::uint8_t> rest);
   void encode_page(const Page& page);
   void encode_zero(const MemoryToken& token, std::span<const std::uint8_t> record);
-  bool refer(const Page& page, const Name& name, std::optional<std::uint64_t> number);
+  bool refer(const Name& name, std::optional<std::uint64_t> number);
   void literal(std::span<const std::uint8_t> bytes);
   void begin_pages();
 

@@ -84,6 +84,7 @@ class MemoryStream {
     add_be(bytes, number * kBlockBytes | flags | (known ? kFlagContinue : 0));
     if (!known) add_text(bytes, block);
     last_block_ = block;
+    last_[{block, number}] = content;
     if (content == 0) {
       bytes.push_back(0);
     } else {
@@ -99,6 +100,11 @@ class MemoryStream {
     bytes.push_back(0);
   }
 
+  // What was said last of a page.
+  Bytes last_content(const std::pair<std::string, std::uint64_t>& page) const {
+    return page_of(last_.at(page));
+  }
+
   Bytes bytes;
 
  private:
@@ -108,6 +114,7 @@ class MemoryStream {
     add_be<std::uint32_t>(bytes, kSection);
   }
   std::string last_block_;
+  std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> last_;
 };
 
 // What the other QEMU has after it read a stream: each page's content, and all bytes that are no

@@ -6,6 +6,53 @@ namespace drover::content {
 SourceContent::SourceContent(const ContentKey& key, SourceLimits limits)
     : key_(key), limits_(limits) {}
 
-std::size_t SourceContent::page_table_bytes() const { return limits_.index_bytes; }
+std::size_t SourceContent::page_table_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return index_ == nullptr ? limits_.index_bytes : limits_.index_bytes / 2;
+}
+
+std::optional<std::uint8_t> SourceContent::add_disk(const std::string& export_name) {
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    if (disks_[i].export_name != export_name) continue;
+    drop(static_cast<std::uint8_t>(i));
+    return {};
+  }
+  if (disks_.size() == kDisksMax || export_name.empty() ||
+      export_name.size() > kExportNameBytesMax) {
+    return {};
+  }
+  if (index_ == nullptr) index_ = std::make_unique<DiskIndex>(limits_.index_bytes / 2);
+  disks_.push_back({export_name});
+  return static_cast<std::uint8_t>(disks_.size() - 1);
+}
+
+void SourceContent::drop_disk(std::uint8_t disk) {
+  const std::lock_guard lock(mutex_);
+  drop(disk);
+}
+
+void SourceContent::drop(std::uint8_t disk) {
+  disks_.at(disk).dropped = true;
+  index_->forget_range(disk, 0, DiskIndex::kBlockMax + 1);
+}
+
+void SourceContent::add_blocks(std::uint8_t disk,
+                               std::span<const std::pair<std::uint64_t, Name>> blocks) {
+  const std::lock_guard lock(mutex_);
+  if (disks_.at(disk).dropped) return;
+  for (const auto& [block, name] : blocks) index_->put({disk, block}, name);
+}
+
+void SourceContent::forget_blocks(std::uint8_t disk, std::uint64_t first, std::uint64_t end) {
+  const std::lock_guard lock(mutex_);
+  index_->forget_range(disk, first, end);
+}
+
+std::optional<DiskBlock> SourceContent::find_on_disk(const Name& name) const {
+  const std::lock_guard lock(mutex_);
+  if (index_ == nullptr) return {};
+  return index_->find(name);
+}
 
 }  // namespace drover::content

@@ -7,6 +7,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "content/disk_index.h"
 
 namespace drover::content {
 
@@ -46,16 +55,38 @@ class SourceContent {
   bool only_memory_stream() const { return memory_streams_ == 1; }
   // True for the first stream that asks: the receiver has one page cache for a move.
   bool claim_cache() { return !cache_claimed_.exchange(true); }
-  // What a memory stream's table may take of the index: disks are indexed before memory is sent.
+  // What a memory stream's table may take of the index: half of it once there are disks, whose
+  // streams always come before.
   std::size_t page_table_bytes() const;
 
+  // A number for a disk whose stream begins. None: too many, or the export has a stream already;
+  // then nobody can say in which order the two write, and nothing of that disk is referred to.
+  std::optional<std::uint8_t> add_disk(const std::string& export_name);
+  // Nothing of this disk is known from now on.
+  void drop_disk(std::uint8_t disk);
+  // The destination has said that it wrote these blocks, and nothing is under way to them.
+  void add_blocks(std::uint8_t disk, std::span<const std::pair<std::uint64_t, Name>> blocks);
+  // A write to blocks [first, end) is about to be sent.
+  void forget_blocks(std::uint8_t disk, std::uint64_t first, std::uint64_t end);
+  std::optional<DiskBlock> find_on_disk(const Name& name) const;
+
  private:
+  static constexpr std::size_t kExportNameBytesMax = 255;  // its length travels in a byte
+  void drop(std::uint8_t disk);
+
   const ContentKey key_;
   const SourceLimits limits_;
   Tally tally_;
   std::atomic<bool> refer_to_disks_{true};
   std::atomic<unsigned> memory_streams_{0};
   std::atomic<bool> cache_claimed_{false};
+  mutable std::mutex mutex_;  // guards what follows; taken after a DiskEncoder's
+  std::unique_ptr<DiskIndex> index_;
+  struct Disk {
+    std::string export_name;
+    bool dropped = false;
+  };
+  std::vector<Disk> disks_;  // by number
 };
 
 }  // namespace drover::content

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "content/disk_index.h"
+
+#include <map>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "base/big_endian.h"
+
+namespace drover::content {
+namespace {
+
+Name name_of(std::uint64_t content) {
+  std::mt19937_64 random(content);
+  Name name;
+  store_be<std::uint64_t>(name.data(), random());
+  store_be<std::uint64_t>(name.data() + 8, random());
+  return name;
+}
+
+TEST(DiskIndex, FindsWhatWasPutUntilItIsForgotten) {
+  DiskIndex index(1 << 16);
+  index.put({1, 100}, name_of(1));
+  index.put({63, DiskIndex::kBlockMax}, name_of(2));
+  index.put({0, DiskIndex::kBlockMax + 1}, name_of(3));
+  EXPECT_EQ(index.find(name_of(1)), (DiskBlock{1, 100}));
+  EXPECT_EQ(index.find(name_of(2)), (DiskBlock{63, DiskIndex::kBlockMax}));
+  EXPECT_FALSE(index.find(name_of(3))) << "too far on the disk";
+  index.forget({2, 100});
+  EXPECT_TRUE(index.find(name_of(1)));
+  index.forget({1, 100});
+  EXPECT_FALSE(index.find(name_of(1)));
+  index.put({1, 100}, name_of(1));
+  index.put({1, 100}, name_of(4));
+  EXPECT_FALSE(index.find(name_of(1))) << "replaced";
+  index.forget_range(1, 0, DiskIndex::kBlockMax);
+  EXPECT_FALSE(index.find(name_of(4)));
+  EXPECT_TRUE(index.find(name_of(2))) << "another disk";
+}
+
+// Whatever fits, an entry never tells of a block whose content was replaced.
+TEST(DiskIndex, ForgetsButNeverLies) {
+  for (const std::size_t bytes : {0u, 200u, 5000u, 1u << 20}) {
+    DiskIndex index(bytes);
+    std::map<std::pair<std::uint8_t, std::uint64_t>, std::uint64_t> holds;
+    std::mt19937 random(4);
+    for (int i = 0; i < 20000; ++i) {
+      const auto disk = static_cast<std::uint8_t>(random() % 3);
+      const std::uint64_t block = random() % 2000;
+      const std::uint64_t content = random() % 3000 + 1;
+      if (random() % 4 == 0) {
+        const std::uint64_t end = block + random() % 50;
+        index.forget_range(disk, block, end);
+        for (std::uint64_t at = block; at < end; ++at) holds.erase({disk, at});
+      } else {
+        index.put({disk, block}, name_of(content));
+        holds[{disk, block}] = content;
+      }
+      const std::uint64_t asked = random() % 3000 + 1;
+      if (const auto found = index.find(name_of(asked))) {
+        const auto known = holds.find({found->disk, found->block});
+        ASSERT_TRUE(known != holds.end() && known->second == asked);
+      }
+    }
+  }
+}
+
+// 64 GiB of disk content through an index for 10 GiB.
+TEST(DiskIndex, KeepsTheNewestOfADiskFarLargerThanItself) {
+  DiskIndex index(32u << 20);
+  constexpr std::uint64_t kBlocks = std::uint64_t{64} << 18;
+  for (std::uint64_t block = 0; block < kBlocks; ++block) {
+    Name name{};
+    store_be<std::uint64_t>(name.data(), block * 0x9e3779b97f4a7c15);
+    store_be<std::uint64_t>(name.data() + 8, block * 0xd6e8feb86659fd93);
+    index.put({0, block}, name);
+  }
+  std::uint64_t found = 0;
+  constexpr std::uint64_t kNewest = std::uint64_t{4} << 18;  // 4 GiB
+  for (std::uint64_t block = kBlocks - kNewest; block < kBlocks; ++block) {
+    Name name{};
+    store_be<std::uint64_t>(name.data(), block * 0x9e3779b97f4a7c15);
+    store_be<std::uint64_t>(name.data() + 8, block * 0xd6e8feb86659fd93);
+    found += index.find(name) == DiskBlock{0, block} ? 1 : 0;
+  }
+  RecordProperty("newest_found_percent", static_cast<int>(100 * found / kNewest));
+  EXPECT_GT(found, kNewest * 8 / 10);
+}
+
+}  // namespace
+}  // namespace drover::content
