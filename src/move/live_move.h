@@ -91,7 +91,8 @@ class LiveMove {
   static Outcome outcome_of(const Answer& answer);
   StepResult settle_doubt_at_the_gate();
   std::expected<std::optional<Answer>, StepFailure> find_truth();
-  void tell_doubt(std::string_view cause);
+  Result<Answer> ask_destination(std::chrono::milliseconds limit);
+  void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
   StepResult source_keeps_it(std::string_view why);
   StepResult destination_has_it();
@@ -146,6 +147,7 @@ class LiveMove {
   bool gate_ended_ = false;        // it said its last word
   bool in_doubt_ = false;
   std::optional<Deadline> answer_due_;  // of FINISH; later, people are told
+  std::string told_doubt_;              // what people were last told of a doubt
   WireCount wire_;  // as last seen: the mover may end before the report is written
   Deadline next_sample_ = Deadline::after(std::chrono::milliseconds(0));
   Deadline next_dial_ = Deadline::after(std::chrono::milliseconds(0));

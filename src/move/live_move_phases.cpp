@@ -23,7 +23,6 @@ constexpr auto kPlanFresh = 30s;
 constexpr auto kPeerCallLimit = 30s;     // reserve, prepare: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;    // how late the end of libvirt's call may be noticed
 constexpr auto kSampleInterval = 250ms;  // progress; people are told within 2 s
-constexpr auto kAnswerUsual = 3s;        // FINISH takes well below 2 s (facts 1.2)
 constexpr auto kRedialInterval = 1000ms;
 constexpr auto kFirstDialLimit = 5s;
 constexpr auto kDialLimit = 3s;
@@ -209,15 +208,6 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
     keep_links();
   }
   return {};
-}
-
-// The gates settle it by themselves when the road returns; until then people must know what not to
-// start.
-void LiveMove::tell_of_a_late_answer() {
-  if (job_.move.phase < Phase::kSwitch || job_.move.runner == Runner::kUnknown) return;
-  if (!answer_due_) answer_due_ = Deadline::after(kAnswerUsual);
-  if (answer_due_->expired())
-    tell_doubt(fmt::format("the link to {} does not carry it", job_.move.destination));
 }
 
 void LiveMove::take_event(const CarrierEvent& event) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who runs the VM once the switch was tried. The outcome is read from the ownership record and from
 // the destination's word, never from the return value of libvirt's call (docs/ownership.md).
+#include <utility>
+
 #include "base/log.h"
 #include "move/live_move.h"
 
@@ -10,7 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kAskInterval = 500ms;
-constexpr auto kAskLimit = 10s;  // one question
+constexpr auto kAnswerUsual = 3s;  // FINISH takes well below 2 s (facts 1.2)
+constexpr auto kAskLimit = 10s;    // one question
+constexpr auto kAskBriefly = 3s;   // one while the gates may settle it by themselves
 
 }  // namespace
 
@@ -92,24 +96,41 @@ LiveMove::Outcome LiveMove::outcome_of(const Answer& answer) {
 // copies stay, the source stays fenced, and people are told where the VM may be. Nothing: our own
 // record became final meanwhile.
 std::expected<std::optional<Answer>, StepFailure> LiveMove::find_truth() {
-  bool told = false;
   while (true) {
-    const auto text =
-        world_.peers.call(job_.move.destination, verb::kAnswer, to_json(MoveName{job_.move.id}),
-                          Deadline::after(kAskLimit));
-    const auto answer =
-        text ? answer_from_json(*text) : Result<Answer>(std::unexpected(text.error()));
+    const auto answer = ask_destination(kAskLimit);
     if (answer && answer->kind != Answer::Kind::kPending) {
       log::info("Move {}: {} answers: {}.", job_.move.id, job_.move.destination, answer->text);
       return *answer;
     }
     if (record_is_final()) return std::nullopt;
-    if (!told) {
-      tell_doubt(answer ? answer->text : answer.error().text());
-      told = true;
-    }
+    tell_doubt(answer ? answer->text : answer.error().text());
     keep_links();
     if (!pause_for(kAskInterval)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+}
+
+Result<Answer> LiveMove::ask_destination(std::chrono::milliseconds limit) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   world_.peers.call(job_.move.destination, verb::kAnswer,
+                                     to_json(MoveName{job_.move.id}), Deadline::after(limit)));
+  return answer_from_json(text);
+}
+
+// The gates settle it by themselves when the road returns or libvirt answers; until then people
+// must know what not to start, and what would help.
+void LiveMove::tell_of_a_late_answer() {
+  if (job_.move.phase < Phase::kSwitch) return;
+  if (!answer_due_) answer_due_ = Deadline::after(kAnswerUsual);
+  if (!answer_due_->expired()) return;
+  const auto answer = ask_destination(kAskBriefly);
+  answer_due_ = Deadline::after(kAnswerUsual);
+  if (!answer) {
+    tell_doubt(answer.error().text());
+  } else if (answer->kind == Answer::Kind::kPending) {
+    tell_doubt(fmt::format("{}; if that lasts, restart libvirt's daemon there, which ends no VM",
+                           answer->text));
+  } else {
+    tell_doubt("the answer is known there and on its way");
   }
 }
 
@@ -119,7 +140,8 @@ bool LiveMove::record_is_final() const {
                     record->state == gate::SourceState::kKept);
 }
 
-void LiveMove::tell_doubt(std::string_view cause) {
+void LiveMove::tell_doubt(const std::string& cause) {
+  if (std::exchange(told_doubt_, cause) == cause) return;
   log::warning("Move {}: in doubt: {}", job_.move.id, cause);
   change([&](Move& move) {
     move.runner = Runner::kUnknown;

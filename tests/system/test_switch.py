@@ -4,6 +4,8 @@
 Whatever happens, the guest never executes on two hosts; once the road is back, the move ends by itself.
 """
 import dataclasses
+import os
+import signal
 import time
 
 import pytest
@@ -43,6 +45,8 @@ CELLS = [
     Cell("road_lost", REPLY, "", (DESTINATION,)),
     Cell("error_reply", REQUEST, f"kill:qemu@{DESTINATION}", (SOURCE,), "link"),
     Cell("destination_libvirtd_killed", REPLY, f"kill:libvirtd@{DESTINATION}", (DESTINATION,), "link"),
+    # It has the request and does nothing with it, until somebody wakes it.
+    Cell("destination_libvirtd_hangs", REQUEST, f"stop:libvirtd@{DESTINATION}", (DESTINATION,)),
     Cell("source_libvirtd_killed", FORWARDED, f"kill:libvirtd@{SOURCE}", (DESTINATION,), "link"),
     Cell("source_gate_killed", FORWARDED, f"kill:gate@{SOURCE}"),
     Cell("destination_gate_killed", FORWARDED, f"kill:gate@{DESTINATION}"),
@@ -129,6 +133,9 @@ def test_never_two_runners(lab, pair, watched_guest, cell, cut):
             lab.run("rpc-relay", "host2", "wait", "--at", cell.at, "--timeout", "120")
             time.sleep(HARM)
             watch.assert_one_runner(*pair)
+            if cell.do.startswith("stop:") and not cut:
+                assert_a_hang_is_told(host1, move_id)
+            wake_libvirtd(host2)
             restart_what_was_killed(*pair)
             if cut:
                 assert_doubt_is_told(host1, move_id)
@@ -141,12 +148,23 @@ def test_never_two_runners(lab, pair, watched_guest, cell, cut):
         assert move["state"] == ("done" if host == DESTINATION else "failed"), brief(move)
         assert move["runner"] == ("destination" if host == DESTINATION else "source"), brief(move)
     finally:
+        wake_libvirtd(host2)
         lab.run("rpc-relay", "host2", "stop")
     assert_clean(*pair)
     if host == DESTINATION:
         drop_all(host1)
     else:
         assert "switcher.qcow2" not in host2.files()
+
+
+def assert_a_hang_is_told(host, move_id):
+    until(lambda: "libvirt on host2 does not answer; if that lasts, restart libvirt's daemon" in host.drover("show", move_id).stdout,
+          "the hang is told, and what helps", patience=ENDS_WITHIN, pause=1)
+
+
+def wake_libvirtd(host):
+    for pid in host.pids("libvirtd"):
+        os.kill(pid, signal.SIGCONT)
 
 
 def assert_doubt_is_told(host, move_id):

@@ -126,8 +126,11 @@ Result<ConnectHandle> Connection::get() {
     const unsigned before = attempts_;
     wanted_now_ = true;
     state_changed_.notify_all();
-    state_changed_.wait_for(lock, kPatience,
-                            [&] { return (connection_ && !closed_) || attempts_ != before; });
+    // An attempt at a daemon that hangs lasts as long as libvirt's own patience; nobody waits for
+    // it twice.
+    const Deadline limit = attempting_ ? attempt_due_ : Deadline::after(kPatience);
+    state_changed_.wait_until(lock, limit.at(),
+                              [&] { return (connection_ && !closed_) || attempts_ != before; });
   }
   if (connection_ && !closed_) {
     virConnectRef(connection_.get());
@@ -152,8 +155,14 @@ void Connection::on_change(std::function<void(const std::string&)> callback) {
 
 void Connection::keep(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
+    {
+      const std::lock_guard lock(mutex_);
+      attempting_ = true;
+      attempt_due_ = Deadline::after(kPatience);
+    }
     const bool open_now = open();
     std::unique_lock lock(mutex_);
+    attempting_ = false;
     ++attempts_;
     wanted_now_ = false;
     state_changed_.notify_all();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/bounded_queue.h"
+#include "base/deadline.h"
 #include "base/error.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/libvirt/event_loop.h"
@@ -54,9 +55,11 @@ class Connection {
   std::condition_variable_any state_changed_;
   ConnectHandle connection_;
   std::vector<int> registered_;
-  bool closed_ = false;      // libvirt said so; the keeper thread cleans up
-  unsigned attempts_ = 0;    // finished ones
-  bool wanted_now_ = false;  // somebody waits: do not sleep
+  bool closed_ = false;    // libvirt said so; the keeper thread cleans up
+  unsigned attempts_ = 0;  // finished ones
+  bool attempting_ = false;
+  Deadline attempt_due_ = Deadline::never();  // of the attempt under way
+  bool wanted_now_ = false;                   // somebody waits: do not sleep
   Error last_failure_;
   std::function<void(const VmEvent&)> subscriber_;
   std::function<void(const std::string&)> on_change_;
