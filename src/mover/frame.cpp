@@ -22,6 +22,7 @@ struct Row {
   std::uint64_t offset_max = 0;
   std::uint32_t length_min = 0;
   std::uint32_t length_max = 0;
+  std::uint32_t raw_min = 0;
   std::uint32_t raw_max = 0;
 };
 
@@ -42,6 +43,19 @@ const Row* row_of(FrameType type) {
                              .offset_max = kOffsetMax,
                              .length_min = 1,
                              .length_max = kPayloadBytesMax,
+                             .raw_max = kRawBytesMax};
+  static constexpr Row kPacked{.stream_min = kFirstOpenedStream,
+                               .stream_max = kLastStream,
+                               .flags_max = kPackedLiteral,
+                               .offset_max = kOffsetMax,
+                               .length_min = 1,
+                               .length_max = kPayloadBytesMax,
+                               .raw_min = 1,
+                               .raw_max = kRawBytesMax};
+  static constexpr Row kMiss{.stream_min = kFirstOpenedStream,
+                             .stream_max = kLastStream,
+                             .offset_max = kOffsetMax,
+                             .raw_min = 1,
                              .raw_max = kRawBytesMax};
   static constexpr Row kFin{
       .stream_min = kRpcStream, .stream_max = kLastStream, .offset_max = kOffsetMax};
@@ -72,6 +86,10 @@ const Row* row_of(FrameType type) {
     case FrameType::kPing:
     case FrameType::kPong:
       return &kPing;
+    case FrameType::kPacked:
+      return &kPacked;
+    case FrameType::kMiss:
+      return &kMiss;
     case FrameType::kInvalid:
       break;
   }
@@ -90,16 +108,16 @@ Status check(const FrameHeader& header) {
   if (header.offset > row->offset_max) return refuse(header, "offset");
   if (header.length < row->length_min || header.length > row->length_max)
     return refuse(header, "length");
-  if (header.raw_length > row->raw_max) return refuse(header, "raw length");
+  if (header.raw_length < row->raw_min || header.raw_length > row->raw_max)
+    return refuse(header, "raw length");
   if (header.type == FrameType::kData && header.raw_length != header.length)
     return refuse(header, "raw length");
   if (header.type == FrameType::kOpened && header.flags == kOpenedYes && header.length != 0) {
     return refuse(header, "length");
   }
   if (header.type == FrameType::kRefused && header.length % 2 != 0) return refuse(header, "length");
-  if (header.type == FrameType::kData && header.offset + header.raw_length > kOffsetMax) {
-    return refuse(header, "offset");
-  }
+  const bool covers = header.type == FrameType::kData || header.type == FrameType::kPacked;
+  if (covers && header.offset + header.raw_length > kOffsetMax) return refuse(header, "offset");
   return {};
 }
 
@@ -127,6 +145,10 @@ std::string_view frame_type_name(FrameType type) {
       return "PING";
     case FrameType::kPong:
       return "PONG";
+    case FrameType::kPacked:
+      return "PACKED";
+    case FrameType::kMiss:
+      return "MISS";
     case FrameType::kInvalid:
       break;
   }

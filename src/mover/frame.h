@@ -25,6 +25,8 @@ enum class FrameType : std::uint8_t {
   kAck = 8,
   kPing = 9,
   kPong = 10,
+  kPacked = 11,
+  kMiss = 12,
 };
 std::string_view frame_type_name(FrameType type);
 
@@ -45,14 +47,16 @@ inline constexpr std::uint32_t kErrorTextBytesMax = 512;
 inline constexpr std::uint8_t kOpenedYes = 1;
 inline constexpr std::uint8_t kOpenedNo = 2;
 inline constexpr std::uint8_t kAckFinApplied = 1;
+inline constexpr std::uint8_t kPackedLiteral = 1;
 
 struct FrameHeader {
   FrameType type = FrameType::kInvalid;
   std::uint8_t flags = 0;
   StreamId stream = kNoStream;
   std::uint64_t offset = 0;
-  std::uint32_t length = 0;      // payload bytes that follow
-  std::uint32_t raw_length = 0;  // bytes of the stream which the frame covers; in ACK the window
+  std::uint32_t length = 0;  // payload bytes that follow
+  // Bytes of the stream which the frame covers; in ACK the window; in MISS the range's length.
+  std::uint32_t raw_length = 0;
 
   bool operator==(const FrameHeader&) const = default;
 };

@@ -29,16 +29,16 @@ FrameHeader ack_of(Stream& stream) {
 
 }  // namespace
 
-void FrameSchedule::fill(Streams& streams, LinkSerial link, std::vector<Frame>& frames) {
+void FrameSchedule::fill(Streams& streams, LinkSerial link, Bulk bulk, std::vector<Frame>& frames) {
   for (auto& [id, stream] : streams) {
     if (frames.size() < kUrgentFramesMax) add_notices(*stream, link, frames);
   }
   for (auto& [id, stream] : streams) {
-    const bool urgent =
-        stream->kind == StreamKind::kRpc || stream->out.waiting_bytes() <= kSmallBytes;
+    const bool small = stream->out.waiting_bytes() <= kSmallBytes && bulk == Bulk::kGoes;
+    const bool urgent = stream->kind == StreamKind::kRpc || small;
     if (stream->state == Stream::State::kOpen && urgent) add_all_data(*stream, link, frames);
   }
-  add_bulk(streams, link, frames);
+  if (bulk == Bulk::kGoes) add_bulk(streams, link, frames);
 }
 
 void FrameSchedule::add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames) {
@@ -62,6 +62,14 @@ void FrameSchedule::add_notices(Stream& stream, LinkSerial link, std::vector<Fra
   if (stream.stop.due) {
     stream.stop.said(link);
     frames.push_back({{.type = FrameType::kStop, .stream = stream.id}, {}});
+  }
+  if (stream.miss.due && stream.in.mending()) {
+    stream.miss.said(link);
+    frames.push_back({{.type = FrameType::kMiss,
+                       .stream = stream.id,
+                       .offset = stream.in.mending()->offset,
+                       .raw_length = stream.in.mending()->raw_length},
+                      {}});
   }
   if (stream.ack_due) frames.push_back({ack_of(stream), {}});
 }

@@ -13,10 +13,13 @@ namespace drover::mover {
 
 using Streams = std::map<StreamId, std::unique_ptr<Stream>>;
 
+enum class Bulk { kGoes, kWaits };  // waits: for the limit on what goes out
+
 class FrameSchedule {
  public:
   // Appends everything urgent and then at most one frame of bulk; they are on `link` from now on.
-  void fill(Streams& streams, LinkSerial link, std::vector<Frame>& frames);
+  // What waits for a limit is all but notices and rpc.
+  void fill(Streams& streams, LinkSerial link, Bulk bulk, std::vector<Frame>& frames);
 
  private:
   static void add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames);

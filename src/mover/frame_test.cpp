@@ -32,6 +32,13 @@ std::vector<FrameHeader> valid_headers() {
       {.type = FrameType::kOpened, .flags = kOpenedYes, .stream = 9},
       {.type = FrameType::kOpened, .flags = kOpenedNo, .stream = 9, .length = 40},
       {.type = FrameType::kData, .stream = 1, .offset = 7, .length = 100, .raw_length = 100},
+      {.type = FrameType::kPacked, .stream = 2, .offset = 7, .length = 3, .raw_length = 100},
+      {.type = FrameType::kPacked,
+       .flags = kPackedLiteral,
+       .stream = 2,
+       .length = 300,
+       .raw_length = 100},
+      {.type = FrameType::kMiss, .stream = 2, .offset = 7, .raw_length = 100},
       {.type = FrameType::kFin, .stream = 3, .offset = 1000},
       {.type = FrameType::kStop, .stream = 3},
       {.type = FrameType::kAck,
@@ -54,7 +61,7 @@ TEST(FrameHeader, SurvivesItsEncoding) {
 
 TEST(FrameHeader, UnknownTypesAreRefused) {
   EXPECT_FALSE(decode_header(HeaderBytes{})) << "zeroed memory is no frame";
-  for (int type = 11; type < 256; ++type) {
+  for (int type = 13; type < 256; ++type) {
     EXPECT_FALSE(accepted({.type = static_cast<FrameType>(type)}));
   }
 }
@@ -160,8 +167,10 @@ TEST(Hello, SurvivesItsEncodingAndRefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused(7, 1)) << "reserved";
   EXPECT_TRUE(refused(15, 0)) << "session 0";
   EXPECT_TRUE(refused(16, 0x7f)) << "window";
-  EXPECT_TRUE(refused(20, 1)) << "reserved";
+  EXPECT_TRUE(refused(22, 1)) << "reserved";
   EXPECT_FALSE(decode_hello(std::span(bytes).first(23)));
+  store_be<std::uint16_t>(&bytes[0], 1);
+  EXPECT_TRUE(refused(21, 1)) << "version 1 has no content";
 }
 
 TEST(Hello, AnUnknownVersionIsReadableAndTheRefusalNamesTheKnownOnes) {
@@ -171,7 +180,17 @@ TEST(Hello, AnUnknownVersionIsReadableAndTheRefusalNamesTheKnownOnes) {
   const auto hello = decode_hello(bytes);
   ASSERT_TRUE(hello);
   EXPECT_FALSE(version_is_known(hello->version));
-  EXPECT_NE(refused_error(encode_refused()).message.find("but 1."), std::string::npos);
+  EXPECT_NE(refused_error(encode_refused()).message.find("but 1, 2."), std::string::npos);
+  EXPECT_EQ(newest_common_version(encode_refused()), kProtocolVersion);
+  const std::array<std::uint8_t, 4> others{0, 9, 0, 1};
+  EXPECT_EQ(newest_common_version(others), 1);
+  EXPECT_FALSE(newest_common_version(std::span(others).first(2)));
+}
+
+TEST(Hello, ContentIsAgreedOnOrOff) {
+  EXPECT_EQ(agreed_content(kContentVersion, kContentVersion), kContentVersion);
+  EXPECT_EQ(agreed_content(kContentVersion, kNoContent), kNoContent);
+  EXPECT_EQ(agreed_content(kContentVersion + 1, kContentVersion), kNoContent);
 }
 
 }  // namespace

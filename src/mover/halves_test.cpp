@@ -20,16 +20,22 @@ Chunk chunk(std::size_t bytes, std::uint8_t fill = 1) {
   return made;
 }
 
+Frame frame(std::uint64_t offset, std::size_t bytes, std::uint8_t fill = 1) {
+  const auto length = static_cast<std::uint32_t>(bytes);
+  return {{.type = FrameType::kData, .offset = offset, .length = length, .raw_length = length},
+          chunk(bytes, fill)};
+}
+
 TEST(IncomingHalf, PutsFramesInOrderAndDropsDuplicates) {
   IncomingHalf in(1000);
-  EXPECT_EQ(in.take_data(10, chunk(10, 2)), Taken::kNew);
+  EXPECT_EQ(in.take(frame(10, 10, 2)), Taken::kNew);
   EXPECT_FALSE(in.has_next());
   EXPECT_EQ(in.buffered_bytes(), 10u);
-  EXPECT_EQ(in.take_data(10, chunk(10, 2)), Taken::kDuplicate) << "waiting for the gap";
-  EXPECT_EQ(in.take_data(0, chunk(10, 1)), Taken::kNew);
-  EXPECT_EQ(in.take_data(0, chunk(10, 1)), Taken::kDuplicate) << "already in order";
-  EXPECT_EQ(in.next()->bytes[0], 1);
-  EXPECT_EQ(in.next()->bytes[0], 2);
+  EXPECT_EQ(in.take(frame(10, 10, 2)), Taken::kDuplicate) << "waiting for the gap";
+  EXPECT_EQ(in.take(frame(0, 10, 1)), Taken::kNew);
+  EXPECT_EQ(in.take(frame(0, 10, 1)), Taken::kDuplicate) << "already in order";
+  EXPECT_EQ(in.next()->payload.bytes[0], 1);
+  EXPECT_EQ(in.next()->payload.bytes[0], 2);
   EXPECT_FALSE(in.next());
   in.applied(20);
   EXPECT_EQ(in.applied_offset(), 20u);
@@ -38,22 +44,22 @@ TEST(IncomingHalf, PutsFramesInOrderAndDropsDuplicates) {
 
 TEST(IncomingHalf, RefusesOverlapsOverflowAndBytesAfterTheEnd) {
   IncomingHalf in(100);
-  EXPECT_FALSE(in.take_data(95, chunk(10))) << "beyond the window";
-  EXPECT_EQ(in.take_data(20, chunk(20)), Taken::kNew);
-  EXPECT_FALSE(in.take_data(30, chunk(20))) << "overlaps one before";
-  EXPECT_FALSE(in.take_data(10, chunk(15))) << "overlaps one after";
-  EXPECT_FALSE(in.take_data(20, chunk(19))) << "other borders";
+  EXPECT_FALSE(in.take(frame(95, 10))) << "beyond the window";
+  EXPECT_EQ(in.take(frame(20, 20)), Taken::kNew);
+  EXPECT_FALSE(in.take(frame(30, 20))) << "overlaps one before";
+  EXPECT_FALSE(in.take(frame(10, 15))) << "overlaps one after";
+  EXPECT_FALSE(in.take(frame(20, 19))) << "other borders";
   EXPECT_FALSE(in.take_fin(39)) << "before the last byte";
   EXPECT_FALSE(in.take_fin(101)) << "beyond the window";
   EXPECT_EQ(in.take_fin(50), Taken::kNew);
   EXPECT_EQ(in.take_fin(50), Taken::kDuplicate);
   EXPECT_FALSE(in.take_fin(51));
-  EXPECT_FALSE(in.take_data(45, chunk(10))) << "after the end";
-  EXPECT_EQ(in.take_data(0, chunk(20)), Taken::kNew);
-  EXPECT_FALSE(in.take_data(35, chunk(10))) << "a part is known";
+  EXPECT_FALSE(in.take(frame(45, 10))) << "after the end";
+  EXPECT_EQ(in.take(frame(0, 20)), Taken::kNew);
+  EXPECT_FALSE(in.take(frame(35, 10))) << "a part is known";
   in.applied(40);
   EXPECT_FALSE(in.fin_reached());
-  EXPECT_EQ(in.take_data(40, chunk(10)), Taken::kNew);
+  EXPECT_EQ(in.take(frame(40, 10)), Taken::kNew);
   in.applied(10);
   EXPECT_TRUE(in.fin_reached());
 }
@@ -61,19 +67,19 @@ TEST(IncomingHalf, RefusesOverlapsOverflowAndBytesAfterTheEnd) {
 TEST(IncomingHalf, GapsAreBoundedInNumber) {
   IncomingHalf in(1 << 20);
   for (std::size_t i = 0; i < kGapFramesMax; ++i) {
-    ASSERT_EQ(in.take_data(2 * i + 1, chunk(1)), Taken::kNew);
+    ASSERT_EQ(in.take(frame(2 * i + 1, 1)), Taken::kNew);
   }
-  EXPECT_FALSE(in.take_data(2 * kGapFramesMax + 1, chunk(1)));
+  EXPECT_FALSE(in.take(frame(2 * kGapFramesMax + 1, 1)));
 }
 
 TEST(IncomingHalf, DiscardCountsEverythingAsApplied) {
   IncomingHalf in(100);
-  ASSERT_TRUE(in.take_data(0, chunk(30)));
+  ASSERT_TRUE(in.take(frame(0, 30)));
   const auto being_written = in.next();
   in.discard();
-  in.applied(being_written->size);
+  in.applied(being_written->payload.size);
   EXPECT_EQ(in.applied_offset(), 30u);
-  ASSERT_TRUE(in.take_data(30, chunk(60)));
+  ASSERT_TRUE(in.take(frame(30, 60)));
   EXPECT_EQ(in.applied_offset(), 90u);
   EXPECT_FALSE(in.has_next());
   ASSERT_TRUE(in.take_fin(90));
@@ -178,14 +184,14 @@ TEST(Halves, AnyOrderOfLossesDeliversEachByteOnce) {
         if (network.back().header.type == FrameType::kFin) {
           ASSERT_TRUE(in.take_fin(network.back().header.offset));
         } else {
-          ASSERT_TRUE(in.take_data(network.back().header.offset, network.back().payload));
+          ASSERT_TRUE(in.take(network.back()));
         }
         if (random() % 4 != 0) network.pop_back();
         break;
       case 3:
         if (auto bytes = in.next()) {
-          in.applied(bytes->size);
-          written += bytes->size;
+          in.applied(bytes->payload.size);
+          written += bytes->payload.size;
         }
         break;
       case 4:

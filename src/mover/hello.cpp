@@ -15,6 +15,7 @@ void encode_hello(const Hello& hello, std::span<std::uint8_t, kHelloBytes> out) 
   store_be(&out[4], hello.link);
   store_be(&out[8], hello.session);
   store_be(&out[16], hello.window_bytes);
+  if (hello.version >= kContentSince) store_be(&out[20], hello.content);
 }
 
 Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
@@ -30,8 +31,10 @@ Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
   hello.window_bytes = load_be<std::uint32_t>(&payload[16]);
   // Of another version only the number is certain.
   if (!version_is_known(hello.version)) return hello;
+  hello.content = load_be<std::uint16_t>(&payload[20]);
   const bool reserved_zero = payload[3] == 0 && load_be<std::uint16_t>(&payload[6]) == 0 &&
-                             load_be<std::uint32_t>(&payload[20]) == 0;
+                             load_be<std::uint16_t>(&payload[22]) == 0 &&
+                             (hello.version >= kContentSince || hello.content == kNoContent);
   if (!reserved_zero) return refuse("reserved field");
   if (hello.role != Role::kSource && hello.role != Role::kDestination) return refuse("role");
   if (hello.link == 0 || hello.link > kLinkNumberMax) return refuse("link number");
@@ -49,6 +52,20 @@ std::vector<std::uint8_t> encode_refused() {
   for (std::size_t i = 0; i < kKnownVersions.size(); ++i)
     store_be(&payload[2 * i], kKnownVersions[i]);
   return payload;
+}
+
+// A version of "Content" that is not known here is as good as none: the bytes travel as they are.
+std::uint16_t agreed_content(std::uint16_t asked, std::uint16_t allowed) {
+  return asked == allowed ? asked : kNoContent;
+}
+
+std::optional<std::uint16_t> newest_common_version(std::span<const std::uint8_t> refused) {
+  std::optional<std::uint16_t> newest;
+  for (std::size_t i = 0; i + 1 < refused.size(); i += 2) {
+    const auto version = load_be<std::uint16_t>(&refused[i]);
+    if (version_is_known(version) && version > newest.value_or(0)) newest = version;
+  }
+  return newest;
 }
 
 Error refused_error(std::span<const std::uint8_t> payload) {

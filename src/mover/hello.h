@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,8 +15,11 @@ namespace drover::mover {
 
 enum class Role : std::uint8_t { kInvalid = 0, kSource = 1, kDestination = 2 };
 
-inline constexpr std::uint16_t kProtocolVersion = 1;
-inline constexpr std::array<std::uint16_t, 1> kKnownVersions{1};
+inline constexpr std::uint16_t kProtocolVersion = 2;
+inline constexpr std::array<std::uint16_t, 2> kKnownVersions{1, 2};
+inline constexpr std::uint16_t kContentSince = 2;  // the version that brought PACKED and MISS
+inline constexpr std::uint16_t kNoContent = 0;
+inline constexpr std::uint16_t kContentVersion = 1;
 inline constexpr std::uint32_t kHelloBytes = 24;
 inline constexpr std::uint32_t kKnownVersionsMax = 32;
 
@@ -25,6 +29,7 @@ struct Hello {
   std::uint16_t link = 0;
   std::uint64_t session = 0;  // the sender's, random
   std::uint32_t window_bytes = 0;
+  std::uint16_t content = kNoContent;  // version of "Content" asked for, or agreed to
 
   bool operator==(const Hello&) const = default;
 };
@@ -35,6 +40,10 @@ Result<Hello> decode_hello(std::span<const std::uint8_t> payload);
 
 bool version_is_known(std::uint16_t version);
 std::vector<std::uint8_t> encode_refused();
+// What both sides understand of what one asks for and the other allows.
+std::uint16_t agreed_content(std::uint16_t asked, std::uint16_t allowed);
+// The newest version of a REFUSED that is known here.
+std::optional<std::uint16_t> newest_common_version(std::span<const std::uint8_t> refused);
 // A sentence for people: which versions the other side knows.
 Error refused_error(std::span<const std::uint8_t> payload);
 

@@ -4,6 +4,13 @@
 #include "mover/limits.h"
 
 namespace drover::mover {
+namespace {
+
+bool is_literal(const FrameHeader& header) {
+  return header.type == FrameType::kPacked && (header.flags & kPackedLiteral) != 0;
+}
+
+}  // namespace
 
 Result<bool> IncomingHalf::is_duplicate(std::uint64_t offset, std::uint64_t end) const {
   const auto overlap = [] {
@@ -14,19 +21,23 @@ Result<bool> IncomingHalf::is_duplicate(std::uint64_t offset, std::uint64_t end)
   if (offset < received_) return overlap();
   const auto after = gaps_.lower_bound(offset);
   if (after != gaps_.end() && after->first == offset) {
-    if (after->second.size != end - offset) return overlap();
+    if (after->second.header.raw_length != end - offset) return overlap();
     return true;
   }
   if (after != gaps_.end() && after->first < end) return overlap();
   if (after != gaps_.begin()) {
     const auto before = std::prev(after);
-    if (before->first + before->second.size > offset) return overlap();
+    if (before->first + before->second.header.raw_length > offset) return overlap();
   }
   return false;
 }
 
-Result<IncomingHalf::Taken> IncomingHalf::take_data(std::uint64_t offset, Chunk payload) {
-  const std::uint64_t end = offset + payload.size;
+Result<IncomingHalf::Taken> IncomingHalf::take(Frame frame) {
+  const std::uint64_t offset = frame.header.offset;
+  const std::uint64_t raw_length = frame.header.raw_length;
+  const std::uint64_t end = offset + raw_length;
+  if (mending_ && offset == mending_->offset && is_literal(frame.header))
+    return take_answer(std::move(frame));
   ASSIGN_OR_RETURN(const bool duplicate, is_duplicate(offset, end));
   if (duplicate) return Taken::kDuplicate;
   if (fin_at_ && end > *fin_at_)
@@ -35,24 +46,34 @@ Result<IncomingHalf::Taken> IncomingHalf::take_data(std::uint64_t offset, Chunk 
     return fail(ErrorCode::kProtocol, "The other mover sent more than the window allows.");
   if (offset == received_) {
     received_ = end;
-    ready_.push_back(std::move(payload));
+    ready_.push_back(std::move(frame));
     close_gaps();
   } else {
     if (gaps_.size() >= kGapFramesMax)
       return fail(ErrorCode::kProtocol, "The other mover left too many gaps in a stream.");
-    gap_bytes_ += payload.size;
-    gaps_.emplace(offset, std::move(payload));
+    gap_bytes_ += raw_length;
+    gaps_.emplace(offset, std::move(frame));
   }
   if (discards_) discard();
   return Taken::kNew;
 }
 
+Result<IncomingHalf::Taken> IncomingHalf::take_answer(Frame frame) {
+  if (frame.header.raw_length != mending_->raw_length) {
+    return fail(ErrorCode::kProtocol,
+                "The other mover answered a MISS with a range of another length.");
+  }
+  if (answer_) return Taken::kDuplicate;
+  answer_ = std::move(frame);
+  return Taken::kNew;
+}
+
 void IncomingHalf::close_gaps() {
   while (!gaps_.empty() && gaps_.begin()->first == received_) {
-    Chunk& chunk = gaps_.begin()->second;
-    received_ += chunk.size;
-    gap_bytes_ -= chunk.size;
-    ready_.push_back(std::move(chunk));
+    Frame& frame = gaps_.begin()->second;
+    received_ += frame.header.raw_length;
+    gap_bytes_ -= frame.header.raw_length;
+    ready_.push_back(std::move(frame));
     gaps_.erase(gaps_.begin());
   }
 }
@@ -64,7 +85,7 @@ Result<IncomingHalf::Taken> IncomingHalf::take_fin(std::uint64_t offset) {
     return Taken::kDuplicate;
   }
   const std::uint64_t known_end =
-      gaps_.empty() ? received_ : gaps_.rbegin()->first + gaps_.rbegin()->second.size;
+      gaps_.empty() ? received_ : gaps_.rbegin()->first + gaps_.rbegin()->second.header.raw_length;
   if (offset < known_end)
     return fail(ErrorCode::kProtocol, "The other mover ended a stream before its last byte.");
   if (offset > applied_ + window_bytes_)
@@ -73,11 +94,22 @@ Result<IncomingHalf::Taken> IncomingHalf::take_fin(std::uint64_t offset) {
   return Taken::kNew;
 }
 
-std::optional<Chunk> IncomingHalf::next() {
-  if (ready_.empty()) return {};
-  Chunk chunk = std::move(ready_.front());
+std::optional<Frame> IncomingHalf::next() {
+  if (!has_next()) return {};
+  if (mending_) {
+    mending_.reset();
+    return std::exchange(answer_, std::nullopt);
+  }
+  Frame frame = std::move(ready_.front());
   ready_.pop_front();
-  return chunk;
+  return frame;
+}
+
+void IncomingHalf::missed(const FrameHeader& header) {
+  if (discards_) return;
+  DROVER_CHECK(!mending_ && header.type == FrameType::kPacked && !is_literal(header) &&
+               header.offset == applied_);
+  mending_ = header;
 }
 
 void IncomingHalf::applied(std::uint64_t bytes) {
@@ -90,6 +122,8 @@ void IncomingHalf::applied(std::uint64_t bytes) {
 void IncomingHalf::discard() {
   discards_ = true;
   ready_.clear();
+  mending_.reset();
+  answer_.reset();
   applied_ = received_;
 }
 

@@ -30,5 +30,11 @@ inline constexpr std::chrono::milliseconds kHandshakePatience{5000};
 inline constexpr std::chrono::milliseconds kPingInterval{2000};
 inline constexpr std::chrono::milliseconds kSilenceMax{8000};
 inline constexpr std::chrono::milliseconds kApplySpan{50};
+inline constexpr std::chrono::milliseconds kRateBurst{50};  // unused share of a limit, at most
+inline constexpr std::chrono::milliseconds kKeepWait{2};    // for the rest of a record
+inline constexpr std::chrono::milliseconds kChoiceInterval{1000};  // of how to compress
+// Ranges up to this are packed by who read them, without compression: they are urgent, or rare.
+inline constexpr std::uint32_t kSmallRangeBytes = 4u << 10;
+inline constexpr std::uint32_t kPackWorkersMax = 4;
 
 }  // namespace drover::mover

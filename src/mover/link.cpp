@@ -48,14 +48,13 @@ void Link::run() {
 Result<Hello> Link::greet() {
   const Deadline deadline = Deadline::after(kHandshakePatience);
   RETURN_IF_ERROR(tls_->handshake(deadline));
-  std::array<std::uint8_t, kHelloBytes> payload{};
-  encode_hello(ours_, payload);
-  const FrameHeader header{.type = FrameType::kHello, .length = kHelloBytes};
   const bool first = ours_.role == Role::kSource;
-  if (first) RETURN_IF_ERROR(send_frame(header, payload));
+  if (first) RETURN_IF_ERROR(send_hello(ours_));
   ASSIGN_OR_RETURN(const Frame frame, read_frame(deadline.left()));
-  if (frame.header.type == FrameType::kRefused)
+  if (frame.header.type == FrameType::kRefused) {
+    owner_.link_refused(*this, frame.payload.view());
     return std::unexpected(refused_error(frame.payload.view()));
+  }
   if (frame.header.type != FrameType::kHello) {
     return fail(ErrorCode::kProtocol,
                 "The other mover began a link with a frame {} instead of HELLO.",
@@ -71,8 +70,18 @@ Result<Hello> Link::greet() {
                 hello.version);
   }
   RETURN_IF_ERROR(check_hello(hello));
-  if (!first) RETURN_IF_ERROR(send_frame(header, payload));
+  if (first) return hello;
+  Hello answer = ours_;
+  answer.version = hello.version;
+  answer.content = agreed_content(hello.content, ours_.content);
+  RETURN_IF_ERROR(send_hello(answer));
   return hello;
+}
+
+Status Link::send_hello(const Hello& hello) {
+  std::array<std::uint8_t, kHelloBytes> payload{};
+  encode_hello(hello, payload);
+  return send_frame({.type = FrameType::kHello, .length = kHelloBytes}, payload);
 }
 
 Status Link::check_hello(const Hello& hello) const {

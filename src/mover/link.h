@@ -25,6 +25,8 @@ class LinkOwner {
   virtual ~LinkOwner() = default;
   // HELLO is exchanged; an error refuses the link. Called once, before anything below.
   virtual Status link_up(Link& link, const Hello& peer) = 0;
+  // The other side knows none of our versions but these (a payload of REFUSED); the link ends.
+  virtual void link_refused(Link& link, std::span<const std::uint8_t> known) = 0;
   // An error ends the link.
   virtual Status take(Link& link, Frame frame) = 0;
   // Waits for frames to send and appends them; false: the link is to end.
@@ -42,11 +44,14 @@ class Link {
 
   LinkSerial serial() const { return serial_; }
   std::uint32_t number() const { return ours_.link; }
+  // What this side asks for or allows.
+  std::uint16_t content() const { return ours_.content; }
   void shut_down();
 
  private:
   void run();
   Result<Hello> greet();
+  Status send_hello(const Hello& hello);
   Status send_frame(const FrameHeader& header, std::span<const std::uint8_t> payload);
   Result<Frame> read_frame(std::chrono::milliseconds silence_max);
   Status check_hello(const Hello& hello) const;

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mover/content_members.h"
 #include "mover/mover_start.h"
 #include "net/child_process.h"
 #include "net/control_message.h"
@@ -51,6 +52,10 @@ Result<SessionStatus> read_status(const json& reply) {
     ASSIGN_OR_RETURN(const KindStatus kind, read_kind(stream));
     status.streams.push_back(kind);
   }
+  const json content = reply.value("content", json::object());
+  for (const ContentMember& member : kContentMembers) {
+    ASSIGN_OR_RETURN(status.content.*member.count, net::count_member_or(content, member.name, 0));
+  }
   return status;
 }
 
@@ -61,6 +66,8 @@ json start_message(const MoverSettings& settings) {
           {"patience_ms", settings.patience.count()},
           {"pause_budget_ms", settings.pause_budget.count()},
           {"window_bytes", settings.window_bytes},
+          {"content", settings.content},
+          {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
           {"sandbox", settings.sandbox}};
 }
 
@@ -141,6 +148,12 @@ Status MoverProcess::set_patience(std::chrono::milliseconds span, Deadline deadl
 
 Status MoverProcess::set_pause_budget(std::chrono::milliseconds span, Deadline deadline) {
   RETURN_IF_ERROR(client_->call({{"do", "set"}, {"pause_budget_ms", span.count()}}, {}, deadline));
+  return {};
+}
+
+Status MoverProcess::set_bandwidth(std::uint64_t bytes_per_second, Deadline deadline) {
+  RETURN_IF_ERROR(client_->call({{"do", "set"}, {"bandwidth_bytes_per_second", bytes_per_second}},
+                                {}, deadline));
   return {};
 }
 

@@ -25,6 +25,8 @@ struct MoverSettings {
   std::chrono::milliseconds patience{120'000};
   std::chrono::milliseconds pause_budget{5'000};
   std::uint64_t window_bytes = 16u << 20;
+  bool content = true;                           // off: bytes are carried as they are
+  std::uint64_t bandwidth_bytes_per_second = 0;  // source; 0: no limit
   bool sandbox = true;
 };
 
@@ -67,6 +69,8 @@ class MoverProcess {
   Result<SessionStatus> status(Deadline deadline);
   Status set_patience(std::chrono::milliseconds span, Deadline deadline);
   Status set_pause_budget(std::chrono::milliseconds span, Deadline deadline);
+  // Source; 0: no limit.
+  Status set_bandwidth(std::uint64_t bytes_per_second, Deadline deadline);
   Status stop(Deadline deadline);
   pid_t pid() const { return pid_; }  // -1 after attach
 

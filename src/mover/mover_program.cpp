@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "mover/content_members.h"
 #include "mover/sandbox.h"
 #include "net/control_message.h"
 
@@ -138,6 +139,11 @@ Result<json> MoverProgram::set(const json& command) {
     ASSIGN_OR_RETURN(const std::uint64_t ms, net::count_member(command, "pause_budget_ms"));
     session_->set_pause_budget(std::chrono::milliseconds(ms));
   }
+  if (command.contains("bandwidth_bytes_per_second")) {
+    ASSIGN_OR_RETURN(const std::uint64_t bandwidth,
+                     net::count_member(command, "bandwidth_bytes_per_second"));
+    session_->set_bandwidth(bandwidth);
+  }
   return json::object();
 }
 
@@ -152,7 +158,12 @@ json MoverProgram::status() {
                        {"acknowledged", kind.acknowledged_bytes},
                        {"received", kind.received_bytes}});
   }
+  json content = {{"way", status.pack_way}};
+  for (const ContentMember& member : kContentMembers) {
+    content[member.name] = status.content.*member.count;
+  }
   return {{"links", status.links},
+          {"content", std::move(content)},
           {"bytes_sent", status.bytes_sent},
           {"bytes_received", status.bytes_received},
           {"streams", std::move(streams)},

@@ -30,6 +30,9 @@ Status read_options(const json& message, SessionOptions& options) {
     return fail(ErrorCode::kInvalidArgument, "window_bytes is from {} to {}, not {}.", kWindowMin,
                 kWindowMax, window);
   }
+  ASSIGN_OR_RETURN(options.content, net::flag_member_or(message, "content", true));
+  ASSIGN_OR_RETURN(options.bandwidth_bytes_per_second,
+                   net::count_member_or(message, "bandwidth_bytes_per_second", 0));
   options.patience = std::chrono::milliseconds(patience_ms);
   options.pause_budget = std::chrono::milliseconds(budget_ms);
   options.window_bytes = static_cast<std::uint32_t>(window);

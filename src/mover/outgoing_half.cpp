@@ -2,43 +2,108 @@
 #include "mover/outgoing_half.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "mover/limits.h"
 
 namespace drover::mover {
 
-void OutgoingHalf::append(Chunk chunk) {
-  DROVER_CHECK(chunk.size > 0 && chunk.size <= kPayloadBytesMax && !fin_queued_ &&
-               chunk.size <= credit());
+OutgoingHalf::Entry& OutgoingHalf::add(Chunk raw) {
+  DROVER_CHECK(raw.size > 0 && raw.size <= kPayloadBytesMax && !fin_queued_ &&
+               raw.size <= credit());
   FrameHeader header{.type = FrameType::kData, .offset = end_};
-  header.length = header.raw_length = static_cast<std::uint32_t>(chunk.size);
-  end_ += chunk.size;
-  waiting_bytes_ += chunk.size;
-  ++waiting_frames_;
-  entries_.push_back({header, std::move(chunk)});
+  header.length = header.raw_length = static_cast<std::uint32_t>(raw.size);
+  end_ += raw.size;
+  waiting_bytes_ += raw.size;
+  entries_.push_back({.header = header, .raw = std::move(raw), .ops = {}, .payload = {}});
+  return entries_.back();
+}
+
+void OutgoingHalf::append(Chunk chunk) { add(std::move(chunk)); }
+
+std::uint64_t OutgoingHalf::append_unpacked(Chunk raw, std::vector<std::uint8_t> ops) {
+  Entry& entry = add(std::move(raw));
+  entry.ops = std::move(ops);
+  entry.packing = true;
+  return entry.header.offset;
+}
+
+std::optional<std::size_t> OutgoingHalf::find(std::uint64_t offset) const {
+  const auto at = std::ranges::lower_bound(entries_, offset, {},
+                                           [](const Entry& entry) { return entry.header.offset; });
+  if (at == entries_.end() || at->header.offset != offset) return {};
+  if (at->header.type == FrameType::kFin) return {};
+  return static_cast<std::size_t>(at - entries_.begin());
+}
+
+void OutgoingHalf::packed(std::uint64_t offset, Chunk payload) {
+  const auto at = find(offset);
+  if (!at || !entries_[*at].packing) return;
+  Entry* entry = &entries_[*at];
+  entry->packing = false;
+  FrameHeader& header = entry->header;
+  const bool plain = entry->ops.empty() && !entry->missed;
+  if (plain && payload.size >= entry->raw.size) return;
+  DROVER_CHECK(payload.size > 0 && payload.size <= kPayloadBytesMax);
+  header.type = FrameType::kPacked;
+  // Nothing but bytes is without references too.
+  header.flags = plain || entry->missed ? kPackedLiteral : std::uint8_t{0};
+  header.length = static_cast<std::uint32_t>(payload.size);
+  entry->payload = std::move(payload);
+}
+
+Result<std::optional<OutgoingHalf::Missed>> OutgoingHalf::miss(std::uint64_t offset,
+                                                               std::uint32_t raw_length) {
+  if (offset < acknowledged_) return std::nullopt;
+  const auto at = find(offset);
+  Entry* entry = at ? &entries_[*at] : nullptr;
+  const bool fits = entry != nullptr && entry->header.raw_length == raw_length &&
+                    entry->end() <= sent_end_ && (entry->missed || !entry->ops.empty());
+  if (!fits) {
+    return fail(ErrorCode::kProtocol,
+                "The other mover missed content of a range that was never sent to it.");
+  }
+  if (entry->missed) return std::nullopt;
+  entry->missed = entry->packing = true;
+  entry->payload = {};
+  if (entry->link != 0) {
+    entry->link = 0;
+    waiting_bytes_ += raw_length;
+  }
+  searched_from_ = std::min(searched_from_, *at);
+  return Missed{entry->raw, std::exchange(entry->ops, {})};
 }
 
 void OutgoingHalf::finish() {
   if (fin_queued_) return;
   fin_queued_ = true;
-  ++waiting_frames_;
-  entries_.push_back({FrameHeader{.type = FrameType::kFin, .offset = end_}, {}});
+  entries_.push_back(
+      {.header = {.type = FrameType::kFin, .offset = end_}, .raw = {}, .ops = {}, .payload = {}});
+}
+
+std::size_t OutgoingHalf::first_waiting() const {
+  std::size_t at = searched_from_;
+  while (at < entries_.size() && entries_[at].link != 0) ++at;
+  return at;
+}
+
+bool OutgoingHalf::has_next() const {
+  const std::size_t at = first_waiting();
+  return at < entries_.size() && !entries_[at].packing;
 }
 
 std::optional<Frame> OutgoingHalf::take_next(LinkSerial link) {
-  while (first_waiting_ < entries_.size() && entries_[first_waiting_].link != 0) ++first_waiting_;
-  if (first_waiting_ == entries_.size()) return {};
-  Entry& entry = entries_[first_waiting_++];
+  searched_from_ = first_waiting();
+  if (searched_from_ == entries_.size() || entries_[searched_from_].packing) return {};
+  Entry& entry = entries_[searched_from_++];
   mark_sent(entry, link);
-  return Frame{entry.header, entry.payload};
+  return Frame{entry.header, entry.header.type == FrameType::kPacked ? entry.payload : entry.raw};
 }
 
 void OutgoingHalf::mark_sent(Entry& entry, LinkSerial link) {
   entry.link = link;
-  entry.was_sent = true;
-  --waiting_frames_;
   waiting_bytes_ -= entry.header.raw_length;
-  sent_end_ = std::max(sent_end_, entry.header.offset + entry.header.raw_length);
+  sent_end_ = std::max(sent_end_, entry.end());
   if (entry.header.type == FrameType::kFin) fin_sent_ = true;
 }
 
@@ -46,9 +111,8 @@ void OutgoingHalf::link_lost(LinkSerial link) {
   for (std::size_t i = entries_.size(); i-- > 0;) {
     if (entries_[i].link != link) continue;
     entries_[i].link = 0;
-    ++waiting_frames_;
     waiting_bytes_ += entries_[i].header.raw_length;
-    first_waiting_ = std::min(first_waiting_, i);
+    searched_from_ = std::min(searched_from_, i);
   }
 }
 
@@ -65,14 +129,11 @@ Result<std::uint64_t> OutgoingHalf::acknowledge(std::uint64_t offset, bool fin_a
   while (!entries_.empty()) {
     const Entry& front = entries_.front();
     const bool is_fin = front.header.type == FrameType::kFin;
-    if (is_fin ? !fin_applied : front.header.offset + front.header.raw_length > offset) break;
+    if (is_fin ? !fin_applied : front.end() > offset) break;
     // Acknowledged over one link while it waits to be sent again over another.
-    if (front.link == 0) {
-      --waiting_frames_;
-      waiting_bytes_ -= front.header.raw_length;
-    }
+    if (front.link == 0) waiting_bytes_ -= front.header.raw_length;
     entries_.pop_front();
-    if (first_waiting_ > 0) --first_waiting_;
+    if (searched_from_ > 0) --searched_from_;
   }
   if (fin_applied) done_ = true;
   return progress;
@@ -86,7 +147,7 @@ bool OutgoingHalf::frame_room() const { return entries_.size() < kFramesMax; }
 
 void OutgoingHalf::give_up() {
   entries_.clear();
-  first_waiting_ = waiting_frames_ = 0;
+  searched_from_ = 0;
   waiting_bytes_ = 0;
   acknowledged_ = sent_end_ = end_;
   fin_queued_ = done_ = true;

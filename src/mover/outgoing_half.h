@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "mover/frame.h"
@@ -18,12 +19,28 @@ using LinkSerial = std::uint64_t;
 
 class OutgoingHalf {
  public:
-  // REQUIRES: chunk not empty and within credit(); not finished; frame_room().
+  // The next range, as DATA. REQUIRES: chunk not empty and within credit(); not finished;
+  // frame_room().
   void append(Chunk chunk);
+  // Likewise, as PACKED; nothing of it goes out before packed(). `ops` are kept to mend a miss;
+  // none: the range is nothing but bytes, and goes out as DATA if packing does not make it smaller.
+  // Gives its offset.
+  std::uint64_t append_unpacked(Chunk raw, std::vector<std::uint8_t> ops);
+  // The payload of a range that was appended unpacked, or missed. Without effect when nobody waits
+  // for it any more.
+  void packed(std::uint64_t offset, Chunk payload);
   // FIN goes out after all that was appended. May be called twice.
   void finish();
+  struct Missed {
+    Chunk raw;
+    std::vector<std::uint8_t> ops;
+  };
+  // From MISS: what is to be packed again without references; packed() then makes it a literal
+  // frame. Nothing: acknowledged already, or on its way. kProtocol: see "Packed ranges".
+  Result<std::optional<Missed>> miss(std::uint64_t offset, std::uint32_t raw_length);
 
-  // The first frame that is on no link; it is on `link` from now on.
+  // The first frame that is on no link, unless it is still being packed; it is on `link` from now
+  // on.
   std::optional<Frame> take_next(LinkSerial link);
   void link_lost(LinkSerial link);
   // From ACK. Gives the number of newly acknowledged bytes; an older ACK gives 0; kProtocol: of
@@ -34,9 +51,10 @@ class OutgoingHalf {
   void grant(std::uint32_t window_bytes);
 
   std::uint64_t unacknowledged_bytes() const { return end_ - acknowledged_; }
-  // Appended and on no link.
+  // Raw bytes appended and on no link.
   std::uint64_t waiting_bytes() const { return waiting_bytes_; }
-  bool has_next() const { return waiting_frames_ > 0; }
+  // take_next() would give a frame.
+  bool has_next() const;
   bool frame_room() const;
   // Bytes that may still be appended without leaving the receiver's window.
   std::uint64_t credit() const { return granted_to_ > end_ ? granted_to_ - end_ : 0; }
@@ -49,16 +67,24 @@ class OutgoingHalf {
 
  private:
   struct Entry {
-    FrameHeader header;
-    Chunk payload;
+    FrameHeader header;  // DATA, PACKED or FIN
+    Chunk raw;
+    std::vector<std::uint8_t> ops;  // of PACKED, while it may be missed
+    Chunk payload;                  // of PACKED
     LinkSerial link = 0;
-    bool was_sent = false;
+    bool packing = false;
+    bool missed = false;  // packed, or being packed, without references
+
+    std::uint64_t end() const { return header.offset + header.raw_length; }
   };
+  Entry& add(Chunk raw);
+  // Of DATA or PACKED with this very offset.
+  std::optional<std::size_t> find(std::uint64_t offset) const;
+  std::size_t first_waiting() const;
   void mark_sent(Entry& entry, LinkSerial link);
 
   std::deque<Entry> entries_;      // unacknowledged, by offset; FIN is last
-  std::size_t first_waiting_ = 0;  // entries before it are on a link
-  std::size_t waiting_frames_ = 0;
+  std::size_t searched_from_ = 0;  // entries before it are on a link
   std::uint64_t waiting_bytes_ = 0;
   std::uint64_t end_ = 0;       // of all that was appended
   std::uint64_t sent_end_ = 0;  // of all that was ever on a link

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "mover/limits.h"
+#include "net/digest.h"
 
 namespace drover::mover {
 namespace {
@@ -26,6 +27,23 @@ std::uint64_t random_number() {
   return load_be<std::uint64_t>(bytes.data()) | 1;
 }
 
+void add_tally(const content::Tally& tally, ContentCounts& counts) {
+  counts.zero_pages = tally.zero_pages;
+  counts.same_pages = tally.same_pages;
+  counts.cached_pages = tally.cached_pages;
+  counts.disk_pages = tally.disk_pages;
+  counts.literal_pages = tally.literal_pages;
+  counts.resent_pages = tally.resent_pages;
+  counts.literal_bytes = tally.literal_bytes;
+}
+
+// Both sides name content under a key that only they have (docs/mover_protocol.md, "Content").
+content::ContentKey content_key(const PskKey& key) {
+  const auto& bytes = key.bytes();
+  return net::derive_key({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                         "drover content 1");
+}
+
 }  // namespace
 
 Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
@@ -34,11 +52,26 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
       events_(std::move(events)),
       opener_(std::move(opener)),
       number_(random_number()),
+      source_content_(options_.role == Role::kSource && options_.content
+                          ? std::make_shared<content::SourceContent>(content_key(*key))
+                          : nullptr),
+      destination_content_(options_.role == Role::kDestination && options_.content
+                               ? std::make_shared<content::DestinationContent>(
+                                     content_key(*key), nullptr, options_.destination_limits)
+                               : nullptr),
       tls_(std::move(key), options_.identity),
+      choice_(pack_workers(), options_.fixed_way),
       rate_(options_.window_bytes),
       break_(options_.patience, options_.pause_budget, Clock::now()),
       last_progress_(Clock::now()) {
   DROVER_CHECK(options_.window_bytes >= kWindowMin && options_.window_bytes <= kWindowMax);
+  set_bandwidth(options_.bandwidth_bytes_per_second);
+  if (source_content_) {
+    packers_ = std::make_unique<PackPool>(
+        pack_workers(), choice_, [this](StreamId stream, std::uint64_t offset, Chunk payload) {
+          packed(stream, offset, std::move(payload));
+        });
+  }
   watch_thread_ = std::jthread([this] { watch(); });
   if (options_.role == Role::kDestination) {
     opener_thread_ = std::jthread([this] { open_in_order(); });
@@ -65,6 +98,7 @@ Session::~Session() {
     stream->reader = {};
     stream->writer = {};
   }
+  packers_.reset();
 }
 
 void Session::end(SessionEnd how, const Error& why) {
@@ -101,6 +135,13 @@ void Session::set_pause_budget(std::chrono::milliseconds span) {
   changed_.notify_all();
 }
 
+void Session::set_bandwidth(std::uint64_t bytes_per_second) {
+  const std::lock_guard lock(mutex_);
+  choice_.limit(bytes_per_second);
+  limit_.set(bytes_per_second, Clock::now());
+  frames_.notify_all();
+}
+
 void Session::standstill() {
   const std::lock_guard lock(mutex_);
   break_.standstill(Clock::now());
@@ -133,10 +174,13 @@ Status Session::add_link(std::uint32_t number, UniqueFd socket) {
     return fail(ErrorCode::kConflict, "Too many links are being set up at once.");
   }
   const LinkSerial serial = ++last_serial_;
-  const Hello hello{.role = options_.role,
+  const bool content = options_.content && version_ >= kContentSince;
+  const Hello hello{.version = version_,
+                    .role = options_.role,
                     .link = static_cast<std::uint16_t>(number),
                     .session = number_,
-                    .window_bytes = options_.window_bytes};
+                    .window_bytes = options_.window_bytes,
+                    .content = content ? kContentVersion : kNoContent};
   // The link's thread waits for the mutex with its first call, so it finds its entry.
   links_[serial].link =
       std::make_unique<Link>(static_cast<LinkOwner&>(*this), std::move(tls), serial, hello, pool_);
@@ -230,6 +274,11 @@ SessionStatus Session::status() {
   status.since_progress =
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - last_progress_);
   status.finish_forwarded = break_.is_finish_forwarded();
+  status.content = counts_;
+  if (source_content_) {
+    add_tally(source_content_->tally(), status.content);
+    status.pack_way = static_cast<std::uint32_t>(choice_.way());
+  }
   return status;
 }
 

@@ -18,6 +18,9 @@
 #include "mover/break_clock.h"
 #include "mover/frame_schedule.h"
 #include "mover/link.h"
+#include "mover/pack_choice.h"
+#include "mover/pack_pool.h"
+#include "mover/rate_limit.h"
 #include "mover/session_status.h"
 #include "mover/stream_pump.h"
 
@@ -29,6 +32,12 @@ struct SessionOptions {
   std::uint32_t window_bytes = 16u << 20;
   std::chrono::milliseconds patience{120'000};
   std::chrono::milliseconds pause_budget{5'000};
+  // Streams are described and compressed; off: bytes are carried as they are. Both sides must have
+  // it on.
+  bool content = true;
+  std::optional<std::size_t> fixed_way = {};     // of kPackWays; else chosen by measuring
+  std::uint64_t bandwidth_bytes_per_second = 0;  // source: of what it sends; 0: no limit
+  content::DestinationLimits destination_limits = {};
 };
 
 enum class SessionEnd { kStopped, kSettled, kGaveUp };
@@ -63,6 +72,8 @@ class Session : private LinkOwner, private StreamOwner {
 
   void set_patience(std::chrono::milliseconds span);
   void set_pause_budget(std::chrono::milliseconds span);
+  // 0: no limit.
+  void set_bandwidth(std::uint64_t bytes_per_second);
   void standstill();
   void finish_forwarded();
   // The session ends once all streams are drained, or a while later.
@@ -80,12 +91,16 @@ class Session : private LinkOwner, private StreamOwner {
     std::uint64_t ping_token = 0;
     std::chrono::steady_clock::time_point pinged_at;
     std::chrono::steady_clock::time_point next_ping_at;
+    // What its writer took last, and when.
+    std::uint64_t handed_bytes = 0;
+    std::chrono::steady_clock::time_point handed_at;
   };
 
   // LinkOwner (session_links.cpp)
   Status link_up(Link& link, const Hello& peer) override;
   Status take(Link& link, Frame frame) override;
   bool next_frames(Link& link, std::vector<Frame>& frames) override;
+  void link_refused(Link& link, std::span<const std::uint8_t> known) override;
   void link_down(Link& link, bool was_up, const Error& error) override;
   Status take_locked(LinkEntry& entry, Frame frame);
   Status take_for_stream(Frame frame);
@@ -94,20 +109,29 @@ class Session : private LinkOwner, private StreamOwner {
   void opened(Stream& stream);
   Status take_data(Stream& stream, Frame frame);
   Status take_ack(Stream& stream, const FrameHeader& header);
+  Status take_miss(Stream& stream, const FrameHeader& header);
   void take_stop(Stream& stream);
   void take_pong(LinkEntry& entry, std::uint64_t token);
   void add_link_frames(LinkEntry& entry, std::vector<Frame>& frames);
+  void hand_over(LinkEntry& entry, const std::vector<Frame>& frames);
+  void count_sent(LinkEntry& entry);
   void requeue(LinkSerial lost);
   bool any_link_up() const;
 
   // StreamOwner (session_streams.cpp)
   std::size_t reserve(Stream& stream) override;
   void took(Stream& stream, Chunk chunk) override;
+  void took_range(Stream& stream, Range range) override;
   void reading_ended(Stream& stream) override;
-  std::optional<Chunk> next_to_write(Stream& stream) override;
+  std::optional<Frame> next_to_write(Stream& stream) override;
   void wrote(Stream& stream, std::size_t bytes) override;
+  void missed(Stream& stream, const FrameHeader& header) override;
+  void broken(Stream& stream, const Error& error) override;
   void local_reader_gone(Stream& stream) override;
   void writing_ended(Stream& stream) override;
+  void append_range(Stream& stream, Range range);
+  void packed(StreamId id, std::uint64_t offset, Chunk payload);
+  void equip(Stream& stream);
   std::uint64_t allowance(const Stream& stream) const;
   Stream& add_stream(StreamId id, StreamKind kind);
   void start_threads(Stream& stream);
@@ -127,8 +151,12 @@ class Session : private LinkOwner, private StreamOwner {
   const StreamOpener opener_;
   const std::uint64_t number_;  // random, of this process
   const std::shared_ptr<ChunkPool> pool_ = std::make_shared<ChunkPool>();
+  // Before tls_, which takes the key.
+  const std::shared_ptr<content::SourceContent> source_content_;
+  const std::shared_ptr<content::DestinationContent> destination_content_;
   const PskTls tls_;
   WireBytes wire_;
+  PackChoice choice_;
 
   std::mutex mutex_;                 // guards all below
   std::condition_variable frames_;   // links' writers wait here
@@ -142,12 +170,17 @@ class Session : private LinkOwner, private StreamOwner {
   BreakClock break_;
   std::optional<std::uint64_t> peer_session_;
   std::uint32_t peer_window_ = 0;
+  std::uint16_t version_ = kProtocolVersion;  // source: of the next HELLO
+  std::optional<std::uint16_t> content_;      // as the first link agreed
+  RateLimit limit_;
+  ContentCounts counts_;
   StreamId next_stream_ = kFirstOpenedStream;  // source: to open; destination: to open in order
   std::uint64_t buffered_bytes_ = 0;           // received and not applied, all streams
   std::optional<std::chrono::steady_clock::time_point> settled_at_;
   std::chrono::steady_clock::time_point last_progress_;
   bool ended_ = false;
 
+  std::unique_ptr<PackPool> packers_;  // source with content
   std::jthread opener_thread_;
   std::jthread watch_thread_;
 };

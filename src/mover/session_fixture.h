@@ -94,17 +94,26 @@ class SessionPair {
     std::uint32_t window_bytes = 16u << 20;
     std::chrono::milliseconds patience{60'000};
     std::chrono::milliseconds pause_budget{60'000};
+    bool content = true;
+    std::optional<std::size_t> fixed_way = {};
+    std::uint64_t bandwidth_bytes_per_second = 0;
+    content::DestinationLimits destination_limits = {};
     std::uint8_t destination_key = 7;
     std::string destination_identity = "drover-move test aa bb";
   };
 
   SessionPair() : SessionPair(Settings{}) {}
   explicit SessionPair(const Settings& settings) {
-    SessionOptions options{.role = Role::kSource,
-                           .identity = "drover-move test aa bb",
-                           .window_bytes = settings.window_bytes,
-                           .patience = settings.patience,
-                           .pause_budget = settings.pause_budget};
+    SessionOptions options;
+    options.role = Role::kSource;
+    options.identity = "drover-move test aa bb";
+    options.window_bytes = settings.window_bytes;
+    options.patience = settings.patience;
+    options.pause_budget = settings.pause_budget;
+    options.content = settings.content;
+    options.fixed_way = settings.fixed_way;
+    options.bandwidth_bytes_per_second = settings.bandwidth_bytes_per_second;
+    options.destination_limits = settings.destination_limits;
     source = std::make_unique<Session>(options, key_of(7), source_told.events(), nullptr);
     options.role = Role::kDestination;
     options.identity = settings.destination_identity;

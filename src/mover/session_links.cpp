@@ -38,6 +38,11 @@ Status Session::link_up(Link& link, const Hello& peer) {
       entry.replaced = true;
       entry.link->shut_down();
     }
+    if (content_ && *content_ != agreed_content(peer.content, at->second.link->content())) {
+      return fail(ErrorCode::kProtocol,
+                  "The other mover agrees to other content than on its first link.");
+    }
+    content_ = agreed_content(peer.content, at->second.link->content());
     peer_session_ = peer.session;
     peer_window_ = peer.window_bytes;
     at->second.up = true;
@@ -53,6 +58,12 @@ Status Session::link_up(Link& link, const Hello& peer) {
   }
   if (events_.link_up) events_.link_up(link.number());
   return {};
+}
+
+// The next link speaks what both know.
+void Session::link_refused(Link&, std::span<const std::uint8_t> known) {
+  const std::lock_guard lock(mutex_);
+  version_ = newest_common_version(known).value_or(version_);
 }
 
 void Session::link_down(Link& link, bool was_up, const Error& error) {
@@ -81,6 +92,7 @@ void Session::requeue(LinkSerial lost) {
     if (stream->opened.link == lost && stream->state != Stream::State::kOpening)
       stream->opened.due = true;
     if (stream->stop.link == lost && !stream->in.fin_known()) stream->stop.due = true;
+    if (stream->miss.link == lost && stream->in.mending()) stream->miss.due = true;
     if (stream->state == Stream::State::kOpen) stream->ack_due = true;
   }
 }
@@ -90,13 +102,43 @@ bool Session::next_frames(Link& link, std::vector<Frame>& frames) {
   while (true) {
     const auto at = links_.find(link.serial());
     if (ended_ || at == links_.end() || at->second.down) return false;
+    count_sent(at->second);
     add_link_frames(at->second, frames);
-    schedule_.fill(streams_, link.serial(), frames);
-    if (!frames.empty()) return true;
+    const auto limited_until = limit_.wait_until(Clock::now());
+    schedule_.fill(streams_, link.serial(), limited_until ? Bulk::kWaits : Bulk::kGoes, frames);
+    if (!frames.empty()) {
+      hand_over(at->second, frames);
+      return true;
+    }
     // A copy: the wait looks at it again without the lock, and the entry may be gone by then.
-    const auto ping_at = at->second.next_ping_at;
-    frames_.wait_until(lock, ping_at);
+    const auto wake_at =
+        std::min(at->second.next_ping_at, limited_until.value_or(Clock::time_point::max()));
+    frames_.wait_until(lock, wake_at);
   }
+}
+
+void Session::hand_over(LinkEntry& entry, const std::vector<Frame>& frames) {
+  std::uint64_t bytes = 0;
+  for (const Frame& frame : frames) {
+    bytes += kFrameHeaderBytes + frame.payload.size;
+    if (frame.header.stream == kRpcStream) continue;
+    if (frame.header.type == FrameType::kData) counts_.data_bytes += frame.header.raw_length;
+    if (frame.header.type != FrameType::kPacked) continue;
+    counts_.packed_bytes += frame.header.raw_length;
+    counts_.payload_bytes += frame.header.length;
+  }
+  limit_.charge(bytes, Clock::now());
+  entry.handed_bytes = bytes;
+  entry.handed_at = Clock::now();
+}
+
+// The writer is back for more: what it took last is in the socket.
+void Session::count_sent(LinkEntry& entry) {
+  if (entry.handed_bytes == 0) return;
+  const auto up =
+      std::ranges::count_if(links_, [](const auto& at) { return at.second.up && !at.second.down; });
+  choice_.sent(entry.handed_bytes, Clock::now() - entry.handed_at, static_cast<std::size_t>(up));
+  entry.handed_bytes = 0;
 }
 
 void Session::add_link_frames(LinkEntry& entry, std::vector<Frame>& frames) {
@@ -140,6 +182,8 @@ Status Session::take_locked(LinkEntry& entry, Frame frame) {
       return take_open(frame.header);
     case FrameType::kOpened:
     case FrameType::kData:
+    case FrameType::kPacked:
+    case FrameType::kMiss:
     case FrameType::kFin:
     case FrameType::kStop:
     case FrameType::kAck:
@@ -176,7 +220,10 @@ Status Session::take_for_stream(Frame frame) {
   }
   switch (frame.header.type) {
     case FrameType::kData:
+    case FrameType::kPacked:
       return take_data(stream, std::move(frame));
+    case FrameType::kMiss:
+      return take_miss(stream, frame.header);
     case FrameType::kAck:
       return take_ack(stream, frame.header);
     case FrameType::kStop:
@@ -239,9 +286,12 @@ void Session::opened(Stream& stream) {
 }
 
 Status Session::take_data(Stream& stream, Frame frame) {
+  if (frame.header.type == FrameType::kPacked && !stream.decoder) {
+    return fail(ErrorCode::kProtocol,
+                "The other mover packed a range of stream {}, which was not agreed on.", stream.id);
+  }
   const std::uint64_t before = stream.in.buffered_bytes();
-  ASSIGN_OR_RETURN(const auto taken,
-                   stream.in.take_data(frame.header.offset, std::move(frame.payload)));
+  ASSIGN_OR_RETURN(const auto taken, stream.in.take(std::move(frame)));
   buffered_bytes_ = buffered_bytes_ - before + stream.in.buffered_bytes();
   if (buffered_bytes_ > options_.window_bytes + kStreamsMax * kStreamReserveBytes) {
     return fail(ErrorCode::kProtocol, "The other mover sent more than all windows allow.");
@@ -265,6 +315,22 @@ Status Session::take_ack(Stream& stream, const FrameHeader& header) {
     room_.notify_all();
     if (stream.finished() || settled_at_) changed_.notify_all();
   }
+  return {};
+}
+
+Status Session::take_miss(Stream& stream, const FrameHeader& header) {
+  if (!stream.encoder) {
+    return fail(ErrorCode::kProtocol,
+                "The other mover missed content of stream {}, which has none.", stream.id);
+  }
+  ASSIGN_OR_RETURN(auto missed, stream.out.miss(header.offset, header.raw_length));
+  if (!missed) return {};
+  ++counts_.misses;
+  packers_->push({.stream = stream.id,
+                  .offset = header.offset,
+                  .batch = {.ops = std::move(missed->ops), .literals = {}},
+                  .mend_from = std::move(missed->raw),
+                  .trial = false});
   return {};
 }
 

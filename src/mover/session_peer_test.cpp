@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/big_endian.h"
+#include "content/ops.h"
 #include "mover/frame_reader.h"
 #include "mover/limits.h"
 #include "mover/session_fixture.h"
@@ -28,7 +28,9 @@ Deadline limit() { return Deadline::after(60s); }
 class Peer {
  public:
   Peer() {
-    const SessionOptions options{.role = Role::kDestination, .identity = "drover-move test aa bb"};
+    SessionOptions options;
+    options.role = Role::kDestination;
+    options.identity = "drover-move test aa bb";
     session_ = std::make_unique<Session>(options, key_of(7), told.events(),
                                          [this](StreamKind, StreamId id) { return open(id); });
     auto pair = *net::socket_pair(net::SocketKind::kStream);
@@ -52,14 +54,15 @@ class Peer {
     ASSERT_TRUE(link_->handshake(limit()));
     reader_ = FrameReader(pool_);
   }
-  void greet(std::uint32_t number, std::uint64_t session,
-             std::uint16_t version = kProtocolVersion) {
+  void greet(std::uint32_t number, std::uint64_t session, std::uint16_t version = kProtocolVersion,
+             std::uint16_t content = kContentVersion) {
     std::array<std::uint8_t, kHelloBytes> payload;
     encode_hello({.version = version,
                   .role = Role::kSource,
                   .link = static_cast<std::uint16_t>(number),
                   .session = session,
-                  .window_bytes = kWindowMin},
+                  .window_bytes = kWindowMin,
+                  .content = content},
                  payload);
     send({.type = FrameType::kHello, .length = kHelloBytes}, payload);
   }
@@ -97,7 +100,21 @@ class Peer {
     return pong && pong->header.offset == 77;
   }
 
+  // A batch, as PACKED at `offset` of the open stream.
+  void send_batch(std::uint64_t offset, const content::Batch& batch, std::uint32_t raw_length,
+                  std::uint8_t flags = 0) {
+    const auto payload = content::pack(batch, {content::Compression::kZstd, 1});
+    send({.type = FrameType::kPacked,
+          .flags = flags,
+          .stream = kOpenStream,
+          .offset = offset,
+          .length = static_cast<std::uint32_t>(payload.size()),
+          .raw_length = raw_length},
+         payload);
+  }
+
   ToldEvents told;
+  UniqueFd far_end;  // QEMU's, of the open stream; set before OPENED is said
 
  private:
   Result<UniqueFd> open(StreamId id) {
@@ -105,7 +122,7 @@ class Peer {
     std::unique_lock lock(mutex_);
     if (id == kOpeningStream) changed_.wait(lock, [&] { return released_; });
     auto pair = *net::socket_pair(net::SocketKind::kStream);
-    far_end_ = std::move(pair.second);
+    if (id == kOpenStream) far_end = std::move(pair.second);
     return std::move(pair.first);
   }
 
@@ -120,7 +137,6 @@ class Peer {
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   bool released_ = false;
-  UniqueFd far_end_;
 };
 
 struct Case {
@@ -133,6 +149,10 @@ std::vector<Case> cases() {
   const auto data = [](StreamId id, std::uint64_t offset) {
     return FrameHeader{
         .type = FrameType::kData, .stream = id, .offset = offset, .length = 1, .raw_length = 1};
+  };
+  const auto packed = [](StreamId id, std::uint64_t offset) {
+    return FrameHeader{
+        .type = FrameType::kPacked, .stream = id, .offset = offset, .length = 9, .raw_length = 5};
   };
   const auto plain = [](FrameType type, StreamId id) {
     return FrameHeader{.type = type, .stream = id};
@@ -164,6 +184,13 @@ std::vector<Case> cases() {
       {"DATA, opening", data(kOpeningStream, 0), false},
       {"DATA, refused", data(kRefusedStream, 0), false},
       {"DATA, unknown", data(kUnknownStream, 0), false},
+      {"PACKED, gap", packed(kOpenStream, 1000), true},
+      {"PACKED, opening", packed(kOpeningStream, 0), false},
+      {"PACKED, refused", packed(kRefusedStream, 0), false},
+      {"PACKED, unknown", packed(kUnknownStream, 0), false},
+      {"MISS by the source",
+       {.type = FrameType::kMiss, .stream = kOpenStream, .raw_length = 1},
+       false},
       {"FIN, open", plain(FrameType::kFin, kOpenStream), true},
       {"FIN, opening", plain(FrameType::kFin, kOpeningStream), false},
       {"FIN, refused", plain(FrameType::kFin, kRefusedStream), false},
@@ -200,14 +227,141 @@ TEST(SessionPeer, EachFrameInEachStateSurvivesOrEndsTheSession) {
   }
 }
 
+std::string text_from(int fd, std::size_t bytes) {
+  std::string text(bytes, '\0');
+  std::size_t done = 0;
+  while (done < bytes) {
+    const ssize_t n = ::recv(fd, text.data() + done, bytes - done, 0);
+    if (n <= 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+content::Batch literal(std::string_view text) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
+  return content::literal_batch({bytes, text.size()});
+}
+
+// A page of the receiver's cache, which holds none.
+content::Batch reference() {
+  content::Batch batch;
+  content::append_op(batch.ops, {.kind = content::OpKind::kCachedPage,
+                                 .mode = content::HeaderMode::kAt,
+                                 .page = 5,
+                                 .where = 1});
+  return batch;
+}
+constexpr std::uint32_t kRecordBytes = 8 + 4096;
+
+TEST(SessionPeer, PackedBytesReachTheSocketInOrder) {
+  Peer peer;
+  peer.establish();
+  peer.send_batch(5, literal("world"), 5);
+  peer.send_batch(0, literal("hello"), 5);
+  EXPECT_EQ(text_from(peer.far_end.get(), 10), "helloworld");
+  const auto ack = peer.receive(FrameType::kAck);
+  EXPECT_TRUE(ack);
+}
+
+TEST(SessionPeer, AMissIsAskedForAndMended) {
+  Peer peer;
+  peer.establish();
+  peer.send_batch(0, reference(), kRecordBytes);
+  peer.send_batch(kRecordBytes, literal("next"), 4);
+  const auto miss = peer.receive(FrameType::kMiss);
+  ASSERT_TRUE(miss);
+  EXPECT_EQ(miss->header.stream, kOpenStream);
+  EXPECT_EQ(miss->header.offset, 0u);
+  EXPECT_EQ(miss->header.raw_length, kRecordBytes);
+  peer.send_batch(0, reference(), kRecordBytes);
+  EXPECT_TRUE(peer.is_alive()) << "the missed frame once more is a duplicate";
+  const std::string record(kRecordBytes, 'r');
+  peer.send_batch(0, literal(record), kRecordBytes, kPackedLiteral);
+  EXPECT_EQ(text_from(peer.far_end.get(), kRecordBytes + 4), record + "next");
+}
+
+TEST(SessionPeer, AMissIsSaidAgainAfterItsLinkWasLost) {
+  Peer peer;
+  peer.establish();
+  peer.send_batch(0, reference(), kRecordBytes);
+  ASSERT_TRUE(peer.receive(FrameType::kMiss));
+  peer.connect(2);
+  peer.greet(2, 5);
+  ASSERT_TRUE(peer.receive(FrameType::kMiss));
+  const std::string record(kRecordBytes, 'r');
+  peer.send_batch(0, literal(record), kRecordBytes, kPackedLiteral);
+  EXPECT_EQ(text_from(peer.far_end.get(), kRecordBytes), record);
+}
+
+struct Broken {
+  const char* name;
+  std::vector<std::uint8_t> payload;
+  std::uint32_t raw_length;
+  std::uint8_t flags;
+};
+
+TEST(SessionPeer, WhatCannotBeDecodedEndsTheSessionAndReachesNoSocket) {
+  auto wrong = content::pack(literal(std::string(3000, 'x')), {content::Compression::kZstd, 1});
+  wrong.back() ^= 1;
+  const auto truth = content::pack(literal("hello"), {});
+  for (const Broken& tried : {
+           Broken{"noise", std::vector<std::uint8_t>(9), 5, 0},
+           Broken{"compressed bytes are damaged", wrong, 3000, 0},
+           Broken{"covers less than it says", truth, 6, 0},
+           Broken{"covers more than it says", truth, 4, 0},
+           Broken{"a reference that is said to be none", content::pack(reference(), {}),
+                  kRecordBytes, kPackedLiteral},
+       }) {
+    SCOPED_TRACE(tried.name);
+    Peer peer;
+    peer.establish();
+    peer.send({.type = FrameType::kPacked,
+               .flags = tried.flags,
+               .stream = kOpenStream,
+               .length = static_cast<std::uint32_t>(tried.payload.size()),
+               .raw_length = tried.raw_length},
+              tried.payload);
+    EXPECT_EQ(peer.told.wait_end(limit()), SessionEnd::kGaveUp);
+    EXPECT_EQ(peer.told.why().code, ErrorCode::kProtocol) << peer.told.why().text();
+    EXPECT_EQ(text_from(peer.far_end.get(), 1), "");
+  }
+}
+
+TEST(SessionPeer, TheVersionBeforeIsSpokenWithoutContent) {
+  Peer peer;
+  peer.connect(1);
+  peer.greet(1, 5, 1, kNoContent);
+  const auto answer = peer.receive(FrameType::kHello);
+  ASSERT_TRUE(answer);
+  const auto hello = decode_hello(answer->payload.view());
+  ASSERT_TRUE(hello);
+  EXPECT_EQ(hello->version, 1);
+  EXPECT_EQ(hello->content, kNoContent);
+  peer.send({.type = FrameType::kOpen, .flags = 2, .stream = kOpenStream});
+  ASSERT_TRUE(peer.receive(FrameType::kOpened));
+  peer.send_batch(0, literal("hello"), 5);
+  EXPECT_EQ(peer.told.wait_end(limit()), SessionEnd::kGaveUp);
+}
+
+TEST(SessionPeer, LinksOfASessionAgreeOnTheSameContent) {
+  Peer peer;
+  peer.establish();
+  peer.connect(2);
+  peer.greet(2, 5, kProtocolVersion, kNoContent);
+  static_cast<void>(peer.receive(FrameType::kHello));
+  EXPECT_FALSE(peer.is_alive());
+}
+
 TEST(SessionPeer, UnknownVersionIsAnsweredWithTheKnownOnes) {
   Peer peer;
   peer.connect(1);
   peer.greet(1, 5, 9);
   const auto refused = peer.receive(FrameType::kRefused);
   ASSERT_TRUE(refused);
-  ASSERT_EQ(refused->payload.size, 2u);
-  EXPECT_EQ(load_be<std::uint16_t>(refused->payload.bytes.get()), kProtocolVersion);
+  ASSERT_EQ(refused->payload.size, 2 * kKnownVersions.size());
+  EXPECT_EQ(newest_common_version(refused->payload.view()), kProtocolVersion);
   EXPECT_FALSE(peer.receive(FrameType::kHello)) << "the link is closed";
 }
 
@@ -227,7 +381,10 @@ TEST(SessionPeer, LinkNumberInHelloMustBeTheProvenOne) {
 }
 
 TEST(SessionPeer, SilentStrangersAreBoundedInNumber) {
-  Session session({.role = Role::kDestination, .identity = "i"}, key_of(7), {}, nullptr);
+  SessionOptions options;
+  options.role = Role::kDestination;
+  options.identity = "i";
+  Session session(options, key_of(7), {}, nullptr);
   std::vector<UniqueFd> strangers;
   for (std::size_t i = 0; i <= kHandshakesMax; ++i) {
     auto pair = *net::socket_pair(net::SocketKind::kStream);

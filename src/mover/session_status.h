@@ -19,11 +19,30 @@ struct KindStatus {
   std::uint64_t received_bytes = 0;      // written to the local sockets
 };
 
+// How what the streams of memory and disks said travelled. Source: pages and misses as sent;
+// destination: misses only.
+struct ContentCounts {
+  std::uint64_t data_bytes = 0;     // raw, sent as they are
+  std::uint64_t packed_bytes = 0;   // raw, covered by PACKED frames
+  std::uint64_t payload_bytes = 0;  // of these frames
+  std::uint64_t misses = 0;
+  // Pages of 4 KiB, and bytes that were sent inline before compression.
+  std::uint64_t zero_pages = 0;
+  std::uint64_t same_pages = 0;
+  std::uint64_t cached_pages = 0;
+  std::uint64_t disk_pages = 0;
+  std::uint64_t literal_pages = 0;
+  std::uint64_t resent_pages = 0;
+  std::uint64_t literal_bytes = 0;
+};
+
 struct SessionStatus {
   std::vector<std::uint32_t> links;  // numbers of those that are up
   std::uint64_t bytes_sent = 0;      // on the wire, TLS included
   std::uint64_t bytes_received = 0;
   std::vector<KindStatus> streams;
+  ContentCounts content;
+  std::uint32_t pack_way = 0;  // of kPackWays, now
   std::chrono::milliseconds since_progress{0};
   bool finish_forwarded = false;
 };

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "content/ops.h"
 #include "mover/limits.h"
 #include "mover/session.h"
 
@@ -13,6 +14,14 @@ namespace {
 
 // Smaller pieces than this are not worth a frame while the receiver is behind.
 constexpr std::uint64_t kReadLeastBytes = 64 * 1024;
+
+// Nothing but bytes: may travel as they are.
+bool is_plain(const content::Batch& batch, std::size_t raw_bytes) {
+  if (batch.literals.size() != raw_bytes) return false;
+  std::vector<std::uint8_t> ops;
+  content::append_op(ops, {.kind = content::OpKind::kLiteral, .count = raw_bytes});
+  return batch.ops == ops;
+}
 
 }  // namespace
 
@@ -23,10 +32,26 @@ Stream& Session::add_stream(StreamId id, StreamKind kind) {
   return *stream;
 }
 
+// With content: what the loops of a stream of memory or disks encode or decode with.
+void Session::equip(Stream& stream) {
+  if (stream.kind == StreamKind::kRpc || content_.value_or(kNoContent) == kNoContent) return;
+  const bool memory = stream.kind == StreamKind::kMemory;
+  const auto kind = memory ? content::StreamKind::kMemory : content::StreamKind::kDisk;
+  if (source_content_) stream.encoder = std::make_unique<content::Encoder>(source_content_, kind);
+  if (destination_content_)
+    stream.decoder = std::make_unique<content::Decoder>(destination_content_);
+}
+
 void Session::start_threads(Stream& stream) {
   prepare_local_socket(stream.local.get());
+  equip(stream);
   stream.reader_ended = stream.writer_ended = false;
-  stream.reader = std::jthread([this, &stream] { pump_from_local(*this, stream, pool_); });
+  stream.reader = std::jthread([this, &stream] {
+    if (stream.encoder)
+      encode_from_local(*this, stream, pool_);
+    else
+      pump_from_local(*this, stream, pool_);
+  });
   stream.writer = std::jthread([this, &stream] { pump_to_local(*this, stream); });
 }
 
@@ -119,7 +144,9 @@ std::uint64_t Session::allowance(const Stream& stream) const {
   const std::uint64_t held = stream.held_bytes();
   const std::uint64_t own = held < kStreamReserveBytes ? kStreamReserveBytes - held : 0;
   const std::uint64_t left = own + (pool > pool_used ? pool - pool_used : 0);
-  return std::min({left, stream.out.credit(), std::uint64_t{kPayloadBytesMax}});
+  const std::uint64_t credit = stream.out.credit();
+  const std::uint64_t free_credit = credit > stream.kept_bytes ? credit - stream.kept_bytes : 0;
+  return std::min({left, free_credit, std::uint64_t{kPayloadBytesMax}});
 }
 
 std::size_t Session::reserve(Stream& stream) {
@@ -146,6 +173,40 @@ void Session::took(Stream& stream, Chunk chunk) {
   frames_.notify_all();
 }
 
+void Session::took_range(Stream& stream, Range range) {
+  const std::lock_guard lock(mutex_);
+  stream.reserved_bytes = 0;
+  stream.kept_bytes = range.kept;
+  if (range.raw.size == 0) return;
+  append_range(stream, std::move(range));
+  frames_.notify_all();
+}
+
+void Session::append_range(Stream& stream, Range range) {
+  const bool plain = is_plain(range.batch, range.raw.size);
+  const bool small = range.raw.size <= kSmallRangeBytes;
+  const bool trial = !small && choice_.trial_due(std::chrono::steady_clock::now());
+  const bool as_it_is = small || (choice_.way() == kNoPacking && !trial);
+  if (as_it_is && plain) return stream.out.append(std::move(range.raw));
+  auto ops = plain ? std::vector<std::uint8_t>{} : range.batch.ops;
+  const std::uint64_t offset = stream.out.append_unpacked(std::move(range.raw), std::move(ops));
+  if (as_it_is) {
+    stream.out.packed(offset, chunk_of(content::pack(range.batch, kPackWays[kNoPacking])));
+  } else {
+    packers_->push({.stream = stream.id,
+                    .offset = offset,
+                    .batch = std::move(range.batch),
+                    .mend_from = {},
+                    .trial = trial});
+  }
+}
+
+void Session::packed(StreamId id, std::uint64_t offset, Chunk payload) {
+  const std::lock_guard lock(mutex_);
+  streams_.at(id)->out.packed(offset, std::move(payload));
+  frames_.notify_all();
+}
+
 void Session::reading_ended(Stream& stream) {
   const std::lock_guard lock(mutex_);
   stream.out.finish();
@@ -154,7 +215,7 @@ void Session::reading_ended(Stream& stream) {
   changed_.notify_all();
 }
 
-std::optional<Chunk> Session::next_to_write(Stream& stream) {
+std::optional<Frame> Session::next_to_write(Stream& stream) {
   std::unique_lock lock(mutex_);
   stream.to_write.wait(lock,
                        [&] { return ended_ || stream.in.has_next() || stream.in.fin_reached(); });
@@ -172,6 +233,28 @@ void Session::wrote(Stream& stream, std::size_t bytes) {
   if (unsaid < kAckBytes && stream.in.has_next()) return;
   stream.ack_due = true;
   frames_.notify_all();
+}
+
+void Session::missed(Stream& stream, const FrameHeader& header) {
+  const std::lock_guard lock(mutex_);
+  ++counts_.misses;
+  stream.in.missed(header);
+  if (!stream.in.mending()) return;
+  stream.miss.due = true;
+  frames_.notify_all();
+}
+
+void Session::broken(Stream& stream, const Error& error) {
+  bool forgive = false;
+  {
+    const std::lock_guard lock(mutex_);
+    forgive = break_.is_finish_forwarded();
+    // Whoever waits for the bytes shall not wait for ever.
+    if (stream.local) ::shutdown(stream.local.get(), SHUT_RDWR);
+  }
+  log::error("Stream {} ({}) cannot be decoded: {}", stream.id, stream_kind_name(stream.kind),
+             error.text());
+  if (!forgive) end(SessionEnd::kGaveUp, error);
 }
 
 void Session::local_reader_gone(Stream& stream) {

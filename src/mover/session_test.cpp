@@ -102,6 +102,63 @@ TEST(Session, SpreadsBulkOverSeveralLinksAndKeepsOrder) {
   exchange(memory->source.get(), memory->destination.get(), 5, 40'000'000, 2'000'000);
 }
 
+TEST(Session, EveryWayOfPackingCarriesTheSameBytes) {
+  for (std::size_t way = 0; way < kPackWays.size(); ++way) {
+    SCOPED_TRACE(way);
+    SessionPair pair({.fixed_way = way});
+    for (const std::uint32_t number : {1, 2, 3}) pair.link(number);
+    auto memory = pair.open(StreamKind::kMemory);
+    auto disks = pair.open(StreamKind::kDisks);
+    ASSERT_TRUE(memory && disks);
+    std::jthread nbd(
+        [&] { exchange(disks->source.get(), disks->destination.get(), 11, 3'000'000, 500'000); });
+    exchange(memory->source.get(), memory->destination.get(), 5, 6'000'000, 100'000);
+  }
+}
+
+TEST(Session, WithoutContentBytesAreCarriedAsTheyAre) {
+  SessionPair pair({.content = false});
+  pair.link(1);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(memory);
+  exchange(memory->source.get(), memory->destination.get(), 5, 1'000'000, 1'000);
+  const auto counts = pair.source->status().content;
+  EXPECT_EQ(counts.packed_bytes, 0u);
+  EXPECT_GE(counts.data_bytes, 1'000'000u);
+}
+
+// What a bandwidth costs, with bytes that do not shrink.
+double seconds_for(SessionPair& pair, std::uint64_t bytes) {
+  auto memory = pair.open(StreamKind::kMemory);
+  const auto start = std::chrono::steady_clock::now();
+  std::jthread writer([&] { feed(memory->source.get(), 9, bytes); });
+  EXPECT_EQ(drain(memory->destination.get(), 9), bytes);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+TEST(Session, BandwidthHoldsAndChangesWhileMoving) {
+  SessionPair pair({.content = false, .bandwidth_bytes_per_second = 4'000'000});
+  pair.link(1);
+  EXPECT_NEAR(seconds_for(pair, 4'000'000), 1.0, 0.15);
+  pair.source->set_bandwidth(10'000'000);
+  EXPECT_NEAR(seconds_for(pair, 10'000'000), 1.0, 0.15);
+  pair.source->set_bandwidth(0);
+  EXPECT_LT(seconds_for(pair, 10'000'000), 0.8);
+}
+
+TEST(Session, SilenceHoldsNothingBack) {
+  SessionPair pair({.fixed_way = 4});
+  pair.link(1);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(memory);
+  std::vector<std::uint8_t> piece(100'000);
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{3000}, std::size_t{100'000}}) {
+    ASSERT_EQ(::send(memory->source.get(), piece.data(), bytes, 0), static_cast<ssize_t>(bytes));
+    EXPECT_EQ(::recv(memory->destination.get(), piece.data(), bytes, MSG_WAITALL),
+              static_cast<ssize_t>(bytes));
+  }
+}
+
 TEST(Session, HalfCloseReachesOneDirectionOnly) {
   SessionPair pair;
   pair.link(1);

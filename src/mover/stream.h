@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "content/decoder.h"
+#include "content/encoder.h"
 #include "mover/frame.h"
 #include "mover/incoming_half.h"
 #include "mover/outgoing_half.h"
@@ -38,16 +40,22 @@ struct Stream {
   IncomingHalf in;
   // Set before the threads start, closed after they ended: they use it without the mutex.
   UniqueFd local;
+  // With content, as `local`: the source's reading loop encodes (its writing loop shows what comes
+  // back), the destination's writing loop decodes. Else none.
+  std::unique_ptr<content::Encoder> encoder;
+  std::unique_ptr<content::Decoder> decoder;
 
   Notice open;    // source: until OPENED came
   Notice opened;  // destination: again for each OPEN
   Notice stop;    // until FIN came
+  Notice miss;    // of in.mending(), until its answer came
   std::string refusal;
   bool ack_due = false;
   std::uint64_t acknowledged_to_peer = 0;
   bool stopped_by_peer = false;
 
   std::uint64_t reserved_bytes = 0;  // the reader may take so many and has not yet
+  std::uint64_t kept_bytes = 0;      // the reader took them and keeps them for the next range
   bool reader_ended = true;
   bool writer_ended = true;
   std::condition_variable to_write;  // the writer waits here
@@ -55,7 +63,9 @@ struct Stream {
   std::jthread writer;
 
   bool finished() const { return out.done() && in.done() && reader_ended && writer_ended; }
-  std::uint64_t held_bytes() const { return out.unacknowledged_bytes() + reserved_bytes; }
+  std::uint64_t held_bytes() const {
+    return out.unacknowledged_bytes() + reserved_bytes + kept_bytes;
+  }
 };
 
 }  // namespace drover::mover

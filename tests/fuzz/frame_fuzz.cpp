@@ -14,6 +14,15 @@ using drover::mover::FrameReader;
 using drover::mover::FrameType;
 using drover::mover::IncomingHalf;
 
+// As the writing loop of a stream, on a side that holds nothing.
+static void miss_or_apply(IncomingHalf& half, const drover::mover::FrameHeader& header) {
+  const bool literal = header.type == FrameType::kData || header.flags != 0;
+  if (literal)
+    half.applied(header.raw_length);
+  else
+    half.missed(header);
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto pool = std::make_shared<ChunkPool>();
   FrameReader reader(pool);
@@ -32,14 +41,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       static_cast<void>(drover::mover::decode_hello((*frame)->payload.view()));
     } else if (header.type == FrameType::kRefused) {
       static_cast<void>(drover::mover::refused_error((*frame)->payload.view()));
-    } else if (header.type == FrameType::kData) {
-      if (!half.take_data(header.offset, std::move((*frame)->payload))) return 0;
+    } else if (header.type == FrameType::kData || header.type == FrameType::kPacked) {
+      if (!half.take(std::move(**frame))) return 0;
     } else if (header.type == FrameType::kFin) {
       if (!half.take_fin(header.offset)) return 0;
     } else if (header.type == FrameType::kStop) {
       half.discard();
     } else if (header.type == FrameType::kPing) {
-      if (auto chunk = half.next()) half.applied(chunk->size);
+      if (auto next = half.next()) half.applied(next->header.raw_length);
+    } else if (header.type == FrameType::kPong) {
+      if (auto next = half.next()) miss_or_apply(half, next->header);
     }
   }
   return 0;

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/pack_choice.h"
+
+#include <algorithm>
+#include <ctime>
+#include <vector>
+
+#include "mover/limits.h"
+
+namespace drover::mover {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::nanoseconds;
+
+// A trial packs so much of a batch: long enough to measure, short enough not to be felt.
+constexpr std::size_t kTrialBytes = 96 * 1024;
+constexpr std::size_t kTrialBytesLeast = 8 * 1024;
+// Less than this sent in an interval says nothing about a link: it vanished in its buffers.
+constexpr std::uint64_t kLinkBytesLeast = 1 << 20;
+// Packing takes processor time from QEMU too: it must be worth that much against no packing.
+constexpr double kNoPackingBonus = 1.25;
+constexpr double kStayBonus = 1.08;
+constexpr double kAsGood = 0.97;
+constexpr double kSpareLeast = 0.2;  // of a processor: packing always gets some share
+
+nanoseconds clock_now(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
+}
+
+double through(const PackTrial& trial, const Road& road) {
+  const double packed = trial.bytes_per_second * road.processors;
+  const double sent = road.link_bytes_per_second / std::max(trial.ratio, 0.001);
+  return std::min(packed, sent);
+}
+
+}  // namespace
+
+std::size_t best_way(const PackTrials& trials, const Road& road, std::size_t now) {
+  if (road.link_bytes_per_second <= 0) return now;
+  std::array<double, kPackWays.size()> rates{};
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    rates[i] = through(trials[i], road);
+    if (i == kNoPacking) rates[i] = road.link_bytes_per_second * kNoPackingBonus;
+    if (i == now) rates[i] *= kStayBonus;
+  }
+  const double best = *std::ranges::max_element(rates);
+  const auto cheapest =
+      std::ranges::find_if(rates, [&](double rate) { return rate >= best * kAsGood; });
+  return static_cast<std::size_t>(cheapest - rates.begin());
+}
+
+PackChoice::PackChoice(unsigned workers, std::optional<std::size_t> fixed)
+    : workers_(std::max(workers, 1u)), fixed_(fixed.has_value()), way_(fixed.value_or(1)) {}
+
+std::size_t PackChoice::way() const {
+  const std::lock_guard lock(mutex_);
+  return way_;
+}
+
+bool PackChoice::trial_due(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  if (fixed_ || now < next_trial_) return false;
+  // The first says nothing about the link yet: the second comes soon.
+  next_trial_ = now + (link_bytes_per_second_ > 0 ? kChoiceInterval : kChoiceInterval / 5);
+  return true;
+}
+
+void PackChoice::try_all(const content::Batch& batch) {
+  if (batch.literals.size() < kTrialBytesLeast) return;
+  const std::size_t bytes = std::min(batch.literals.size(), kTrialBytes);
+  content::Batch sample;
+  sample.literals.assign(batch.literals.begin(),
+                         batch.literals.begin() + static_cast<std::ptrdiff_t>(bytes));
+  PackTrials trials{};
+  const auto started = Clock::now();
+  const auto processor_started = clock_now(CLOCK_THREAD_CPUTIME_ID);
+  auto before = processor_started;
+  for (std::size_t i = 0; i < kPackWays.size(); ++i) {
+    const std::size_t packed = content::pack(sample, kPackWays[i]).size();
+    const auto after = clock_now(CLOCK_THREAD_CPUTIME_ID);
+    const double seconds = std::max(duration<double>(after - before).count(), 1e-7);
+    trials[i] = {static_cast<double>(bytes) / seconds,
+                 static_cast<double>(packed) / static_cast<double>(bytes)};
+    before = after;
+  }
+  const double wanted = duration<double>(Clock::now() - started).count();
+  const double got = duration<double>(before - processor_started).count();
+
+  const std::lock_guard lock(mutex_);
+  share_ = 0.5 * share_ + 0.5 * std::clamp(got / std::max(wanted, 1e-7), 0.05, 1.0);
+  const bool known = trials_[kNoPacking].bytes_per_second > 0;
+  for (std::size_t i = 0; i < trials_.size(); ++i) {
+    // Pages differ: the last few trials count.
+    const double weight = known ? 0.4 : 1.0;
+    trials_[i].bytes_per_second +=
+        weight * (trials[i].bytes_per_second - trials_[i].bytes_per_second);
+    trials_[i].ratio += weight * (trials[i].ratio - trials_[i].ratio);
+  }
+  measure_links();
+  Road road{link_bytes_per_second_, spare_processors(Clock::now())};
+  if (limit_bytes_per_second_ > 0) {
+    const auto limited = static_cast<double>(limit_bytes_per_second_);
+    road.link_bytes_per_second =
+        road.link_bytes_per_second > 0 ? std::min(road.link_bytes_per_second, limited) : limited;
+  }
+  way_ = best_way(trials_, road, way_);
+}
+
+void PackChoice::measure_links() {
+  if (sent_bytes_ < kLinkBytesLeast || busy_.count() == 0) return;
+  const double of_one = static_cast<double>(sent_bytes_) / duration<double>(busy_).count();
+  link_bytes_per_second_ = of_one * static_cast<double>(std::max<std::size_t>(links_, 1));
+  sent_bytes_ = 0;
+  busy_ = {};
+}
+
+// What this process gets of the machine, less what it needs for all but packing.
+double PackChoice::spare_processors(Clock::time_point now) {
+  const auto process_time = clock_now(CLOCK_PROCESS_CPUTIME_ID);
+  const double seconds = duration<double>(now - measured_at_).count();
+  const double used = duration<double>(process_time - process_time_ - packing_).count();
+  const double all_else = measured_at_ == Clock::time_point{} ? 0 : used / std::max(seconds, 1e-3);
+  measured_at_ = now;
+  process_time_ = process_time;
+  packing_ = {};
+  const double most = static_cast<double>(workers_);
+  return std::clamp(most * share_ - std::max(all_else, 0.0), kSpareLeast, most);
+}
+
+void PackChoice::sent(std::uint64_t bytes, nanoseconds busy, std::size_t links) {
+  const std::lock_guard lock(mutex_);
+  sent_bytes_ += bytes;
+  busy_ += busy;
+  links_ = links;
+}
+
+void PackChoice::limit(std::uint64_t bytes_per_second) {
+  const std::lock_guard lock(mutex_);
+  limit_bytes_per_second_ = bytes_per_second;
+}
+
+void PackChoice::packed_for(nanoseconds processor_time) {
+  const std::lock_guard lock(mutex_);
+  packing_ += processor_time;
+}
+
+}  // namespace drover::mover

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// How to compress, chosen anew each second from what is measured: how fast the links take bytes,
+// how much processor is to spare, how fast each way packs and what it saves
+// (docs/mover_protocol.md, "How to compress"). Any thread; its own mutex is a leaf.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+
+#include "content/batch.h"
+
+namespace drover::mover {
+
+// The ways there are, cheapest first.
+inline constexpr std::array<content::Compression, 5> kPackWays{{
+    {content::Compression::kNone, 0},
+    {content::Compression::kLz4, 1},
+    {content::Compression::kZstd, 1},
+    {content::Compression::kZstd, 3},
+    {content::Compression::kZstd, 6},
+}};
+inline constexpr std::size_t kNoPacking = 0;
+
+// What one way does with the bytes of late.
+struct PackTrial {
+  double bytes_per_second = 0;  // of one processor; in bytes before packing
+  double ratio = 1;             // after packing to before
+};
+using PackTrials = std::array<PackTrial, kPackWays.size()>;
+
+struct Road {
+  double link_bytes_per_second = 0;  // all links together, or the limit; 0: not known yet
+  double processors = 1;             // that packing may use
+};
+
+// Pure: the way by which most bytes come through, where packing and sending go on side by side.
+// `now` stays unless another is clearly better; of equals the cheapest.
+std::size_t best_way(const PackTrials& trials, const Road& road, std::size_t now);
+
+class PackChoice {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `workers` pack at once. `fixed`: this way always (tests, the bench).
+  explicit PackChoice(unsigned workers, std::optional<std::size_t> fixed = {});
+
+  std::size_t way() const;
+  // It is time for try_all(). True for one caller per interval.
+  bool trial_due(Clock::time_point now);
+  // Packs a part of the batch in all ways and chooses; takes some milliseconds.
+  void try_all(const content::Batch& batch);
+
+  // A link took these bytes within a span in which it had something to send.
+  void sent(std::uint64_t bytes, std::chrono::nanoseconds busy, std::size_t links);
+  // 0: none.
+  void limit(std::uint64_t bytes_per_second);
+  // Processor time of a worker, spent on packing.
+  void packed_for(std::chrono::nanoseconds processor_time);
+
+ private:
+  void measure_links();
+  double spare_processors(Clock::time_point now);
+
+  const unsigned workers_;
+  const bool fixed_;
+  mutable std::mutex mutex_;  // guards all below
+  std::size_t way_;
+  Clock::time_point next_trial_{};
+  PackTrials trials_{};
+  double share_ = 1;  // processor time got of the time wanted
+  double link_bytes_per_second_ = 0;
+  std::uint64_t limit_bytes_per_second_ = 0;
+  // Of the running interval.
+  std::uint64_t sent_bytes_ = 0;
+  std::chrono::nanoseconds busy_{0};
+  std::size_t links_ = 1;
+  std::chrono::nanoseconds packing_{0};
+  Clock::time_point measured_at_{};
+  std::chrono::nanoseconds process_time_{0};  // as it was then
+};
+
+}  // namespace drover::mover

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/pack_choice.h"
+
+#include <gtest/gtest.h>
+
+#include "mover/rate_limit.h"
+
+namespace drover::mover {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr double kMega = 1e6;
+// Guest memory on the machine of the benchmarks.
+constexpr PackTrials kMemory{{{8000 * kMega, 1},
+                              {430 * kMega, 0.52},
+                              {175 * kMega, 0.36},
+                              {120 * kMega, 0.33},
+                              {50 * kMega, 0.31}}};
+
+std::size_t way_on(double link, double processors, std::size_t now = kNoPacking) {
+  return best_way(kMemory, {link, processors}, now);
+}
+
+TEST(BestWay, SlowLinksAreWorthTheProcessor) {
+  EXPECT_EQ(way_on(1 * kMega, 2), 4u);
+  EXPECT_GE(way_on(12 * kMega, 2), 3u);
+  EXPECT_EQ(way_on(119 * kMega, 2), 2u);
+}
+
+TEST(BestWay, FastLinksAreNot) {
+  EXPECT_EQ(way_on(1200 * kMega, 0.5), kNoPacking);
+  EXPECT_EQ(way_on(400 * kMega, 1.5), 1u);
+}
+
+TEST(BestWay, WithoutSpareProcessorLessIsPacked) {
+  EXPECT_EQ(way_on(119 * kMega, 1.0), 1u);
+  EXPECT_EQ(way_on(119 * kMega, 0.2), kNoPacking);
+}
+
+TEST(BestWay, StaysWhereNothingIsClearlyBetterOrKnown) {
+  for (std::size_t now = 0; now < kPackWays.size(); ++now) {
+    EXPECT_EQ(way_on(0, 2, now), now) << "no link has shown its speed";
+    const std::size_t settled = way_on(119 * kMega, 1.3, now);
+    EXPECT_EQ(way_on(121 * kMega, 1.3, settled), settled);
+  }
+}
+
+TEST(BestWay, BytesThatDoNotShrinkAreNotPacked) {
+  PackTrials noise = kMemory;
+  for (PackTrial& trial : noise) trial.ratio = 1.0;
+  EXPECT_EQ(best_way(noise, {12 * kMega, 2}, 3), kNoPacking);
+}
+
+TEST(PackChoice, FollowsTheLinkThatItMeasures) {
+  PackChoice choice(2);
+  content::Batch text;
+  for (int i = 0; i < 40'000; ++i) {
+    const std::string word = std::to_string(i * 7919 % 1000) + " ";
+    text.literals.insert(text.literals.end(), word.begin(), word.end());
+  }
+  choice.sent(20 << 20, 2s, 1);
+  choice.try_all(text);
+  choice.sent(20 << 20, 2s, 1);
+  choice.try_all(text);
+  EXPECT_GE(choice.way(), 2u) << "10 MiB/s";
+  for (int i = 0; i < 3; ++i) {
+    choice.sent(100ull << 30, 1s, 1);
+    choice.try_all(text);
+  }
+  EXPECT_EQ(choice.way(), kNoPacking) << "100 GiB/s";
+  choice.limit(1'000'000);
+  choice.try_all(text);
+  EXPECT_GE(choice.way(), 2u) << "limited to 1 MB/s";
+}
+
+TEST(PackChoice, TrialsAreRare) {
+  PackChoice choice(1);
+  const auto now = PackChoice::Clock::now();
+  EXPECT_TRUE(choice.trial_due(now));
+  EXPECT_FALSE(choice.trial_due(now + 100ms));
+  EXPECT_TRUE(choice.trial_due(now + 2s));
+  PackChoice fixed(1, 3);
+  EXPECT_FALSE(fixed.trial_due(now + 5s));
+  EXPECT_EQ(fixed.way(), 3u);
+}
+
+TEST(RateLimit, HoldsOverASecondAndForgetsIdleTime) {
+  RateLimit limit;
+  RateLimit::Time now{};
+  EXPECT_FALSE(limit.wait_until(now)) << "none is set";
+  limit.set(1'000'000, now);
+  now += 10s;
+  std::uint64_t sent = 0;
+  const auto end = now + 1s;
+  while (now < end) {
+    if (const auto wait = limit.wait_until(now)) {
+      EXPECT_GT(*wait, now);
+      now = *wait;
+      continue;
+    }
+    limit.charge(20'000, now);
+    sent += 20'000;
+  }
+  EXPECT_NEAR(static_cast<double>(sent), 1e6, 0.1e6);
+  limit.set(0, now);
+  EXPECT_FALSE(limit.wait_until(now));
+}
+
+}  // namespace
+}  // namespace drover::mover

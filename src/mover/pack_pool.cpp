@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/pack_pool.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include <sched.h>
+
+#include "mover/limits.h"
+
+namespace drover::mover {
+namespace {
+
+std::chrono::nanoseconds thread_time() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
+
+Chunk chunk_of(std::vector<std::uint8_t> bytes) {
+  auto owner = std::make_shared<std::vector<std::uint8_t>>(std::move(bytes));
+  const std::size_t size = owner->size();
+  std::uint8_t* first = owner->data();
+  return {std::shared_ptr<std::uint8_t[]>(std::move(owner), first), size};
+}
+
+PackPool::PackPool(unsigned workers, PackChoice& choice, Done done)
+    : choice_(choice), done_(std::move(done)) {
+  for (unsigned i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
+}
+
+PackPool::~PackPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    jobs_.clear();
+    changed_.notify_all();
+  }
+  workers_.clear();
+}
+
+void PackPool::push(PackJob job) {
+  const std::lock_guard lock(mutex_);
+  if (stopped_) return;
+  jobs_.push_back(std::move(job));
+  changed_.notify_one();
+}
+
+void PackPool::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopped_ || !jobs_.empty(); });
+    if (stopped_) return;
+    PackJob job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    carry_out(std::move(job));
+    lock.lock();
+  }
+}
+
+void PackPool::carry_out(PackJob job) {
+  const auto started = thread_time();
+  if (job.mend_from.size > 0) job.batch = content::mend(job.mend_from.view(), job.batch.ops);
+  const content::Compression way = kPackWays[choice_.way()];
+  done_(job.stream, job.offset, chunk_of(content::pack(job.batch, way)));
+  if (job.trial) choice_.try_all(job.batch);
+  choice_.packed_for(thread_time() - started);
+}
+
+// From the affinity mask: in the sandbox no file says how many there are.
+unsigned pack_workers() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return 1;
+  return std::clamp<unsigned>(static_cast<unsigned>(CPU_COUNT(&mask)), 1u, kPackWorkersMax);
+}
+
+}  // namespace drover::mover
