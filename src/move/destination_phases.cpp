@@ -211,6 +211,18 @@ Result<std::string> DestinationSide::answer(Entry& entry) {
   return to_json(answer_accepted(entry));
 }
 
+Result<std::string> DestinationSide::look(Entry& entry) {
+  const auto decision = world_.records.decision(entry.key());
+  if (entry.job.undone || (decision && *decision && **decision == gate::Decision::kRefused)) {
+    return to_json(Answer{Answer::Kind::kRefused, {}, 0, world_.host_name + " gave the move up"});
+  }
+  if (decision && *decision) return to_json(answer_accepted(entry));
+  return to_json(Answer{Answer::Kind::kPending,
+                        {},
+                        0,
+                        "the last call of the move has not come to " + world_.host_name});
+}
+
 // Rule 3: the truth about an accepted move is what libvirt here says, once no incoming job is left.
 Answer DestinationSide::answer_accepted(Entry& entry) {
   const auto& vm = entry.job.plan.vm;

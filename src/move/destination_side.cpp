@@ -85,6 +85,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   }
   if (verb == verb::kPrepare) return prepare(*entry);
   if (verb == verb::kAnswer) return answer(*entry);
+  if (verb == verb::kLook) return look(*entry);
   if (verb == verb::kVerify) return verify(*entry);
   if (verb == verb::kSettle) return settle(*entry, body);
   if (verb == verb::kUndo) {

@@ -67,6 +67,7 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> reserve(std::string_view peer_name, std::string_view body);
   Result<std::string> prepare(Entry& entry);
   Result<std::string> answer(Entry& entry);
+  Result<std::string> look(Entry& entry);
   Result<std::string> verify(Entry& entry);
   Result<std::string> settle(Entry& entry, std::string_view body);
   Status undo(Entry& entry);

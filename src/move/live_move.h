@@ -91,7 +91,8 @@ class LiveMove {
   static Outcome outcome_of(const Answer& answer);
   StepResult settle_doubt_at_the_gate();
   std::expected<std::optional<Answer>, StepFailure> find_truth();
-  Result<Answer> ask_destination(std::chrono::milliseconds limit);
+  Result<Answer> ask_destination(std::string_view verb, std::chrono::milliseconds limit);
+  void end_if_given_up();
   void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
   StepResult source_keeps_it(std::string_view why);

@@ -97,7 +97,7 @@ LiveMove::Outcome LiveMove::outcome_of(const Answer& answer) {
 // record became final meanwhile.
 std::expected<std::optional<Answer>, StepFailure> LiveMove::find_truth() {
   while (true) {
-    const auto answer = ask_destination(kAskLimit);
+    const auto answer = ask_destination(verb::kAnswer, kAskLimit);
     if (answer && answer->kind != Answer::Kind::kPending) {
       log::info("Move {}: {} answers: {}.", job_.move.id, job_.move.destination, answer->text);
       return *answer;
@@ -109,11 +109,28 @@ std::expected<std::optional<Answer>, StepFailure> LiveMove::find_truth() {
   }
 }
 
-Result<Answer> LiveMove::ask_destination(std::chrono::milliseconds limit) {
+Result<Answer> LiveMove::ask_destination(std::string_view verb, std::chrono::milliseconds limit) {
   ASSIGN_OR_RETURN(const std::string text,
-                   world_.peers.call(job_.move.destination, verb::kAnswer,
-                                     to_json(MoveName{job_.move.id}), Deadline::after(limit)));
+                   world_.peers.call(job_.move.destination, verb, to_json(MoveName{job_.move.id}),
+                                     Deadline::after(limit)));
   return answer_from_json(text);
+}
+
+// Before the switch a link that does not return is a stall, unless the other side has given the
+// move up, as it does when its mover dies: then nothing is worth waiting for.
+void LiveMove::end_if_given_up() {
+  if (job_.move.phase >= Phase::kSwitch || !carriers_->gate_alive()) return;
+  const auto answer = ask_destination(verb::kLook, kAskBriefly);
+  if (!answer || answer->kind != Answer::Kind::kRefused) return;
+  if (!road_error_) {
+    road_error_ = Error{ErrorCode::kUnavailable,
+                        Retry::kLater,
+                        fmt::format("{}: its mover or its gate ended.", answer->text),
+                        {}};
+  }
+  log::warning("Move {}: {}", job_.move.id, road_error_->message);
+  if (auto stopped = carriers_->stop(); !stopped)
+    log::warning("Move {}: {}", job_.move.id, stopped.error().text());
 }
 
 // The gates settle it by themselves when the road returns or libvirt answers; until then people
@@ -122,7 +139,7 @@ void LiveMove::tell_of_a_late_answer() {
   if (job_.move.phase < Phase::kSwitch) return;
   if (!answer_due_) answer_due_ = Deadline::after(kAnswerUsual);
   if (!answer_due_->expired()) return;
-  const auto answer = ask_destination(kAskBriefly);
+  const auto answer = ask_destination(verb::kLook, kAskBriefly);
   answer_due_ = Deadline::after(kAnswerUsual);
   if (!answer) {
     tell_doubt(answer.error().text());

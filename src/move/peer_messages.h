@@ -24,6 +24,7 @@ inline constexpr std::string_view kPreflight =
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
+inline constexpr std::string_view kLook = "look";        // MoveName -> Answer; records nothing
 inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyReply; all is synced
 inline constexpr std::string_view kSettle = "settle";    // SettleRequest -> {}; the move is over
 inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; nothing is left here
