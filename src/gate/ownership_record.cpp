@@ -28,6 +28,7 @@ constexpr std::string_view kReserved = "reserved";
 constexpr std::string_view kDecision = "decision";
 constexpr std::string_view kOutcome = "outcome";
 
+// tests/model/handover.pml has these names as well; tests/lint/model_names.py compares them.
 constexpr std::array kSourceStates{
     std::pair{SourceState::kHeld, std::string_view("held")},
     std::pair{SourceState::kSwitching, std::string_view("switching")},

@@ -25,6 +25,8 @@ std::optional<T> value_in(const std::array<std::pair<T, std::string_view>, N>& t
   return std::nullopt;
 }
 
+// tests/model/handover.pml has the names of phases and states as well; tests/lint/model_names.py
+// compares them.
 constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
     {Phase::kPlan, "plan"},
     {Phase::kAdmit, "admit"},
