@@ -79,18 +79,18 @@ class MemoryStream {
   }
   // Content 0 is a zero page.
   void page(const std::string& block, std::uint64_t number, std::uint64_t content) {
-    const std::uint64_t flags = content == 0 ? kFlagZero : kFlagPage;
+    page_bytes(block, number, content == 0 ? Bytes{} : page_of(content));
+    last_[{block, number}] = content;
+  }
+  // Without a body: a zero page.
+  void page_bytes(const std::string& block, std::uint64_t number, const Bytes& body) {
+    const std::uint64_t flags = body.empty() ? kFlagZero : kFlagPage;
     const bool known = block == last_block_;
     add_be(bytes, number * kBlockBytes | flags | (known ? kFlagContinue : 0));
     if (!known) add_text(bytes, block);
     last_block_ = block;
-    last_[{block, number}] = content;
-    if (content == 0) {
-      bytes.push_back(0);
-    } else {
-      const Bytes body = page_of(content);
-      bytes.insert(bytes.end(), body.begin(), body.end());
-    }
+    if (body.empty()) bytes.push_back(0);
+    bytes.insert(bytes.end(), body.begin(), body.end());
   }
   void device_state(std::size_t size) {
     bytes.push_back(4);
