@@ -260,17 +260,22 @@ Result<Actions> SourceMachine::standstill() {
 }
 
 Result<Actions> SourceMachine::deliver_runs(std::int32_t domain_id) {
-  const auto* doubting = std::get_if<InDoubt>(&state_);
-  if (doubting == nullptr) return wrong_state("deliver an answer", state_name());
+  const auto call = unanswered_finish();
+  if (!call) return wrong_state("deliver an answer", state_name());
   FinishReply answer{vm_.name, vm_.uuid, domain_id, ""};
-  return settle_runs(make_reply(doubting->call, encode(answer)), domain_id);
+  return settle_runs(make_reply(*call, encode(answer)), domain_id);
 }
 
 Result<Actions> SourceMachine::deliver_not_run(const std::string& error) {
-  const auto* doubting = std::get_if<InDoubt>(&state_);
-  if (doubting == nullptr) return wrong_state("deliver an answer", state_name());
-  const RpcHeader call = doubting->call;
-  return settle_not_run(call, error);
+  const auto call = unanswered_finish();
+  if (!call) return wrong_state("deliver an answer", state_name());
+  return settle_not_run(*call, error);
+}
+
+std::optional<RpcHeader> SourceMachine::unanswered_finish() const {
+  if (const auto* finishing = std::get_if<Finishing>(&state_)) return finishing->call;
+  if (const auto* doubting = std::get_if<InDoubt>(&state_)) return doubting->call;
+  return std::nullopt;
 }
 
 Result<Actions> SourceMachine::stop() {

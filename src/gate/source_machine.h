@@ -72,6 +72,8 @@ class SourceMachine {
   using State =
       std::variant<Waiting, Relaying, Fencing, Finishing, InDoubt, Cancelling, Settled, Ended>;
 
+  // FINISH(0), if it was forwarded and libvirtd has no answer yet.
+  std::optional<RpcHeader> unanswered_finish() const;
   Actions pass_call(RpcPacket packet);
   Actions pass_prepare(RpcPacket packet);
   Actions pass_finish(RpcPacket packet);

@@ -179,8 +179,8 @@ const std::map<std::string, std::map<std::string, std::string>> kTable{
       {"note undecided", "event:in_doubt"},
       {"note libvirt_closed", "event:in_doubt"},
       {"road closed", "event:in_doubt"},
-      {"deliver runs", "CONFLICT"},
-      {"deliver not_run", "CONFLICT"},
+      {"deliver runs", kRuns},
+      {"deliver not_run", kNotRun + " event:finish_replied"},
       {"stop", "CONFLICT"}}},
     {"in_doubt",
      {{"ping", "libvirt:pong"},
@@ -278,6 +278,10 @@ TEST(SourceMachine, KeepsARecordAlsoWhenLibvirtIsGone) {
   SourceMachine machine = finishing();
   EXPECT_EQ(words(machine.libvirt_closed()), "");
   EXPECT_EQ(words(machine.peer_packet(finish_reply())),
+            "record:released event:finish_replied " + kEnd + "runs exit");
+  machine = finishing();
+  EXPECT_EQ(words(machine.libvirt_closed()), "");
+  EXPECT_EQ(words(machine.deliver_runs(7)),
             "record:released event:finish_replied " + kEnd + "runs exit");
   machine = in_doubt();
   EXPECT_EQ(words(machine.libvirt_closed()), "");

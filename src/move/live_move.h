@@ -93,6 +93,7 @@ class LiveMove {
   std::expected<std::optional<Answer>, StepFailure> find_truth();
   Result<Answer> ask_destination(std::string_view verb, std::chrono::milliseconds limit);
   void end_if_given_up();
+  void tell_gate(const Answer& answer);
   void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
   StepResult source_keeps_it(std::string_view why);

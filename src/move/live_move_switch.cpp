@@ -26,21 +26,19 @@ StepResult LiveMove::settle_doubt_at_the_gate() {
   auto answer = find_truth();
   if (!answer) return std::unexpected(answer.error());
   if (!*answer) return {};  // the road came back and the gate has settled it
-  Status told;
-  switch (outcome_of(**answer)) {
-    case Outcome::kSource:
-      told = carriers_->deliver_not_run((*answer)->text);
-      break;
-    case Outcome::kDestination:
-      told = carriers_->deliver_runs((*answer)->domain_id);
-      break;
-    case Outcome::kLost:
-      return park_lost(**answer);
-  }
-  // A gate that died meanwhile changes nothing: libvirt's call ends with it, and the question is
-  // asked again there.
-  if (!told) log::warning("Move {}: {}", job_.move.id, told.error().text());
+  if (outcome_of(**answer) == Outcome::kLost) return park_lost(**answer);
+  tell_gate(**answer);
   return {};
+}
+
+// A gate that still awaits the answer hands it to libvirt and can then be stopped. One that died
+// meanwhile changes nothing: libvirt's call ends with it, and the question is asked again there.
+void LiveMove::tell_gate(const Answer& answer) {
+  if (!carriers_->gate_alive()) return;
+  const Status told = outcome_of(answer) == Outcome::kDestination
+                          ? carriers_->deliver_runs(answer.domain_id)
+                          : carriers_->deliver_not_run(answer.text);
+  if (!told) log::warning("Move {}: {}", job_.move.id, told.error().text());
 }
 
 // libvirt's call is over, or its job is. Our own record first: the gate writes it before libvirt
@@ -67,15 +65,10 @@ StepResult LiveMove::settle_switch() {
   auto answer = find_truth();
   if (!answer) return std::unexpected(answer.error());
   if (!*answer) return settle_switch();  // the record has become final
-  switch (outcome_of(**answer)) {
-    case Outcome::kSource:
-      return source_keeps_it((*answer)->text);
-    case Outcome::kDestination:
-      return destination_has_it();
-    case Outcome::kLost:
-      return park_lost(**answer);
-  }
-  return {};
+  if (outcome_of(**answer) == Outcome::kLost) return park_lost(**answer);
+  tell_gate(**answer);
+  return outcome_of(**answer) == Outcome::kSource ? source_keeps_it((*answer)->text)
+                                                  : destination_has_it();
 }
 
 LiveMove::Outcome LiveMove::outcome_of(const Answer& answer) {
