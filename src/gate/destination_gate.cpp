@@ -61,6 +61,7 @@ DestinationGate::DestinationGate(GateStart start, RecordFolder records, UniqueFd
       machine_(start_.policy.host, checks_for(start_.policy, std::move(check_path))),
       memory_{"memory", start_.memory_socket, {}},
       disks_{"disks", start_.disks_socket, {}},
+      read_back_{"read-back", start_.disks_socket, {}},
       patience_(Deadline::after(kFirstPacketPatience)) {}
 
 Actions DestinationGate::on_libvirt_packet(RpcPacket packet) {
@@ -88,7 +89,10 @@ void DestinationGate::on_mover_message(const json& message) {
   const auto stream = net::count_member(message, "stream");
   const std::string kind = net::text_member_or(message, "kind", "").value_or("");
   if (!stream) return log::warning("The mover asked for a stream without a number.");
-  Wishes* wishes = kind == memory_.kind ? &memory_ : kind == disks_.kind ? &disks_ : nullptr;
+  Wishes* wishes = nullptr;
+  for (Wishes* known : {&memory_, &disks_, &read_back_}) {
+    if (known->kind == kind) wishes = known;
+  }
   if (wishes == nullptr || wishes->path.empty()) {
     return answer_wish(*stream, fail(ErrorCode::kProtocol, "There is no stream kind '{}'.", kind));
   }
@@ -128,6 +132,7 @@ void DestinationGate::answer_wish(std::uint64_t stream, const Result<UniqueFd>& 
 Deadline DestinationGate::on_tick() {
   grant(memory_);
   grant(disks_);
+  grant(read_back_);
   if (machine_.lingering() && !was_lingering_) {
     was_lingering_ = true;
     patience_ = Deadline::after(kLingerPatience);
@@ -137,7 +142,8 @@ Deadline DestinationGate::on_tick() {
     if (auto actions = machine_.stop()) carry_out(std::move(*actions));
     return Deadline::after(0ms);
   }
-  const bool waiting = !memory_.waiting.empty() || !disks_.waiting.empty();
+  const bool waiting =
+      !memory_.waiting.empty() || !disks_.waiting.empty() || !read_back_.waiting.empty();
   return waiting ? Deadline::after(kOpenPause) : patience_;
 }
 

@@ -54,6 +54,7 @@ class DestinationGate : public GateShell {
   DestinationMachine machine_;
   Wishes memory_;
   Wishes disks_;
+  Wishes read_back_;   // of what was written to the disks: QEMU's NBD server too
   Deadline patience_;  // for the first packet, and later for whoever still wants to know
   bool was_lingering_ = false;
 };

@@ -253,6 +253,19 @@ TEST_F(GatePairTest, OpensQemusSocketsForTheMover) {
   EXPECT_EQ(::write(granted.descriptors[0].get(), "x", 1), 1);
 }
 
+TEST_F(GatePairTest, ConnectsTheMoverToTheDisksForReading) {
+  const auto disks = net::listen_unix(pair_.folder / "nbd", net::SocketKind::kStream, 0600);
+  const auto open = R"({"do":"open","kind":"read-back","stream":2147483648})";
+  const auto ask = [&] {
+    EXPECT_TRUE(net::send_packet(pair_.destination_mover.get(), open, {}, soon()));
+    return std::move(**net::receive_packet(pair_.destination_mover.get(), soon()));
+  };
+  EXPECT_FALSE(*net::flag_member(*net::parse_message(ask().text), "ok")) << "not prepared yet";
+  pair_.prepare(libvirt_);
+  EXPECT_EQ(ask().descriptors.size(), 1u);
+  EXPECT_TRUE(net::accept_one(disks->get(), soon()));
+}
+
 TEST_F(GatePairTest, ServesADaemonThatComesBack) {
   pair_.prepare(libvirt_);
   const auto again = GateProcess::attach(pair_.folder / "source.sock", {}, soon());

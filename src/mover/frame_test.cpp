@@ -150,7 +150,12 @@ TEST(FrameReader, CutsFramesWhereverTheBytesAreSplit) {
 }
 
 TEST(Hello, SurvivesItsEncodingAndRefusesWhatIsOutOfBounds) {
-  const Hello hello{.role = Role::kSource, .link = 3, .session = 42, .window_bytes = 16 << 20};
+  const Hello hello{.role = Role::kSource,
+                    .link = 3,
+                    .session = 42,
+                    .window_bytes = 16 << 20,
+                    .content = 1,
+                    .reads_back = true};
   std::array<std::uint8_t, kHelloBytes> bytes;
   encode_hello(hello, bytes);
   EXPECT_EQ(*decode_hello(bytes), hello);
@@ -167,7 +172,8 @@ TEST(Hello, SurvivesItsEncodingAndRefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused(7, 1)) << "reserved";
   EXPECT_TRUE(refused(15, 0)) << "session 0";
   EXPECT_TRUE(refused(16, 0x7f)) << "window";
-  EXPECT_TRUE(refused(22, 1)) << "reserved";
+  EXPECT_TRUE(refused(22, 1)) << "unknown flags";
+  EXPECT_TRUE(refused(23, 2)) << "unknown flags";
   EXPECT_FALSE(decode_hello(std::span(bytes).first(23)));
   store_be<std::uint16_t>(&bytes[0], 1);
   EXPECT_TRUE(refused(21, 1)) << "version 1 has no content";

@@ -25,7 +25,20 @@ void GateChannel::stop() {
 }
 
 Result<UniqueFd> GateChannel::open(StreamKind kind, StreamId stream, Deadline deadline) {
-  const json request{{"do", "open"}, {"kind", stream_kind_name(kind)}, {"stream", stream}};
+  return ask(stream_kind_name(kind), stream, deadline);
+}
+
+Result<UniqueFd> GateChannel::open_read_back(Deadline deadline) {
+  StreamId number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = next_read_back_++;
+  }
+  return ask("read-back", number, deadline);
+}
+
+Result<UniqueFd> GateChannel::ask(std::string_view kind, StreamId stream, Deadline deadline) {
+  const json request{{"do", "open"}, {"kind", kind}, {"stream", stream}};
   {
     const std::lock_guard lock(mutex_);
     answers_[stream].reset();
@@ -39,8 +52,7 @@ Result<UniqueFd> GateChannel::open(StreamKind kind, StreamId stream, Deadline de
   answers_.erase(stream);
   if (answer) return opened(std::move(*answer));
   if (!sent || closed_) return fail(ErrorCode::kUnavailable, "The gate is gone.");
-  return fail(ErrorCode::kTimeout, "The gate did not open the {} stream in time.",
-              stream_kind_name(kind));
+  return fail(ErrorCode::kTimeout, "The gate did not open the {} stream in time.", kind);
 }
 
 Result<UniqueFd> GateChannel::opened(net::Packet packet) {

@@ -30,6 +30,8 @@ class GateChannel {
   // Destination: a socket connected to QEMU. The gate's own error, kTimeout, or kUnavailable when
   // it is gone.
   Result<UniqueFd> open(StreamKind kind, StreamId stream, Deadline deadline);
+  // Likewise, to QEMU's NBD server, for this mover's own reading.
+  Result<UniqueFd> open_read_back(Deadline deadline);
   // Source: the memory stream begins. Lost if the gate is gone.
   void tell_memory_opened();
   // No event comes any more, calls fail; not from the handler.
@@ -38,6 +40,7 @@ class GateChannel {
  private:
   void read();
   void take(net::Packet packet);
+  Result<UniqueFd> ask(std::string_view kind, StreamId number, Deadline deadline);
   Result<UniqueFd> opened(net::Packet packet);
 
   const UniqueFd socket_;
@@ -46,6 +49,7 @@ class GateChannel {
   std::condition_variable changed_;
   std::map<StreamId, std::optional<net::Packet>> answers_;  // awaited by open()
   bool closed_ = false;
+  StreamId next_read_back_ = 1u << 31;  // no stream has such a number
   std::jthread thread_;
 };
 

@@ -15,7 +15,9 @@ void encode_hello(const Hello& hello, std::span<std::uint8_t, kHelloBytes> out) 
   store_be(&out[4], hello.link);
   store_be(&out[8], hello.session);
   store_be(&out[16], hello.window_bytes);
-  if (hello.version >= kContentSince) store_be(&out[20], hello.content);
+  if (hello.version < kContentSince) return;
+  store_be(&out[20], hello.content);
+  store_be(&out[22], hello.reads_back ? kHelloReadsBack : std::uint16_t{0});
 }
 
 Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
@@ -32,9 +34,12 @@ Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
   // Of another version only the number is certain.
   if (!version_is_known(hello.version)) return hello;
   hello.content = load_be<std::uint16_t>(&payload[20]);
+  const auto flags = load_be<std::uint16_t>(&payload[22]);
+  hello.reads_back = flags == kHelloReadsBack;
+  const bool before_content = hello.version < kContentSince;
   const bool reserved_zero = payload[3] == 0 && load_be<std::uint16_t>(&payload[6]) == 0 &&
-                             load_be<std::uint16_t>(&payload[22]) == 0 &&
-                             (hello.version >= kContentSince || hello.content == kNoContent);
+                             flags <= (before_content ? 0 : kHelloReadsBack) &&
+                             (!before_content || hello.content == kNoContent);
   if (!reserved_zero) return refuse("reserved field");
   if (hello.role != Role::kSource && hello.role != Role::kDestination) return refuse("role");
   if (hello.link == 0 || hello.link > kLinkNumberMax) return refuse("link number");

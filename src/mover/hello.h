@@ -20,6 +20,7 @@ inline constexpr std::array<std::uint16_t, 2> kKnownVersions{1, 2};
 inline constexpr std::uint16_t kContentSince = 2;  // the version that brought PACKED and MISS
 inline constexpr std::uint16_t kNoContent = 0;
 inline constexpr std::uint16_t kContentVersion = 1;
+inline constexpr std::uint16_t kHelloReadsBack = 1;
 inline constexpr std::uint32_t kHelloBytes = 24;
 inline constexpr std::uint32_t kKnownVersionsMax = 32;
 
@@ -30,6 +31,7 @@ struct Hello {
   std::uint64_t session = 0;  // the sender's, random
   std::uint32_t window_bytes = 0;
   std::uint16_t content = kNoContent;  // version of "Content" asked for, or agreed to
+  bool reads_back = false;             // destination: references to its disks can be resolved
 
   bool operator==(const Hello&) const = default;
 };

@@ -36,5 +36,8 @@ inline constexpr std::chrono::milliseconds kChoiceInterval{1000};  // of how to 
 // Ranges up to this are packed by who read them, without compression: they are urgent, or rare.
 inline constexpr std::uint32_t kSmallRangeBytes = 4u << 10;
 inline constexpr std::uint32_t kPackWorkersMax = 4;
+inline constexpr std::chrono::milliseconds kReadBackPatience{2000};  // of one batch's references
+// Beyond this, sending the bytes is cheaper than having the destination read them back.
+inline constexpr double kReadBackBytesPerSecondMax = 300e6;
 
 }  // namespace drover::mover

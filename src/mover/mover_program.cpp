@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "mover/content_members.h"
+#include "mover/limits.h"
+#include "mover/read_back.h"
 #include "mover/sandbox.h"
 #include "net/control_message.h"
 
@@ -33,8 +35,13 @@ MoverProgram::MoverProgram(MoverStart start, UniqueFd channel) : role_(start.opt
   const StreamOpener opener = [this](StreamKind kind, StreamId stream) {
     return gate_->open(kind, stream, Deadline::after(kOpenPatience));
   };
-  session_ =
-      std::make_unique<Session>(start.options, std::move(start.key), session_events(), opener);
+  std::shared_ptr<ReadBack> disks;
+  if (role_ == Role::kDestination) {
+    disks = std::make_shared<ReadBack>(
+        [this] { return gate_->open_read_back(Deadline::after(kReadBackPatience)); });
+  }
+  session_ = std::make_unique<Session>(start.options, std::move(start.key), session_events(),
+                                       opener, std::move(disks));
   session_->start_rpc(std::move(start.rpc));
   if (role_ == Role::kSource) {
     acceptor_ = std::make_unique<StreamAcceptor>(

@@ -60,6 +60,11 @@ std::size_t PackChoice::way() const {
   return way_;
 }
 
+double PackChoice::throughput() const {
+  const std::lock_guard lock(mutex_);
+  return throughput_;
+}
+
 bool PackChoice::trial_due(Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   if (fixed_ || now < next_trial_) return false;
@@ -107,6 +112,7 @@ void PackChoice::try_all(const content::Batch& batch) {
         road.link_bytes_per_second > 0 ? std::min(road.link_bytes_per_second, limited) : limited;
   }
   way_ = best_way(trials_, road, way_);
+  throughput_ = through(trials_[way_], road);
 }
 
 void PackChoice::measure_links() {

@@ -50,6 +50,8 @@ class PackChoice {
   explicit PackChoice(unsigned workers, std::optional<std::size_t> fixed = {});
 
   std::size_t way() const;
+  // How many bytes, before packing, come through in a second by that way; 0: not known yet.
+  double throughput() const;
   // It is time for try_all(). True for one caller per interval.
   bool trial_due(Clock::time_point now);
   // Packs a part of the batch in all ways and chooses; takes some milliseconds.
@@ -74,6 +76,7 @@ class PackChoice {
   PackTrials trials_{};
   double share_ = 1;  // processor time got of the time wanted
   double link_bytes_per_second_ = 0;
+  double throughput_ = 0;
   std::uint64_t limit_bytes_per_second_ = 0;
   // Of the running interval.
   std::uint64_t sent_bytes_ = 0;

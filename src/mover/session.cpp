@@ -47,7 +47,7 @@ content::ContentKey content_key(const PskKey& key) {
 }  // namespace
 
 Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
-                 StreamOpener opener)
+                 StreamOpener opener, std::shared_ptr<content::DiskReader> disks)
     : options_(std::move(options)),
       events_(std::move(events)),
       opener_(std::move(opener)),
@@ -57,9 +57,10 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
                           : nullptr),
       destination_content_(options_.role == Role::kDestination && options_.content
                                ? std::make_shared<content::DestinationContent>(
-                                     content_key(*key), nullptr, options_.destination_limits)
+                                     content_key(*key), disks, options_.destination_limits)
                                : nullptr),
       tls_(std::move(key), options_.identity),
+      reads_back_(destination_content_ != nullptr && disks != nullptr),
       choice_(pack_workers(), options_.fixed_way),
       rate_(options_.window_bytes),
       break_(options_.patience, options_.pause_budget, Clock::now()),
@@ -180,7 +181,8 @@ Status Session::add_link(std::uint32_t number, UniqueFd socket) {
                     .link = static_cast<std::uint16_t>(number),
                     .session = number_,
                     .window_bytes = options_.window_bytes,
-                    .content = content ? kContentVersion : kNoContent};
+                    .content = content ? kContentVersion : kNoContent,
+                    .reads_back = content && reads_back_};
   // The link's thread waits for the mutex with its first call, so it finds its entry.
   links_[serial].link =
       std::make_unique<Link>(static_cast<LinkOwner&>(*this), std::move(tls), serial, hello, pool_);
@@ -196,11 +198,20 @@ bool Session::drained() const {
   });
 }
 
+// Only while they cost less than what they save.
+void Session::choose_references() {
+  if (!source_content_) return;
+  const double throughput = choice_.throughput();
+  const bool slow = throughput > 0 && throughput < kReadBackBytesPerSecondMax;
+  source_content_->refer_to_disks(peer_reads_back_ && slow);
+}
+
 void Session::watch() {
   while (true) {
     reap();
     std::unique_lock lock(mutex_);
     if (ended_) return;
+    choose_references();
     const auto now = Clock::now();
     const bool is_drained = drained();
     const auto give_up_at = is_drained ? std::nullopt : break_.give_up_at();

@@ -57,8 +57,9 @@ using StreamOpener = std::function<Result<UniqueFd>(StreamKind, StreamId)>;
 
 class Session : private LinkOwner, private StreamOwner {
  public:
+  // `disks`: destination; without it no reference to a disk is ever good.
   Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
-          StreamOpener opener);
+          StreamOpener opener, std::shared_ptr<content::DiskReader> disks = {});
   // Ends it (kStopped) unless it has ended, and joins all threads.
   ~Session() override;
   Session(const Session&) = delete;
@@ -142,6 +143,7 @@ class Session : private LinkOwner, private StreamOwner {
 
   // session.cpp
   void watch();
+  void choose_references();
   void reap();
   bool drained() const;
   void end(SessionEnd how, const Error& why);
@@ -156,6 +158,7 @@ class Session : private LinkOwner, private StreamOwner {
   const std::shared_ptr<content::DestinationContent> destination_content_;
   const PskTls tls_;
   WireBytes wire_;
+  const bool reads_back_;  // destination: it can
   PackChoice choice_;
 
   std::mutex mutex_;                 // guards all below
@@ -172,6 +175,7 @@ class Session : private LinkOwner, private StreamOwner {
   std::uint32_t peer_window_ = 0;
   std::uint16_t version_ = kProtocolVersion;  // source: of the next HELLO
   std::optional<std::uint16_t> content_;      // as the first link agreed
+  bool peer_reads_back_ = false;
   RateLimit limit_;
   ContentCounts counts_;
   StreamId next_stream_ = kFirstOpenedStream;  // source: to open; destination: to open in order
