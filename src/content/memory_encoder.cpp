@@ -11,20 +11,23 @@ MemoryEncoder::MemoryEncoder(std::shared_ptr<SourceContent> content)
   content_->add_memory_stream();
 }
 
-// The last record that ends within the limit. What cannot be looked ahead at goes as it comes.
+// The last record that ends within the limit. What cannot be looked ahead at goes as it comes, and
+// once the guest has stopped nothing is kept waiting.
 std::size_t MemoryEncoder::cut(std::span<const std::uint8_t> raw) const {
   const std::size_t limit = std::min(raw.size(), kBatchRawBytesMax);
-  if (urgent_ || !carried_.empty() || skip_ >= limit) return limit;
+  if (!carried_.empty() || skip_ >= limit) return limit;
   MemoryParser::Position ahead = parser_.position();
   std::size_t at = skip_;
   while (at < limit) {
+    if (ahead.phase == MemoryParser::Position::kRecords && !parser_.knows_blocks()) break;
     const MemoryToken token = parser_.peek(ahead, raw.subspan(at));
-    if (token.kind == MemoryToken::kOpaque || ahead.guest_stopped) return limit;
+    if (token.kind == MemoryToken::kOpaque) return limit;
     const std::size_t size = token.head_bytes + token.body_bytes;
     if (token.kind == MemoryToken::kMore || size > limit - at) break;
     at += size;
   }
-  return at == 0 ? limit : at;
+  const bool hurry = ahead.guest_stopped && raw.size() <= kBatchRawBytesMax;
+  return at == 0 || hurry ? limit : at;
 }
 
 Batch MemoryEncoder::encode(std::span<const std::uint8_t> raw) {

@@ -99,8 +99,11 @@ MemoryToken continue_section(MemoryParser::Position& at, std::span<const std::ui
 }  // namespace
 
 MemoryToken MemoryParser::next(std::span<const std::uint8_t> bytes) {
-  if (at_.phase == Position::kBlocks) return bytes.empty() ? more() : list_block(bytes);
-  return peek(at_, bytes);
+  const bool listing = at_.phase == Position::kBlocks;
+  if (listing && blocks_.size() == kBlocksMax) return unknown(at_);
+  const MemoryToken token = peek(at_, bytes);
+  if (listing && token.kind == MemoryToken::kPlain) add_block(bytes.first(token.head_bytes));
+  return token;
 }
 
 MemoryToken MemoryParser::peek(Position& at, std::span<const std::uint8_t> bytes) const {
@@ -114,6 +117,7 @@ MemoryToken MemoryParser::peek(Position& at, std::span<const std::uint8_t> bytes
     case Position::kRecords:
       return record(at, bytes);
     case Position::kBlocks:
+      return list_block(at, bytes);
     case Position::kOpaque:
       break;
   }
@@ -158,19 +162,20 @@ MemoryToken MemoryParser::start_section(Position& at, std::span<const std::uint8
 
 // Name and size. A page size that follows only with post-copy is read as a record and found
 // unknown.
-MemoryToken MemoryParser::list_block(std::span<const std::uint8_t> bytes) {
+MemoryToken MemoryParser::list_block(Position& at, std::span<const std::uint8_t> bytes) const {
   const std::size_t head = 1u + bytes[0] + 8u;
   if (bytes.size() < head) return more();
   const std::uint64_t size = load_be<std::uint64_t>(bytes.data() + head - 8);
-  if (bytes[0] == 0 || size > at_.block_bytes_left || size % kBlockBytes != 0 ||
-      blocks_.size() == kBlocksMax) {
-    return unknown(at_);
-  }
-  blocks_.push_back({std::string(text(bytes.subspan(1, bytes[0]))), pages_, size / kBlockBytes});
-  pages_ += size / kBlockBytes;
-  at_.block_bytes_left -= size;
-  if (at_.block_bytes_left == 0) at_.phase = Position::kRecords;
+  if (bytes[0] == 0 || size > at.block_bytes_left || size % kBlockBytes != 0) return unknown(at);
+  at.block_bytes_left -= size;
+  if (at.block_bytes_left == 0) at.phase = Position::kRecords;
   return plain(head);
+}
+
+void MemoryParser::add_block(std::span<const std::uint8_t> entry) {
+  const std::uint64_t pages = load_be<std::uint64_t>(entry.data() + entry.size() - 8) / kBlockBytes;
+  blocks_.push_back({std::string(text(entry.subspan(1, entry[0]))), pages_, pages});
+  pages_ += pages;
 }
 
 MemoryToken MemoryParser::record(Position& at, std::span<const std::uint8_t> bytes) const {

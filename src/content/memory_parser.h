@@ -48,10 +48,12 @@ class MemoryParser {
   // Takes the next token; its body need not be there. kMore: nothing was taken, ask again with more
   // bytes. After kOpaque always kOpaque.
   MemoryToken next(std::span<const std::uint8_t> bytes);
-  // The same from a position of the caller's, without taking it; kMore where blocks are listed.
+  // The same from a position of the caller's, without taking it. Records can be looked ahead at
+  // only once knows_blocks().
   MemoryToken peek(Position& at, std::span<const std::uint8_t> bytes) const;
 
   const Position& position() const { return at_; }
+  bool knows_blocks() const { return at_.ram_section && at_.phase != Position::kBlocks; }
   // Of all blocks; final once the first record came.
   std::uint64_t pages() const { return pages_; }
 
@@ -67,7 +69,8 @@ class MemoryParser {
   MemoryToken page_record(Position& at, std::span<const std::uint8_t> bytes,
                           std::uint64_t header) const;
   std::optional<std::size_t> find_block(std::span<const std::uint8_t> name) const;
-  MemoryToken list_block(std::span<const std::uint8_t> bytes);
+  MemoryToken list_block(Position& at, std::span<const std::uint8_t> bytes) const;
+  void add_block(std::span<const std::uint8_t> entry);
 
   Position at_;
   std::vector<Block> blocks_;
