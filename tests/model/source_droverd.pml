@@ -14,11 +14,13 @@
 #else
 #define GATE_IS_IN_DOUBT (AWAITS_ANSWER && s_gate == sgate_in_doubt)
 #endif
-/* An answer that takes long is asked for: the other mover may be gone for ever. */
+/* For an answer that takes long droverd looks itself, without a refusal in the question: the other
+ * mover may be gone for ever, and then its gate or its sweep refuses. */
 #ifdef A_LATE_ANSWER_IS_AWAITED
 #define ANSWER_IS_LATE false
 #else
-#define ANSWER_IS_LATE (AWAITS_ANSWER && s_gate == sgate_finishing)
+#define ANSWER_IS_LATE (AWAITS_ANSWER && s_gate == sgate_finishing && \
+    PEERS && HAS_AN_ANSWER && d_record != decision_reserved)
 #endif
 
 /* A gate that is busy with its record and its fence serves a command afterwards. */
