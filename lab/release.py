@@ -5,8 +5,9 @@ import shutil
 
 from base import CACHE_DIR, LabError, UsageError, run
 
-PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86", "qemu-utils", "iproute2",
-            "procps")
+PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86", "qemu-utils", "ovmf",
+            "iproute2", "procps")
+LIST = ".lab-packages"
 OWN = "own"
 OTHERS = ("trixie",)
 
@@ -34,7 +35,7 @@ def mirror():
 def ensure_root(name):
     """Unpacks a release into the cache once (about 20 s and 330 MB)."""
     where = root(name)
-    if where is None or os.path.isdir(where):
+    if where is None or packages_of(where) == list(PACKAGES):
         return
     os.makedirs(os.path.dirname(where), exist_ok=True)
     half = where + ".new"
@@ -44,7 +45,19 @@ def ensure_root(name):
                    "var/lib/drover", "run/drover", "srv"):
         os.makedirs(os.path.join(half, folder), exist_ok=True)
     copy_users(half)
+    with open(os.path.join(half, LIST), "w") as listed:
+        listed.write("\n".join(PACKAGES))
+    shutil.rmtree(where, ignore_errors=True)
     os.rename(half, where)
+
+
+def packages_of(where):
+    """What a root was made with; one that an older lab made is made anew."""
+    try:
+        with open(os.path.join(where, LIST)) as listed:
+            return listed.read().split()
+    except OSError:
+        return []
 
 
 def copy_users(where):

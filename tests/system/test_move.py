@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves that go well, as their users see them: every thread of a VM arrives, nothing of it stays behind."""
-import os
 import re
 import signal
 import stat
@@ -10,11 +9,10 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, REPO, Host, assert_clean, brief, codes, drop_all, lab_image, until
+from product import ALL, IMAGES, REPO, Host, assert_clean, brief, codes, drop_all, until
+from strange import KEPT_MODE, assert_arrived, strange_domain, variables_at_rest
 
 ROUND_TRIPS = 10 if ALL else 2
-# The disk as the source keeps it after its VM left.
-KEPT_MODE = 0o400
 
 
 def own_report(done):
@@ -107,100 +105,17 @@ def test_several_at_once_by_standard_input(lab, pair):
         drop_all(host1)
 
 
-UEFI = """<domain type='{type}'>
-  <name>strange</name>
-  <memory unit='MiB'>256</memory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
-    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
-    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/lib/libvirt/qemu/nvram/strange_VARS.fd</nvram>
-  </os>
-  <features><acpi/><apic/></features>
-  <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
-  <devices>
-    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/vm disks/strange.qcow2'/>
-      <target dev='vda' bus='virtio'/></disk>
-    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/srv/vm disks/strange.raw'/>
-      <target dev='sda' bus='sata'/></disk>
-    <interface type='bridge'><source bridge='br0'/><model type='virtio'/></interface>
-    <serial type='pty'/>
-  </devices>
-</domain>
-"""
 
 
-@pytest.fixture
-def strange(lab, pair):
-    """A domain that the lab did not make: UEFI with NVRAM, two disks, owned by root and outside libvirt's image folder."""
-    if not os.path.exists("/usr/share/OVMF/OVMF_CODE_4M.fd"):
-        pytest.skip("needs the package ovmf")
+def test_a_domain_that_the_lab_did_not_make_moves(lab, pair):
     host1, host2 = pair
-    for host in pair:
-        host.path("/srv/vm disks").mkdir(mode=0o755, exist_ok=True)
-        host.drover("settings", "allowed-folders+=/srv/vm disks")
-    content = os.urandom(1 << 20)
-    for name, options in (("strange.qcow2", ["-o", "cluster_size=131072"]), ("strange.raw", [])):
-        format_ = name.rpartition(".")[2]
-        inside = f"/srv/vm disks/{name}"
-        host1.run("qemu-img", "create", "-q", "-f", format_, *options, inside, "40M")
-        (host1.path("/srv") / "content").write_bytes(content + name.encode())
-        host1.run("qemu-io", "-f", format_, "-c", f"write -q -s /srv/content 4M {len(content)}", inside)
-        os.chown(host1.path(inside), 0, 0)
-        os.chmod(host1.path(inside), 0o600)
-    host1.define(UEFI.format(type=lab_image.accelerator()))
-    host1.virsh("start", "strange")
-    yield host1, host2
-    for host in pair:
-        host.virsh("destroy", "strange", check=False)
-        host.virsh("undefine", "--nvram", "strange", check=False)
-        drop_all(host)
-        host.drover("settings", "allowed-folders-=/srv/vm disks")
-        for file in host.path("/srv/vm disks").iterdir():
-            file.unlink()
-        for file in host.path("/var/lib/libvirt/qemu/nvram").glob("strange*"):
-            file.unlink()
-    (host1.path("/srv") / "content").unlink()
-
-
-def test_a_domain_that_the_lab_did_not_make_moves(strange):
-    host1, host2 = strange
-    nvram = "/var/lib/libvirt/qemu/nvram/strange_VARS.fd"
-    with open("/usr/share/OVMF/OVMF_VARS_4M.fd", "rb") as template:
-        fresh = template.read()
-    # The firmware writes its boot options when it has come up: then there is something that can get lost.
-    until(lambda: host1.path(nvram).read_bytes() != fresh, "the firmware writes its variables")
-    until_still(host1.path(nvram))
-    before = host1.path(nvram).read_bytes()
-    host1.drover("move", "strange", "host2", "--yes")
-    assert host2.domstate("strange") == "running" and host1.domstate("strange") == ""
-    until(lambda: host2.path(nvram).exists() and host2.path(nvram).read_bytes() == before, "the NVRAM's content arrived")
-    move = last_move(host1)
-    for name in ("strange.qcow2", "strange.raw"):
-        kept = host1.path(f"/srv/vm disks/{name}.drover-{move['id']}")
-        assert stat.S_IMODE(kept.stat().st_mode) == KEPT_MODE
-        format_ = name.rpartition(".")[2]
-        subprocess.run(["qemu-img", "compare", "-U", "-f", format_, "-F", format_, kept, host2.path(f"/srv/vm disks/{name}")],
-                       check=True, capture_output=True)
-        there = host2.path(f"/srv/vm disks/{name}").stat()
-        assert there.st_blocks * 512 < 20 << 20, f"{name} is not sparse: {there.st_blocks * 512} bytes"
-    assert not host1.path(nvram).exists(), "the source's NVRAM is still in its place"
-    host2.drover("move", "strange", "host1", "--yes")
-    assert host1.domstate("strange") == "running" and host2.domstate("strange") == ""
-    assert_clean(host1, host2)
-
-
-def until_still(path, span=4.0):
-    """Waits until a file has not changed for a while."""
-    state = {"content": None, "since": time.monotonic()}
-
-    def still():
-        content = path.read_bytes()
-        if content != state["content"]:
-            state.update(content=content, since=time.monotonic())
-        return time.monotonic() - state["since"] > span
-
-    until(still, f"{path} rests")
+    with strange_domain(*pair):
+        variables = variables_at_rest(host1)
+        host1.drover("move", "strange", "host2", "--yes")
+        assert_arrived(host1, host2, variables)
+        host2.drover("move", "strange", "host1", "--yes")
+        assert host1.domstate("strange") == "running" and host2.domstate("strange") == ""
+    assert_clean(*pair)
 
 
 def test_delete_now_leaves_no_copy(lab, pair):
