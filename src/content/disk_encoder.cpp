@@ -7,6 +7,9 @@
 namespace drover::content {
 namespace {
 
+// Offsets beyond it could overflow; no disk is as large.
+constexpr std::uint64_t kDiskBytesMax = std::uint64_t{1} << 62;
+
 bool is_zero(std::span<const std::uint8_t> bytes) {
   return bytes[0] == 0 && std::equal(bytes.begin() + 1, bytes.end(), bytes.begin());
 }
@@ -38,7 +41,7 @@ void DiskEncoder::request(const NbdRequest& request) {
   }
   if (!number_ || request.command == NbdCommand::kDisconnect) return;
   if (pending_.size() == kRequestsMax || find(request.cookie) != pending_.end() ||
-      request.offset > UINT64_MAX - request.length - kBlockBytes) {
+      request.length > kDiskBytesMax || request.offset > kDiskBytesMax) {
     return give_up();
   }
   Range touched{0, 0};
@@ -129,7 +132,7 @@ void DiskEncoder::failed(std::uint64_t cookie) {
   if (const auto found = find(cookie); found != pending_.end()) found->failed = true;
 }
 
-std::uint32_t DiskEncoder::data_bytes(std::uint64_t cookie) {
+std::uint64_t DiskEncoder::data_bytes(std::uint64_t cookie) {
   const std::lock_guard lock(mutex_);
   const auto found = find(cookie);
   const bool reads = found != pending_.end() && found->request.command == NbdCommand::kRead;

@@ -53,7 +53,7 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   void unknown() override;
   void answered(std::uint64_t cookie, bool good) override;
   void failed(std::uint64_t cookie) override;
-  std::uint32_t data_bytes(std::uint64_t cookie) override;
+  std::uint64_t data_bytes(std::uint64_t cookie) override;
 
   void begin_write(const NbdRequest& request, Range touched);
   void add_block(std::uint64_t block, std::span<const std::uint8_t, kBlockBytes> content);

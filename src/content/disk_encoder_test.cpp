@@ -190,6 +190,7 @@ TEST(DiskEncoder, KnowsNothingOfAStreamItDoesNotUnderstand) {
   spoil(
       [](DiskMove& move) { move.client.option(7, Bytes(NbdRequestParser::kOptionBytesMax + 1)); });
   spoil([](DiskMove& move) { move.client.write(4, UINT64_MAX - 100, Bytes(50)); });
+  spoil([](DiskMove& move) { move.client.ask_extended(NbdCommand::kTrim, 4, 0, UINT64_MAX); });
   spoil([](DiskMove& move) {
     for (int i = 0; i < 2; ++i) move.client.ask(NbdCommand::kFlush, 4, 0, 0);  // one cookie twice
   });
@@ -206,15 +207,23 @@ TEST(DiskEncoder, KnowsNothingOfAStreamItDoesNotUnderstand) {
   });
 }
 
-TEST(DiskEncoder, ExtendedHeadersAreNotRead) {
-  ContentPair pair;
-  Carried stream = pair.stream(StreamKind::kDisk);
-  Bytes said = NbdClient("vda").take();
-  add_be<std::uint32_t>(said, 0x21e41c71);
-  said.resize(said.size() + 5000, 7);
-  stream.feed(said);
-  stream.flush();
-  EXPECT_EQ(stream.output, said);
+TEST(DiskEncoder, ReadsExtendedHeaders) {
+  DiskMove move;
+  move.client.ask_extended(NbdCommand::kRead, 9, 0, 4096);
+  move.client.write_extended(1, 0, pages({1, 2}));
+  move.client.write_extended(2, 8192, pages({3}));
+  move.say();
+  EXPECT_FALSE(move.known(1));
+  move.answer(extended_reply(9, 1, 1, Bytes(4104)));
+  move.answer(extended_reply(1, 1, 0));
+  move.answer(extended_reply(2, 1, 0x8001, Bytes(6)));
+  EXPECT_TRUE(move.known(1) && move.known(2));
+  EXPECT_FALSE(move.known(3)) << "failed";
+  move.client.ask_extended(NbdCommand::kWriteZeroes, 3, 4096, std::uint64_t{1} << 40);
+  move.say();
+  EXPECT_TRUE(move.known(1));
+  EXPECT_FALSE(move.known(2));
+  EXPECT_EQ(move.stream.output, move.sent);
 }
 
 // The whole way: memory that lies on the disk travels as a reference.

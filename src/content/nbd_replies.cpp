@@ -14,11 +14,13 @@ constexpr std::uint64_t kOptionMagic = 0x49484156454f5054;    // "IHAVEOPT"
 constexpr std::uint32_t kOptionReplyMagic = 0x0003e889;       // the first half
 constexpr std::uint32_t kSimpleMagic = 0x67446698;
 constexpr std::uint32_t kChunkMagic = 0x668e33ef;
+constexpr std::uint32_t kExtendedMagic = 0x6e8a278c;
 constexpr std::size_t kMagicBytes = 4;
 constexpr std::size_t kGreetingBytes = 18;
 constexpr std::size_t kOptionReplyBytes = 20;
 constexpr std::size_t kSimpleBytes = 16;
 constexpr std::size_t kChunkBytes = 20;
+constexpr std::size_t kExtendedBytes = 32;
 constexpr std::uint16_t kChunkDone = 1;
 constexpr std::uint16_t kChunkError = 0x8000;
 
@@ -47,6 +49,8 @@ std::size_t NbdReplyParser::wanted() const {
       return kSimpleBytes;
     case kChunkMagic:
       return kChunkBytes;
+    case kExtendedMagic:
+      return kExtendedBytes;
     default:
       return kMagicBytes;
   }
@@ -66,6 +70,11 @@ void NbdReplyParser::take_message(Sink& sink) {
         take_simple(sink);
         break;
       case kChunkMagic:
+        skip_ = load_be<std::uint32_t>(head_.data() + 16);
+        take_chunk(sink);
+        break;
+      case kExtendedMagic:  // a chunk with an offset and a longer length
+        skip_ = load_be<std::uint64_t>(head_.data() + 24);
         take_chunk(sink);
         break;
       default:
@@ -86,7 +95,6 @@ void NbdReplyParser::take_chunk(Sink& sink) {
   const auto flags = load_be<std::uint16_t>(head_.data() + 4);
   const auto type = load_be<std::uint16_t>(head_.data() + 6);
   const auto cookie = load_be<std::uint64_t>(head_.data() + 8);
-  skip_ = load_be<std::uint32_t>(head_.data() + 16);
   if ((type & kChunkError) != 0) sink.failed(cookie);
   if ((flags & kChunkDone) != 0) sink.answered(cookie, true);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// NBD's server side as it goes by: which requests were answered, and how. Whatever is unknown ends
-// the reading, for good: nothing is taken for answered after it. One thread.
+// NBD's server side as it goes by: which requests were answered, and how, in simple, structured and
+// extended replies. Whatever is unknown ends the reading, for good: nothing is taken for answered
+// after it. One thread.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ class NbdReplyParser {
     // A part of a structured reply that has an error; answered() follows for it, with `good` set.
     virtual void failed(std::uint64_t cookie) = 0;
     // Bytes that follow a good simple reply: what a READ asked for, 0 for any other request.
-    virtual std::uint32_t data_bytes(std::uint64_t cookie) = 0;
+    virtual std::uint64_t data_bytes(std::uint64_t cookie) = 0;
   };
 
   void feed(std::span<const std::uint8_t> bytes, Sink& sink);

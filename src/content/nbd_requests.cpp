@@ -12,9 +12,12 @@ namespace {
 constexpr std::uint32_t kClientFlagsMax = 3;                // fixed newstyle, no zeroes
 constexpr std::uint64_t kOptionMagic = 0x49484156454f5054;  // "IHAVEOPT"
 constexpr std::uint32_t kRequestMagic = 0x25609513;
+constexpr std::uint32_t kExtendedMagic = 0x21e41c71;
 constexpr std::size_t kFlagsBytes = 4;
 constexpr std::size_t kOptionHeadBytes = 16;
 constexpr std::size_t kRequestBytes = 28;
+constexpr std::size_t kExtendedBytes = 32;
+constexpr std::uint16_t kFlagPayload = 32;  // extended: of any command
 constexpr std::uint32_t kOptionExportName = 1;
 constexpr std::uint32_t kOptionGo = 7;
 
@@ -44,6 +47,7 @@ std::size_t NbdRequestParser::wanted() const {
   if (phase_ == kFlags) return kFlagsBytes;
   // An option and a request differ in their first four bytes; an option's head is the shorter one.
   if (head_.size() < kOptionHeadBytes) return kOptionHeadBytes;
+  if (load_be<std::uint32_t>(head_.data()) == kExtendedMagic) return kExtendedBytes;
   if (load_be<std::uint64_t>(head_.data()) != kOptionMagic) return kRequestBytes;
   const std::size_t data = load_be<std::uint32_t>(head_.data() + 12);
   return data > kOptionBytesMax ? kOptionHeadBytes : kOptionHeadBytes + data;
@@ -51,7 +55,13 @@ std::size_t NbdRequestParser::wanted() const {
 
 void NbdRequestParser::take_message(Sink& sink) {
   if (phase_ == kMessages) {
-    load_be<std::uint64_t>(head_.data()) == kOptionMagic ? take_option(sink) : take_request(sink);
+    if (load_be<std::uint64_t>(head_.data()) == kOptionMagic) {
+      take_option(sink);
+    } else if (load_be<std::uint32_t>(head_.data()) == kExtendedMagic) {
+      take_extended_request(sink);
+    } else {
+      take_request(sink);
+    }
   } else if (load_be<std::uint32_t>(head_.data()) > kClientFlagsMax) {
     give_up(sink);
   } else {
@@ -73,15 +83,28 @@ void NbdRequestParser::take_option(Sink& sink) {
 }
 
 void NbdRequestParser::take_request(Sink& sink) {
-  const auto command = load_be<std::uint16_t>(head_.data() + 6);
-  if (load_be<std::uint32_t>(head_.data()) != kRequestMagic ||
-      command > static_cast<std::uint16_t>(NbdCommand::kBlockStatus)) {
-    return give_up(sink);
-  }
-  const NbdRequest request{.command = static_cast<NbdCommand>(command),
-                           .cookie = load_be<std::uint64_t>(head_.data() + 8),
-                           .offset = load_be<std::uint64_t>(head_.data() + 16),
-                           .length = load_be<std::uint32_t>(head_.data() + 24)};
+  if (load_be<std::uint32_t>(head_.data()) != kRequestMagic) return give_up(sink);
+  accept({.command = static_cast<NbdCommand>(load_be<std::uint16_t>(head_.data() + 6)),
+          .cookie = load_be<std::uint64_t>(head_.data() + 8),
+          .offset = load_be<std::uint64_t>(head_.data() + 16),
+          .length = load_be<std::uint32_t>(head_.data() + 24)},
+         sink);
+}
+
+void NbdRequestParser::take_extended_request(Sink& sink) {
+  const NbdRequest request{
+      .command = static_cast<NbdCommand>(load_be<std::uint16_t>(head_.data() + 6)),
+      .cookie = load_be<std::uint64_t>(head_.data() + 8),
+      .offset = load_be<std::uint64_t>(head_.data() + 16),
+      .length = load_be<std::uint64_t>(head_.data() + 24)};
+  // A payload belongs to every write and, as far as is known here, to nothing else.
+  const bool has_payload = (load_be<std::uint16_t>(head_.data() + 4) & kFlagPayload) != 0;
+  if (has_payload != (request.command == NbdCommand::kWrite)) return give_up(sink);
+  accept(request, sink);
+}
+
+void NbdRequestParser::accept(const NbdRequest& request, Sink& sink) {
+  if (request.command > NbdCommand::kBlockStatus) return give_up(sink);
   if (request.command == NbdCommand::kWrite) payload_left_ = request.length;
   sink.request(request);
 }

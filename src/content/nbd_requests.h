@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NBD's client side, fixed newstyle, as it goes by: which export was chosen, what is asked, what is
-// written. Extended headers and whatever else is unknown end the reading, for good. One thread.
+// written, with compact and extended headers. Whatever is unknown ends the reading, for good. One
+// thread.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +28,7 @@ struct NbdRequest {
   NbdCommand command = NbdCommand::kRead;
   std::uint64_t cookie = 0;  // the reply has it too; free for another request after that
   std::uint64_t offset = 0;  // bytes
-  std::uint32_t length = 0;  // bytes; a write's payload follows
+  std::uint64_t length = 0;  // bytes; a write's payload follows
 
   bool writes() const {
     return command == NbdCommand::kWrite || command == NbdCommand::kTrim ||
@@ -58,6 +59,8 @@ class NbdRequestParser {
   void take_message(Sink& sink);
   void take_option(Sink& sink);
   void take_request(Sink& sink);
+  void take_extended_request(Sink& sink);
+  void accept(const NbdRequest& request, Sink& sink);
   void give_up(Sink& sink);
   // How many bytes head_ must have before it says more, or is a whole message.
   std::size_t wanted() const;

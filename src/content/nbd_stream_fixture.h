@@ -38,6 +38,20 @@ class NbdClient {
     add_be(said_, offset);
     add_be(said_, length);
   }
+  // With extended headers, as QEMU from 8.2 on asks another of its kind.
+  void ask_extended(NbdCommand command, std::uint64_t cookie, std::uint64_t offset,
+                    std::uint64_t length) {
+    add_be<std::uint32_t>(said_, 0x21e41c71);
+    add_be<std::uint16_t>(said_, command == NbdCommand::kWrite ? 32 : 0);
+    add_be(said_, static_cast<std::uint16_t>(command));
+    add_be(said_, cookie);
+    add_be(said_, offset);
+    add_be(said_, length);
+  }
+  void write_extended(std::uint64_t cookie, std::uint64_t offset, const Bytes& data) {
+    ask_extended(NbdCommand::kWrite, cookie, offset, data.size());
+    said_.insert(said_.end(), data.begin(), data.end());
+  }
   void write(std::uint64_t cookie, std::uint64_t offset, const Bytes& data) {
     ask(NbdCommand::kWrite, cookie, offset, static_cast<std::uint32_t>(data.size()));
     said_.insert(said_.end(), data.begin(), data.end());
@@ -85,6 +99,19 @@ inline Bytes reply_chunk(std::uint64_t cookie, std::uint16_t flags, std::uint16_
   add_be(said, type);
   add_be(said, cookie);
   add_be(said, static_cast<std::uint32_t>(data.size()));
+  said.insert(said.end(), data.begin(), data.end());
+  return said;
+}
+
+inline Bytes extended_reply(std::uint64_t cookie, std::uint16_t flags, std::uint16_t type,
+                            const Bytes& data = {}) {
+  Bytes said;
+  add_be<std::uint32_t>(said, 0x6e8a278c);
+  add_be(said, flags);
+  add_be(said, type);
+  add_be(said, cookie);
+  add_be<std::uint64_t>(said, 0);
+  add_be<std::uint64_t>(said, data.size());
   said.insert(said.end(), data.begin(), data.end());
   return said;
 }
