@@ -68,8 +68,20 @@ inline Move finished_move() {
   move.phase = Phase::kSettle;
   move.runner = Runner::kDestination;
   move.progress.percent = 100;
-  move.report = Report{mib(781), std::chrono::milliseconds(11'300), std::chrono::milliseconds(66),
-                       mib(210), mib(559)};
+  move.report = Report{mib(781),
+                       std::chrono::milliseconds(11'300),
+                       std::chrono::milliseconds(66),
+                       mib(210),
+                       mib(559),
+                       TransferKinds{.untouched = mib(3),
+                                     .zero = mib(400),
+                                     .same = mib(12),
+                                     .cached = {},
+                                     .own_disk = mib(100),
+                                     .packed = mib(769),
+                                     .wire = mib(190),
+                                     .resent = mib(20),
+                                     .misses = 2}};
   move.phases[1].ended_at = moment(11);
   move.ended_at = moment(12);
   return move;

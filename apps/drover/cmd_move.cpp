@@ -53,8 +53,9 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
   std::vector<Planned> plans;
   for (const std::string& vm : vms) {
     ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
-    ASSIGN_OR_RETURN(Plan plan, found.client.make_plan(
-                                    options.request.request(found.vm.uuid, options.words.back())));
+    ASSIGN_OR_RETURN(const MoveRequest request,
+                     options.request.request(found.vm.uuid, options.words.back()));
+    ASSIGN_OR_RETURN(Plan plan, found.client.make_plan(request));
     if (!session.json) fmt::print("{}{}", plans.empty() ? "" : "\n", plan_text(plan));
     plans.push_back({std::move(found), std::move(plan)});
   }

@@ -23,8 +23,9 @@ struct Options {
 
 Result<ExitCode> run(const Session& session, const Options& options) {
   ASSIGN_OR_RETURN(FoundVm found, find_vm(session, options.vm));
-  ASSIGN_OR_RETURN(const Plan plan, found.client.make_plan(options.request.request(
-                                        found.vm.uuid, options.destination)));
+  ASSIGN_OR_RETURN(const MoveRequest request,
+                   options.request.request(found.vm.uuid, options.destination));
+  ASSIGN_OR_RETURN(const Plan plan, found.client.make_plan(request));
   const bool blocked = !codes(plan, FindingLevel::kBlocker).empty();
   if (session.json) {
     fmt::print("{}\n", json::to_json(plan));

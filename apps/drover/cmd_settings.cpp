@@ -55,11 +55,19 @@ void add_settings(CLI::App& app, Session& session) {
       "  outgoing          on or off: may VMs move away from this host\n"
       "  default-folder    where disks land that cannot keep their path\n"
       "  allowed-folders   where disks may land, separated by commas\n"
+      "  performance       of moves away from this host: compress (only what the other side "
+      "lacks,\n"
+      "                    compressed as far as it pays), multilink (the same over several\n"
+      "                    connections) or direct (as it is)\n"
+      "  bandwidth         bytes a second for all moves away from this host, shared fairly; 100M, "
+      "or\n"
+      "                    off. Takes effect at once, also for moves under way\n"
       "\n"
       "Examples:\n"
       "  drover settings\n"
       "  drover settings host2 allowed-folders+=/srv/vms\n"
-      "  drover settings incoming=on outgoing=on");
+      "  drover settings incoming=on outgoing=on\n"
+      "  drover settings bandwidth=100M");
   command->callback(
       [words, &session] { session.action = [words](Session& s) { return run(s, *words); }; });
 }

@@ -3,8 +3,10 @@
 
 #include <cctype>
 #include <string_view>
+#include <vector>
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include "display_width.h"
 #include "exit_code.h"
@@ -40,6 +42,30 @@ std::string indented(const std::string& text) {
   return out;
 }
 
+// Only what there was.
+std::string kinds_words(const TransferKinds& kinds) {
+  std::vector<std::string> parts;
+  const auto add = [&](ByteCount size, std::string_view what) {
+    if (size.bytes > 0) parts.push_back(fmt::format("{} {}", to_text(size), what));
+  };
+  add(kinds.zero, "of zeroes");
+  add(kinds.same, "sent before and unchanged");
+  add(kinds.cached, "known from memory");
+  add(kinds.own_disk, "known from its disks");
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+void add_kinds(Table& facts, const TransferKinds& kinds) {
+  const std::string saved = kinds_words(kinds);
+  if (!saved.empty()) facts.add({"not sent", saved});
+  if (kinds.packed.bytes > 0) {
+    facts.add({"packed",
+               fmt::format(
+                   "{} as {}{}", to_text(kinds.packed), to_text(kinds.wire),
+                   kinds.misses == 0 ? "" : fmt::format("; {} ranges sent twice", kinds.misses))});
+  }
+}
+
 std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   const std::string vm = printable(move.plan.vm.name);
   std::string out = fmt::format("{} runs on {}.\n", vm, printable(move.destination));
@@ -49,6 +75,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     facts.add(
         {"sent", fmt::format("{} on the wire (memory {}, disks {})", to_text(report.bytes_on_wire),
                              to_text(report.memory_sent), to_text(report.disks_sent))});
+    if (report.kinds) add_kinds(facts, *report.kinds);
     facts.add({"took", span_words(report.duration)});
     facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
   }

@@ -12,11 +12,28 @@ void RequestOptions::add_to(CLI::App& command) {
                        "Delete the old disks once the VM runs at the destination; no way back");
   command.add_flag("--keep-source", keep_source, "Keep the old disks until somebody drops them")
       ->excludes(now);
+  command
+      .add_option("--performance", performance,
+                  "compress, multilink or direct; else as the source's settings say")
+      ->type_name("HOW");
+  command
+      .add_option("--bandwidth", bandwidth,
+                  "Send at most so many bytes a second, such as 100M; the source's setting holds "
+                  "too")
+      ->type_name("RATE");
 }
 
-MoveRequest RequestOptions::request(const std::string& vm_uuid,
-                                    const std::string& destination) const {
+Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
+                                            const std::string& destination) const {
   MoveRequest request;
+  if (!performance.empty()) {
+    request.performance = performance_from_name(performance);
+    if (!request.performance) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "--performance is compress, multilink or direct, not \"{}\".", performance);
+    }
+  }
+  ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;

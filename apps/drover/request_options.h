@@ -14,9 +14,12 @@ struct RequestOptions {
   std::string disks_to;
   bool delete_now = false;
   bool keep_source = false;
+  std::string performance;  // empty: as the source's settings say
+  std::string bandwidth;    // likewise
 
   void add_to(CLI::App& command);
-  MoveRequest request(const std::string& vm_uuid, const std::string& destination) const;
+  // kInvalidArgument: of what was typed.
+  Result<MoveRequest> request(const std::string& vm_uuid, const std::string& destination) const;
 };
 
 }  // namespace drover::cli

@@ -132,11 +132,13 @@ TEST(MoveText, ReportHasBytesSecondsPauseAndTheWayBack) {
   other.move_id = "other";
   EXPECT_EQ(report_text(finished_move(), {kept, other}),
             R"(web01 runs on host2.
-  sent   781 MiB on the wire (memory 210 MiB, disks 559 MiB)
-  took   11.3 s
-  pause  66 ms
-  kept   /i/web01.qcow2.drover-k3f9x2qa on host1 (547 MiB), until 2026-07-26 10:00:12
-  undo   drover move web01 host1
+  sent      781 MiB on the wire (memory 210 MiB, disks 559 MiB)
+  not sent  400 MiB of zeroes, 12 MiB sent before and unchanged, 100 MiB known from its disks
+  packed    769 MiB as 190 MiB; 2 ranges sent twice
+  took      11.3 s
+  pause     66 ms
+  kept      /i/web01.qcow2.drover-k3f9x2qa on host1 (547 MiB), until 2026-07-26 10:00:12
+  undo      drover move web01 host1
 )");
 }
 

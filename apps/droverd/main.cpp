@@ -103,10 +103,10 @@ Status run(const Config& config) {
                                    connections);
 
   move::Slots slots(kLiveMoves);
+  move::Bandwidth bandwidth;
   move::CarrierPrograms carriage(carrier_options(config, journal.instance()));
-  move::World world{*hypervisor, journal,     *book,
-                    peers,       records,     carriage,
-                    slots,       config.name, identity.public_key()};
+  move::World world{*hypervisor, journal, *book,     peers,       records,
+                    carriage,    slots,   bandwidth, config.name, identity.public_key()};
   api::EventHub hub;
   move::Inventory inventory(*hypervisor, *book, peers, config.name);
   move::DestinationSide destination(world, [&] { return inventory.here(); });

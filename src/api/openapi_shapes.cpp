@@ -18,6 +18,8 @@ Move full_move() {
   move.phases.push_back({Phase::kPlan, {}, move.started_at});
   move.progress.left_least = move.progress.left_most = std::chrono::milliseconds(1);
   move.report.emplace().pause = std::chrono::milliseconds(1);
+  move.report->kinds.emplace();
+  move.plan.request.performance = Performance::kCompress;
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
   move.plan.placements.emplace_back();
@@ -68,6 +70,7 @@ int main() {
                     {"TransferProgress", move["progress"]["disks"]},
                     {"Progress", move["progress"]},
                     {"Report", move["report"]},
+                    {"TransferKinds", move["report"]["kinds"]},
                     {"Move", move},
                     {"QuarantinedDisk", json::encode(disk)}};
   std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());

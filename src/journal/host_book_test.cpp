@@ -128,11 +128,26 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"allowed-folders", Op::kRemove, "/srv"},
       {"allowed-folders", Op::kRemove, "/var/lib/libvirt/images"},
       {"default-folder", Op::kAdd, "/srv"},
-      {"default-folder", Op::kSet, "relative"}};
+      {"default-folder", Op::kSet, "relative"},
+      {"performance", Op::kSet, "fast"},
+      {"performance", Op::kAdd, "direct"},
+      {"bandwidth", Op::kSet, "100 Mbit"},
+      {"bandwidth", Op::kSet, "100"},
+      {"bandwidth", Op::kRemove, "100M"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
   }
+}
+
+TEST(SettingsChange, PerformanceAndBandwidth) {
+  HostSettings settings;
+  ASSERT_TRUE(apply({"performance", Op::kSet, "multilink"}, settings));
+  EXPECT_EQ(settings.performance, Performance::kMultilink);
+  ASSERT_TRUE(apply({"bandwidth", Op::kSet, "100M"}, settings));
+  EXPECT_EQ(settings.bandwidth.value, 100u << 20);
+  ASSERT_TRUE(apply({"bandwidth", Op::kSet, "off"}, settings));
+  EXPECT_EQ(settings.bandwidth.value, 0u);
 }
 
 TEST(SettingsChange, DefaultFolderMustBeAllowed) {

@@ -6,7 +6,8 @@
 namespace drover::journal {
 namespace {
 
-constexpr std::string_view kKeys = "incoming, outgoing, default-folder, allowed-folders";
+constexpr std::string_view kKeys =
+    "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -75,6 +76,25 @@ Status change_folders(const SettingChange& change, std::vector<std::string>& out
   return {};
 }
 
+Status change_performance(const SettingChange& change, Performance& out) {
+  const auto named = performance_from_name(change.value);
+  if (change.op != SettingChange::Op::kSet || !named) {
+    return fail(ErrorCode::kInvalidArgument,
+                "performance is direct, compress or multilink: use performance=compress.");
+  }
+  out = *named;
+  return {};
+}
+
+Status change_bandwidth(const SettingChange& change, BytesPerSecond& out) {
+  if (change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument,
+                "bandwidth is one limit: use bandwidth=100M or bandwidth=off.");
+  }
+  ASSIGN_OR_RETURN(out, parse_bandwidth(change.value));
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -110,6 +130,8 @@ Status apply(const SettingChange& change, HostSettings& settings) {
     settings.default_folder = change.value;
     return {};
   }
+  if (key == "performance") return change_performance(change, settings.performance);
+  if (key == "bandwidth") return change_bandwidth(change, settings.bandwidth);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

@@ -35,6 +35,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               TransferProgress& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Progress& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              TransferKinds& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Report& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Move& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
@@ -60,6 +62,7 @@ bool decode_name(std::string_view text, SettingChange::Op& out);
 bool decode_name(std::string_view text, Phase& out);
 bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);
+bool decode_name(std::string_view text, Performance& out);
 bool decode_name(std::string_view text, ErrorCode& out);
 
 }  // namespace drover::json

@@ -26,6 +26,7 @@ nlohmann::json encode(const MoveRequest& value);
 nlohmann::json encode(const PhaseTimes& value);
 nlohmann::json encode(const TransferProgress& value);
 nlohmann::json encode(const Progress& value);
+nlohmann::json encode(const TransferKinds& value);
 nlohmann::json encode(const Report& value);
 nlohmann::json encode(const Move& value);
 nlohmann::json encode(const QuarantinedDisk& value);

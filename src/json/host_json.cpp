@@ -106,7 +106,9 @@ Json encode(const HostSettings& value) {
   return {{"incoming", value.incoming},
           {"outgoing", value.outgoing},
           {"default_folder", value.default_folder},
-          {"allowed_folders", value.allowed_folders}};
+          {"allowed_folders", value.allowed_folders},
+          {"performance", performance_name(value.performance)},
+          {"bandwidth_bytes_per_second", value.bandwidth.value}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
@@ -115,6 +117,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
       .need("outgoing", out.outgoing)
       .need("default_folder", out.default_folder)
       .need("allowed_folders", out.allowed_folders)
+      .may("performance", out.performance)
+      .may("bandwidth_bytes_per_second", out.bandwidth)
       .finish();
 }
 

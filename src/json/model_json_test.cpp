@@ -43,8 +43,16 @@ Vm full_vm() {
 }
 
 MoveRequest full_request() {
-  return {"web", "host1",    "host2",      "/srv", SourceDisposal::kKeepSource,
-          true,  {"A", "B"}, "alice@host3"};
+  return {"web",
+          "host1",
+          "host2",
+          "/srv",
+          SourceDisposal::kKeepSource,
+          Performance::kMultilink,
+          {1'000'000},
+          true,
+          {"A", "B"},
+          "alice@host3"};
 }
 
 Plan full_plan() {
@@ -83,7 +91,10 @@ Move full_move() {
                    5s,
                    1s,
                    2s};
-  move.report = Report{gib(1), 9s, 120ms, mib(7), mib(8)};
+  move.report = Report{
+      gib(1), 9s,
+      120ms,  mib(7),
+      mib(8), TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), 9}};
   move.cancel_asked = true;
   move.started_at = at(1);
   move.ended_at = at(9);
@@ -112,7 +123,8 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
   expect_round_trip(
       QuarantinedDisk{"m", "u", "n", "/o", "/k", 64768, 1234567, gib(1), at(0), at(9)},
       quarantined_disk_from_json);
-  expect_round_trip(HostSettings{true, true, "/srv", {"/srv", "/data"}}, host_settings_from_json);
+  expect_round_trip(HostSettings{true, true, "/srv", {"/srv", "/data"}, Performance::kDirect, {7}},
+                    host_settings_from_json);
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},
       peer_from_json);

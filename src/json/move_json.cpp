@@ -52,14 +52,17 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Findin
 }
 
 Json encode(const MoveRequest& value) {
-  return {{"vm", value.vm},
-          {"source", value.source},
-          {"destination", value.destination},
-          {"disks_to", value.disks_to},
-          {"disposal", name_of(value.disposal)},
-          {"accept_notes", value.accept_notes},
-          {"accepted_codes", value.accepted_codes},
-          {"requested_by", value.requested_by}};
+  Json out{{"vm", value.vm},
+           {"source", value.source},
+           {"destination", value.destination},
+           {"disks_to", value.disks_to},
+           {"disposal", name_of(value.disposal)},
+           {"bandwidth_bytes_per_second", value.bandwidth.value},
+           {"accept_notes", value.accept_notes},
+           {"accepted_codes", value.accepted_codes},
+           {"requested_by", value.requested_by}};
+  if (value.performance) out["performance"] = performance_name(*value.performance);
+  return out;
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRequest& out) {
@@ -69,6 +72,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .need("destination", out.destination)
       .may("disks_to", out.disks_to)
       .may("disposal", out.disposal)
+      .may("performance", out.performance)
+      .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)
@@ -178,12 +183,39 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Progre
       .finish();
 }
 
+Json encode(const TransferKinds& value) {
+  return {{"untouched_bytes", value.untouched.bytes},
+          {"zero_bytes", value.zero.bytes},
+          {"same_bytes", value.same.bytes},
+          {"cached_bytes", value.cached.bytes},
+          {"own_disk_bytes", value.own_disk.bytes},
+          {"packed_bytes", value.packed.bytes},
+          {"wire_bytes", value.wire.bytes},
+          {"resent_bytes", value.resent.bytes},
+          {"misses", value.misses}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, TransferKinds& out) {
+  return Fields(from, path, unknown)
+      .may("untouched_bytes", out.untouched)
+      .may("zero_bytes", out.zero)
+      .may("same_bytes", out.same)
+      .may("cached_bytes", out.cached)
+      .may("own_disk_bytes", out.own_disk)
+      .may("packed_bytes", out.packed)
+      .may("wire_bytes", out.wire)
+      .may("resent_bytes", out.resent)
+      .may("misses", out.misses)
+      .finish();
+}
+
 Json encode(const Report& value) {
   Json out{{"wire_bytes", value.bytes_on_wire.bytes},
            {"duration_ms", value.duration.count()},
            {"memory_sent_bytes", value.memory_sent.bytes},
            {"disks_sent_bytes", value.disks_sent.bytes}};
   put_span(out, "pause_ms", value.pause);
+  if (value.kinds) out["kinds"] = encode(*value.kinds);
   return out;
 }
 
@@ -194,6 +226,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Report
       .may("pause_ms", out.pause)
       .may("memory_sent_bytes", out.memory_sent)
       .may("disks_sent_bytes", out.disks_sent)
+      .may("kinds", out.kinds)
       .finish();
 }
 

@@ -88,6 +88,9 @@ bool decode_name(std::string_view text, MoveState& out) {
   return take(move_state_from_name(text), out);
 }
 bool decode_name(std::string_view text, Runner& out) { return take(runner_from_name(text), out); }
+bool decode_name(std::string_view text, Performance& out) {
+  return take(performance_from_name(text), out);
+}
 
 // A code of a newer version is carried as INTERNAL rather than refused: the message still says what
 // happened.

@@ -14,7 +14,8 @@
 
 namespace drover {
 
-// One change of HostSettings. Keys: incoming, outgoing, default-folder, allowed-folders.
+// One change of HostSettings. Keys: incoming, outgoing, default-folder, allowed-folders,
+// performance, bandwidth.
 struct SettingChange {
   enum class Op { kSet, kAdd, kRemove };  // "=", "+=", "-="; the latter two for lists only
   std::string key;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/byte_count.h"
+#include "model/performance.h"
 
 namespace drover {
 
@@ -16,6 +17,8 @@ struct HostSettings {
   bool outgoing = false;
   std::string default_folder = "/var/lib/libvirt/images";
   std::vector<std::string> allowed_folders = {"/var/lib/libvirt/images"};
+  Performance performance = Performance::kCompress;  // of moves that leave, unless they say else
+  BytesPerSecond bandwidth;  // of all moves that leave, together; 0: no limit
 };
 
 // Rights of a peer, set where it is added.

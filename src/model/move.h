@@ -70,12 +70,26 @@ struct Progress {
   std::optional<std::chrono::milliseconds> left_most;
 };
 
+// How what memory and disks said travelled; all but `wire` as QEMU gave it.
+struct TransferKinds {
+  ByteCount untouched;       // as it was
+  ByteCount zero;            // pages of zeroes, as marks
+  ByteCount same;            // pages sent again although unchanged: dropped
+  ByteCount cached;          // pages that the destination had received before, as references
+  ByteCount own_disk;        // pages that the destination has on this VM's disks, as references
+  ByteCount packed;          // described, with all of the above but `untouched`, and compressed
+  ByteCount wire;            // what `packed` became
+  ByteCount resent;          // pages that were sent before, with other or the same content
+  std::uint64_t misses = 0;  // references that were not good, and were sent again as bytes
+};
+
 struct Report {
   ByteCount bytes_on_wire;  // both directions, counted by the movers, TLS included
   std::chrono::milliseconds duration{0};
   std::optional<std::chrono::milliseconds> pause;  // as the hypervisor measured it
   ByteCount memory_sent;
   ByteCount disks_sent;
+  std::optional<TransferKinds> kinds;
 };
 
 struct Move {

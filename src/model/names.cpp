@@ -4,6 +4,7 @@
 
 #include "model/host.h"
 #include "model/move.h"
+#include "model/performance.h"
 
 namespace drover {
 namespace {
@@ -39,6 +40,12 @@ constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
     {Phase::kSettle, "settle"},
 }};
 
+constexpr std::array<std::pair<Performance, std::string_view>, 3> kPerformances{{
+    {Performance::kDirect, "direct"},
+    {Performance::kCompress, "compress"},
+    {Performance::kMultilink, "multilink"},
+}};
+
 constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{
     {MoveState::kRunning, "running"},
     {MoveState::kDone, "done"},
@@ -66,6 +73,28 @@ std::optional<Runner> runner_from_name(std::string_view name) { return value_in(
 
 std::string version_text(Version version) {
   return fmt::format("{}.{}.{}", version / 1'000'000, version / 1'000 % 1'000, version % 1'000);
+}
+
+std::string_view performance_name(Performance performance) {
+  return name_in(kPerformances, performance);
+}
+std::optional<Performance> performance_from_name(std::string_view name) {
+  return value_in(kPerformances, name);
+}
+
+Result<BytesPerSecond> parse_bandwidth(std::string_view text) {
+  if (text == "off") return BytesPerSecond{};
+  ASSIGN_OR_RETURN(const ByteCount count, parse_byte_count(text));
+  if (count.bytes < kBandwidthLeast.value) {
+    return fail(ErrorCode::kInvalidArgument,
+                "A bandwidth of \"{}\" bytes a second is less than {}. Write 100M, or off.", text,
+                to_text(kBandwidthLeast));
+  }
+  return BytesPerSecond{count.bytes};
+}
+
+std::string bandwidth_text(BytesPerSecond bandwidth) {
+  return bandwidth.value == 0 ? "off" : to_text(bandwidth);
 }
 
 }  // namespace drover

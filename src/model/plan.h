@@ -3,10 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/byte_count.h"
+#include "model/performance.h"
 #include "model/vm.h"
 
 namespace drover {
@@ -31,6 +33,8 @@ struct MoveRequest {
   std::string destination;  // paired host name
   std::string disks_to;     // folder at the destination; empty: chosen by the plan
   SourceDisposal disposal = SourceDisposal::kQuarantine;
+  std::optional<Performance> performance;   // nothing: as the source's settings say
+  BytesPerSecond bandwidth;                 // of this move; 0: only the source's settings limit it
   bool accept_notes = false;                // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string

@@ -79,6 +79,19 @@ CarrierEvent translate(const mover::MoverEvent& event) {
   return {To::kOther, false, {}};
 }
 
+TransferKinds kinds_of(const mover::ContentCounts& counts) {
+  const auto pages = [](std::uint64_t count) { return kib(4 * count); };
+  return {.untouched = {counts.data_bytes},
+          .zero = pages(counts.zero_pages),
+          .same = pages(counts.same_pages),
+          .cached = pages(counts.cached_pages),
+          .own_disk = pages(counts.disk_pages),
+          .packed = {counts.packed_bytes},
+          .wire = {counts.payload_bytes},
+          .resent = pages(counts.resent_pages),
+          .misses = counts.misses};
+}
+
 // The key of the links, in memory that is no file, for the mover alone.
 Result<UniqueFd> secret_memory(const std::vector<std::uint8_t>& key) {
   UniqueFd fd(::memfd_create("drover-link-key", MFD_CLOEXEC));
@@ -128,7 +141,7 @@ class RealCarriers final : public Carriers {
       : options_(options), name_(std::move(name)), paths_(carrier_paths(options_, name_)) {}
 
   Status start(gate::GateRole role, const LinkSecret& secret, std::vector<gate::FencedDisk> fence,
-               std::string_view policy);
+               std::string_view policy, const RoadOptions& road);
   void attach();
 
   bool gate_alive() override { return gate_ && !gate_gone_->load(); }
@@ -159,16 +172,21 @@ class RealCarriers final : public Carriers {
     if (!mover_)
       return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
     ASSIGN_OR_RETURN(const mover::SessionStatus status, mover_->status(Deadline::after(kAskLimit)));
-    WireCount count{{status.bytes_sent},
-                    {status.bytes_received},
-                    {},
-                    {},
-                    static_cast<unsigned>(status.links.size())};
+    WireCount count;
+    count.sent = {status.bytes_sent};
+    count.received = {status.bytes_received};
+    count.links = static_cast<unsigned>(status.links.size());
+    count.kinds = kinds_of(status.content);
     for (const auto& stream : status.streams) {
       if (stream.kind == mover::StreamKind::kMemory) count.memory_taken = {stream.sent_bytes};
       if (stream.kind == mover::StreamKind::kDisks) count.disks_taken = {stream.sent_bytes};
     }
     return count;
+  }
+  Status set_bandwidth(BytesPerSecond bandwidth) override {
+    if (!mover_)
+      return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
+    return mover_->set_bandwidth(bandwidth.value, Deadline::after(kAskLimit));
   }
   Status stop() override;
 
@@ -178,7 +196,8 @@ class RealCarriers final : public Carriers {
   }
   Status start_gate(gate::GateRole role, int rpc, int mover, std::vector<gate::FencedDisk> fence,
                     std::string_view policy);
-  Status start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret);
+  Status start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
+                     const RoadOptions& road);
 
   // The handlers run on the processes' reader threads, also while those are being destroyed: they
   // hold what they use.
@@ -207,14 +226,15 @@ class RealCarriers final : public Carriers {
 };
 
 Status RealCarriers::start(gate::GateRole role, const LinkSecret& secret,
-                           std::vector<gate::FencedDisk> fence, std::string_view policy) {
+                           std::vector<gate::FencedDisk> fence, std::string_view policy,
+                           const RoadOptions& road) {
   RETURN_IF_ERROR(make_folder(options_.socket_folder, kSocketFolderMode));
   RETURN_IF_ERROR(give_folder_to_qemu(options_.socket_folder, qemu_conf().user));
   RETURN_IF_ERROR(make_folder(paths_.gate_control.parent_path(), 0700));
   ASSIGN_OR_RETURN(auto rpc, net::socket_pair(SocketKind::kStream));
   ASSIGN_OR_RETURN(auto talk, net::socket_pair(SocketKind::kPackets));
   RETURN_IF_ERROR(start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy));
-  return start_mover(role, rpc.second.get(), talk.second.get(), secret);
+  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road);
 }
 
 Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
@@ -252,13 +272,16 @@ Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
   return {};
 }
 
-Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret) {
+Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
+                                 const RoadOptions& road) {
   mover::MoverSettings start;
   start.move = name_.move_id;
   start.role = role == gate::GateRole::kSource ? mover::Role::kSource : mover::Role::kDestination;
   start.identity = secret.identity;
   start.patience = options_.patience;
   start.pause_budget = options_.pause_budget;
+  start.content = road.performance != Performance::kDirect;
+  start.bandwidth_bytes_per_second = road.bandwidth.value;
   mover::MoverDescriptors descriptors;
   ASSIGN_OR_RETURN(const UniqueFd control,
                    net::listen_unix(paths_.mover_control, SocketKind::kPackets, kControlMode));
@@ -306,10 +329,12 @@ Status RealCarriers::stop() {
 
 }  // namespace
 
-Result<std::unique_ptr<Carriers>> CarrierPrograms::start_source(
-    const CarrierName& name, const LinkSecret& secret, std::vector<gate::FencedDisk> fence) {
+Result<std::unique_ptr<Carriers>> CarrierPrograms::start_source(const CarrierName& name,
+                                                                const LinkSecret& secret,
+                                                                std::vector<gate::FencedDisk> fence,
+                                                                const RoadOptions& road) {
   auto carriers = std::make_unique<RealCarriers>(options_, name);
-  if (auto started = carriers->start(gate::GateRole::kSource, secret, std::move(fence), {});
+  if (auto started = carriers->start(gate::GateRole::kSource, secret, std::move(fence), {}, road);
       !started) {
     (void)carriers->stop();
     return std::unexpected(started.error());
@@ -321,7 +346,8 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const Carri
                                                                      const LinkSecret& secret,
                                                                      std::string_view policy) {
   auto carriers = std::make_unique<RealCarriers>(options_, name);
-  if (auto started = carriers->start(gate::GateRole::kDestination, secret, {}, policy); !started) {
+  if (auto started = carriers->start(gate::GateRole::kDestination, secret, {}, policy, {});
+      !started) {
     (void)carriers->stop();
     return std::unexpected(started.error());
   }

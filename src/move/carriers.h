@@ -18,6 +18,8 @@
 #include "base/error.h"
 #include "base/unique_fd.h"
 #include "gate/fence.h"
+#include "model/move.h"
+#include "model/performance.h"
 
 namespace drover::move {
 
@@ -79,10 +81,19 @@ struct GateState {
   bool in_doubt = false;  // and its answer cannot come on this road
 };
 
+// How the movers use the links. Both sides must allow content; the source decides.
+struct RoadOptions {
+  Performance performance = Performance::kCompress;
+  BytesPerSecond bandwidth;  // source; 0: no limit
+
+  unsigned links() const { return performance == Performance::kMultilink ? 4 : 1; }
+};
+
 struct WireCount {
   ByteCount sent, received;             // both of this side, TLS included
   ByteCount memory_taken, disks_taken;  // what QEMU gave, before it went out
   unsigned links = 0;
+  std::optional<TransferKinds> kinds;  // source with content
 };
 
 // The two processes of one move.
@@ -104,6 +115,8 @@ class Carriers {
   // bind the key to it.
   virtual Status add_link(std::uint16_t number, UniqueFd link) = 0;
   virtual Result<WireCount> wire_count() = 0;
+  // Source; 0: no limit.
+  virtual Status set_bandwidth(BytesPerSecond bandwidth) = 0;
 
   // Ends both processes and removes what they left. May be called again. A source gate that holds
   // an undelivered answer refuses (kConflict): then nothing was stopped.
@@ -115,7 +128,8 @@ class Carriage {
  public:
   virtual ~Carriage() = default;
   virtual Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
-                                                         std::vector<gate::FencedDisk> fence) = 0;
+                                                         std::vector<gate::FencedDisk> fence,
+                                                         const RoadOptions& road) = 0;
   // `policy` is the text of gate::Policy.
   virtual Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
                                                               std::string_view policy) = 0;
@@ -134,7 +148,8 @@ class CarrierPrograms final : public Carriage {
   const CarrierOptions& options() const { return options_; }
 
   Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
-                                                 std::vector<gate::FencedDisk> fence) override;
+                                                 std::vector<gate::FencedDisk> fence,
+                                                 const RoadOptions& road) override;
   Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
                                                       std::string_view policy) override;
   std::unique_ptr<Carriers> attach(const CarrierName&) override;

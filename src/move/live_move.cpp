@@ -95,6 +95,7 @@ void LiveMove::end(const StepResult& result) {
   }
   if (!result && result.error().then == AfterFailure::kUndo && !undo()) return;
   slot_ = {};
+  bandwidth_.reset();
   change([&](Move& move) {
     move.ended_at = std::chrono::system_clock::now();
     if (!move.phases.empty()) move.phases.back().ended_at = move.ended_at;

@@ -81,6 +81,8 @@ class LiveMove {
   void take_event(const CarrierEvent& event);
   void sample_progress();
   void keep_links();
+  void keep_bandwidth();
+  RoadOptions road_options() const;
   Status dial(const Peer& peer, std::chrono::milliseconds limit);
   bool job_is_over();
   bool record_is_final() const;
@@ -148,9 +150,12 @@ class LiveMove {
   std::uint16_t link_number_ = 0;  // the last one dialled
   bool gate_ended_ = false;        // it said its last word
   bool in_doubt_ = false;
-  std::optional<Deadline> answer_due_;  // of FINISH; later, people are told
-  std::string told_doubt_;              // what people were last told of a doubt
-  WireCount wire_;  // as last seen: the mover may end before the report is written
+  std::optional<Deadline> answer_due_;        // of FINISH; later, people are told
+  std::string told_doubt_;                    // what people were last told of a doubt
+  std::optional<Bandwidth::Part> bandwidth_;  // from the source's carriers on
+  BytesPerSecond bandwidth_told_;             // to the mover
+  bool bandwidth_unsure_ = true;  // it may not have heard; true also after a restart of droverd
+  WireCount wire_;                // as last seen: the mover may end before the report is written
   Deadline next_sample_ = Deadline::after(std::chrono::milliseconds(0));
   Deadline next_dial_ = Deadline::after(std::chrono::milliseconds(0));
 };

@@ -115,7 +115,9 @@ StepResult LiveMove::prepare() {
     return undo_because(wrap(
         held.error(), fmt::format("The fence of {} cannot be raised.", job_.move.plan.vm.name)));
   }
-  auto carriers = world_.carriage.start_source(carrier_name(), secret_, std::move(*fence));
+  keep_bandwidth();
+  auto carriers =
+      world_.carriage.start_source(carrier_name(), secret_, std::move(*fence), road_options());
   if (!carriers) return undo_because(carriers.error());
   carriers_ = std::move(*carriers);
 
@@ -272,13 +274,33 @@ void LiveMove::sample_progress() {
   changed_(MoveChange::kProgress, snapshot());
 }
 
+// As asked for, or as this host's settings say.
+RoadOptions LiveMove::road_options() const {
+  const auto& asked = job_.move.plan.request;
+  RoadOptions road;
+  road.performance = asked.performance.value_or(world_.book.settings().performance);
+  road.bandwidth = bandwidth_told_;
+  return road;
+}
+
+// Its share changes with the settings, and with the other moves that begin and end.
+void LiveMove::keep_bandwidth() {
+  if (!bandwidth_) bandwidth_.emplace(world_.bandwidth, job_.move.plan.request.bandwidth);
+  const BytesPerSecond share = bandwidth_->share(world_.book.settings().bandwidth);
+  if (share == bandwidth_told_ && !bandwidth_unsure_) return;
+  // Before the carriers are there, they are started with it.
+  bandwidth_unsure_ = carriers_ && !carriers_->set_bandwidth(share);
+  bandwidth_told_ = share;
+}
+
 // A move without a link stalls; it does not fail until the mover's patience is over.
 void LiveMove::keep_links() {
   if (!next_dial_.expired() || !carriers_->mover_alive()) return;
   next_dial_ = Deadline::after(kRedialInterval);
+  keep_bandwidth();
   const auto wire = carriers_->wire_count();
   if (wire) wire_ = *wire;
-  if (!wire || wire->links > 0) return;
+  if (!wire || wire->links >= road_options().links()) return;
   end_if_given_up();
   if (!carriers_->mover_alive()) return;
   const auto peer = world_.book.find_peer(job_.move.destination);
@@ -347,6 +369,7 @@ void LiveMove::write_report(const VerifyReply& reply) {
   report.bytes_on_wire = wire_.sent + wire_.received;
   report.memory_sent = wire_.memory_taken;
   report.disks_sent = wire_.disks_taken;
+  report.kinds = wire_.kinds;
   change([&](Move& move) {
     move.report = report;
     move.runner = Runner::kDestination;

@@ -87,6 +87,7 @@ class ScriptedCarriers final : public Carriers {
   Status deliver_not_run(std::string_view) override { return deliver("not_run"); }
   Status add_link(std::uint16_t, UniqueFd) override { return {}; }
   Result<WireCount> wire_count() override { return WireCount{}; }
+  Status set_bandwidth(BytesPerSecond) override { return {}; }
   Status stop() override { return {}; }
 
  private:
@@ -103,7 +104,8 @@ class ScriptedCarriage final : public Carriage {
  public:
   CarriageState state;
   Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
-                                                 std::vector<gate::FencedDisk>) override {
+                                                 std::vector<gate::FencedDisk>,
+                                                 const RoadOptions&) override {
     return std::make_unique<ScriptedCarriers>(state);
   }
   Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
@@ -142,8 +144,8 @@ class LiveMoveSwitch : public testing::Test {
     journal_.emplace(*journal::MoveJournal::open(*database_));
     book_ = *journal::HostBook::open(*database_);
     records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(
-        World{hypervisor_, *journal_, *book_, peer_, *records_, carriage_, slots_, "host1", "00"});
+    world_.emplace(World{hypervisor_, *journal_, *book_, peer_, *records_, carriage_, slots_,
+                         bandwidth_, "host1", "00"});
     job_.move.id = job_.move.epoch = "k3f9x2qa";
     job_.move.source = "host1";
     job_.move.destination = "host2";
@@ -174,6 +176,7 @@ class LiveMoveSwitch : public testing::Test {
   ScriptedPeer peer_;
   ScriptedCarriage carriage_;
   Slots slots_{2};
+  Bandwidth bandwidth_;
   std::unique_ptr<journal::Database> database_;
   std::optional<journal::MoveJournal> journal_;
   std::unique_ptr<journal::HostBook> book_;

@@ -8,6 +8,7 @@
 #include "hypervisor/hypervisor.h"
 #include "journal/host_book.h"
 #include "journal/move_journal.h"
+#include "move/bandwidth.h"
 #include "move/carriers.h"
 #include "move/slots.h"
 #include "net/peer_transport.h"
@@ -22,6 +23,7 @@ struct World {
   gate::RecordFolder& records;
   Carriage& carriage;
   Slots& slots;
+  Bandwidth& bandwidth;
   std::string host_name;
   std::string public_key;  // hex, ours
 };

@@ -54,6 +54,33 @@ def test_guest_moves_there_and_back_under_load(lab, pair):
     assert_clean(*pair)
 
 
+def test_road_is_used_as_asked(lab, pair):
+    """As QEMU gives it, or only what the other side lacks; and never faster than allowed."""
+    host1, host2 = pair
+    with lab.guest("host1", "road", memory=192, disk="256M", fill=24, dirty=1):
+        host1.drover("move", "road", "host2", "--yes", "--performance", "direct")
+        report = last_move(host1)["report"]
+        assert report["kinds"]["packed_bytes"] == 0 and report["kinds"]["untouched_bytes"] > 32 << 20, report
+        plain = report["wire_bytes"]
+
+        done = host2.drover("move", "road", "host1", "--yes", "--performance", "multilink")
+        report = last_move(host2)["report"]
+        assert report["kinds"]["zero_bytes"] > 8 << 20, report
+        assert report["wire_bytes"] < plain and "not sent" in done.stdout, done.stdout
+
+        bandwidth = 8 << 20
+        host1.drover("settings", "bandwidth=8M")
+        try:
+            host1.drover("move", "road", "host2", "--yes")
+        finally:
+            host1.drover("settings", "bandwidth=off")
+        report = last_move(host1)["report"]
+        assert report["duration_ms"] > 900 * report["wire_bytes"] / bandwidth, report
+        assert report["kinds"]["wire_bytes"] < report["kinds"]["packed_bytes"], report
+        drop_all(*pair)
+    assert_clean(*pair)
+
+
 def test_autostart_is_carried(lab, pair):
     host1, host2 = pair
     with lab.guest("host1", "auto", memory=128, disk="64M", fill=4):
