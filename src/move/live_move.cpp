@@ -191,7 +191,9 @@ void LiveMove::change(const std::function<void(Move&)>& edit) {
 
 StepResult LiveMove::interrupted() const {
   if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
-  if (cancel_asked_ && job_.move.phase < Phase::kSwitch) {
+  // libvirt's call, once made, is aborted by watch(), and the records say how that ended: its
+  // FINISH may have been let pass before we saw it.
+  if (cancel_asked_ && !job_.migrate_called) {
     return std::unexpected(
         StepFailure{AfterFailure::kUndo,
                     Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}}});

@@ -291,6 +291,28 @@ TEST_F(LiveMoveSwitch, ARestartBeforeTheCopyUndoes) {
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 1);
 }
 
+// The gate let FINISH pass, and nobody here had seen it when the cancel was accepted.
+TEST_F(LiveMoveSwitch, ACancelUndoesNothingThatTheRecordsDoNot) {
+  record(gate::SourceState::kSwitching);
+  job_.move.phase = Phase::kCopyMemory;
+  answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  ASSERT_TRUE(move.cancel());
+  move.resume(std::stop_token());
+  EXPECT_EQ(move.snapshot().state, MoveState::kDone);
+  EXPECT_FALSE(hypervisor_.resumed || hypervisor_.dropped || hypervisor_.autostart);
+}
+
+TEST_F(LiveMoveSwitch, ACancelThatTheRecordsAllowIsCancelled) {
+  record(gate::SourceState::kKept);
+  job_.move.phase = Phase::kCopyMemory;
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  ASSERT_TRUE(move.cancel());
+  move.resume(std::stop_token());
+  EXPECT_EQ(move.snapshot().state, MoveState::kCancelled);
+  EXPECT_TRUE(hypervisor_.resumed && hypervisor_.autostart);
+}
+
 TEST_F(LiveMoveSwitch, AStoppingDaemonLeavesEverything) {
   record(gate::SourceState::kSwitching);
   std::stop_source stop;
