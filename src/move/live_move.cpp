@@ -14,6 +14,10 @@ namespace drover::move {
 
 namespace {
 
+using namespace std::chrono_literals;
+
+constexpr auto kJournalRetry = 500ms;
+
 // Which numbers the droverd before us used is not known; any start is as good.
 std::uint16_t some_link_number() {
   std::array<std::uint8_t, 2> random{};
@@ -76,15 +80,25 @@ void LiveMove::run_from(Phase first) {
   for (const Step& step : steps()) {
     if (step.phase < first) continue;
     if (auto interruption = interrupted(); !interruption) return end(interruption);
-    // The switch begins when its FINISH is seen, not when libvirt's call has ended.
-    if (job_.move.phase <= step.phase && step.phase != Phase::kSwitch) {
-      if (auto entered = enter(step.phase); !entered) {
-        return end(std::unexpected(StepFailure{AfterFailure::kUndo, entered.error()}));
-      }
-    }
+    if (auto begun = begin(step); !begun) return end(begun);
     if (auto result = (this->*step.act)(); !result) return end(result);
   }
   end({});
+}
+
+// A journal that cannot be written ends a move only before libvirt was called: afterwards the
+// destination may have the VM, and the move waits until what it does next can be written down.
+StepResult LiveMove::begin(const Step& step) {
+  // The switch begins when its FINISH is seen, not when libvirt's call has ended.
+  if (job_.move.phase > step.phase || step.phase == Phase::kSwitch) return {};
+  while (true) {
+    const Status entered = enter(step.phase);
+    if (entered) return {};
+    if (!job_.migrate_called)
+      return std::unexpected(StepFailure{AfterFailure::kUndo, entered.error()});
+    log::error("Move {}: {}", job_.move.id, entered.error().text());
+    if (!pause_for(kJournalRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
 }
 
 // The only place where a move gets its final state.

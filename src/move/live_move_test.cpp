@@ -4,6 +4,7 @@
 #include "move/live_move.h"
 
 #include <deque>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -311,6 +312,22 @@ TEST_F(LiveMoveSwitch, ACancelThatTheRecordsAllowIsCancelled) {
   move.resume(std::stop_token());
   EXPECT_EQ(move.snapshot().state, MoveState::kCancelled);
   EXPECT_TRUE(hypervisor_.resumed && hypervisor_.autostart);
+}
+
+// The destination has it: no error here may lead back.
+TEST_F(LiveMoveSwitch, AFullDiskAfterTheSwitchIsWaitedFor) {
+  record(gate::SourceState::kSwitching);
+  record(gate::SourceState::kReleased);
+  hypervisor_.kind = RunState::Kind::kOff;
+  const auto run = [&](const char* sql) { ASSERT_TRUE(database_->prepare(sql)->run()); };
+  run("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+  const std::jthread room([&] {
+    std::this_thread::sleep_for(200ms);
+    run("DROP TRIGGER full");
+  });
+  EXPECT_EQ(resume().state, MoveState::kDone);
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 0);
+  EXPECT_TRUE(hypervisor_.undefined && !hypervisor_.autostart && !hypervisor_.resumed);
 }
 
 TEST_F(LiveMoveSwitch, AStoppingDaemonLeavesEverything) {
