@@ -78,7 +78,7 @@ class LiveMove {
   // Parts of prepare() and copy().
   Result<std::vector<gate::FencedDisk>> open_source_files();
   StepResult watch(const std::function<bool()>& ended);
-  void tell_of_a_late_answer();
+  void look_after_a_late_answer();
   void take_event(const CarrierEvent& event);
   void sample_progress();
   void keep_links();
@@ -151,7 +151,7 @@ class LiveMove {
   std::uint16_t link_number_ = 0;  // the last one dialled
   bool gate_ended_ = false;        // it said its last word
   bool in_doubt_ = false;
-  std::optional<Deadline> answer_due_;        // of FINISH; later, people are told
+  std::optional<Deadline> answer_due_;        // of FINISH; later, we look there ourselves
   std::string told_doubt_;                    // what people were last told of a doubt
   std::optional<Bandwidth::Part> bandwidth_;  // from the source's carriers on
   BytesPerSecond bandwidth_told_;             // to the mover

@@ -126,10 +126,12 @@ void LiveMove::end_if_given_up() {
     log::warning("Move {}: {}", job_.move.id, stopped.error().text());
 }
 
-// The gates settle it by themselves when the road returns or libvirt answers; until then people
-// must know what not to start, and what would help.
-void LiveMove::tell_of_a_late_answer() {
-  if (job_.move.phase < Phase::kSwitch) return;
+// The gates settle it by themselves when the road returns or libvirt answers. But the other mover
+// may be gone for ever, and ours never gives up once FINISH was let pass: so we look there
+// ourselves, and what has an answer is settled as a doubt. Until then people must know what not to
+// start, and what would help.
+void LiveMove::look_after_a_late_answer() {
+  if (job_.move.phase < Phase::kSwitch || record_is_final()) return;
   if (!answer_due_) answer_due_ = Deadline::after(kAnswerUsual);
   if (!answer_due_->expired()) return;
   const auto answer = ask_destination(verb::kLook, kAskBriefly);
@@ -140,7 +142,7 @@ void LiveMove::tell_of_a_late_answer() {
     tell_doubt(fmt::format("{}; if that lasts, restart libvirt's daemon there, which ends no VM",
                            answer->text));
   } else {
-    tell_doubt("the answer is known there and on its way");
+    in_doubt_ = true;
   }
 }
 

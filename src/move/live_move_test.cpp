@@ -123,16 +123,22 @@ class ScriptedCarriage final : public Carriage {
 // The destination: answers in order, the last one for ever.
 class ScriptedPeer final : public net::PeerTransport {
  public:
-  std::deque<Result<std::string>> answers;
+  std::deque<Result<std::string>> answers, looks;
   std::vector<std::string> verbs;
   Result<std::string> call(std::string_view, std::string_view asked, std::string_view,
                            Deadline) override {
     verbs.emplace_back(asked);
     if (asked == verb::kVerify) return to_json(VerifyReply{true, "running", 40ms, {}, {}});
+    if (asked == verb::kLook && !looks.empty()) return next(looks);
     if (asked != verb::kAnswer) return "{}";
-    auto answer = answers.front();
-    if (answers.size() > 1) answers.pop_front();
-    return answer;
+    return next(answers);
+  }
+
+ private:
+  static Result<std::string> next(std::deque<Result<std::string>>& scripted) {
+    auto first = scripted.front();
+    if (scripted.size() > 1) scripted.pop_front();
+    return first;
   }
 };
 
@@ -262,6 +268,23 @@ TEST_F(LiveMoveSwitch, AGateInDoubtIsToldTheTruth) {
   EXPECT_EQ(resume().state, MoveState::kDone);
   EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"runs"});
   EXPECT_FALSE(hypervisor_.resumed);
+}
+
+// The destination's mover died after FINISH: no answer comes on the road, and the gate awaits it.
+TEST_F(LiveMoveSwitch, AnAnswerThatIsLateIsFetched) {
+  record(gate::SourceState::kSwitching);
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  carriage_.state.gate_alive = true;
+  carriage_.state.gate = {.finish_forwarded = true, .in_doubt = false};
+  carriage_.state.on_delivery = [&] {
+    record(gate::SourceState::kKept);
+    hypervisor_.kind = RunState::Kind::kPaused;
+  };
+  peer_.looks.push_back(to_json({Answer::Kind::kRefused, {}, 0, "swept"}));
+  answer({Answer::Kind::kRefused, {}, 0, "swept"});
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"not_run"});
+  EXPECT_TRUE(hypervisor_.resumed);
 }
 
 TEST_F(LiveMoveSwitch, AGateThatLetNothingPassMeansTheSourceKeepsIt) {
