@@ -319,15 +319,16 @@ Status LiveMove::dial(const Peer& peer, std::chrono::milliseconds limit) {
 }
 
 // Without libvirt's call to wait for: the job is over once libvirt has none, and the gate has
-// nothing left to hand it.
+// nothing left to hand it. The gate first: its events came while no droverd was there, and
+// libvirt's job waits for what we deliver when it is in doubt.
 bool LiveMove::job_is_over() {
+  const auto gate = carriers_->gate_state();
+  if (gate && gate->in_doubt && !record_is_final()) in_doubt_ = true;
+  if (gate && gate->finish_forwarded && job_.move.phase < Phase::kSwitch)
+    (void)enter(Phase::kSwitch);
   const auto state = world_.hypervisor.run_state(uuid());
   if (!state || state->kind == RunState::Kind::kMigratingOut) return false;
   if (!carriers_->gate_alive() || record_is_final()) return true;
-  const auto gate = carriers_->gate_state();
-  if (gate && gate->in_doubt) in_doubt_ = true;
-  if (gate && gate->finish_forwarded && job_.move.phase < Phase::kSwitch)
-    (void)enter(Phase::kSwitch);
   return gate && !gate->finish_forwarded;
 }
 

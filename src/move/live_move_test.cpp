@@ -251,8 +251,9 @@ TEST_F(LiveMoveSwitch, GoneAfterRunningIsParkedWithTheSourceFenced) {
   }
 }
 
-// libvirt waits at the gate for FINISH's answer: it is told the truth, and the record that the gate
-// then writes decides.
+// libvirt waits at the gate for FINISH's answer, and its job lasts until then; the gate's event
+// came while droverd was down. The gate is told the truth, and the record that it then writes
+// decides.
 TEST_F(LiveMoveSwitch, AGateInDoubtIsToldTheTruth) {
   record(gate::SourceState::kSwitching);
   hypervisor_.kind = RunState::Kind::kMigratingOut;
@@ -262,8 +263,6 @@ TEST_F(LiveMoveSwitch, AGateInDoubtIsToldTheTruth) {
     record(gate::SourceState::kReleased);
     hypervisor_.kind = RunState::Kind::kOff;
   };
-  hypervisor_.kind = RunState::Kind::kPaused;  // libvirt reports the job until the answer; the
-                                               // question comes first
   answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
   EXPECT_EQ(resume().state, MoveState::kDone);
   EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"runs"});
