@@ -55,25 +55,28 @@ void LiveMove::run(std::stop_token stop) {
 }
 
 // After a restart of droverd. Before libvirt was called there is nothing worth saving: undo. While
-// it copies, gate, mover and libvirt went on without us: watch them again. Afterwards: forward.
+// it copies, gate, mover and libvirt went on without us: watch them again. Afterwards: forward, or,
+// with the proof that it never ran there, back to the end.
 void LiveMove::resume(std::stop_token stop) {
   stop_ = std::move(stop);
   const Phase reached = job_.move.phase;
   log::info("Move {} of {}: taken up again in phase {}.", job_.move.id, job_.move.plan.vm.name,
             phase_name(reached));
-  if (!job_.migrate_called) {
-    end(std::unexpected(
-        StepFailure{AfterFailure::kUndo,
-                    Error{ErrorCode::kUnavailable,
-                          Retry::kNow,
-                          fmt::format("droverd was restarted on {} before the copy of {} began.",
-                                      job_.move.source, job_.move.plan.vm.name),
-                          {}}}));
-    return;
-  }
+  if (!job_.migrate_called) return undo_after_restart("before the copy began");
+  // The record that proved it may be gone already: it is removed as the undo's last step.
+  if (job_.refusal_proven) return undo_after_restart("while the move was being undone");
   carriers_ = world_.carriage.attach(carrier_name());
   link_number_ = some_link_number();
   run_from(reached <= Phase::kSwitch ? Phase::kCopyDisks : reached);
+}
+
+void LiveMove::undo_after_restart(std::string_view when) {
+  end(std::unexpected(
+      StepFailure{AfterFailure::kUndo,
+                  Error{ErrorCode::kUnavailable,
+                        Retry::kNow,
+                        fmt::format("droverd was restarted on {} {}.", job_.move.source, when),
+                        {}}}));
 }
 
 void LiveMove::run_from(Phase first) {

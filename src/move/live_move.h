@@ -63,6 +63,7 @@ class LiveMove {
   static const std::vector<Step>& steps();
   void run_from(Phase first);
   StepResult begin(const Step& step);
+  void undo_after_restart(std::string_view when);
   void end(const StepResult& result);
 
   // The phases, in order (live_move_phases.cpp).

@@ -352,6 +352,17 @@ TEST_F(LiveMoveSwitch, AFullDiskAfterTheSwitchIsWaitedFor) {
   EXPECT_TRUE(hypervisor_.undefined && !hypervisor_.autostart && !hypervisor_.resumed);
 }
 
+// droverd ended between the undo's last steps: the record is gone, the journal has the proof.
+TEST_F(LiveMoveSwitch, AProvenRefusalNeedsNoRecordAnyMore) {
+  job_.refusal_proven = true;
+  ASSERT_TRUE(records_->remove({kUuid, "k3f9x2qa"}));
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kFailed);
+  EXPECT_EQ(move.runner, Runner::kSource);
+  EXPECT_TRUE(hypervisor_.resumed && hypervisor_.autostart && !hypervisor_.undefined);
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 1);
+}
+
 TEST_F(LiveMoveSwitch, AStoppingDaemonLeavesEverything) {
   record(gate::SourceState::kSwitching);
   std::stop_source stop;
