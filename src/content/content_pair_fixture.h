@@ -80,6 +80,11 @@ inline Name name_of_page(std::uint64_t content) {
   return Namer(kTestKey).name(std::span(page).first<kBlockBytes>());
 }
 
+// For tests that make very many pairs: indexes and caches that cost nothing.
+inline constexpr SourceLimits kSmallSource{.index_bytes = 64 * kBlockBytes,
+                                           .cache_bytes = 64 * kBlockBytes};
+inline constexpr DestinationLimits kSmallDestination{.cache_bytes = 64 * kBlockBytes};
+
 struct ContentPair {
   explicit ContentPair(SourceLimits at_source = {}, DestinationLimits at_destination = {},
                        std::shared_ptr<DiskReader> disks = {})

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "content/disk_encoder.h"
 
+#include <atomic>
 #include <random>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -159,7 +161,7 @@ TEST(DiskEncoder, UnderstandsWordsCutAnywhere) {
     answers.insert(answers.end(), reply.begin(), reply.end());
   }
   for (std::size_t cut = 0; cut < said.size(); cut += cut < 400 ? 1 : 511) {
-    ContentPair pair;
+    ContentPair pair(kSmallSource, kSmallDestination);
     Carried stream = pair.stream(StreamKind::kDisk);
     for (const auto part : {std::span(said).first(cut), std::span(said).subspan(cut)}) {
       stream.feed(part);
@@ -224,6 +226,36 @@ TEST(DiskEncoder, ReadsExtendedHeaders) {
   EXPECT_TRUE(move.known(1));
   EXPECT_FALSE(move.known(2));
   EXPECT_EQ(move.stream.output, move.sent);
+}
+
+TEST(DiskEncoder, TakesAnswersOnAThreadOfTheirOwnWhileMemoryAsks) {
+  constexpr std::uint64_t kWrites = 400;
+  DiskMove move;
+  std::atomic<std::uint64_t> written{0};
+  {
+    const std::jthread answering([&] {
+      for (std::uint64_t cookie = 1; cookie <= kWrites; ++cookie) {
+        while (written < cookie) std::this_thread::yield();
+        move.answer(simple_reply(cookie));
+      }
+    });
+    const std::jthread asking([&] {
+      MemoryStream memory({{"ram", kWrites + 1}});
+      memory.part();
+      for (std::uint64_t i = 1; i <= kWrites; ++i) memory.page("ram", i, i % 2 == 0 ? i : i + 9000);
+      Encoder encoder(move.pair.source, StreamKind::kMemory);
+      for (auto rest = std::span(memory.bytes); !rest.empty();) {
+        const std::size_t size = encoder.cut(rest.first(std::min<std::size_t>(rest.size(), 20000)));
+        encoder.encode(rest.first(size));
+        rest = rest.subspan(size);
+      }
+    });
+    for (std::uint64_t cookie = 1; cookie <= kWrites; ++cookie) {
+      move.write(cookie, cookie * kBlockBytes, pages({cookie}));
+      written = cookie;
+    }
+  }
+  for (std::uint64_t content = 1; content <= kWrites; ++content) EXPECT_TRUE(move.known(content));
 }
 
 // The whole way: memory that lies on the disk travels as a reference.
