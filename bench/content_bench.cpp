@@ -104,31 +104,6 @@ void report(const char* stage, std::size_t raw_bytes, const std::function<std::s
               static_cast<double>(out_bytes) / 1e6);
 }
 
-struct Way {
-  const char* name;
-  Compression compression;
-};
-constexpr Way kWays[] = {{"stored", {}},
-                         {"lz4", {Compression::kLz4, 1}},
-                         {"zstd 3", {Compression::kZstd, 3}},
-                         {"zstd 1", {Compression::kZstd, 1}}};
-
-struct Range {
-  std::size_t size;
-  Batch batch;
-  Bytes payload;
-};
-
-// `work` gives the bytes that it made.
-void report(const char* stage, std::size_t raw_bytes, const std::function<std::size_t()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  const std::size_t out_bytes = work();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::printf("  %-14s %7.0f MB/s  %6.1f MB\n", stage,
-              static_cast<double>(raw_bytes) / 1e6 / seconds, static_cast<double>(out_bytes) / 1e6);
-}
-
 // Each stage works on all of the stream, so that none measures another.
 void measure(const char* name, const Bytes& raw, Encoder& encoder, Decoder& decoder) {
   std::printf("%s, %.0f MB\n", name, static_cast<double>(raw.size()) / 1e6);
