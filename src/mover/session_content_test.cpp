@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest memory through a pair of sessions: references, misses, lost links. What arrives is judged
+// as QEMU's other side would read it.
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "content/memory_stream_fixture.h"
+#include "mover/session_fixture.h"
+
+namespace drover::mover {
+namespace {
+
+using namespace std::chrono_literals;
+using content::Bytes;
+
+constexpr std::uint64_t kPages = 1500;
+
+// Passes over memory, in which pages repeat each other, themselves, and nothing.
+content::MemoryStream guest_memory(std::uint64_t seed, int passes) {
+  std::mt19937_64 random(seed);
+  content::MemoryStream stream({{"pc.ram", kPages}, {"vga.vram", 64}});
+  for (int pass = 0; pass < passes; ++pass) {
+    stream.part();
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      if (pass > 0 && random() % 3 != 0) continue;
+      // Few different pages near each other in time: references to them are worth a try.
+      const bool video = random() % 50 == 0;
+      stream.page(video ? "vga.vram" : "pc.ram", video ? page % 64 : page,
+                  random() % 8 == 0 ? 0 : 1 + random() % 700);
+    }
+    stream.end_section();
+  }
+  stream.last_part();
+  for (std::uint64_t page = 0; page < 40; ++page) stream.page("pc.ram", page, 5000 + page);
+  stream.end_section();
+  stream.device_state(50'000);
+  return stream;
+}
+
+void feed(int fd, const Bytes& bytes) {
+  std::mt19937_64 random(7);
+  std::span<const std::uint8_t> left(bytes);
+  while (!left.empty()) {
+    const std::size_t most = std::min<std::size_t>(left.size(), 1 + random() % 200'000);
+    const ssize_t n = ::send(fd, left.data(), most, MSG_NOSIGNAL);
+    if (n <= 0) return;
+    left = left.subspan(static_cast<std::size_t>(n));
+  }
+  ::shutdown(fd, SHUT_WR);
+}
+
+Bytes drain(int fd) {
+  Bytes all;
+  Bytes piece(200'000);
+  while (true) {
+    const ssize_t n = ::recv(fd, piece.data(), piece.size(), 0);
+    if (n <= 0) return all;
+    all.insert(all.end(), piece.begin(), piece.begin() + n);
+  }
+}
+
+Bytes carry(const SessionPair::Ends& ends, const Bytes& bytes) {
+  std::jthread writer([&] { feed(ends.source.get(), bytes); });
+  return drain(ends.destination.get());
+}
+
+void expect_same_memory(const Bytes& sent, const Bytes& received) {
+  const content::ReceivedMemory want(sent);
+  const content::ReceivedMemory got(received);
+  EXPECT_EQ(got.pages, want.pages);
+  EXPECT_EQ(got.rest, want.rest);
+}
+
+TEST(SessionContent, SendsOnlyWhatTheOtherSideLacks) {
+  SessionPair pair;
+  pair.link(1);
+  pair.link(2);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(memory);
+  const auto stream = guest_memory(3, 4);
+  expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
+
+  const auto source = pair.source->status();
+  EXPECT_GT(source.content.cached_pages, 500u);
+  EXPECT_GT(source.content.zero_pages, 100u);
+  EXPECT_EQ(source.content.misses, 0u);
+  EXPECT_LT(source.bytes_sent, stream.bytes.size() / 2);
+  // Offsets are raw on both sides, also of what was dropped.
+  EXPECT_EQ(source.streams[1].sent_bytes, stream.bytes.size());
+  EXPECT_EQ(pair.destination->status().streams[1].received_bytes, stream.bytes.size());
+}
+
+TEST(SessionContent, MissesAreMendedWhateverHappensToTheLinks) {
+  const std::uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  // A receiver that holds far less than the source takes it to hold.
+  SessionPair pair({.destination_limits = {.cache_bytes = 40 * content::kBlockBytes}});
+  for (const std::uint32_t number : {1, 2, 3}) pair.link(number);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(memory);
+  std::atomic<bool> done = false;
+  std::jthread cutter([&] {
+    while (!done) {
+      const auto number = static_cast<std::uint32_t>(1 + random() % 3);
+      pair.cut(number);
+      const int before = pair.source_told.links_up();
+      pair.link(number);
+      pair.source_told.wait_links_up(before + 1, Deadline::after(200ms));
+    }
+    pair.link(1);
+  });
+  const auto stream = guest_memory(seed, 8);
+  const Bytes received = carry(*memory, stream.bytes);
+  done = true;
+  cutter.join();
+  expect_same_memory(stream.bytes, received);
+  EXPECT_GT(pair.source->status().content.misses, 5u);
+  EXPECT_EQ(pair.destination->status().streams[1].received_bytes, stream.bytes.size());
+}
+
+TEST(SessionContent, ASmallWindowIsEnough) {
+  SessionPair pair({.window_bytes = 1u << 20,
+                    .destination_limits = {.cache_bytes = 100 * content::kBlockBytes}});
+  pair.link(1);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(memory);
+  const auto stream = guest_memory(11, 3);
+  expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
+}
+
+TEST(SessionContent, ADestinationThatIsGoneEndsAMissToo) {
+  SessionPair pair({.destination_limits = {.cache_bytes = content::kBlockBytes}});
+  pair.link(1);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(memory);
+  const auto stream = guest_memory(13, 6);
+  std::jthread reader([&] {
+    Bytes piece(1'000'000);
+    static_cast<void>(::recv(memory->destination.get(), piece.data(), piece.size(), MSG_WAITALL));
+    memory->destination.reset();
+  });
+  feed(memory->source.get(), stream.bytes);  // ends by EPIPE, or all is thrown away
+  reader.join();
+  EXPECT_EQ(drain(memory->source.get()).size(), 0u);
+}
+
+}  // namespace
+}  // namespace drover::mover
