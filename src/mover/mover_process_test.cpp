@@ -201,6 +201,8 @@ TEST_F(MoverPair, CarriesStreamsSurvivesACutAndADaemonRestartAndSettles) {
   EXPECT_GT(status->bytes_sent, 8u);
   EXPECT_EQ(status->streams[1].sent_bytes, 8u);
   EXPECT_EQ(status->streams[1].opened, 1u);
+  EXPECT_GE(status->content.data_bytes, 8u) << "what was sent again counts again";
+  EXPECT_TRUE(source_->process->set_bandwidth(50'000'000, limit()));
 
   memory->reset();
   EXPECT_EQ(read_text(qemu.get(), 1), "");

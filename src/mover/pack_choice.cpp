@@ -2,10 +2,10 @@
 #include "mover/pack_choice.h"
 
 #include <algorithm>
-#include <ctime>
 #include <vector>
 
 #include "mover/limits.h"
+#include "mover/processor_time.h"
 
 namespace drover::mover {
 namespace {
@@ -18,22 +18,22 @@ constexpr std::size_t kTrialBytes = 96 * 1024;
 constexpr std::size_t kTrialBytesLeast = 8 * 1024;
 // Less than this sent in an interval says nothing about a link: it vanished in its buffers.
 constexpr std::uint64_t kLinkBytesLeast = 1 << 20;
+constexpr std::uint64_t kEncodedBytesLeast = 1 << 20;
 // Packing takes processor time from QEMU too: it must be worth that much against no packing.
 constexpr double kNoPackingBonus = 1.25;
-constexpr double kStayBonus = 1.08;
+constexpr double kStayBonus = 1.02;
 constexpr double kAsGood = 0.97;
 constexpr double kSpareLeast = 0.2;  // of a processor: packing always gets some share
-
-nanoseconds clock_now(clockid_t clock) {
-  timespec time{};
-  ::clock_gettime(clock, &time);
-  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
-}
 
 double through(const PackTrial& trial, const Road& road) {
   const double packed = trial.bytes_per_second * road.processors;
   const double sent = road.link_bytes_per_second / std::max(trial.ratio, 0.001);
   return std::min(packed, sent);
+}
+
+// More than the encoder gives never comes through.
+double supplied(double rate, const Road& road) {
+  return road.supply_bytes_per_second > 0 ? std::min(rate, road.supply_bytes_per_second) : rate;
 }
 
 }  // namespace
@@ -44,6 +44,7 @@ std::size_t best_way(const PackTrials& trials, const Road& road, std::size_t now
   for (std::size_t i = 0; i < rates.size(); ++i) {
     rates[i] = through(trials[i], road);
     if (i == kNoPacking) rates[i] = road.link_bytes_per_second * kNoPackingBonus;
+    rates[i] = supplied(rates[i], road);
     if (i == now) rates[i] *= kStayBonus;
   }
   const double best = *std::ranges::max_element(rates);
@@ -81,11 +82,11 @@ void PackChoice::try_all(const content::Batch& batch) {
                          batch.literals.begin() + static_cast<std::ptrdiff_t>(bytes));
   PackTrials trials{};
   const auto started = Clock::now();
-  const auto processor_started = clock_now(CLOCK_THREAD_CPUTIME_ID);
+  const auto processor_started = thread_processor_time();
   auto before = processor_started;
   for (std::size_t i = 0; i < kPackWays.size(); ++i) {
     const std::size_t packed = content::pack(sample, kPackWays[i]).size();
-    const auto after = clock_now(CLOCK_THREAD_CPUTIME_ID);
+    const auto after = thread_processor_time();
     const double seconds = std::max(duration<double>(after - before).count(), 1e-7);
     trials[i] = {static_cast<double>(bytes) / seconds,
                  static_cast<double>(packed) / static_cast<double>(bytes)};
@@ -105,7 +106,8 @@ void PackChoice::try_all(const content::Batch& batch) {
     trials_[i].ratio += weight * (trials[i].ratio - trials_[i].ratio);
   }
   measure_links();
-  Road road{link_bytes_per_second_, spare_processors(Clock::now())};
+  measure_supply();
+  Road road{link_bytes_per_second_, spare_processors(Clock::now()), supply_bytes_per_second_};
   if (limit_bytes_per_second_ > 0) {
     const auto limited = static_cast<double>(limit_bytes_per_second_);
     road.link_bytes_per_second =
@@ -123,9 +125,17 @@ void PackChoice::measure_links() {
   busy_ = {};
 }
 
+void PackChoice::measure_supply() {
+  if (encoded_bytes_ < kEncodedBytesLeast || encoding_.count() == 0) return;
+  supply_bytes_per_second_ =
+      static_cast<double>(encoded_bytes_) / duration<double>(encoding_).count();
+  encoded_bytes_ = 0;
+  encoding_ = {};
+}
+
 // What this process gets of the machine, less what it needs for all but packing.
 double PackChoice::spare_processors(Clock::time_point now) {
-  const auto process_time = clock_now(CLOCK_PROCESS_CPUTIME_ID);
+  const auto process_time = process_processor_time();
   const double seconds = duration<double>(now - measured_at_).count();
   const double used = duration<double>(process_time - process_time_ - packing_).count();
   const double all_else = measured_at_ == Clock::time_point{} ? 0 : used / std::max(seconds, 1e-3);
@@ -141,6 +151,12 @@ void PackChoice::sent(std::uint64_t bytes, nanoseconds busy, std::size_t links) 
   sent_bytes_ += bytes;
   busy_ += busy;
   links_ = links;
+}
+
+void PackChoice::encoded(std::uint64_t bytes, nanoseconds processor_time) {
+  const std::lock_guard lock(mutex_);
+  encoded_bytes_ += bytes;
+  encoding_ += processor_time;
 }
 
 void PackChoice::limit(std::uint64_t bytes_per_second) {

@@ -34,8 +34,9 @@ struct PackTrial {
 using PackTrials = std::array<PackTrial, kPackWays.size()>;
 
 struct Road {
-  double link_bytes_per_second = 0;  // all links together, or the limit; 0: not known yet
-  double processors = 1;             // that packing may use
+  double link_bytes_per_second = 0;    // all links together, or the limit; 0: not known yet
+  double processors = 1;               // that packing may use
+  double supply_bytes_per_second = 0;  // what the encoder can give at most; 0: not known yet
 };
 
 // Pure: the way by which most bytes come through, where packing and sending go on side by side.
@@ -59,6 +60,8 @@ class PackChoice {
 
   // A link took these bytes within a span in which it had something to send.
   void sent(std::uint64_t bytes, std::chrono::nanoseconds busy, std::size_t links);
+  // The encoder gave so many bytes to pack within this processor time.
+  void encoded(std::uint64_t bytes, std::chrono::nanoseconds processor_time);
   // 0: none.
   void limit(std::uint64_t bytes_per_second);
   // Processor time of a worker, spent on packing.
@@ -66,6 +69,7 @@ class PackChoice {
 
  private:
   void measure_links();
+  void measure_supply();
   double spare_processors(Clock::time_point now);
 
   const unsigned workers_;
@@ -76,12 +80,15 @@ class PackChoice {
   PackTrials trials_{};
   double share_ = 1;  // processor time got of the time wanted
   double link_bytes_per_second_ = 0;
+  double supply_bytes_per_second_ = 0;
   double throughput_ = 0;
   std::uint64_t limit_bytes_per_second_ = 0;
   // Of the running interval.
   std::uint64_t sent_bytes_ = 0;
   std::chrono::nanoseconds busy_{0};
   std::size_t links_ = 1;
+  std::uint64_t encoded_bytes_ = 0;
+  std::chrono::nanoseconds encoding_{0};
   std::chrono::nanoseconds packing_{0};
   Clock::time_point measured_at_{};
   std::chrono::nanoseconds process_time_{0};  // as it was then

@@ -19,7 +19,7 @@ constexpr PackTrials kMemory{{{8000 * kMega, 1},
                               {50 * kMega, 0.31}}};
 
 std::size_t way_on(double link, double processors, std::size_t now = kNoPacking) {
-  return best_way(kMemory, {link, processors}, now);
+  return best_way(kMemory, {link, processors, 0}, now);
 }
 
 TEST(BestWay, SlowLinksAreWorthTheProcessor) {
@@ -36,6 +36,12 @@ TEST(BestWay, FastLinksAreNot) {
 TEST(BestWay, WithoutSpareProcessorLessIsPacked) {
   EXPECT_EQ(way_on(119 * kMega, 1.0), 1u);
   EXPECT_EQ(way_on(119 * kMega, 0.2), kNoPacking);
+}
+
+TEST(BestWay, WhereTheEncoderIsTheSlowestNothingIsPacked) {
+  EXPECT_EQ(best_way(kMemory, {1200 * kMega, 4, 0}, kNoPacking), 1u);
+  EXPECT_EQ(best_way(kMemory, {1200 * kMega, 4, 600 * kMega}, 1), kNoPacking);
+  EXPECT_EQ(best_way(kMemory, {119 * kMega, 2, 250 * kMega}, kNoPacking), 2u);
 }
 
 TEST(BestWay, StaysWhereNothingIsClearlyBetterOrKnown) {

@@ -2,23 +2,14 @@
 #include "mover/pack_pool.h"
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include <sched.h>
 
 #include "mover/limits.h"
+#include "mover/processor_time.h"
 
 namespace drover::mover {
-namespace {
-
-std::chrono::nanoseconds thread_time() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
-
-}  // namespace
 
 Chunk chunk_of(std::vector<std::uint8_t> bytes) {
   auto owner = std::make_shared<std::vector<std::uint8_t>>(std::move(bytes));
@@ -63,12 +54,12 @@ void PackPool::work() {
 }
 
 void PackPool::carry_out(PackJob job) {
-  const auto started = thread_time();
+  const auto started = thread_processor_time();
   if (job.mend_from.size > 0) job.batch = content::mend(job.mend_from.view(), job.batch.ops);
   const content::Compression way = kPackWays[choice_.way()];
   done_(job.stream, job.offset, chunk_of(content::pack(job.batch, way)));
   if (job.trial) choice_.try_all(job.batch);
-  choice_.packed_for(thread_time() - started);
+  choice_.packed_for(thread_processor_time() - started);
 }
 
 // From the affinity mask: in the sandbox no file says how many there are.

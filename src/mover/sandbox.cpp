@@ -21,8 +21,9 @@ constexpr const char* kUserName = "drover-mover";
 constexpr uid_t kNobody = 65534;
 
 constexpr rlim_t kDescriptorsMax = 256;  // 64 streams, 24 links, 32 half-way in, control
-// Address space that can be written: the windows (at most 96 MiB at the default), link buffers,
-// 170 stacks of 512 KiB, the C library's slack. A mover stays far below; this stops a runaway.
+// Address space that can be written: what is in flight (at most 144 MiB at the default window), the
+// index or the cache of content (64 MiB), link buffers, 170 stacks of 512 KiB, zstd's tables, the C
+// library's slack. A mover stays far below; this stops a runaway.
 constexpr rlim_t kWritableBytesMax = rlim_t{512} << 20;
 constexpr std::size_t kStackBytes = 512 * 1024;
 

@@ -19,8 +19,8 @@ struct KindStatus {
   std::uint64_t received_bytes = 0;      // written to the local sockets
 };
 
-// How what the streams of memory and disks said travelled. Source: pages and misses as sent;
-// destination: misses only.
+// How what the streams of memory and disks said travelled; what was sent again after a link was
+// lost counts again. Source: all of it; destination: misses only.
 struct ContentCounts {
   std::uint64_t data_bytes = 0;     // raw, sent as they are
   std::uint64_t packed_bytes = 0;   // raw, covered by PACKED frames

@@ -183,6 +183,7 @@ void Session::took_range(Stream& stream, Range range) {
 }
 
 void Session::append_range(Stream& stream, Range range) {
+  choice_.encoded(range.batch.literals.size(), range.encoding);
   const bool plain = is_plain(range.batch, range.raw.size);
   const bool small = range.raw.size <= kSmallRangeBytes;
   const bool trial = !small && choice_.trial_due(std::chrono::steady_clock::now());

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "mover/limits.h"
+#include "mover/processor_time.h"
 
 namespace drover::mover {
 namespace {
@@ -122,7 +123,9 @@ class Unencoded {
 
 void hand_out(StreamOwner& owner, Stream& stream, Unencoded& unencoded, std::size_t bytes) {
   Range range;
+  const auto started = thread_processor_time();
   range.batch = stream.encoder->encode(unencoded.view().first(bytes));
+  range.encoding = thread_processor_time() - started;
   range.raw = unencoded.take(bytes);
   range.kept = unencoded.size();
   owner.took_range(stream, std::move(range));
@@ -140,7 +143,9 @@ Read read_some(StreamOwner& owner, Stream& stream, Unencoded& unencoded) {
     unencoded.filled(static_cast<std::size_t>(n));
     return Read::kSome;
   }
-  owner.took_range(stream, {.raw = {}, .batch = {}, .kept = unencoded.size()});
+  Range nothing;
+  nothing.kept = unencoded.size();
+  owner.took_range(stream, std::move(nothing));
   const bool again = reason == EAGAIN || reason == EWOULDBLOCK || reason == EINTR;
   return again ? Read::kNothing : Read::kEnd;
 }

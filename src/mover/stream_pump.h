@@ -3,6 +3,7 @@
 // frames.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -18,6 +19,7 @@ struct Range {
   Chunk raw;
   content::Batch batch;
   std::size_t kept = 0;
+  std::chrono::nanoseconds encoding{0};  // processor time
 };
 
 // The session, as the loops see it. Called on their threads.

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,6 +78,15 @@ def test_road_is_used_as_asked(lab, pair):
         report = last_move(host1)["report"]
         assert report["duration_ms"] > 900 * report["wire_bytes"] / bandwidth, report
         assert report["kinds"]["wire_bytes"] < report["kinds"]["packed_bytes"], report
+
+        host2.drover("settings", "bandwidth=1M")
+        with ThreadPoolExecutor() as pool:
+            moving = pool.submit(host2.drover, "move", "road", "host1", "--yes")
+            until(lambda: last_move(host2)["phase"] == "copy-disks", "the copy does not begin", patience=60)
+            host2.drover("settings", "bandwidth=off")
+            moving.result(timeout=30)
+        report = last_move(host2)["report"]
+        assert report["duration_ms"] < 500 * report["wire_bytes"] / (1 << 20), "the limit was not lifted while moving"
         drop_all(*pair)
     assert_clean(*pair)
 
