@@ -38,7 +38,8 @@ class NbdClient {
     add_be(said_, offset);
     add_be(said_, length);
   }
-  // With extended headers, as QEMU from 8.2 on asks another of its kind.
+  // With extended headers, as QEMU from 8.2 on asks another of its kind; with the payload's flag,
+  // which QEMU 10.0 leaves out.
   void ask_extended(NbdCommand command, std::uint64_t cookie, std::uint64_t offset,
                     std::uint64_t length) {
     add_be<std::uint32_t>(said_, 0x21e41c71);
