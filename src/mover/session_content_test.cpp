@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "content/memory_stream_fixture.h"
+#include "content/nbd_stream_fixture.h"
 #include "mover/session_fixture.h"
 
 namespace drover::mover {
@@ -17,7 +18,7 @@ namespace {
 using namespace std::chrono_literals;
 using content::Bytes;
 
-constexpr std::uint64_t kPages = 1500;
+constexpr std::uint64_t kPages = 1600;
 
 // Passes over memory, in which pages repeat each other, themselves, and nothing.
 content::MemoryStream guest_memory(std::uint64_t seed, int passes) {
@@ -131,6 +132,92 @@ TEST(SessionContent, ASmallWindowIsEnough) {
   ASSERT_TRUE(memory);
   const auto stream = guest_memory(11, 3);
   expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
+}
+
+// A disk of kPages blocks, mirrored as QEMU does: written and answered. Block N holds page_of(N +
+// 1).
+class MirroredDisk {
+ public:
+  static constexpr std::uint64_t kBlocksOfWrite = 16;
+
+  MirroredDisk(const SessionPair::Ends& ends, content::TestDisks& disks) {
+    say(ends.destination.get(), content::server_greeting());
+    hear(ends.source.get(), content::server_greeting().size());
+    content::NbdClient client("vda");
+    pass_on(ends, client);
+    for (std::uint64_t block = 0; block < kPages; block += kBlocksOfWrite) {
+      Bytes data;
+      for (std::uint64_t i = 0; i < kBlocksOfWrite; ++i) {
+        const Bytes page = content::page_of(block + i + 1);
+        data.insert(data.end(), page.begin(), page.end());
+      }
+      client.write(block, block * content::kBlockBytes, data);
+      pass_on(ends, client);
+      disks.write("vda", block * content::kBlockBytes, data);
+      say(ends.destination.get(), content::simple_reply(block));
+      hear(ends.source.get(), 16);
+    }
+  }
+
+ private:
+  static void say(int fd, const Bytes& bytes) {
+    EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  static void hear(int fd, std::size_t count) {
+    Bytes bytes(count);
+    EXPECT_EQ(::recv(fd, bytes.data(), count, MSG_WAITALL), static_cast<ssize_t>(count));
+  }
+  static void pass_on(const SessionPair::Ends& ends, content::NbdClient& client) {
+    const Bytes bytes = client.take();
+    say(ends.source.get(), bytes);
+    hear(ends.destination.get(), bytes.size());
+  }
+};
+
+content::MemoryStream memory_as_on_disk() {
+  content::MemoryStream stream({{"pc.ram", kPages}});
+  stream.part();
+  for (std::uint64_t page = 0; page < kPages; ++page) stream.page("pc.ram", page, kPages - page);
+  stream.end_section();
+  stream.last_part();
+  stream.end_section();
+  stream.device_state(5'000);
+  return stream;
+}
+
+TEST(SessionContent, MemoryThatIsOnADiskIsReadBackWhileTheRoadIsSlow) {
+  const auto disks = std::make_shared<content::TestDisks>();
+  // So slow that the choice of how to pack is made while the disk is copied.
+  SessionPair pair({.bandwidth_bytes_per_second = 300'000, .disks = disks});
+  pair.link(1);
+  auto nbd = pair.open(StreamKind::kDisks);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(nbd && memory);
+  const MirroredDisk disk(*nbd, *disks);
+  // Some blocks are no longer what the source takes them to be: each is a miss, and mended.
+  for (std::uint64_t block = 100; block < 110; ++block)
+    disks->write("vda", block * content::kBlockBytes, content::page_of(9'999'999));
+  const auto stream = memory_as_on_disk();
+  expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
+  const auto counts = pair.source->status().content;
+  EXPECT_GT(counts.disk_pages, kPages * 9 / 10);
+  EXPECT_GE(counts.misses, 1u);
+  EXPECT_LT(counts.misses, 10u);
+  EXPECT_GT(disks->reads, 0);
+}
+
+TEST(SessionContent, WithoutAReaderNoDiskIsReferredTo) {
+  content::TestDisks disks;
+  SessionPair pair({.bandwidth_bytes_per_second = 1'000'000});
+  pair.link(1);
+  auto nbd = pair.open(StreamKind::kDisks);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(nbd && memory);
+  const MirroredDisk disk(*nbd, disks);
+  const auto stream = memory_as_on_disk();
+  expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
+  EXPECT_EQ(pair.source->status().content.disk_pages, 0u);
 }
 
 TEST(SessionContent, ADestinationThatIsGoneEndsAMissToo) {

@@ -98,6 +98,7 @@ class SessionPair {
     std::optional<std::size_t> fixed_way = {};
     std::uint64_t bandwidth_bytes_per_second = 0;
     content::DestinationLimits destination_limits = {};
+    std::shared_ptr<content::DiskReader> disks = {};  // the destination's
     std::uint8_t destination_key = 7;
     std::string destination_identity = "drover-move test aa bb";
   };
@@ -119,7 +120,7 @@ class SessionPair {
     options.identity = settings.destination_identity;
     destination = std::make_unique<Session>(
         options, key_of(settings.destination_key), destination_told.events(),
-        [this](StreamKind kind, StreamId) { return open_far(kind); });
+        [this](StreamKind kind, StreamId) { return open_far(kind); }, settings.disks);
     auto near = *net::socket_pair(net::SocketKind::kStream);
     auto far = *net::socket_pair(net::SocketKind::kStream);
     source->start_rpc(std::move(near.first));
