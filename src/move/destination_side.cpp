@@ -76,7 +76,8 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
     ASSIGN_OR_RETURN(const MoveName name, move_name_from_json(body));
     move_id = name.move;
   }
-  const auto entry = find(move_id);
+  auto entry = find(move_id);
+  if (!entry) entry = recall(move_id);
   if (!entry)
     return fail(ErrorCode::kNotFound, "{} knows of no move {}.", world_.host_name, move_id);
   const std::lock_guard working(entry->working);
@@ -110,9 +111,12 @@ Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::st
   if (!is_move_id(request.move) || request.epoch != request.move) {
     return fail(ErrorCode::kProtocol, "A move's id is 8 characters of 0-9 and a-z.");
   }
-  if (const auto known = find(request.move)) {
+  const auto known = find(request.move);
+  if (known) {
     const std::lock_guard working(known->working);
     if (known->job.peer == peer_name && !known->job.prepared && !known->job.undone) return "{}";
+  }
+  if (known || recall(request.move)) {
     return fail(ErrorCode::kConflict, "Move {} exists already on {}.", request.move,
                 world_.host_name);
   }
@@ -218,6 +222,18 @@ std::shared_ptr<DestinationSide::Entry> DestinationSide::find(std::string_view m
   const std::lock_guard lock(entries_mutex_);
   const auto it = entries_.find(move_id);
   return it == entries_.end() ? nullptr : it->second;
+}
+
+// A move that ended here, from the journal: its source may have been off for long, and may start
+// the VM only once it has been answered.
+std::shared_ptr<DestinationSide::Entry> DestinationSide::recall(std::string_view move_id) const {
+  const auto text = world_.journal.job(journal::Side::kDestination, move_id);
+  if (!text) return nullptr;
+  auto job = destination_job_from_json(*text);
+  if (!job || !(job->undone || job->settled)) return nullptr;
+  auto entry = std::make_shared<Entry>();
+  entry->job = std::move(*job);
+  return entry;
 }
 
 std::vector<std::shared_ptr<DestinationSide::Entry>> DestinationSide::all() const {

@@ -80,6 +80,7 @@ class DestinationSide final : public net::PeerHandler {
   Status remove_created(Entry& entry);
   Status wait_until_gone(const std::string& uuid);
   std::shared_ptr<Entry> find(std::string_view move_id) const;
+  std::shared_ptr<Entry> recall(std::string_view move_id) const;
   std::vector<std::shared_ptr<Entry>> all() const;
 
   World& world_;

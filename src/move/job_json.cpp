@@ -82,6 +82,8 @@ std::string to_json(const DestinationJob& job) {
                      {"link_identity", job.link_identity},
                      {"prepared", job.prepared},
                      {"settled", job.settled},
+                     {"never_ran", job.never_ran},
+                     {"undoing", job.undoing},
                      {"undone", job.undone},
                      {"created", files_to_json(job.created)}});
 }
@@ -99,6 +101,8 @@ Result<DestinationJob> destination_job_from_json(std::string_view text) {
   job.link_identity = reader.text("link_identity");
   job.prepared = reader.flag("prepared");
   job.settled = reader.flag("settled");
+  job.never_ran = reader.flag_or_false("never_ran");
+  job.undoing = reader.flag_or_false("undoing");
   job.undone = reader.flag("undone");
   job.created = files_from_json(reader, "created");
   RETURN_IF_ERROR(reader.status());
