@@ -117,7 +117,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
 }
 
 Result<std::string> DestinationSide::prepare(Entry& entry) {
-  if (entry.job.undone)
+  if (entry.job.undone || entry.job.undoing)
     return fail(ErrorCode::kConflict, "Move {} was undone on {}.", entry.job.move_id,
                 world_.host_name);
   if (entry.job.prepared) return "{}";
@@ -195,7 +195,7 @@ Status DestinationSide::start_carriers(Entry& entry) {
 
 // Rule 2: whoever asks takes the VM back unless it was accepted, so asking records the refusal.
 Result<std::string> DestinationSide::answer(Entry& entry) {
-  if (entry.job.undone)
+  if (entry.job.undone || entry.job.undoing)
     return to_json(
         Answer{Answer::Kind::kRefused, {}, 0, "the move was undone on " + world_.host_name});
   if (!entry.job.prepared) {
@@ -213,7 +213,8 @@ Result<std::string> DestinationSide::answer(Entry& entry) {
 
 Result<std::string> DestinationSide::look(Entry& entry) {
   const auto decision = world_.records.decision(entry.key());
-  if (entry.job.undone || (decision && *decision && **decision == gate::Decision::kRefused)) {
+  if (entry.job.undone || entry.job.undoing ||
+      (decision && *decision && **decision == gate::Decision::kRefused)) {
     return to_json(Answer{Answer::Kind::kRefused, {}, 0, world_.host_name + " gave the move up"});
   }
   if (decision && *decision) return to_json(answer_accepted(entry));
@@ -312,21 +313,39 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   return "{}";
 }
 
-// Nothing of this move is left here. Refuses under `accepted`: then the VM may be ours.
+// Whether the VM can never run here by this move; as in answer(), asking records the refusal.
+Status DestinationSide::check_undo(Entry& entry) {
+  const auto& vm = entry.job.plan.vm;
+  const auto decision = world_.records.decide(entry.key(), gate::Decision::kRefused);
+  if (decision && *decision == gate::Decision::kRefused) return {};
+  if (decision) {
+    const Answer answer = answer_accepted(entry);
+    if (answer.kind == Answer::Kind::kGone && answer.ran == Answer::Ran::kNo) return {};
+    return fail(ErrorCode::kInDoubt, "{} accepted {}: {}. Nothing is undone.", world_.host_name,
+                vm.name, answer.text);
+  }
+  if (decision.error().code != ErrorCode::kNotFound) return std::unexpected(decision.error());
+  // Either prepare() did not come to the record, so that there was never a gate, or settle() has
+  // removed it: then the VM is here.
+  ASSIGN_OR_RETURN(const RunState state, world_.hypervisor.run_state(vm.uuid));
+  if (state.kind == RunState::Kind::kAbsent) return {};
+  return fail(ErrorCode::kInDoubt, "{} is on {} ({}) and no record says why. Nothing is undone.",
+              vm.name, world_.host_name, state.reason);
+}
+
+// Nothing of this move is left here. Refuses under `accepted`: then the VM may be ours. Safe to run
+// again from wherever it ended.
 Status DestinationSide::undo(Entry& entry) {
   if (entry.job.undone || entry.job.settled) return {};
   const auto& vm = entry.job.plan.vm;
-  if (entry.job.prepared) {
-    const auto decision = world_.records.decide(entry.key(), gate::Decision::kRefused);
-    if (decision && *decision == gate::Decision::kAccepted) {
-      const Answer answer = answer_accepted(entry);
-      if (answer.kind != Answer::Kind::kGone || answer.ran != Answer::Ran::kNo) {
-        return fail(ErrorCode::kInDoubt, "{} accepted {}: {}. Nothing is undone.", world_.host_name,
-                    vm.name, answer.text);
-      }
+  if (entry.job.prepared && !entry.job.undoing) {
+    RETURN_IF_ERROR(check_undo(entry));
+    // Kept before the record goes: without either, nobody could be told of the refusal.
+    entry.job.undoing = true;
+    if (auto saved = save(entry); !saved) {
+      entry.job.undoing = false;
+      return saved;
     }
-    if (!decision && decision.error().code != ErrorCode::kNotFound)
-      return std::unexpected(decision.error());
   }
   if (entry.carriers) (void)entry.carriers->stop();
   entry.carriers.reset();

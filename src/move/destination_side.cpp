@@ -171,26 +171,26 @@ void DestinationSide::take_vm_event(const VmEvent& event) {
   }
 }
 
-// What a source that never came back left: the gate ended, and the record says refused.
+// What a source that never came back left, and what an undo left that was broken off.
 void DestinationSide::sweep() {
   for (const auto& entry : all()) {
     const std::unique_lock working(entry->working, std::try_to_lock);
     if (!working || entry->job.settled || entry->job.undone) continue;
-    if (entry->job.prepared && entry->carriers && entry->carriers->gate_alive()) {
-      while (entry->carriers->next_event(Deadline::after(0ms))) {
+    if (!entry->job.undoing) {
+      if (!is_left(*entry)) {
+        entry->sweep_after = Deadline::never();
+        continue;
       }
-      entry->sweep_after = Deadline::never();
-      continue;
+      if (entry->sweep_after.is_never()) entry->sweep_after = Deadline::after(kSweepGrace);
     }
-    if (!entry->job.prepared) continue;
-    const auto decision = world_.records.decision(entry->key());
-    if (!decision || (*decision && **decision == gate::Decision::kAccepted)) continue;
-    if (entry->sweep_after.is_never()) entry->sweep_after = Deadline::after(kSweepGrace);
-    if (!entry->sweep_after.expired()) continue;
-    log::warning("Move {} of {} from {}: its source is silent; what was prepared is removed.",
-                 entry->job.move_id, entry->job.plan.vm.name, entry->job.peer);
-    if (auto undone = undo(*entry); !undone)
+    if (!entry->sweep_after.is_never() && !entry->sweep_after.expired()) continue;
+    log::warning("Move {} of {} from {}: {}; what was prepared is removed.", entry->job.move_id,
+                 entry->job.plan.vm.name, entry->job.peer,
+                 entry->job.undoing ? "its undo is not done" : "its source is silent");
+    if (auto undone = undo(*entry); !undone) {
       log::warning("Move {}: {}", entry->job.move_id, undone.error().text());
+      entry->sweep_after = Deadline::after(kSweepGrace);
+    }
   }
   const std::lock_guard lock(entries_mutex_);
   if (entries_.size() > kMovesMax) {
@@ -198,6 +198,18 @@ void DestinationSide::sweep() {
       return item.second->job.settled || item.second->job.undone;
     });
   }
+}
+
+// Its gate ended, and the record does not say accepted.
+bool DestinationSide::is_left(Entry& entry) {
+  if (!entry.job.prepared) return false;
+  if (entry.carriers && entry.carriers->gate_alive()) {
+    while (entry.carriers->next_event(Deadline::after(0ms))) {
+    }
+    return false;
+  }
+  const auto decision = world_.records.decision(entry.key());
+  return decision && !(*decision && **decision == gate::Decision::kAccepted);
 }
 
 std::vector<DestinationSide::Incoming> DestinationSide::incoming() const {

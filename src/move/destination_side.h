@@ -71,6 +71,7 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> verify(Entry& entry);
   Result<std::string> settle(Entry& entry, std::string_view body);
   Status undo(Entry& entry);
+  Status check_undo(Entry& entry);
   Status save(Entry& entry);
 
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
@@ -79,6 +80,7 @@ class DestinationSide final : public net::PeerHandler {
   Answer answer_accepted(Entry& entry);
   Status remove_created(Entry& entry);
   Status wait_until_gone(const std::string& uuid);
+  bool is_left(Entry& entry);
   std::shared_ptr<Entry> find(std::string_view move_id) const;
   std::shared_ptr<Entry> recall(std::string_view move_id) const;
   std::vector<std::shared_ptr<Entry>> all() const;
