@@ -208,7 +208,16 @@ Result<std::string> DestinationSide::answer(Entry& entry) {
   if (*decision == gate::Decision::kRefused) {
     return to_json(Answer{Answer::Kind::kRefused, {}, 0, world_.host_name + " recorded a refusal"});
   }
-  return to_json(answer_accepted(entry));
+  const Answer truth = answer_accepted(entry);
+  if (truth.kind == Answer::Kind::kGone && truth.ran == Answer::Ran::kNo && !entry.job.never_ran) {
+    // Kept before it is said: after a restart what we saw is forgotten, and the word must stand.
+    entry.job.never_ran = true;
+    if (auto saved = save(entry); !saved) {
+      entry.job.never_ran = false;
+      return to_json(Answer{Answer::Kind::kPending, {}, 0, saved.error().text()});
+    }
+  }
+  return to_json(truth);
 }
 
 Result<std::string> DestinationSide::look(Entry& entry) {
@@ -258,6 +267,8 @@ Answer DestinationSide::answer_accepted(Entry& entry) {
     case RunState::Kind::kAbsent:
       break;
   }
+  if (entry.job.never_ran)
+    return {Answer::Kind::kGone, Answer::Ran::kNo, 0, "it never ran on " + world_.host_name};
   if (ran)
     return {Answer::Kind::kGone, Answer::Ran::kYes, 0,
             "it ran on " + world_.host_name + " and ended"};
