@@ -307,6 +307,9 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
 
 Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body) {
   if (entry.job.settled) return "{}";
+  if (entry.job.undone || entry.job.undoing)
+    return fail(ErrorCode::kConflict, "Move {} was undone on {}.", entry.job.move_id,
+                world_.host_name);
   ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
   const auto& vm = entry.job.plan.vm;
   if (request.autostart) RETURN_IF_ERROR(world_.hypervisor.set_autostart(vm.uuid, true));
@@ -317,9 +320,14 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   if (entry.carriers) (void)entry.carriers->stop();
   entry.carriers.reset();
   world_.carriage.remove_files(entry.name());
-  entry.job.settled = true;
-  RETURN_IF_ERROR(save(entry));
+  // The record first: one that nobody removes later would let the VM start here for ever, whatever
+  // a later move of it says.
   RETURN_IF_ERROR(world_.records.remove(entry.key()));
+  entry.job.settled = true;
+  if (auto saved = save(entry); !saved) {
+    entry.job.settled = false;
+    return std::unexpected(saved.error());
+  }
   log::info("Move {} of {} from {}: settled.", entry.job.move_id, vm.name, entry.job.peer);
   return "{}";
 }

@@ -80,12 +80,14 @@ bool LiveMove::undo_at_destination() {
                    job_.move.destination, reply.error().text());
       return false;
     }
-    job_.reserved = false;
-    if (job_.move.state != MoveState::kRunning) (void)save();
   }
+  // The record before the journal's last word, after which nobody would remove it.
   if (auto removed = world_.records.remove(record_key()); !removed) {
     log::warning("Move {}: {}", job_.move.id, removed.error().text());
+    return false;
   }
+  job_.reserved = false;
+  if (job_.move.state != MoveState::kRunning) (void)save();
   return true;
 }
 
