@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "move/move_test_support.h"
 
 namespace drover::move {
 namespace {
@@ -67,67 +68,16 @@ class SourceHypervisor final : public Hypervisor {
   }
 };
 
-struct CarriageState {
-  bool gate_alive = false;
-  GateState gate;
-  std::vector<std::string> told;  // what was delivered to the gate
-  std::function<void()> on_delivery;
-};
-
-class ScriptedCarriers final : public Carriers {
- public:
-  explicit ScriptedCarriers(CarriageState& state) : state_(state) {}
-  bool gate_alive() override { return state_.gate_alive; }
-  bool mover_alive() override { return false; }
-  std::optional<CarrierEvent> next_event(Deadline) override { return {}; }
-  Result<GateState> gate_state() override {
-    if (!state_.gate_alive) return fail(ErrorCode::kUnavailable, "gone");
-    return state_.gate;
-  }
-  Status deliver_runs(std::int32_t) override { return deliver("runs"); }
-  Status deliver_not_run(std::string_view) override { return deliver("not_run"); }
-  Status add_link(std::uint16_t, UniqueFd) override { return {}; }
-  Result<WireCount> wire_count() override { return WireCount{}; }
-  Status set_bandwidth(BytesPerSecond) override { return {}; }
-  Status stop() override { return {}; }
-
- private:
-  Status deliver(const char* what) {
-    state_.told.emplace_back(what);
-    state_.gate.in_doubt = false;
-    if (state_.on_delivery) state_.on_delivery();
-    return {};
-  }
-  CarriageState& state_;
-};
-
-class ScriptedCarriage final : public Carriage {
- public:
-  CarriageState state;
-  Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
-                                                 std::vector<gate::FencedDisk>,
-                                                 const RoadOptions&) override {
-    return std::make_unique<ScriptedCarriers>(state);
-  }
-  Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
-                                                      std::string_view) override {
-    return std::make_unique<ScriptedCarriers>(state);
-  }
-  std::unique_ptr<Carriers> attach(const CarrierName&) override {
-    return std::make_unique<ScriptedCarriers>(state);
-  }
-  CarrierPaths paths(const CarrierName&) const override { return {}; }
-  void remove_files(const CarrierName&) override {}
-};
-
 // The destination: answers in order, the last one for ever.
 class ScriptedPeer final : public net::PeerTransport {
  public:
   std::deque<Result<std::string>> answers, looks;
   std::vector<std::string> verbs;
+  std::function<void()> on_undo;
   Result<std::string> call(std::string_view, std::string_view asked, std::string_view,
                            Deadline) override {
     verbs.emplace_back(asked);
+    if (asked == verb::kUndo && on_undo) on_undo();
     if (asked == verb::kVerify) return to_json(VerifyReply{true, "running", 40ms, {}, {}});
     if (asked == verb::kLook && !looks.empty()) return next(looks);
     if (asked != verb::kAnswer) return "{}";
@@ -361,6 +311,24 @@ TEST_F(LiveMoveSwitch, AProvenRefusalNeedsNoRecordAnyMore) {
   EXPECT_EQ(move.runner, Runner::kSource);
   EXPECT_TRUE(hypervisor_.resumed && hypervisor_.autostart && !hypervisor_.undefined);
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 1);
+}
+
+// The journal's last word comes after the record is gone: else nobody would ever remove it.
+TEST_F(LiveMoveSwitch, AnUndoIsOpenUntilItsRecordIsGone) {
+  record(gate::SourceState::kKept);
+  const auto file = folder_ / "records" / (std::string(kUuid) + ".k3f9x2qa.source");
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  peer_.on_undo = [&] {
+    std::filesystem::remove(file);
+    std::filesystem::create_directory(file);  // which no unlink removes
+  };
+  move.resume(std::stop_token());
+  EXPECT_EQ(move.snapshot().state, MoveState::kFailed);
+  EXPECT_EQ(journal_->open_jobs(journal::Side::kSource)->size(), 1u);
+  peer_.on_undo = {};
+  std::filesystem::remove(file);
+  EXPECT_TRUE(move.undo_at_destination());
+  EXPECT_TRUE(journal_->open_jobs(journal::Side::kSource)->empty());
 }
 
 TEST_F(LiveMoveSwitch, AStoppingDaemonLeavesEverything) {

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// The destination's word on who runs the VM, and that it stands over restarts of droverd. A restart
+// is a new DestinationSide on the same journal and records.
+#include "move/destination_side.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "hypervisor/disk_image.h"
+#include "hypervisor/fake/fake.h"
+#include "move/move_test_support.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
+constexpr const char* kMove = "k3f9x2qa";
+const gate::RecordKey kKey{kUuid, kMove};
+const std::string kDefinition =
+    std::string("<domain type='kvm'><name>web01</name><uuid>") + kUuid +
+    "</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type arch='x86_64' "
+    "machine='pc-q35-7.2'>hvm</type></os></domain>";
+
+class NoPeers final : public net::PeerTransport {
+ public:
+  Result<std::string> call(std::string_view, std::string_view, std::string_view,
+                           Deadline) override {
+    return fail(ErrorCode::kUnavailable, "The destination asks nobody.");
+  }
+};
+
+class DestinationWord : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("drover-move-" + random_name(8));
+    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
+    database_ = *journal::Database::open(folder_ / "drover.db");
+    journal_.emplace(*journal::MoveJournal::open(*database_));
+    book_ = *journal::HostBook::open(*database_);
+    for (const char* name : {"host1", "host3"}) {
+      Peer peer{name, "10.0.0.1", 1, 2, std::string(63, '0') + name[4], {}, PeerState::kPaired};
+      ASSERT_TRUE(book_->put_peer(peer));
+    }
+    ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
+    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
+    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
+                         bandwidth_, "host2", "00"});
+    restart();
+  }
+  void TearDown() override {
+    side_.reset();
+    database_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void restart() {
+    side_ = std::make_unique<DestinationSide>(*world_, [] { return std::vector<Vm>{}; });
+    ASSERT_TRUE(side_->recover());
+  }
+  Result<std::string> call(std::string_view verb, std::string_view peer = "host1") {
+    return side_->handle(peer, verb, to_json(MoveName{kMove}));
+  }
+  Answer answer(std::string_view verb) {
+    const auto text = call(verb);
+    EXPECT_TRUE(text) << text.error().text();
+    return text ? *answer_from_json(*text) : Answer{};
+  }
+  Status settle() {
+    RETURN_IF_ERROR(side_->handle("host1", verb::kSettle, to_json(SettleRequest{kMove, false})));
+    return {};
+  }
+  // A move whose images, records and gate are there, as the journal has it.
+  void prepare() {
+    ReserveRequest request;
+    request.move = request.epoch = kMove;
+    request.plan.vm.uuid = kUuid;
+    request.plan.vm.name = "web01";
+    request.plan.vm.state = VmState::kRunning;
+    request.destination_xml = request.persistent_xml = kDefinition;
+    request.link_key = std::string(64, '0');
+    const auto reserved = side_->handle("host1", verb::kReserve, to_json(request));
+    ASSERT_TRUE(reserved) << reserved.error().text();
+    const auto prepared = call(verb::kPrepare);
+    ASSERT_TRUE(prepared) << prepared.error().text();
+  }
+  // The same with an image, behind the back of a droverd that is down.
+  std::filesystem::path prepare_with_image() {
+    prepare();
+    const auto image = folder_ / "disk.qcow2";
+    std::ofstream(image) << "disk";
+    auto job = job_in_journal();
+    const auto identity = file_identity(image.string());
+    EXPECT_TRUE(identity);
+    job.created.push_back({"vda", image.string(), identity->device, identity->inode});
+    save(job, journal::JobState::kOpen);
+    return image;
+  }
+  DestinationJob job_in_journal() {
+    return *destination_job_from_json(*journal_->job(journal::Side::kDestination, kMove));
+  }
+  void save(const DestinationJob& job, journal::JobState state) {
+    ASSERT_TRUE(journal_->save(journal::Side::kDestination, kMove, state, to_json(job)));
+  }
+  void run(const char* sql) { ASSERT_TRUE(database_->prepare(sql)->run()); }
+  void fill_disk() {
+    run("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+  }
+  void make_room() { run("DROP TRIGGER full"); }
+  void accept() {
+    ASSERT_EQ(*records_->decide(kKey, gate::Decision::kAccepted), gate::Decision::kAccepted);
+  }
+  bool record_is_there() { return records_->destination(kKey).has_value(); }
+  void guest_runs() {
+    ASSERT_TRUE(hypervisor_.define(kDefinition));
+    ASSERT_TRUE(hypervisor_.start(kUuid));
+  }
+
+  std::filesystem::path folder_;
+  fake::FakeHypervisor hypervisor_{{}};
+  NoPeers peers_;
+  ScriptedCarriage carriage_;
+  Slots slots_{2};
+  Bandwidth bandwidth_;
+  std::unique_ptr<journal::Database> database_;
+  std::optional<journal::MoveJournal> journal_;
+  std::unique_ptr<journal::HostBook> book_;
+  std::optional<gate::RecordFolder> records_;
+  std::optional<World> world_;
+  std::unique_ptr<DestinationSide> side_;
+};
+
+TEST_F(DestinationWord, AskingRecordsTheRefusalAndLookingDoesNot) {
+  prepare();
+  EXPECT_EQ(answer(verb::kLook).kind, Answer::Kind::kPending);
+  EXPECT_FALSE(*records_->decision(kKey));
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kRefused);
+  EXPECT_EQ(*records_->decision(kKey), gate::Decision::kRefused);
+  EXPECT_EQ(answer(verb::kLook).kind, Answer::Kind::kRefused);
+}
+
+TEST_F(DestinationWord, WhatItUndidStaysRefusedHoweverLateTheSourceAsks) {
+  prepare();
+  ASSERT_TRUE(call(verb::kUndo));
+  EXPECT_FALSE(record_is_there());
+  restart();
+  EXPECT_EQ(answer(verb::kLook).kind, Answer::Kind::kRefused);
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kRefused);
+  EXPECT_TRUE(call(verb::kUndo));
+  EXPECT_EQ(call(verb::kPrepare).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(call(verb::kAnswer, "host3").error().code, ErrorCode::kPermission);
+}
+
+TEST_F(DestinationWord, AnUndoThatWasBrokenOffIsAnsweredForAndEnded) {
+  const auto image = prepare_with_image();
+  restart();
+  hypervisor_.set_answering(false);  // droverd ends while it waits for the incoming QEMU's end
+  EXPECT_FALSE(call(verb::kUndo));
+  hypervisor_.set_answering(true);
+  ASSERT_TRUE(records_->remove(kKey));
+  restart();
+  EXPECT_EQ(answer(verb::kLook).kind, Answer::Kind::kRefused);
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kRefused);
+  EXPECT_TRUE(std::filesystem::exists(image));
+  side_->sweep();
+  EXPECT_FALSE(std::filesystem::exists(image));
+  EXPECT_TRUE(job_in_journal().undone);
+}
+
+TEST_F(DestinationWord, NothingIsUndoneBeforeTheJournalSaysSo) {
+  const auto image = prepare_with_image();
+  restart();
+  fill_disk();
+  EXPECT_FALSE(call(verb::kUndo));
+  EXPECT_TRUE(std::filesystem::exists(image));
+  EXPECT_TRUE(record_is_there());
+  make_room();
+  EXPECT_TRUE(call(verb::kUndo));
+  EXPECT_FALSE(std::filesystem::exists(image) || record_is_there());
+}
+
+TEST_F(DestinationWord, NothingIsUndoneUnderAccepted) {
+  const auto image = prepare_with_image();
+  restart();
+  accept();
+  guest_runs();
+  EXPECT_EQ(call(verb::kUndo).error().code, ErrorCode::kInDoubt);
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kRuns);
+  ASSERT_TRUE(hypervisor_.destroy(kUuid));
+  EXPECT_EQ(answer(verb::kAnswer).ran, Answer::Ran::kUnknown) << "its events were missed";
+  EXPECT_EQ(call(verb::kUndo).error().code, ErrorCode::kInDoubt);
+  EXPECT_TRUE(std::filesystem::exists(image) && record_is_there());
+}
+
+TEST_F(DestinationWord, ThatItNeverRanIsRememberedOverARestart) {
+  prepare();
+  accept();
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kPending) << "its end was not seen yet";
+  side_->take_vm_event({VmEvent::Kind::kStopped, kUuid, "web01"});
+  EXPECT_EQ(answer(verb::kAnswer).ran, Answer::Ran::kNo);
+  restart();
+  const Answer word = answer(verb::kAnswer);
+  EXPECT_EQ(word.kind, Answer::Kind::kGone);
+  EXPECT_EQ(word.ran, Answer::Ran::kNo);
+  EXPECT_TRUE(call(verb::kUndo));
+  EXPECT_FALSE(record_is_there());
+}
+
+TEST_F(DestinationWord, ThatItNeverRanIsNotSaidBeforeItIsKept) {
+  prepare();
+  accept();
+  side_->take_vm_event({VmEvent::Kind::kStopped, kUuid, "web01"});
+  fill_disk();
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kPending);
+  make_room();
+  EXPECT_EQ(answer(verb::kAnswer).ran, Answer::Ran::kNo);
+}
+
+TEST_F(DestinationWord, AMoveIsSettledOnlyOnceItsRecordIsGone) {
+  const auto image = prepare_with_image();
+  restart();
+  accept();
+  guest_runs();
+  fill_disk();
+  EXPECT_FALSE(settle());
+  EXPECT_FALSE(record_is_there());
+  // Without record and without the journal's last word nothing of a VM that is here is undone.
+  EXPECT_EQ(call(verb::kUndo).error().code, ErrorCode::kInDoubt);
+  make_room();
+  EXPECT_EQ(call(verb::kUndo).error().code, ErrorCode::kInDoubt);
+  EXPECT_TRUE(std::filesystem::exists(image));
+  EXPECT_TRUE(settle());
+  EXPECT_TRUE(job_in_journal().settled);
+  restart();
+  EXPECT_TRUE(settle()) << "its source may not have heard";
+  EXPECT_EQ(hypervisor_.run_state(kUuid)->kind, RunState::Kind::kRunning);
+}
+
+}  // namespace
+}  // namespace drover::move

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Carriers without processes, for tests of both sides of a move.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "move/carriers.h"
+
+namespace drover::move {
+
+struct CarriageState {
+  bool gate_alive = false;
+  GateState gate;
+  std::vector<std::string> told;  // what was delivered to the gate
+  std::function<void()> on_delivery;
+};
+
+class ScriptedCarriers final : public Carriers {
+ public:
+  explicit ScriptedCarriers(CarriageState& state) : state_(state) {}
+  bool gate_alive() override { return state_.gate_alive; }
+  bool mover_alive() override { return false; }
+  std::optional<CarrierEvent> next_event(Deadline) override { return {}; }
+  Result<GateState> gate_state() override {
+    if (!state_.gate_alive) return fail(ErrorCode::kUnavailable, "gone");
+    return state_.gate;
+  }
+  Status deliver_runs(std::int32_t) override { return deliver("runs"); }
+  Status deliver_not_run(std::string_view) override { return deliver("not_run"); }
+  Status add_link(std::uint16_t, UniqueFd) override { return {}; }
+  Result<WireCount> wire_count() override { return WireCount{}; }
+  Status set_bandwidth(BytesPerSecond) override { return {}; }
+  Status stop() override { return {}; }
+
+ private:
+  Status deliver(const char* what) {
+    state_.told.emplace_back(what);
+    state_.gate.in_doubt = false;
+    if (state_.on_delivery) state_.on_delivery();
+    return {};
+  }
+  CarriageState& state_;
+};
+
+class ScriptedCarriage final : public Carriage {
+ public:
+  CarriageState state;
+  Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
+                                                 std::vector<gate::FencedDisk>,
+                                                 const RoadOptions&) override {
+    return std::make_unique<ScriptedCarriers>(state);
+  }
+  Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
+                                                      std::string_view) override {
+    return std::make_unique<ScriptedCarriers>(state);
+  }
+  std::unique_ptr<Carriers> attach(const CarrierName&) override {
+    return std::make_unique<ScriptedCarriers>(state);
+  }
+  CarrierPaths paths(const CarrierName&) const override { return {}; }
+  void remove_files(const CarrierName&) override {}
+};
+
+}  // namespace drover::move
