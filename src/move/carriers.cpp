@@ -312,11 +312,12 @@ void RealCarriers::attach() {
   if (mover) mover_ = std::move(*mover);
 }
 
-// The gate first: it may refuse, and then the mover must stay as well.
+// The gate first: it may refuse, or be busy and forward FINISH yet, and then the mover must stay as
+// well. Only one whose channel is closed needs no answer.
 Status RealCarriers::stop() {
   if (gate_alive()) {
     if (auto stopped = gate_->stop(Deadline::after(kAskLimit));
-        !stopped && stopped.error().code == ErrorCode::kConflict) {
+        !stopped && stopped.error().code != ErrorCode::kUnavailable) {
       return stopped;
     }
   }

@@ -119,7 +119,8 @@ class Carriers {
   virtual Status set_bandwidth(BytesPerSecond bandwidth) = 0;
 
   // Ends both processes and removes what they left. May be called again. A source gate that holds
-  // an undelivered answer refuses (kConflict): then nothing was stopped.
+  // an undelivered answer refuses (kConflict), a busy one is silent (kTimeout): then nothing was
+  // stopped. Success does not say what the gate did before: its record does.
   virtual Status stop() = 0;
 };
 

@@ -366,7 +366,7 @@ Status DestinationSide::undo(Entry& entry) {
       return saved;
     }
   }
-  if (entry.carriers) (void)entry.carriers->stop();
+  if (entry.carriers) RETURN_IF_ERROR(entry.carriers->stop());
   entry.carriers.reset();
   world_.carriage.remove_files(entry.name());
   if (entry.job.prepared) {

@@ -184,6 +184,26 @@ TEST_F(DestinationWord, NothingIsUndoneBeforeTheJournalSaysSo) {
   EXPECT_FALSE(std::filesystem::exists(image) || record_is_there());
 }
 
+TEST_F(DestinationWord, AGateThatIsSilentIsStoppedBeforeAnythingIsRemoved) {
+  const auto image = prepare_with_image();
+  restart();
+  carriage_.state.stops = fail(ErrorCode::kTimeout, "The gate is silent.");
+  EXPECT_FALSE(call(verb::kUndo));
+  EXPECT_TRUE(std::filesystem::exists(image));
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kRefused);
+  carriage_.state.stops = {};
+  EXPECT_TRUE(call(verb::kUndo));
+  EXPECT_FALSE(std::filesystem::exists(image));
+}
+
+TEST_F(DestinationWord, JobsOfEarlierVersionsAreRead) {
+  prepare();
+  for (const char* member : {"never_ran", "undoing"})
+    run(fmt::format("UPDATE jobs SET job = json_remove(job, '$.{}')", member).c_str());
+  restart();
+  EXPECT_EQ(answer(verb::kLook).kind, Answer::Kind::kPending);
+}
+
 TEST_F(DestinationWord, NothingIsUndoneUnderAccepted) {
   const auto image = prepare_with_image();
   restart();

@@ -98,6 +98,7 @@ class LiveMove {
   Result<Answer> ask_destination(std::string_view verb, std::chrono::milliseconds limit);
   void end_if_given_up();
   void tell_gate(const Answer& answer);
+  bool gate_never_switches();
   void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
   StepResult source_keeps_it(std::string_view why);

@@ -56,12 +56,7 @@ StepResult LiveMove::settle_switch() {
   if (record->state == gate::SourceState::kReleased) return destination_has_it();
   if (record->state == gate::SourceState::kKept) return source_keeps_it("the switch was refused");
 
-  // A living gate that has let no FINISH pass will let none pass once it is stopped.
-  if (carriers_->gate_alive()) {
-    const auto gate = carriers_->gate_state();
-    if (gate && !gate->finish_forwarded && carriers_->stop())
-      return source_keeps_it("the switch never began");
-  }
+  if (gate_never_switches()) return source_keeps_it("the switch never began");
   auto answer = find_truth();
   if (!answer) return std::unexpected(answer.error());
   if (!*answer) return settle_switch();  // the record has become final
@@ -69,6 +64,18 @@ StepResult LiveMove::settle_switch() {
   tell_gate(**answer);
   return outcome_of(**answer) == Outcome::kSource ? source_keeps_it((*answer)->text)
                                                   : destination_has_it();
+}
+
+// A living gate that has let no FINISH pass records that it never will, when it is stopped. That
+// word is read, for a gate that is silent, or gone in between, may have let one pass meanwhile.
+bool LiveMove::gate_never_switches() {
+  if (!carriers_->gate_alive()) return false;
+  const auto gate = carriers_->gate_state();
+  if (!gate || gate->finish_forwarded) return false;
+  if (auto stopped = carriers_->stop(); !stopped)
+    log::warning("Move {}: {}", job_.move.id, stopped.error().text());
+  const auto record = world_.records.source(record_key());
+  return record && record->state == gate::SourceState::kKept;
 }
 
 LiveMove::Outcome LiveMove::outcome_of(const Answer& answer) {

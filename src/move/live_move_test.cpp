@@ -238,10 +238,25 @@ TEST_F(LiveMoveSwitch, AnAnswerThatIsLateIsFetched) {
 
 TEST_F(LiveMoveSwitch, AGateThatLetNothingPassMeansTheSourceKeepsIt) {
   carriage_.state.gate_alive = true;
+  carriage_.state.on_stop = [&] { record(gate::SourceState::kKept); };
   EXPECT_EQ(resume().state, MoveState::kFailed);
   EXPECT_TRUE(hypervisor_.resumed);
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kAnswer), 0);
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 1);
+}
+
+// It says that it let nothing pass; then FINISH comes, and it is busy with that, or is killed.
+TEST_F(LiveMoveSwitch, AGateWithoutALastWordLeavesItToTheDestination) {
+  carriage_.state.gate_alive = true;
+  answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
+  for (const Status& stops : {Status{}, Status{fail(ErrorCode::kTimeout, "The gate is silent.")}}) {
+    ASSERT_TRUE(records_->create_source({kUuid, "k3f9x2qa"}, "k3f9x2qa"));
+    record(gate::SourceState::kSwitching);
+    hypervisor_.kind = RunState::Kind::kPaused;
+    carriage_.state.stops = stops;
+    EXPECT_EQ(resume().state, MoveState::kDone);
+    EXPECT_FALSE(hypervisor_.resumed);
+  }
 }
 
 TEST_F(LiveMoveSwitch, ADamagedRecordParksAndTouchesNothing) {

@@ -15,7 +15,8 @@ struct CarriageState {
   bool gate_alive = false;
   GateState gate;
   std::vector<std::string> told;  // what was delivered to the gate
-  std::function<void()> on_delivery;
+  std::function<void()> on_delivery, on_stop;
+  Status stops;  // what stop() says
 };
 
 class ScriptedCarriers final : public Carriers {
@@ -33,7 +34,10 @@ class ScriptedCarriers final : public Carriers {
   Status add_link(std::uint16_t, UniqueFd) override { return {}; }
   Result<WireCount> wire_count() override { return WireCount{}; }
   Status set_bandwidth(BytesPerSecond) override { return {}; }
-  Status stop() override { return {}; }
+  Status stop() override {
+    if (state_.on_stop) state_.on_stop();
+    return state_.stops;
+  }
 
  private:
   Status deliver(const char* what) {

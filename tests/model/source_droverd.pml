@@ -148,14 +148,18 @@ active proctype source_droverd() {
       :: s_record == NONE -> s_job = job_parked; s_step = step_over
       :: else -> s_step = (GATE_ALIVE && !finish_seen -> step_stop_gate : step_find_truth)
       fi }
+  /* A gate that let nothing pass until it was stopped has recorded that it never will. */
   :: d_step { s_step == step_stop_gate && s_gate != sgate_fencing ->
-      if
-      :: GATE_ALIVE && !finish_seen -> stop_source_carriers(); s_step = step_keeps_it
-      :: else -> s_step = step_find_truth
-      fi }
+      stop_source_carriers();
+      s_step = (s_record == record_kept -> step_keeps_it : step_find_truth) }
+  /* One that is busy does not answer in time. */
+  :: d_step { s_step == step_stop_gate && s_gate == sgate_fencing ->
 #ifdef SILENCE_MEANS_STOPPED
-  :: d_step { s_step == step_stop_gate && s_gate == sgate_fencing -> s_step = step_keeps_it }
+      s_step = step_keeps_it
+#else
+      s_step = step_find_truth
 #endif
+    }
   :: d_step { s_step == step_find_truth && PEERS && HAS_AN_ANSWER ->
       answer_there(); act_on_answer() }
   :: d_step { s_step == step_find_truth && PEERS && HAS_AN_ANSWER && losses > 0 ->
