@@ -107,6 +107,7 @@ class LiveMove {
   // The way back (live_move_undo.cpp). Safe to run twice. False: droverd stops in between, the next
   // one goes on.
   bool undo();
+  void stop_carriers();
   bool take_back_the_guest();
   void lift_fence();
 

@@ -259,6 +259,19 @@ TEST_F(LiveMoveSwitch, AGateWithoutALastWordLeavesItToTheDestination) {
   }
 }
 
+// FINISH was let pass by a gate that could not be asked, and found the refusal: it awaits the
+// answer.
+TEST_F(LiveMoveSwitch, AnUndoTellsAGateThatStillAwaitsTheAnswer) {
+  job_.refusal_proven = true;
+  record(gate::SourceState::kKept);
+  carriage_.state.gate_alive = true;
+  carriage_.state.stops = fail(ErrorCode::kConflict, "The gate awaits the answer.");
+  carriage_.state.on_delivery = [&] { carriage_.state.stops = {}; };
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"not_run"});
+  EXPECT_TRUE(hypervisor_.resumed);
+}
+
 TEST_F(LiveMoveSwitch, ADamagedRecordParksAndTouchesNothing) {
   for (const auto& file : std::filesystem::directory_iterator(folder_ / "records")) {
     if (file.is_regular_file()) std::filesystem::resize_file(file.path(), 3);

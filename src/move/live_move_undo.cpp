@@ -11,6 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto kStopLimit = 10s;  // a gate waits at most 5 s for its folder of records
 constexpr auto kUndoLimit =
     20s;  // the destination's undo; later it is swept (Engine) or cleans up by itself
 
@@ -19,12 +20,8 @@ constexpr auto kUndoLimit =
 bool LiveMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, job_.move.plan.vm.name);
   if (job_.migrate_called) (void)world_.hypervisor.abort_job(uuid());
-  if (carriers_) {
-    if (auto stopped = carriers_->stop(); !stopped)
-      log::warning("Move {}: {}", job_.move.id, stopped.error().text());
-  } else if (job_.carriers_started) {
-    (void)world_.carriage.attach(carrier_name())->stop();
-  }
+  if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
+  if (carriers_) stop_carriers();
   if (job_.carriers_started) {
     world_.carriage.remove_files(carrier_name());
     if (!take_back_the_guest()) return false;
@@ -37,6 +34,19 @@ bool LiveMove::undo() {
   }
   undo_at_destination();
   return true;
+}
+
+// A gate that let FINISH pass before it could be stopped awaits an answer, which is known here: it
+// never ran there. One that is busy with its record or its fence is asked again.
+void LiveMove::stop_carriers() {
+  Status stopped = carriers_->stop();
+  for (const Deadline limit = Deadline::after(kStopLimit); !stopped && !limit.expired();) {
+    if (stopped.error().code == ErrorCode::kConflict)
+      (void)carriers_->deliver_not_run("the move was taken back");
+    if (!pause_for(200ms)) break;
+    stopped = carriers_->stop();
+  }
+  if (!stopped) log::warning("Move {}: {}", job_.move.id, stopped.error().text());
 }
 
 // Lifts the fence and, where libvirt could not resume the guest behind it, resumes it now.

@@ -174,7 +174,9 @@ active proctype source_droverd() {
       refusal_proven = true;
 #endif
       s_step = step_undo }
-  :: d_step { s_step == step_undo && GATE_HAS_TIME ->
+  /* A gate that let FINISH pass meanwhile is told of the refusal that we know. */
+  :: d_step { s_step == step_undo && AWAITS_ANSWER -> s_record = record_kept; s_answer = reply_error }
+  :: d_step { s_step == step_undo && GATE_HAS_TIME && s_answer == NONE && !AWAITS_ANSWER ->
       if
       :: s_libvirtd && COPYING && s_connected -> copy_fails()
       :: else
