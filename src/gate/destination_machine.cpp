@@ -131,6 +131,11 @@ Actions DestinationMachine::decided(const Result<Decision>& decision) {
     return refused == nullptr ? Actions{} : end(GateOutcome::kAborted);
   }
   if (!decision) return {SendNote{{NoteKind::kUndecided, decision.error().text()}}};
+  // An acceptance whose write reported an error: nothing was forwarded, but `refused` is the
+  // record's word alone.
+  if (*decision != Decision::kRefused)
+    return {
+        SendNote{{NoteKind::kUndecided, "the record says accepted, and nothing was forwarded"}}};
   return {SendNote{{NoteKind::kRefused, refused->why}}};
 }
 

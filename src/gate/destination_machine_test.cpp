@@ -226,6 +226,8 @@ TEST(DestinationMachine, ForwardsFinishOnlyWhenAccepted) {
   machine.peer_packet(finish_call(false));
   EXPECT_EQ(words(machine.decided(kUnknown)), "close note:undecided");
   EXPECT_EQ(words(machine.refuse()), "refused?");
+  EXPECT_EQ(words(machine.decided(Decision::kAccepted)), "note:undecided")
+      << "it was written after all, and its write reported an error";
   EXPECT_EQ(words(machine.decided(Decision::kRefused)), "note:refused");
 }
 
