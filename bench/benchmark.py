@@ -13,6 +13,7 @@ import case_idle
 import case_mover
 import case_moves
 import image
+import picture
 import report
 import stage
 from base import LabError
@@ -22,6 +23,7 @@ LINKS = ("unlimited", "1gbit", "100mbit")
 CASES = {case_moves.NAME: (case_moves.Moves, True, True), case_mover.NAME: (case_mover.Mover, False, False),
          case_idle.NAME: (case_idle.Idle, False, True)}
 PRESET = "release"
+REDIS_WRITES = 300
 
 
 class Scene:
@@ -37,19 +39,23 @@ def parser():
         "Measures Drover beside libvirt's own migration, in one run and in turn, in a lab of two hosts: one that is up is used "
         "and left as it was, else one is made and removed. Exit code 0: everything was measured, whatever the figures say."))
     top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
-    top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times "
-                     "(default: unlimited and 1gbit)")
+    top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times (default: all)")
     top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
     top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")
-    top.add_argument("--memory", type=int, default=768, metavar="MIB", help="the guest's memory (default: %(default)s)")
+    top.add_argument("--guest", choices=stage.GUESTS, default="redis", help="redis: a Debian of 1 GiB with a full Redis under "
+                     "write load; probe: the lab's own guest, whose size and load can be chosen (default: %(default)s)")
+    top.add_argument("--writes", type=int, default=REDIS_WRITES, metavar="N", help="values that the Redis guest writes each second "
+                     f"(default: %(default)s; at 100mbit at most {stage.SLOW_LINK_WRITES})")
+    top.add_argument("--picture", metavar="FILE", help="draw the figures as SVG")
+    top.add_argument("--memory", type=int, default=768, metavar="MIB", help="the probe guest's memory (default: %(default)s)")
     top.add_argument("--disk", default="1G", metavar="SIZE", help="the size of its disk (default: %(default)s)")
     top.add_argument("--fill", type=int, default=400, metavar="MIB", help="how much of its disk holds data (default: %(default)s)")
     top.add_argument("--dirty", type=float, default=8, metavar="MIB_PER_S", help="memory that it changes each second (default: "
-                     f"%(default)s; at 100mbit at most {case_moves.SLOW_LINK_DIRTY_MIB})")
+                     f"%(default)s; at 100mbit at most {stage.SLOW_LINK_DIRTY_MIB})")
     top.add_argument("--disk-rate", type=float, default=0.5, metavar="MIB_PER_S", help="disk that it changes each second "
-                     f"(default: %(default)s; at 100mbit at most {case_moves.SLOW_LINK_DISK_RATE_MIB})")
+                     f"(default: %(default)s; at 100mbit at most {stage.SLOW_LINK_DISK_RATE_MIB})")
     top.add_argument("--compressible", type=int, default=50, metavar="PERCENT", help="share of its data that compresses (default: "
                      "%(default)s)")
     top.add_argument("--mover-bytes", type=int, default=4096, metavar="MIB", help="case mover: how much to carry (default: %(default)s)")
@@ -124,7 +130,7 @@ def collect(options, scene, results, say):
 
 def fill_in(options):
     options.side = list(dict.fromkeys(options.side or ["libvirt", "drover"]))
-    options.link = list(dict.fromkeys(options.link or LINKS[:2]))
+    options.link = list(dict.fromkeys(options.link or LINKS))
     options.case = list(dict.fromkeys(options.case or CASES))
     if "drover" not in options.side:
         options.case = [case_moves.NAME]
@@ -156,4 +162,7 @@ def main(words):
                 with open(options.json, "w") as file:
                     json.dump(results, file, indent=2)
                     file.write("\n")
+            if options.picture:
+                with open(options.picture, "w") as file:
+                    file.write(picture.draw(results))
     return 1 if scene.failures or not results else 0

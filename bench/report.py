@@ -50,7 +50,7 @@ def processors(results):
     """Processor seconds of a move, mean over the runs."""
     rows = []
     for result in results:
-        for side in ("libvirt", "drover"):
+        for side in ("libvirt", "drover", "drover_literal"):
             samples = result.get(side, {}).get("samples", [])
             if samples:
                 cells = [show(mean(samples, lambda sample, role=role: sample["cpu_s"].get(role)), "{:.2f}")
@@ -72,6 +72,34 @@ def phases(results):
     return table(["case", "link", "libvirt's job (s)", "Drover's phases (s)"], rows)
 
 
+KINDS = (("untouched", "untouched_bytes"), ("zero", "zero_bytes"), ("same", "same_bytes"), ("cached", "cached_bytes"),
+         ("own disk", "own_disk_bytes"), ("packed", "packed_bytes"), ("became", "wire_bytes"), ("resent", "resent_bytes"))
+
+
+def kinds(results):
+    """What Drover made of the bytes that QEMU gave it, medians in MB; "" if no build told."""
+    rows = []
+    for result in results:
+        for side in ("drover", "drover_literal"):
+            found = result.get(side, {}).get("kinds")
+            if found:
+                rows.append([result["case"], result["link"], side, *(show(found.get(kind), "{:.1f}", 1e-6) for _, kind in KINDS),
+                             show(found.get("misses"), "{:.0f}")])
+    return table(["case", "link", "side", *(name for name, _ in KINDS), "misses"], rows) if rows else ""
+
+
+def savings(results):
+    """(what, measured, goal, reached) of what references save."""
+    rows = []
+    for result in results:
+        saved = result.get("references_save")
+        if saved is not None:
+            goal = goals.REFERENCES_SAVE_LEAST if result["link"] == "100mbit" else None
+            rows.append((f"references save, {result['link']}", f"{saved:.0%}", f">= {goal:.0%}" if goal else "",
+                         saved >= goal if goal else None))
+    return rows
+
+
 def peaks(results):
     """(what, measured, goal, reached) of the largest mover of all moves."""
     sizes = [sample["mover_peak_bytes"] for result in results for sample in result.get("drover", {}).get("samples", [])]
@@ -81,7 +109,7 @@ def peaks(results):
 
 
 def others(results, moves):
-    rows = peaks(moves)
+    rows = peaks(moves) + savings(moves)
     for result in results:
         if result["case"] == case_idle.NAME:
             rows += case_idle.verdicts(result)
@@ -97,6 +125,8 @@ def text(machine, results, scene):
     if moves:
         parts += ["Medians; the ratio is Drover to libvirt, lower is better:", ratios(moves),
                   "Processor seconds of one move, mean:", processors(moves), "Where the time goes, mean:", phases(moves)]
+        told = kinds(moves)
+        parts += ["How bytes travelled, medians in MB:", told] if told else []
     extra = others(results, moves)
     if extra:
         parts += [table(["besides", "measured", "goal", ""], extra)]

@@ -158,4 +158,13 @@ def phases(move):
     return found
 
 
+def has_switch(name):
+    """Whether this build's `drover move` knows an option."""
+    program = f"{droverd.binaries()}/drover"
+    return name in subprocess.run([program, "move", "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+
+
+# Drover once more, sending everything as bytes: what references save is the difference.
+NO_REFERENCES = "--no-references"
+LITERAL = "drover_literal"
 SIDES = {"libvirt": Libvirt, "drover": Drover}

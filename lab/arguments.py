@@ -75,6 +75,11 @@ def add_guests(verbs):
     guest.add_argument("--dirty", type=number(0), default=2, metavar="MIB_PER_S", help="memory changed each second")
     guest.add_argument("--compressible", type=number(0, 100), default=50, metavar="PERCENT")
     guest.add_argument("--fill", type=number(1), default=32, metavar="MIB", help="how much of the disk holds records")
+    guest.add_argument("--records", type=number(0), default=0, metavar="MIB", help="how much of its memory holds records "
+                       "(default: half)")
+    guest.add_argument("--redis", type=number(0), metavar="WRITES_PER_S", help="a Debian of 1 GiB with a full Redis under write "
+                       "load instead, from its saved warm state")
+    guest.set_defaults(system=None)
     guest.add_argument("--disk-rate", type=number(0), default=0.25, metavar="MIB_PER_S", help="disk changed each second")
     verify = verbs.add("verify", cli.verify, "ask a probe guest to prove its memory and disk")
     verify.add_argument("name")

@@ -13,6 +13,7 @@ import guests
 import hosts
 import network
 import processes
+import redis
 import relays
 import release
 import watch
@@ -135,7 +136,10 @@ def guest(options):
         return 0
     if not options.name:
         raise UsageError("Say host and name: `lab guest HOST NAME`.")
-    result = guests.create(options.host_or_name, options.name, options)
+    if options.redis is not None:
+        result = redis.create(options.host_or_name, options.name, options.redis)
+    else:
+        result = guests.create(options.host_or_name, options.name, options)
     say(result, options.json, f"{result['name']} answers at {result['address']}.")
     return 0
 

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 import hosts
 import image
 import network
+import redis_root
 from base import LabError, UsageError, load, lock, save
 
 PORT = 7777
@@ -121,7 +122,8 @@ def register(host, name, options):
                   mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]), boot=None, host=host,
                   disk=f"{options.folder}/{name}.qcow2", memory=options.memory, vcpus=options.vcpus, size=size(options.disk),
                   settings={"dirty": options.dirty, "compressible": options.compressible, "fill": options.fill,
-                            "disk_rate": options.disk_rate})
+                            "disk_rate": options.disk_rate, "records": options.records,
+                            **({"system": options.system} if options.system else {})})
 
 
 def define(host, name, guest):
@@ -130,7 +132,8 @@ def define(host, name, guest):
     if not os.path.exists(disk):
         os.makedirs(os.path.dirname(disk), exist_ok=True)
         words = {"address": guest["address"], "seed": guest["seed"], **guest["settings"]}
-        image.make_disk(disk, guest["size"], " ".join(f"lab_{key}={value}" for key, value in words.items()))
+        system = redis_root.root() if "system" in guest["settings"] else None
+        image.make_disk(disk, guest["size"], " ".join(f"lab_{key}={value}" for key, value in words.items()), system)
     xml = DOMAIN.format(accelerator=image.accelerator(), name=escape(name), uuid=guest["uuid"], memory=guest["memory"],
                         vcpus=guest["vcpus"], disk=escape(guest["disk"], {"'": "&apos;"}), mac=guest["mac"])
     hosts.run_inside(host, "virsh", "-q", "define", "/dev/stdin", input=xml)

@@ -21,6 +21,7 @@ SECTOR = 512
 MIB = 1 << 20
 BOOT_START, BOOT_SIZE = 1 * MIB, 31 * MIB
 RECORDS_START = BOOT_START + BOOT_SIZE
+RECORDS_SIZE_BESIDE_SYSTEM = 32 * MIB
 SYSLINUX_MBR = "/usr/lib/syslinux/mbr/mbr.bin"
 KVM_TRIAL_SECONDS = 12
 # QEMU before 9.0 forgets under TCG to watch a page again once it was copied, for as long as the page's address stays in its
@@ -113,16 +114,18 @@ def initramfs(tree, probe):
     return gzip.compress(cpio(entries), 6)
 
 
-def partition_table(records_size):
-    """An MBR with syslinux' boot code, a boot partition (FAT) and the partition of the probe's records."""
+def partition_table(records_size, system_size):
+    """An MBR with syslinux' boot code, a boot partition (FAT), the partition of the probe's records, and maybe a system's."""
     def entry(active, kind, start, size):
         chs = b"\xfe\xff\xff"
         return bytes([active]) + chs + bytes([kind]) + chs + struct.pack("<II", start // SECTOR, size // SECTOR)
 
     if not os.path.exists(SYSLINUX_MBR):
         raise LabError("syslinux-common is not installed: install the packages listed in lab/packages.txt.")
-    table = entry(0x80, 0x0e, BOOT_START, BOOT_SIZE) + entry(0, 0x83, RECORDS_START, records_size) + bytes(32)
-    return read(SYSLINUX_MBR)[:440].ljust(446, b"\0") + table + b"\x55\xaa"
+    table = entry(0x80, 0x0e, BOOT_START, BOOT_SIZE) + entry(0, 0x83, RECORDS_START, records_size)
+    if system_size:
+        table += entry(0, 0x83, RECORDS_START + records_size, system_size)
+    return read(SYSLINUX_MBR)[:440].ljust(446, b"\0") + table.ljust(64, b"\0") + b"\x55\xaa"
 
 
 @functools.cache
@@ -152,22 +155,25 @@ def base_image():
     return image
 
 
-def make_raw(path, size, options):
-    """A guest's disk as a raw file: the base, the guest's own settings, and room for records."""
+def make_raw(path, size, options, system=None):
+    """A guest's disk as a raw file: the base, the guest's own settings, room for records, and the system's root if there is one."""
     if size < RECORDS_START + 2 * MIB:
         raise LabError(f"A probe guest needs a disk of at least {RECORDS_START // MIB + 2} MiB.")
     shutil.copyfile(base_image(), path)
     config = f"DEFAULT l\nPROMPT 0\nTIMEOUT 0\nLABEL l\n KERNEL vmlinuz\n INITRD initrd\n APPEND {KERNEL_OPTIONS} {options}\n"
     run("mcopy", "-o", "-i", f"{path}@@{BOOT_START}", "-", "::syslinux.cfg", input=config)
+    system_size = size - RECORDS_START - RECORDS_SIZE_BESIDE_SYSTEM if system else 0
     with open(path, "r+b") as file:
-        file.write(partition_table(size - RECORDS_START))
+        file.write(partition_table(size - RECORDS_START - system_size, system_size))
         file.truncate(size)
+    if system:
+        run("mke2fs", "-q", "-F", "-t", "ext4", "-d", system, "-E", f"offset={size - system_size}", path, f"{system_size >> 10}k")
 
 
-def make_disk(path, size, options):
+def make_disk(path, size, options, system=None):
     """A guest's disk as qcow2. The file appears under its name only when it is whole."""
     with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as work:
-        make_raw(work + "/raw", size, options)
+        make_raw(work + "/raw", size, options, system)
         run("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", work + "/raw", work + "/qcow2")
         os.rename(work + "/qcow2", path)
 

@@ -402,7 +402,8 @@ int main(int count, char** words) {
   identity.boot = std::hash<std::string>{}(boot);
   identity.compressible =
       static_cast<unsigned>(std::strtoul(given["compressible"].c_str(), nullptr, 10));
-  Memory memory(identity, total_memory() / 2);
+  const double records = std::strtod(given["records"].c_str(), nullptr) * mib;
+  Memory memory(identity, records > 0 ? static_cast<std::uint64_t>(records) : total_memory() / 2);
   Disk disk(identity, given["disk"],
             static_cast<std::size_t>(std::strtod(given["fill"].c_str(), nullptr) * mib));
   Service service(memory, disk, boot);
