@@ -182,6 +182,10 @@ class RedisGuest(Guest):
         writes = self.options.writes
         return {"writes": min(writes, SLOW_LINK_WRITES) if slow else writes}
 
+    def verify(self):
+        super().verify()
+        redis.check(self.name)
+
     @property
     def bytes_to_move(self):
         return 2 * redis.MEMORY_MIB << 20

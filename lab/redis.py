@@ -2,11 +2,13 @@
 """The guest that benchmarks move: the probe, and beside it a Debian with a Redis full of data and under write load. Booting and
 filling it takes minutes, so its warm state (memory and disk) is kept in the cache and restored in seconds."""
 import functools
+import glob
 import hashlib
 import json
 import os
 import shutil
 import time
+from types import SimpleNamespace
 
 import base
 import guests
@@ -17,10 +19,13 @@ import redis_root
 from base import CACHE_DIR, LabError, UsageError, run
 
 PORT = 6379
+DIGEST_LENGTH = 16
+STATES = "warm-redis-"  # what the folders of saved states begin with, in the lab's cache
 MEMORY_MIB = 1024
 DISK = "1536M"
 # The probe's own part of the guest: enough to notice damage, too little to matter for the figures.
 SETTINGS = {"dirty": 0.25, "compressible": 50, "fill": 16, "disk_rate": 0.02, "records": 32, "system": "redis"}
+KEYS = 220_000 + len(("lab:loaded", "lab:pace"))  # the values are made by guest/redis-load.pl
 LOAD_SECONDS = 900
 SETTLE_SECONDS = 5
 
@@ -33,7 +38,7 @@ def state_folder(name):
     digest.update(run("qemu-system-x86_64", "--version").stdout.encode())
     for file in (*redis_root.files(), os.path.realpath(__file__), os.path.realpath(redis_root.__file__)):
         digest.update(image.read(file))
-    return os.path.join(CACHE_DIR, f"warm-redis-{digest.hexdigest()[:16]}")
+    return os.path.join(CACHE_DIR, f"{STATES}{name}-{digest.hexdigest()[:DIGEST_LENGTH]}")
 
 
 def said(guest, *words):
@@ -52,6 +57,13 @@ def pace(name, writes_per_second):
         raise LabError(f"The Redis of the guest '{name}' takes no command: remove the guest and make it again.")
 
 
+def check(name):
+    """Redis has every value that it was given: raises otherwise."""
+    held = said(guests.need(name), "DBSIZE")
+    if held != f":{KEYS}":
+        raise LabError(f"The Redis of the guest '{name}' holds {held.removeprefix(':')} keys, not {KEYS}.")
+
+
 def wait_until_loaded(guest):
     end = time.monotonic() + LOAD_SECONDS
     while time.monotonic() < end:
@@ -67,13 +79,12 @@ def wait_until_loaded(guest):
 
 def make_state(host, name, folder):
     """Boots the guest, waits until it is full, and keeps its memory and disk; afterwards it is nowhere."""
-    options = type("Options", (), {"folder": "/var/lib/libvirt/images", "memory": MEMORY_MIB, "vcpus": 1, "disk": DISK, **SETTINGS})
-    guests.create(host, name, options)
+    forget_states(name)
+    guests.create(host, name, SimpleNamespace(folder="/var/lib/libvirt/images", memory=MEMORY_MIB, vcpus=1, disk=DISK, **SETTINGS))
     guest = guests.need(name)
     wait_until_loaded(guest)
     time.sleep(SETTLE_SECONDS)
     half = folder + ".new"
-    shutil.rmtree(half, ignore_errors=True)
     os.makedirs(half)
     base.write_file(half + "/domain.xml", hosts.virsh(host, "dumpxml", "--inactive", guest["uuid"]).stdout)
     hosts.virsh(host, "save", guest["uuid"], half + "/memory")
@@ -81,6 +92,12 @@ def make_state(host, name, folder):
     base.write_file(half + "/guest.json", json.dumps(guests.need(name)))
     os.rename(half, folder)
     guests.remove(name)
+
+
+def forget_states(name):
+    """Takes away what an older lab kept for a guest of this name, and what was left half made: each is more than a gigabyte."""
+    for folder in glob.glob(glob.escape(f"{CACHE_DIR}/{STATES}{name}-") + "?" * DIGEST_LENGTH + "*"):
+        shutil.rmtree(folder)
 
 
 def restore(host, name, folder):
