@@ -123,6 +123,7 @@ Status run(const Config& config) {
   });
   Backend backend(world, engine, inventory, {{programs.gate_program, programs.mover_program}});
   inventory.add_listener([&](const VmEvent& event) { destination.take_vm_event(event); });
+  inventory.add_listener([&](const VmEvent& event) { engine.take_vm_event(event); });
   inventory.add_listener([&](const VmEvent& event) { outside.take_vm_event(event); });
   inventory.add_listener([&](const VmEvent& event) {
     if (!event.uuid.empty()) hub.publish_vm(event.uuid, event.name, change_word(event.kind));

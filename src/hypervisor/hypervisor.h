@@ -88,7 +88,8 @@ struct VmEvent {
   Kind kind = Kind::kOther;
   std::string uuid;  // empty for kConnected and kDisconnected
   std::string name;
-  bool by_migration = false;  // kStarted, kStopped: it came, or went, by a live migration
+  // kStarted, kStopped: it came, or went, by a live migration; kSuspended: it stands still for one.
+  bool by_migration = false;
 };
 
 class Hypervisor {

@@ -155,6 +155,10 @@ class RealCarriers final : public Carriers {
     ASSIGN_OR_RETURN(const gate::GateStatus status, gate_->status(Deadline::after(kAskLimit)));
     return GateState{status.finish_seen && !status.finish_cancelled, status.in_doubt};
   }
+  Status standstill() override {
+    if (!gate_) return gate_missing();
+    return gate_->standstill(Deadline::after(kAskLimit));
+  }
   Status deliver_runs(std::int32_t domain_id) override {
     if (!gate_) return gate_missing();
     return gate_->deliver_runs(domain_id, Deadline::after(kAskLimit));

@@ -108,6 +108,8 @@ class Carriers {
 
   // kUnavailable: the gate is gone.
   virtual Result<GateState> gate_state() = 0;
+  // Source: from now on a break may last as long as the pause budget.
+  virtual Status standstill() = 0;
   virtual Status deliver_runs(std::int32_t domain_id) = 0;
   virtual Status deliver_not_run(std::string_view why) = 0;
 

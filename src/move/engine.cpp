@@ -201,6 +201,14 @@ Result<Move> Engine::cancel(std::string_view id) {
               move_state_name(ended.state));
 }
 
+void Engine::take_vm_event(const VmEvent& event) {
+  if (event.kind != VmEvent::Kind::kSuspended || !event.by_migration) return;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, entry] : running_) {
+    if (entry->move->snapshot().plan.vm.uuid == event.uuid) entry->move->guest_stopped();
+  }
+}
+
 std::string Engine::moving(std::string_view vm_uuid) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [id, entry] : running_) {

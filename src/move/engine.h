@@ -43,6 +43,8 @@ class Engine {
   std::vector<Move> moves() const;
   Result<Move> move(std::string_view id) const;
   Result<Move> cancel(std::string_view id);
+  // From the hypervisor: the guest of a move stands still.
+  void take_vm_event(const VmEvent& event);
   // The id of the move that a VM of this host is in, or nothing.
   std::string moving(std::string_view vm_uuid) const;
   // A move of ours takes this VM away, or brings it, or did so a moment ago: its events are ours.

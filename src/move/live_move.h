@@ -53,6 +53,8 @@ class LiveMove {
 
   // Asks for an end; kConflict once the switch has begun.
   Status cancel();
+  // The hypervisor says that the guest stands still for the switch. Any thread; returns at once.
+  void guest_stopped() { stands_still_ = true; }
   Move snapshot() const;
 
  private:
@@ -139,6 +141,7 @@ class LiveMove {
       mutex_;  // guards job_.move against snapshot(); the rest of job_ is the move's thread's own
   SourceJob job_;
   std::atomic<bool> cancel_asked_{false};
+  std::atomic<bool> stands_still_{false};  // the guest, for the switch
   Slots::Held slot_;
   LinkSecret secret_;
   std::unique_ptr<Carriers> carriers_;

@@ -202,6 +202,10 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
       abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
     }
     while (auto event = carriers_->next_event(Deadline::after(kEventInterval))) take_event(*event);
+    if (stands_still_.exchange(false)) {
+      if (auto told = carriers_->standstill(); !told)
+        log::warning("Move {}: {}", job_.move.id, told.error().text());
+    }
     look_after_a_late_answer();
     if (in_doubt_) {
       if (auto settled = settle_doubt_at_the_gate(); !settled) return settled;

@@ -29,6 +29,10 @@ class ScriptedCarriers final : public Carriers {
     if (!state_.gate_alive) return fail(ErrorCode::kUnavailable, "gone");
     return state_.gate;
   }
+  Status standstill() override {
+    state_.told.emplace_back("standstill");
+    return {};
+  }
   Status deliver_runs(std::int32_t) override { return deliver("runs"); }
   Status deliver_not_run(std::string_view) override { return deliver("not_run"); }
   Status add_link(std::uint16_t, UniqueFd) override { return {}; }

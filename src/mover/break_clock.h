@@ -24,6 +24,7 @@ class BreakClock {
   void standstill(Time now) {
     if (!standstill_since_) standstill_since_ = now;
   }
+  bool is_standing_still() const { return standstill_since_.has_value(); }
   void finish_forwarded() { finish_forwarded_ = true; }
   bool is_finish_forwarded() const { return finish_forwarded_; }
 

@@ -29,6 +29,9 @@ inline constexpr std::uint64_t kKeyUpdateBytes = std::uint64_t{32} << 30;
 inline constexpr std::chrono::milliseconds kHandshakePatience{5000};
 inline constexpr std::chrono::milliseconds kPingInterval{2000};
 inline constexpr std::chrono::milliseconds kSilenceMax{8000};
+// While the guest stands still: a link must not take the pause budget to be missed.
+inline constexpr std::chrono::milliseconds kStandstillPingInterval{500};
+inline constexpr std::chrono::milliseconds kStandstillSilenceMax{2000};
 inline constexpr std::chrono::milliseconds kApplySpan{50};
 inline constexpr std::chrono::milliseconds kRateBurst{50};  // unused share of a limit, at most
 inline constexpr std::chrono::milliseconds kKeepWait{2};    // for the rest of a record

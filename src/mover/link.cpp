@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mover/link.h"
 
+#include <algorithm>
 #include <array>
 
 #include "mover/limits.h"
@@ -8,6 +9,8 @@
 namespace drover::mover {
 namespace {
 
+// How soon a wait notices that the silence it allows has changed.
+constexpr std::chrono::milliseconds kSilenceStep{250};
 constexpr std::size_t kSmallPayloadBytes = 4096;  // copied together with headers
 constexpr std::size_t kSmallRecordBytes = 16384;  // a TLS record
 
@@ -15,7 +18,12 @@ constexpr std::size_t kSmallRecordBytes = 16384;  // a TLS record
 
 Link::Link(LinkOwner& owner, std::unique_ptr<TlsLink> tls, LinkSerial serial, const Hello& ours,
            std::shared_ptr<ChunkPool> pool)
-    : owner_(owner), tls_(std::move(tls)), serial_(serial), ours_(ours), reader_(std::move(pool)) {
+    : owner_(owner),
+      tls_(std::move(tls)),
+      serial_(serial),
+      ours_(ours),
+      heard_at_(std::chrono::steady_clock::now()),
+      reader_(std::move(pool)) {
   thread_ = std::jthread([this] { run(); });
 }
 
@@ -50,7 +58,8 @@ Result<Hello> Link::greet() {
   RETURN_IF_ERROR(tls_->handshake(deadline));
   const bool first = ours_.role == Role::kSource;
   if (first) RETURN_IF_ERROR(send_hello(ours_));
-  ASSIGN_OR_RETURN(const Frame frame, read_frame(deadline.left()));
+  heard_at_ = std::chrono::steady_clock::now();
+  ASSIGN_OR_RETURN(const Frame frame, read_frame([left = deadline.left()] { return left; }));
   if (frame.header.type == FrameType::kRefused) {
     owner_.link_refused(*this, frame.payload.view());
     return std::unexpected(refused_error(frame.payload.view()));
@@ -105,9 +114,20 @@ Status Link::send_frame(const FrameHeader& header, std::span<const std::uint8_t>
   return tls_->flush();
 }
 
-Result<Frame> Link::read_frame(std::chrono::milliseconds silence_max) {
+Result<std::size_t> Link::read_some(const std::function<std::chrono::milliseconds()>& silence_max) {
   while (true) {
-    ASSIGN_OR_RETURN(const std::size_t n, tls_->read(reader_.space(), silence_max));
+    auto n = tls_->read(reader_.space(), std::min(kSilenceStep, silence_max()));
+    const auto now = std::chrono::steady_clock::now();
+    const bool silent = !n && n.error().code == ErrorCode::kTimeout;
+    if (silent && now - heard_at() < silence_max()) continue;
+    if (n) heard_at_ = now;
+    return n;
+  }
+}
+
+Result<Frame> Link::read_frame(const std::function<std::chrono::milliseconds()>& silence_max) {
+  while (true) {
+    ASSIGN_OR_RETURN(const std::size_t n, read_some(silence_max));
     ASSIGN_OR_RETURN(auto frame, reader_.filled(n));
     if (frame) return std::move(*frame);
   }
@@ -115,10 +135,11 @@ Result<Frame> Link::read_frame(std::chrono::milliseconds silence_max) {
 
 Error Link::read_frames() {
   while (true) {
-    auto frame = read_frame(kSilenceMax);
+    auto frame = read_frame([this] { return owner_.silence_max(); });
     if (!frame && frame.error().code == ErrorCode::kTimeout) {
-      return wrap(std::move(frame).error(), fmt::format("Nothing came over link {} for {} s.",
-                                                        ours_.link, kSilenceMax.count() / 1000));
+      return wrap(std::move(frame).error(),
+                  fmt::format("Nothing came over link {} for {} s.", ours_.link,
+                              owner_.silence_max().count() / 1000));
     }
     if (!frame) return std::move(frame).error();
     if (Status taken = owner_.take(*this, std::move(*frame)); !taken)

@@ -4,7 +4,10 @@
 // does, or by shut_down().
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -27,6 +30,8 @@ class LinkOwner {
   virtual Status link_up(Link& link, const Hello& peer) = 0;
   // The other side knows none of our versions but these (a payload of REFUSED); the link ends.
   virtual void link_refused(Link& link, std::span<const std::uint8_t> known) = 0;
+  // So long a link may bring nothing. Asked again and again, for it may change.
+  virtual std::chrono::milliseconds silence_max() = 0;
   // An error ends the link.
   virtual Status take(Link& link, Frame frame) = 0;
   // Waits for frames to send and appends them; false: the link is to end.
@@ -46,6 +51,8 @@ class Link {
   std::uint32_t number() const { return ours_.link; }
   // What this side asks for or allows.
   std::uint16_t content() const { return ours_.content; }
+  // When it last brought anything. Any thread.
+  std::chrono::steady_clock::time_point heard_at() const { return heard_at_; }
   void shut_down();
 
  private:
@@ -53,7 +60,8 @@ class Link {
   Result<Hello> greet();
   Status send_hello(const Hello& hello);
   Status send_frame(const FrameHeader& header, std::span<const std::uint8_t> payload);
-  Result<Frame> read_frame(std::chrono::milliseconds silence_max);
+  Result<std::size_t> read_some(const std::function<std::chrono::milliseconds()>& silence_max);
+  Result<Frame> read_frame(const std::function<std::chrono::milliseconds()>& silence_max);
   Status check_hello(const Hello& hello) const;
   Error read_frames();
   void write_frames();
@@ -63,6 +71,7 @@ class Link {
   const std::unique_ptr<TlsLink> tls_;
   const LinkSerial serial_;
   const Hello ours_;
+  std::atomic<std::chrono::steady_clock::time_point> heard_at_;
   FrameReader reader_;
   std::vector<std::uint8_t>
       small_;            // the writer's own: headers and small payloads share a TLS record

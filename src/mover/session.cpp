@@ -145,7 +145,10 @@ void Session::set_bandwidth(std::uint64_t bytes_per_second) {
 
 void Session::standstill() {
   const std::lock_guard lock(mutex_);
-  break_.standstill(Clock::now());
+  const auto now = Clock::now();
+  break_.standstill(now);
+  for (auto& [serial, entry] : links_) entry.next_ping_at = std::min(entry.next_ping_at, now);
+  frames_.notify_all();
   changed_.notify_all();
 }
 

@@ -99,6 +99,7 @@ class Session : private LinkOwner, private StreamOwner {
 
   // LinkOwner (session_links.cpp)
   Status link_up(Link& link, const Hello& peer) override;
+  std::chrono::milliseconds silence_max() override;
   Status take(Link& link, Frame frame) override;
   bool next_frames(Link& link, std::vector<Frame>& frames) override;
   void link_refused(Link& link, std::span<const std::uint8_t> known) override;

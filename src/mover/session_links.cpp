@@ -77,7 +77,7 @@ void Session::link_down(Link& link, bool was_up, const Error& error) {
       tell = tell && !at->second.replaced;
     }
     if (was_up) requeue(link.serial());
-    if (was_up && !any_link_up()) break_.links_lost(Clock::now());
+    if (was_up && !any_link_up()) break_.links_lost(link.heard_at());
     frames_.notify_all();
     changed_.notify_all();
   }
@@ -149,9 +149,14 @@ void Session::add_link_frames(LinkEntry& entry, std::vector<Frame>& frames) {
   entry.pongs.clear();
   const auto now = Clock::now();
   if (now < entry.next_ping_at) return;
-  entry.next_ping_at = now + kPingInterval;
+  entry.next_ping_at = now + (break_.is_standing_still() ? kStandstillPingInterval : kPingInterval);
   entry.pinged_at = now;
   frames.push_back({{.type = FrameType::kPing, .offset = ++entry.ping_token}, {}});
+}
+
+std::chrono::milliseconds Session::silence_max() {
+  const std::lock_guard lock(mutex_);
+  return break_.is_standing_still() ? kStandstillSilenceMax : kSilenceMax;
 }
 
 Status Session::take(Link& link, Frame frame) {

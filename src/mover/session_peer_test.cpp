@@ -94,6 +94,7 @@ class Peer {
     }
     send({.type = FrameType::kOpen, .flags = 3, .stream = kOpeningStream});
   }
+  void standstill() { session_->standstill(); }
   bool is_alive() {
     send({.type = FrameType::kPing, .offset = 77});
     const auto pong = receive(FrameType::kPong);
@@ -363,6 +364,17 @@ TEST(SessionPeer, UnknownVersionIsAnsweredWithTheKnownOnes) {
   ASSERT_EQ(refused->payload.size, 2 * kKnownVersions.size());
   EXPECT_EQ(newest_common_version(refused->payload.view()), kProtocolVersion);
   EXPECT_FALSE(peer.receive(FrameType::kHello)) << "the link is closed";
+}
+
+TEST(SessionPeer, ASilentLinkIsMissedSoonerWhileTheGuestStandsStill) {
+  Peer peer;
+  peer.establish();
+  peer.standstill();
+  const Deadline usual = Deadline::after(kSilenceMax);
+  EXPECT_TRUE(peer.receive(FrameType::kPing)) << "it asks at once";
+  EXPECT_TRUE(peer.receive(FrameType::kPing));
+  EXPECT_FALSE(peer.receive(FrameType::kPong)) << "the link ends";
+  EXPECT_FALSE(usual.expired());
 }
 
 TEST(SessionPeer, AnotherProcessCannotTakeTheSessionOver) {

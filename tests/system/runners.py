@@ -17,6 +17,7 @@ class Vcpus:
     def __init__(self, host, guest_name):
         self.pid_file = host.path("/run/libvirt/qemu") / f"{guest_name}.pid"
         self.pid, self.last, self.since = None, 0, 0.0
+        self.seen = None
 
     def used(self):
         """Processor time of all vCPU threads in ns, None if there is no QEMU."""
@@ -32,7 +33,8 @@ class Vcpus:
         return total if found else None
 
     def sample(self):
-        """(from, to) of a time in which the guest executed here, or None."""
+        """(from, to) of a time in which the guest executed here, or None: what was seen one sample ago, if its QEMU is
+        still there. A vCPU thread that ends with its QEMU uses time too, and no guest has executed for one sample alone."""
         try:
             pid = int(self.pid_file.read_text())
         except (OSError, ValueError):
@@ -41,9 +43,11 @@ class Vcpus:
         used, now = self.used() if pid else None, time.monotonic()
         before, since = self.last, self.since
         self.last, self.since = used or 0, now
-        if fresh or used is None or used - before < EXECUTING_NS:
-            return None
-        return since, now
+        gone = fresh or used is None
+        confirmed, self.seen = (None if gone else self.seen), None
+        if not gone and used - before >= EXECUTING_NS:
+            self.seen = since, now
+        return confirmed
 
 
 class RunnerWatch:
