@@ -23,7 +23,7 @@ MAKE_SECONDS = 1800
 # block of 4 KiB that changes on disk is mirrored as 64 KiB.)
 SLOW_LINK_DIRTY_MIB = 1
 SLOW_LINK_DISK_RATE_MIB = 0.05
-SLOW_LINK_WRITES = 300
+SLOW_LINK_WRITES = 300  # under these it does converge
 
 
 def lab(*words, check=True, timeout=300):
