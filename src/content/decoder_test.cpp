@@ -188,6 +188,7 @@ TEST(Decoder, ReadsDisksAndVerifiesWhatItRead) {
   ASSERT_TRUE(bytes && *bytes);
   EXPECT_EQ(**bytes, joined({record(0, kFlagPage, page(1)), record(1, kFlagPage, page(2))}));
   EXPECT_EQ(receiver.disks->reads, 1) << "one read for all blocks";
+  EXPECT_TRUE(*receiver.decode({define(5, vda), on_disk(0, 5, 10, 1)})) << "defined on the spot";
   receiver.disks->blocks[{"vda", 40960}] = page(5);
   EXPECT_FALSE(*receiver.decode({on_disk(0, 3, 10, 1)})) << "written since";
   EXPECT_FALSE(*receiver.decode({on_disk(0, 3, 77, 1)})) << "cannot be read";
@@ -199,6 +200,7 @@ TEST(Decoder, RefusesASecondNameForADisk) {
   ASSERT_TRUE(receiver.decode({define(0, vda), define(1, vdb)}));
   EXPECT_TRUE(receiver.decode({define(0, vda)}));
   EXPECT_FALSE(receiver.decode({define(0, vdb)}));
+  EXPECT_FALSE(receiver.decode({define(3, vda), define(3, vdb)}));
   EXPECT_FALSE(receiver.decode({define(2, {})}));
 }
 

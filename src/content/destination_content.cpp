@@ -27,13 +27,14 @@ Status DestinationContent::define_disk(std::uint8_t number, const std::string& e
   return {};
 }
 
-bool DestinationContent::read_disk(std::uint8_t number, std::span<const std::uint64_t> where,
+std::string DestinationContent::export_name(std::uint8_t number) const {
+  const std::lock_guard lock(mutex_);
+  return export_names_.at(number);
+}
+
+bool DestinationContent::read_disk(const std::string& export_name,
+                                   std::span<const std::uint64_t> where,
                                    std::span<std::uint8_t> out) {
-  std::string export_name;
-  {
-    const std::lock_guard lock(mutex_);
-    export_name = export_names_.at(number);
-  }
   if (reader_ == nullptr || export_name.empty()) return false;
   std::vector<std::uint64_t> offsets;
   offsets.reserve(where.size());

@@ -47,15 +47,17 @@ class DestinationContent {
   PageCache* claim_cache();
   // kProtocol: the number stands for another export.
   Status define_disk(std::uint8_t number, const std::string& export_name);
+  // Empty: not defined.
+  std::string export_name(std::uint8_t number) const;
   // Blocks `where` (in units of kBlockBytes) of a disk, into `out`. False: a miss.
-  bool read_disk(std::uint8_t number, std::span<const std::uint64_t> where,
+  bool read_disk(const std::string& export_name, std::span<const std::uint64_t> where,
                  std::span<std::uint8_t> out);
 
  private:
   const ContentKey key_;
   const std::shared_ptr<DiskReader> reader_;
   const DestinationLimits limits_;
-  std::mutex mutex_;  // guards what follows; not held while a disk is read
+  mutable std::mutex mutex_;  // guards what follows; not held while a disk is read
   std::unique_ptr<PageCache> cache_;
   std::array<std::string, kDisksMax> export_names_;
 };

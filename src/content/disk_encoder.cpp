@@ -17,13 +17,18 @@ bool is_zero(std::span<const std::uint8_t> bytes) {
 }  // namespace
 
 DiskEncoder::DiskEncoder(std::shared_ptr<SourceContent> content)
-    : content_(std::move(content)), namer_(content_->key()) {}
+    : content_(std::move(content)), namer_(content_->key()), disks_(content_) {}
 
 Batch DiskEncoder::encode(std::span<const std::uint8_t> raw) {
+  unwritten_ = raw;
   if (watching_) requests_.feed(raw, *this);
-  writer_.literal(raw);
-  content_->tally().literal_bytes.fetch_add(raw.size(), std::memory_order_relaxed);
+  literal(unwritten_);
   return writer_.finish();
+}
+
+void DiskEncoder::literal(std::span<const std::uint8_t> bytes) {
+  writer_.literal(bytes);
+  content_->tally().literal_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
 }
 
 void DiskEncoder::take_answers(std::span<const std::uint8_t> bytes) { replies_.feed(bytes, *this); }
@@ -34,11 +39,7 @@ void DiskEncoder::export_chosen(std::string_view name) {
 
 void DiskEncoder::request(const NbdRequest& request) {
   const std::lock_guard lock(mutex_);
-  if (!std::exchange(begun_, true)) {
-    number_ = content_->add_disk(export_name_);
-    const auto* name = reinterpret_cast<const std::uint8_t*>(export_name_.data());
-    if (number_) writer_.define_disk(*number_, {name, export_name_.size()});
-  }
+  if (!std::exchange(begun_, true)) number_ = content_->add_disk(export_name_);
   if (!number_ || request.command == NbdCommand::kDisconnect) return;
   if (pending_.size() == kRequestsMax || find(request.cookie) != pending_.end() ||
       request.length > kDiskBytesMax || request.offset > kDiskBytesMax) {
@@ -76,7 +77,8 @@ void DiskEncoder::payload(std::span<const std::uint8_t> bytes) {
     const std::uint64_t in_block = write_at_ % kBlockBytes;
     const auto here = bytes.first(std::min<std::uint64_t>(kBlockBytes - in_block, bytes.size()));
     if (here.size() == kBlockBytes) {
-      add_block(write_at_ / kBlockBytes, here.first<kBlockBytes>());
+      const auto name = add_block(write_at_ / kBlockBytes, here.first<kBlockBytes>());
+      if (name) refer(here, *name);
     } else if (in_block == part_.size()) {  // else the write began in the block's middle
       part_.insert(part_.end(), here.begin(), here.end());
     }
@@ -91,12 +93,25 @@ void DiskEncoder::payload(std::span<const std::uint8_t> bytes) {
   if (write_at_ == write_end_) end_write();
 }
 
-void DiskEncoder::add_block(std::uint64_t block,
-                            std::span<const std::uint8_t, kBlockBytes> content) {
+std::optional<Name> DiskEncoder::add_block(std::uint64_t block,
+                                           std::span<const std::uint8_t, kBlockBytes> content) {
   const auto clashed = [&](const Range& range) { return range.has(block); };
-  if (write_blocks_.size() == kBlocksOfWriteMax || std::ranges::any_of(clashes_, clashed)) return;
-  // Memory has its own mark for zeros.
-  if (!is_zero(content)) write_blocks_.emplace_back(block, namer_.name(content));
+  if (write_blocks_.size() == kBlocksOfWriteMax || std::ranges::any_of(clashes_, clashed))
+    return {};
+  if (is_zero(content)) return {};  // memory has its own mark for zeros, and here they compress
+  const Name name = namer_.name(content);
+  write_blocks_.emplace_back(block, name);
+  return name;
+}
+
+// REQUIRES: `block` lies in unwritten_.
+void DiskEncoder::refer(std::span<const std::uint8_t> block, const Name& name) {
+  const auto at = disks_.find(name);
+  if (!at) return;
+  literal({unwritten_.data(), block.data()});
+  disks_.write(*at, name, {}, writer_);
+  content_->tally().disk_blocks.fetch_add(1, std::memory_order_relaxed);
+  unwritten_ = {block.data() + block.size(), unwritten_.data() + unwritten_.size()};
 }
 
 void DiskEncoder::end_write() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// An NBD stream's client side as batches: bytes as they are. On the way it learns which content the
-// destination holds: a block counts from the good answer to its write until a later write to it is
-// sent; blocks of writes that were under way at the same time do not count. One thread, but
-// take_answers, which may have its own.
+// An NBD stream's client side as batches: bytes as they are, but blocks of writes that the
+// destination holds elsewhere. On the way it learns what that is: a block counts from the good
+// answer to its write until a later write to it is sent; blocks of writes that were under way at
+// the same time do not count. One thread, but take_answers, which may have its own.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@
 
 #include "content/batch_writer.h"
 #include "content/content_name.h"
+#include "content/disk_references.h"
 #include "content/encoder.h"
 #include "content/nbd_replies.h"
 #include "content/nbd_requests.h"
@@ -56,7 +57,11 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   std::uint64_t data_bytes(std::uint64_t cookie) override;
 
   void begin_write(const NbdRequest& request, Range touched);
-  void add_block(std::uint64_t block, std::span<const std::uint8_t, kBlockBytes> content);
+  // A whole block of a write. The name, unless the block is not indexed.
+  std::optional<Name> add_block(std::uint64_t block,
+                                std::span<const std::uint8_t, kBlockBytes> content);
+  void literal(std::span<const std::uint8_t> bytes);
+  void refer(std::span<const std::uint8_t> block, const Name& name);
   void end_write();
   void give_up();
   std::vector<Pending>::iterator find(std::uint64_t cookie);
@@ -64,7 +69,9 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   std::shared_ptr<SourceContent> content_;
   // Of the encoding thread: the write whose payload goes by.
   Namer namer_;
+  DiskReferences disks_;
   BatchWriter writer_;
+  std::span<const std::uint8_t> unwritten_;  // of the range: not yet in the batch
   NbdRequestParser requests_;
   std::string export_name_;
   bool begun_ = false;    // the first request came

@@ -278,6 +278,39 @@ TEST(DiskReferences, MemoryRefersToBlocksThatTheDestinationHolds) {
   EXPECT_EQ(move.disks->reads, 1);
 }
 
+TEST(DiskReferences, ABlockThatADiskHasAlreadyNeedNotTravelAgain) {
+  DiskMove move;
+  move.written(0, pages({1, 2, 3}));
+  const std::uint64_t before = move.stream.wire_bytes;
+  move.stream.compression = {};
+  move.written(65536, pages({9, 2, 0, 3}));
+  EXPECT_EQ(move.stream.output, move.sent);
+  EXPECT_EQ(move.pair.source->tally().disk_blocks, 2u);
+  EXPECT_LT(move.stream.wire_bytes - before, 2 * kBlockBytes + 200);
+  EXPECT_TRUE(move.known(9) && move.known(2));
+  move.write(2, 0, pages({7, 2}));
+  EXPECT_EQ(move.pair.source->tally().disk_blocks, 2u) << "its place is being written";
+  move.pair.source->guest_has_stopped();
+  move.written(131072, pages({3}));
+  EXPECT_EQ(move.pair.source->tally().disk_blocks, 2u) << "not during the pause";
+  EXPECT_EQ(move.stream.output, move.sent);
+  EXPECT_EQ(move.stream.misses, 0u);
+}
+
+TEST(DiskReferences, OfTwoDisksReachEachOther) {
+  DiskMove move;
+  move.written(0, pages({1, 2, 3}));
+  Carried second = move.pair.stream(StreamKind::kDisk);
+  NbdClient client("drive-vdb");
+  client.write(1, 0, pages({3, 1}));
+  const Bytes said = client.take();
+  second.feed(said);
+  second.flush();
+  EXPECT_EQ(second.output, said);
+  EXPECT_EQ(second.misses, 0u) << "the number is defined within the stream that uses it";
+  EXPECT_EQ(move.pair.source->tally().disk_blocks, 2u);
+}
+
 TEST(DiskReferences, AreNotMadeWhileTheLinkIsCheaper) {
   DiskMove move;
   move.written(0, pages({1}));
@@ -341,6 +374,7 @@ TEST(DiskReferences, NeverServeReplacedOrUnfinishedContent) {
   stream.feed(std::exchange(memory.bytes, {}));
   stream.flush();
   EXPECT_GT(move.pair.source->tally().disk_pages, 100u);
+  EXPECT_GT(move.pair.source->tally().disk_blocks, 100u);
   EXPECT_GT(stream.misses, 0u);
   const ReceivedMemory got(stream.output);
   EXPECT_GT(got.records, 100u);

@@ -7,7 +7,7 @@
 namespace drover::content {
 
 MemoryEncoder::MemoryEncoder(std::shared_ptr<SourceContent> content)
-    : content_(std::move(content)), namer_(content_->key()) {
+    : content_(std::move(content)), namer_(content_->key()), disks_(content_) {
   content_->add_memory_stream();
 }
 
@@ -33,7 +33,6 @@ std::size_t MemoryEncoder::cut(std::span<const std::uint8_t> raw) const {
 Batch MemoryEncoder::encode(std::span<const std::uint8_t> raw) {
   std::size_t at = finish_record(raw);
   while (at < raw.size()) at += encode_token(raw.subspan(at));
-  if (parser_.position().guest_stopped) urgent_ = true;
   return writer_.finish();
 }
 
@@ -43,6 +42,7 @@ std::size_t MemoryEncoder::finish_record(std::span<const std::uint8_t> raw) {
     const auto more = raw.first(std::min(raw.size(), MemoryParser::kHeadBytesMax));
     carried_.insert(carried_.end(), more.begin(), more.end());
     const MemoryToken token = parser_.next(carried_);
+    notice_stop();
     if (token.kind == MemoryToken::kMore) {  // only if all of raw is carried: heads are short
       literal(raw);
       return raw.size();
@@ -60,9 +60,16 @@ std::size_t MemoryEncoder::finish_record(std::span<const std::uint8_t> raw) {
   return skipped;
 }
 
+void MemoryEncoder::notice_stop() {
+  if (!parser_.position().guest_stopped || urgent_) return;
+  urgent_ = true;
+  content_->guest_has_stopped();
+}
+
 std::size_t MemoryEncoder::encode_token(std::span<const std::uint8_t> rest) {
   const MemoryToken token = parser_.next(rest);
   const std::size_t size = token.head_bytes + token.body_bytes;
+  notice_stop();
   switch (token.kind) {
     case MemoryToken::kMore:
       carried_.assign(rest.begin(), rest.end());
@@ -143,11 +150,9 @@ bool MemoryEncoder::refer(const Name& name, std::optional<std::uint64_t> number)
     tally.cached_pages.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
-  if (parser_.position().guest_stopped || !content_->refers_to_disks()) return false;
-  const auto at = content_->find_on_disk(name);
+  const auto at = disks_.find(name);
   if (!at) return false;
-  writer_.reference({.kind = OpKind::kDiskPage, .where = at->block, .disk = at->disk, .name = name},
-                    number);
+  disks_.write(*at, name, number, writer_);
   tally.disk_pages.fetch_add(1, std::memory_order_relaxed);
   return true;
 }

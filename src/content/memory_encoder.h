@@ -12,6 +12,7 @@
 
 #include "content/batch_writer.h"
 #include "content/content_name.h"
+#include "content/disk_references.h"
 #include "content/encoder.h"
 #include "content/memory_parser.h"
 #include "content/page_ring.h"
@@ -44,9 +45,11 @@ class MemoryEncoder : public StreamEncoder {
   bool refer(const Name& name, std::optional<std::uint64_t> number);
   void literal(std::span<const std::uint8_t> bytes);
   void begin_pages();
+  void notice_stop();
 
   std::shared_ptr<SourceContent> content_;
   Namer namer_;
+  DiskReferences disks_;
   MemoryParser parser_;
   BatchWriter writer_;
   std::vector<std::uint8_t> carried_;  // a head's beginning, already sent

@@ -151,6 +151,12 @@ bool Rebuild::fill_references(DestinationContent& content, const Namer& namer) {
   return true;
 }
 
+// This batch may be the one that defines it.
+std::string Rebuild::export_name(const DestinationContent& content, std::uint8_t disk) const {
+  const auto defined = std::ranges::find(disks_, disk, &Disk::number);
+  return defined == disks_.end() ? content.export_name(disk) : defined->export_name;
+}
+
 // One read for each disk, so that its requests are under way together.
 bool Rebuild::read_disks(DestinationContent& content) {
   for (int disk = 0; disk < kDisksMax; ++disk) {
@@ -160,7 +166,9 @@ bool Rebuild::read_disks(DestinationContent& content) {
     }
     if (where.empty()) continue;
     std::vector<std::uint8_t> blocks(where.size() * kBlockBytes);
-    if (!content.read_disk(static_cast<std::uint8_t>(disk), where, blocks)) return false;
+    if (!content.read_disk(export_name(content, static_cast<std::uint8_t>(disk)), where, blocks)) {
+      return false;
+    }
     auto from = blocks.cbegin();
     for (const Reference& reference : references_) {
       if (reference.disk != disk) continue;

@@ -55,6 +55,7 @@ class Rebuild {
   std::span<const std::uint8_t> take_literals(std::size_t count);
   void put(std::span<const std::uint8_t> bytes);
   bool read_disks(DestinationContent& content);
+  std::string export_name(const DestinationContent& content, std::uint8_t disk) const;
 
   const Batch& batch_;
   const std::size_t raw_length_;

@@ -55,4 +55,9 @@ std::optional<DiskBlock> SourceContent::find_on_disk(const Name& name) const {
   return index_->find(name);
 }
 
+std::string SourceContent::export_name(std::uint8_t disk) const {
+  const std::lock_guard lock(mutex_);
+  return disks_.at(disk).export_name;
+}
+
 }  // namespace drover::content

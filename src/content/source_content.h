@@ -34,6 +34,8 @@ struct Tally {
   std::atomic<std::uint64_t> cached_pages{0};  // references to the receiver's page cache
   std::atomic<std::uint64_t> disk_pages{0};    // references to the receiver's disks
   std::atomic<std::uint64_t> literal_pages{0};
+  std::atomic<std::uint64_t> disk_blocks{
+      0};  // of disks' streams: references to the receiver's disks
   std::atomic<std::uint64_t> resent_pages{0};   // of all the above but zero: not the first time
   std::atomic<std::uint64_t> literal_bytes{0};  // before compression: pages, disks, all else
 };
@@ -48,7 +50,9 @@ class SourceContent {
 
   // References to disks cost the destination a read: off while the link is cheaper. On at first.
   void refer_to_disks(bool on) { refer_to_disks_ = on; }
-  bool refers_to_disks() const { return refer_to_disks_; }
+  bool refers_to_disks() const { return refer_to_disks_ && !guest_stopped_; }
+  // From now on a reference to a disk would prolong the pause.
+  void guest_has_stopped() { guest_stopped_ = true; }
 
   // "Same as this address had" is true only while one stream writes the guest's memory.
   void add_memory_stream() { ++memory_streams_; }
@@ -69,6 +73,8 @@ class SourceContent {
   // A write to blocks [first, end) is about to be sent.
   void forget_blocks(std::uint8_t disk, std::uint64_t first, std::uint64_t end);
   std::optional<DiskBlock> find_on_disk(const Name& name) const;
+  // REQUIRES: a number that add_disk gave.
+  std::string export_name(std::uint8_t disk) const;
 
  private:
   static constexpr std::size_t kExportNameBytesMax = 255;  // its length travels in a byte
@@ -78,6 +84,7 @@ class SourceContent {
   const SourceLimits limits_;
   Tally tally_;
   std::atomic<bool> refer_to_disks_{true};
+  std::atomic<bool> guest_stopped_{false};
   std::atomic<unsigned> memory_streams_{0};
   std::atomic<bool> cache_claimed_{false};
   mutable std::mutex mutex_;  // guards what follows; taken after a DiskEncoder's
