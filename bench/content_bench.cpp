@@ -161,6 +161,7 @@ int run(int argc, char** argv) {
   const auto disks = std::make_shared<TestDisks>();
   const auto source = std::make_shared<SourceContent>(ContentKey{1});
   const auto destination = std::make_shared<DestinationContent>(ContentKey{1}, disks);
+  source->refer_to_disks(true);
   if (!made.disk.empty()) {
     NbdClient client("vda");
     Encoder encoder(source, StreamKind::kDisk);

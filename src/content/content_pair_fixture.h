@@ -90,7 +90,9 @@ struct ContentPair {
                        std::shared_ptr<DiskReader> disks = {})
       : source(std::make_shared<SourceContent>(kTestKey, at_source)),
         destination(
-            std::make_shared<DestinationContent>(kTestKey, std::move(disks), at_destination)) {}
+            std::make_shared<DestinationContent>(kTestKey, std::move(disks), at_destination)) {
+    source->refer_to_disks(true);
+  }
   Carried stream(StreamKind kind) { return {source, destination, kind}; }
 
   std::shared_ptr<SourceContent> source;

@@ -14,6 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   const auto source = std::make_shared<SourceContent>(
       ContentKey{}, SourceLimits{.index_bytes = 2000, .cache_bytes = 0});
   const auto destination = std::make_shared<DestinationContent>(ContentKey{});
+  source->refer_to_disks(true);
   Encoder encoder(source, StreamKind::kDisk);
   Decoder decoder(destination);
   for (auto rest = std::span(bytes, size); !rest.empty();) {

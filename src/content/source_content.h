@@ -48,7 +48,8 @@ class SourceContent {
   const SourceLimits& limits() const { return limits_; }
   Tally& tally() { return tally_; }
 
-  // References to disks cost the destination a read: off while the link is cheaper. On at first.
+  // References to disks cost the destination a read: on only while the link costs more, and the
+  // destination can read. Off at first.
   void refer_to_disks(bool on) { refer_to_disks_ = on; }
   bool refers_to_disks() const { return refer_to_disks_ && !guest_stopped_; }
   // From now on a reference to a disk would prolong the pause.
@@ -83,7 +84,7 @@ class SourceContent {
   const ContentKey key_;
   const SourceLimits limits_;
   Tally tally_;
-  std::atomic<bool> refer_to_disks_{true};
+  std::atomic<bool> refer_to_disks_{false};
   std::atomic<bool> guest_stopped_{false};
   std::atomic<unsigned> memory_streams_{0};
   std::atomic<bool> cache_claimed_{false};
