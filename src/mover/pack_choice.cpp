@@ -23,7 +23,13 @@ constexpr std::uint64_t kEncodedBytesLeast = 1 << 20;
 constexpr double kNoPackingBonus = 1.25;
 constexpr double kStayBonus = 1.02;
 constexpr double kAsGood = 0.97;
-constexpr double kSpareLeast = 0.2;  // of a processor: packing always gets some share
+// From this share of waiting on, it is the link that sets the pace.
+constexpr double kLinkIsSlowest = 0.6;
+// While something else does, nothing is learnt of the link: it is slowly taken to be faster, so
+// that a link that has become so is found out.
+constexpr double kLinkGrowth = 1.03;
+constexpr double kShareGrowth = 0.1;  // at most, in an interval
+constexpr double kSpareLeast = 0.2;   // of a processor: packing always gets some share
 
 double through(const PackTrial& trial, const Road& road) {
   const double packed = trial.bytes_per_second * road.processors;
@@ -54,7 +60,9 @@ std::size_t best_way(const PackTrials& trials, const Road& road, std::size_t now
 }
 
 PackChoice::PackChoice(unsigned workers, std::optional<std::size_t> fixed)
-    : workers_(std::max(workers, 1u)), fixed_(fixed.has_value()), way_(fixed.value_or(1)) {}
+    : workers_(std::max(workers, 1u)),
+      fixed_(fixed.has_value()),
+      way_(fixed.value_or(kNoPacking)) {}
 
 std::size_t PackChoice::way() const {
   const std::lock_guard lock(mutex_);
@@ -81,9 +89,7 @@ void PackChoice::try_all(const content::Batch& batch) {
   sample.literals.assign(batch.literals.begin(),
                          batch.literals.begin() + static_cast<std::ptrdiff_t>(bytes));
   PackTrials trials{};
-  const auto started = Clock::now();
-  const auto processor_started = thread_processor_time();
-  auto before = processor_started;
+  auto before = thread_processor_time();
   for (std::size_t i = 0; i < kPackWays.size(); ++i) {
     const std::size_t packed = content::pack(sample, kPackWays[i]).size();
     const auto after = thread_processor_time();
@@ -92,11 +98,8 @@ void PackChoice::try_all(const content::Batch& batch) {
                  static_cast<double>(packed) / static_cast<double>(bytes)};
     before = after;
   }
-  const double wanted = duration<double>(Clock::now() - started).count();
-  const double got = duration<double>(before - processor_started).count();
 
   const std::lock_guard lock(mutex_);
-  share_ = 0.5 * share_ + 0.5 * std::clamp(got / std::max(wanted, 1e-7), 0.05, 1.0);
   const bool known = trials_[kNoPacking].bytes_per_second > 0;
   for (std::size_t i = 0; i < trials_.size(); ++i) {
     // Pages differ: the last few trials count.
@@ -107,6 +110,7 @@ void PackChoice::try_all(const content::Batch& batch) {
   }
   measure_links();
   measure_supply();
+  measure_share();
   Road road{link_bytes_per_second_, spare_processors(Clock::now()), supply_bytes_per_second_};
   if (limit_bytes_per_second_ > 0) {
     const auto limited = static_cast<double>(limit_bytes_per_second_);
@@ -118,11 +122,25 @@ void PackChoice::try_all(const content::Batch& batch) {
 }
 
 void PackChoice::measure_links() {
-  if (sent_bytes_ < kLinkBytesLeast || busy_.count() == 0) return;
-  const double of_one = static_cast<double>(sent_bytes_) / duration<double>(busy_).count();
-  link_bytes_per_second_ = of_one * static_cast<double>(std::max<std::size_t>(links_, 1));
-  sent_bytes_ = 0;
-  busy_ = {};
+  if (sent_.bytes < kLinkBytesLeast || sent_.busy.count() == 0) return;
+  const double of_one = static_cast<double>(sent_.bytes) / duration<double>(sent_.busy).count();
+  const double rate = of_one * static_cast<double>(std::max<std::size_t>(sent_.links, 1));
+  const double waited = duration<double>(sent_.waited) / duration<double>(sent_.busy);
+  double& known = link_bytes_per_second_;
+  if (waited >= kLinkIsSlowest)
+    known = rate;
+  else if (known > 0)
+    known = std::max(known * kLinkGrowth, rate);
+  sent_ = {};
+}
+
+// Pure processor work that takes longer than it uses shares its processor. Falls at once, for then
+// packing takes from others what they need; rises slowly, for without packing little is seen.
+void PackChoice::measure_share() {
+  if (packing_span_.count() == 0) return;
+  const double got = std::min(duration<double>(packing_) / duration<double>(packing_span_), 1.0);
+  share_ = std::min(got, share_ + kShareGrowth);
+  packing_span_ = {};
 }
 
 void PackChoice::measure_supply() {
@@ -146,11 +164,12 @@ double PackChoice::spare_processors(Clock::time_point now) {
   return std::clamp(most * share_ - std::max(all_else, 0.0), kSpareLeast, most);
 }
 
-void PackChoice::sent(std::uint64_t bytes, nanoseconds busy, std::size_t links) {
+void PackChoice::sent(const Sent& sent) {
   const std::lock_guard lock(mutex_);
-  sent_bytes_ += bytes;
-  busy_ += busy;
-  links_ = links;
+  sent_.bytes += sent.bytes;
+  sent_.busy += sent.busy;
+  sent_.waited += sent.waited;
+  sent_.links = sent.links;
 }
 
 void PackChoice::encoded(std::uint64_t bytes, nanoseconds processor_time) {
@@ -164,9 +183,10 @@ void PackChoice::limit(std::uint64_t bytes_per_second) {
   limit_bytes_per_second_ = bytes_per_second;
 }
 
-void PackChoice::packed_for(nanoseconds processor_time) {
+void PackChoice::packed_for(nanoseconds processor_time, nanoseconds span) {
   const std::lock_guard lock(mutex_);
   packing_ += processor_time;
+  packing_span_ += span;
 }
 
 }  // namespace drover::mover

@@ -33,6 +33,14 @@ struct PackTrial {
 };
 using PackTrials = std::array<PackTrial, kPackWays.size()>;
 
+// What links took.
+struct Sent {
+  std::uint64_t bytes = 0;
+  std::chrono::nanoseconds busy{0};    // with something to send
+  std::chrono::nanoseconds waited{0};  // of this, for their sockets
+  std::size_t links = 1;
+};
+
 struct Road {
   double link_bytes_per_second = 0;    // all links together, or the limit; 0: not known yet
   double processors = 1;               // that packing may use
@@ -58,18 +66,18 @@ class PackChoice {
   // Packs a part of the batch in all ways and chooses; takes some milliseconds.
   void try_all(const content::Batch& batch);
 
-  // A link took these bytes within a span in which it had something to send.
-  void sent(std::uint64_t bytes, std::chrono::nanoseconds busy, std::size_t links);
+  void sent(const Sent& sent);
   // The encoder gave so many bytes to pack within this processor time.
   void encoded(std::uint64_t bytes, std::chrono::nanoseconds processor_time);
   // 0: none.
   void limit(std::uint64_t bytes_per_second);
-  // Processor time of a worker, spent on packing.
-  void packed_for(std::chrono::nanoseconds processor_time);
+  // A worker packed: processor time that it used, and how long that took.
+  void packed_for(std::chrono::nanoseconds processor_time, std::chrono::nanoseconds span);
 
  private:
   void measure_links();
   void measure_supply();
+  void measure_share();
   double spare_processors(Clock::time_point now);
 
   const unsigned workers_;
@@ -78,18 +86,17 @@ class PackChoice {
   std::size_t way_;
   Clock::time_point next_trial_{};
   PackTrials trials_{};
-  double share_ = 1;  // processor time got of the time wanted
-  double link_bytes_per_second_ = 0;
+  double share_ = 1;                  // processor time got of the time wanted
+  double link_bytes_per_second_ = 0;  // 0: never found to be the slowest
   double supply_bytes_per_second_ = 0;
   double throughput_ = 0;
   std::uint64_t limit_bytes_per_second_ = 0;
   // Of the running interval.
-  std::uint64_t sent_bytes_ = 0;
-  std::chrono::nanoseconds busy_{0};
-  std::size_t links_ = 1;
+  Sent sent_;
   std::uint64_t encoded_bytes_ = 0;
   std::chrono::nanoseconds encoding_{0};
   std::chrono::nanoseconds packing_{0};
+  std::chrono::nanoseconds packing_span_{0};
   Clock::time_point measured_at_{};
   std::chrono::nanoseconds process_time_{0};  // as it was then
 };

@@ -65,19 +65,33 @@ TEST(PackChoice, FollowsTheLinkThatItMeasures) {
     const std::string word = std::to_string(i * 7919 % 1000) + " ";
     text.literals.insert(text.literals.end(), word.begin(), word.end());
   }
-  choice.sent(2 << 20, 20s, 1);
+  choice.sent({.bytes = 2 << 20, .busy = 20s, .waited = 19s});
   choice.try_all(text);
-  choice.sent(2 << 20, 20s, 1);
+  choice.sent({.bytes = 2 << 20, .busy = 20s, .waited = 19s});
   choice.try_all(text);
   EXPECT_GE(choice.way(), 2u) << "100 kB/s";
   for (int i = 0; i < 3; ++i) {
-    choice.sent(100ull << 30, 1s, 1);
+    choice.sent({.bytes = 100ull << 30, .busy = 1s});
     choice.try_all(text);
   }
   EXPECT_EQ(choice.way(), kNoPacking) << "100 GiB/s";
   choice.limit(100'000);
   choice.try_all(text);
   EXPECT_GE(choice.way(), 2u) << "limited to 100 kB/s";
+}
+
+TEST(PackChoice, ALinkThatIsNeverTheSlowestIsLeftAlone) {
+  PackChoice choice(2);
+  content::Batch text;
+  text.literals.assign(100'000, 7);
+  for (int i = 0; i < 5; ++i) {
+    choice.sent({.bytes = 10 << 20, .busy = 1s, .waited = 300ms});
+    choice.try_all(text);
+    EXPECT_EQ(choice.way(), kNoPacking);
+  }
+  choice.sent({.bytes = 10 << 20, .busy = 1s, .waited = 900ms});
+  choice.try_all(text);
+  EXPECT_NE(choice.way(), kNoPacking);
 }
 
 TEST(PackChoice, TrialsAreRare) {

@@ -54,12 +54,14 @@ void PackPool::work() {
 }
 
 void PackPool::carry_out(PackJob job) {
-  const auto started = thread_processor_time();
+  const auto started = PackChoice::Clock::now();
+  const auto used = thread_processor_time();
   if (job.mend_from.size > 0) job.batch = content::mend(job.mend_from.view(), job.batch.ops);
   const content::Compression way = kPackWays[choice_.way()];
-  done_(job.stream, job.offset, chunk_of(content::pack(job.batch, way)));
+  Chunk payload = chunk_of(content::pack(job.batch, way));
+  choice_.packed_for(thread_processor_time() - used, PackChoice::Clock::now() - started);
+  done_(job.stream, job.offset, std::move(payload));
   if (job.trial) choice_.try_all(job.batch);
-  choice_.packed_for(thread_processor_time() - started);
 }
 
 // From the affinity mask: in the sandbox no file says how many there are.

@@ -178,6 +178,7 @@ class Session : private LinkOwner, private StreamOwner {
   std::optional<std::uint16_t> content_;      // as the first link agreed
   bool peer_reads_back_ = false;
   RateLimit limit_;
+  std::uint64_t waited_ns_ = 0;  // of wire_, as the choice knows it
   ContentCounts counts_;
   StreamId next_stream_ = kFirstOpenedStream;  // source: to open; destination: to open in order
   std::uint64_t buffered_bytes_ = 0;           // received and not applied, all streams

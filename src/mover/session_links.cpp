@@ -138,7 +138,12 @@ void Session::count_sent(LinkEntry& entry) {
   if (entry.handed_bytes == 0) return;
   const auto up =
       std::ranges::count_if(links_, [](const auto& at) { return at.second.up && !at.second.down; });
-  choice_.sent(entry.handed_bytes, Clock::now() - entry.handed_at, static_cast<std::size_t>(up));
+  const std::uint64_t waited = wire_.waited_ns;
+  choice_.sent({.bytes = entry.handed_bytes,
+                .busy = Clock::now() - entry.handed_at,
+                .waited = std::chrono::nanoseconds(waited - waited_ns_),
+                .links = static_cast<std::size_t>(up)});
+  waited_ns_ = waited;
   entry.handed_bytes = 0;
 }
 

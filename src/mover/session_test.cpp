@@ -198,7 +198,7 @@ TEST(Session, NothingIsLostNorRepeatedWhenLinksAreCutAtAnyMoment) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE(seed);
   std::mt19937_64 random(seed);
-  SessionPair pair;
+  SessionPair pair({.fixed_way = 1});
   pair.link(1);
   pair.link(2);
   auto memory = pair.open(StreamKind::kMemory);

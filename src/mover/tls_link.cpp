@@ -117,7 +117,10 @@ Status TlsLink::send_all(std::span<const std::uint8_t> bytes, Deadline deadline)
       wire_.sent += static_cast<std::uint64_t>(n);
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      const auto started = std::chrono::steady_clock::now();
       RETURN_IF_ERROR(net::wait_for(socket_.get(), POLLOUT, deadline));
+      const std::chrono::nanoseconds waited = std::chrono::steady_clock::now() - started;
+      wire_.waited_ns += static_cast<std::uint64_t>(waited.count());
     } else if (errno != EINTR) {
       return fail_errno("Cannot send to the other mover");
     }

@@ -22,6 +22,8 @@ namespace drover::mover {
 struct WireBytes {
   std::atomic<std::uint64_t> sent{0};
   std::atomic<std::uint64_t> received{0};
+  // How long senders waited for their sockets: the network, or the other side, is the slower one.
+  std::atomic<std::uint64_t> waited_ns{0};
 };
 
 // Shakes hands with itself once, so that OpenSSL opens no file later on. Before the sandbox.
