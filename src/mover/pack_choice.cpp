@@ -25,6 +25,8 @@ constexpr double kStayBonus = 1.02;
 constexpr double kAsGood = 0.97;
 // From this share of waiting on, it is the link that sets the pace.
 constexpr double kLinkIsSlowest = 0.6;
+// A link that takes less than this, of 1 Gbit/s say, is slow whatever makes it so.
+constexpr double kSlowLinkBytesPerSecond = 150e6;
 // While something else does, nothing is learnt of the link: it is slowly taken to be faster, so
 // that a link that has become so is found out.
 constexpr double kLinkGrowth = 1.03;
@@ -128,7 +130,7 @@ void PackChoice::measure_links() {
   const double rate = of_one * static_cast<double>(std::max<std::size_t>(sent_.links, 1));
   const double waited = duration<double>(sent_.waited) / duration<double>(sent_.busy);
   double& known = link_bytes_per_second_;
-  if (waited >= kLinkIsSlowest)
+  if (waited >= kLinkIsSlowest || rate < kSlowLinkBytesPerSecond)
     known = rate;
   else if (known > 0)
     known = std::max(known * kLinkGrowth, rate);

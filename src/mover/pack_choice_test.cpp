@@ -85,7 +85,7 @@ TEST(PackChoice, ALinkThatIsNeverTheSlowestIsLeftAlone) {
   content::Batch text;
   text.literals.assign(100'000, 7);
   for (int i = 0; i < 5; ++i) {
-    choice.sent({.bytes = 10 << 20, .busy = 1s, .waited = 300ms});
+    choice.sent({.bytes = 500 << 20, .busy = 1s, .waited = 300ms});
     choice.try_all(text);
     EXPECT_EQ(choice.way(), kNoPacking);
   }
