@@ -305,7 +305,7 @@ void LiveMove::keep_links() {
   const auto wire = carriers_->wire_count();
   if (wire) wire_ = *wire;
   if (!wire || wire->links >= road_options().links()) return;
-  end_if_given_up();
+  if (wire->links == 0) end_if_given_up();
   if (!carriers_->mover_alive()) return;
   const auto peer = world_.book.find_peer(job_.move.destination);
   if (!peer) return;
