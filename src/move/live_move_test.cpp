@@ -236,6 +236,23 @@ TEST_F(LiveMoveSwitch, AnAnswerThatIsLateIsFetched) {
   EXPECT_TRUE(hypervisor_.resumed);
 }
 
+// From then on a break may last as long as the pause budget only; the gate passes it to the mover.
+TEST_F(LiveMoveSwitch, TheGateIsToldThatTheGuestStandsStill) {
+  record(gate::SourceState::kSwitching);
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  carriage_.state.gate_alive = true;
+  carriage_.state.gate = {.finish_forwarded = true, .in_doubt = true};
+  carriage_.state.on_delivery = [&] {
+    record(gate::SourceState::kReleased);
+    hypervisor_.kind = RunState::Kind::kOff;
+  };
+  answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  move.guest_stopped();
+  move.resume(std::stop_token());
+  EXPECT_EQ(carriage_.state.told, (std::vector<std::string>{"standstill", "runs"}));
+}
+
 TEST_F(LiveMoveSwitch, AGateThatLetNothingPassMeansTheSourceKeepsIt) {
   carriage_.state.gate_alive = true;
   carriage_.state.on_stop = [&] { record(gate::SourceState::kKept); };
