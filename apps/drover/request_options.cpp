@@ -21,6 +21,8 @@ void RequestOptions::add_to(CLI::App& command) {
                   "Send at most so many bytes a second, such as 100M; the source's setting holds "
                   "too")
       ->type_name("RATE");
+  command.add_flag("--no-references", no_references,
+                   "Send as bytes also what the destination has; to see what that saves");
 }
 
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
@@ -34,6 +36,7 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
     }
   }
   ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
+  request.references = !no_references;
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;

@@ -17,7 +17,10 @@ bool is_zero(std::span<const std::uint8_t> bytes) {
 }  // namespace
 
 DiskEncoder::DiskEncoder(std::shared_ptr<SourceContent> content)
-    : content_(std::move(content)), namer_(content_->key()), disks_(content_) {}
+    : content_(std::move(content)),
+      namer_(content_->key()),
+      disks_(content_),
+      watching_(content_->limits().references) {}
 
 Batch DiskEncoder::encode(std::span<const std::uint8_t> raw) {
   unwritten_ = raw;

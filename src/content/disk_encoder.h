@@ -74,8 +74,8 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   std::span<const std::uint8_t> unwritten_;  // of the range: not yet in the batch
   NbdRequestParser requests_;
   std::string export_name_;
-  bool begun_ = false;    // the first request came
-  bool watching_ = true;  // until something unknown came
+  bool begun_ = false;  // the first request came
+  bool watching_;       // until something unknown came
   std::uint64_t write_cookie_ = 0;
   std::uint64_t write_at_ = 0;  // bytes
   std::uint64_t write_end_ = 0;

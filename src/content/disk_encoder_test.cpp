@@ -311,6 +311,15 @@ TEST(DiskReferences, OfTwoDisksReachEachOther) {
   EXPECT_EQ(move.pair.source->tally().disk_blocks, 2u);
 }
 
+TEST(DiskReferences, AreNotMadeIfNobodyWantsThem) {
+  DiskMove move({.references = false});
+  move.written(0, pages({1, 2}));
+  move.written(65536, pages({1, 2}));
+  EXPECT_EQ(move.stream.output, move.sent);
+  EXPECT_EQ(move.pair.source->tally().disk_blocks, 0u);
+  EXPECT_FALSE(move.known(1));
+}
+
 TEST(DiskReferences, AreNotMadeWhileTheLinkIsCheaper) {
   DiskMove move;
   move.written(0, pages({1}));

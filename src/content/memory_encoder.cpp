@@ -102,6 +102,7 @@ std::size_t MemoryEncoder::encode_token(std::span<const std::uint8_t> rest) {
 void MemoryEncoder::begin_pages() {
   if (table_ != nullptr) return;
   table_ = std::make_unique<PageTable>(parser_.pages(), content_->page_table_bytes());
+  if (!content_->limits().references) return;
   if (content_->claim_cache()) ring_ = std::make_unique<PageRing>(content_->limits().cache_bytes);
 }
 
@@ -120,24 +121,32 @@ void MemoryEncoder::encode_zero(const MemoryToken& token, std::span<const std::u
 void MemoryEncoder::encode_page(const Page& page) {
   const MemoryToken& token = page.token;
   Tally& tally = content_->tally();
-  const Name name = namer_.name(page.body());
   if (table_->mark_sent(token.index)) tally.resent_pages.fetch_add(1, std::memory_order_relaxed);
-  const bool unchanged = table_->holds(token.index, name);
-  table_->put(token.index, name);
   std::optional<std::uint64_t> number = token.header / kBlockBytes;
   if (page.names_block()) {
-    // Never dropped, whatever it holds: the records after it count on its block's name.
     const auto head = page.record.first(token.head_bytes);
     writer_.named_header(token.header, head.subspan(kRecordHeaderBytes));
     number.reset();
-  } else if (unchanged && content_->only_memory_stream()) {
+  }
+  if (!content_->limits().references) return write_page(page, number);
+
+  const Name name = namer_.name(page.body());
+  const bool unchanged = table_->holds(token.index, name);
+  table_->put(token.index, name);
+  // One that names its block is never dropped: the records after it count on that name.
+  if (unchanged && number && content_->only_memory_stream()) {
     writer_.record(OpKind::kSamePages, *number);
     tally.same_pages.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   if (refer(name, number)) return;
-  writer_.page(ring_ ? OpKind::kPages : OpKind::kPlainPages, number, page.body());
+  write_page(page, number);
   if (ring_) ring_->put(name);
+}
+
+void MemoryEncoder::write_page(const Page& page, std::optional<std::uint64_t> number) {
+  Tally& tally = content_->tally();
+  writer_.page(ring_ ? OpKind::kPages : OpKind::kPlainPages, number, page.body());
   tally.literal_pages.fetch_add(1, std::memory_order_relaxed);
   tally.literal_bytes.fetch_add(kBlockBytes, std::memory_order_relaxed);
 }

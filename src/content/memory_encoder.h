@@ -41,6 +41,8 @@ class MemoryEncoder : public StreamEncoder {
   // The record at the start of `rest`; gives its bytes, all of `rest` if it does not end there.
   std::size_t encode_token(std::span<const std::uint8_t> rest);
   void encode_page(const Page& page);
+  // From the literals. `number`: none after a header that names its block.
+  void write_page(const Page& page, std::optional<std::uint64_t> number);
   void encode_zero(const MemoryToken& token, std::span<const std::uint8_t> record);
   bool refer(const Name& name, std::optional<std::uint64_t> number);
   void literal(std::span<const std::uint8_t> bytes);

@@ -79,6 +79,16 @@ TEST(MemoryEncoder, GivesTheVeryBytesWhereNoPageIsResent) {
   EXPECT_GT(pair.source->tally().cached_pages, 50u);
 }
 
+TEST(MemoryEncoder, WithoutReferencesOnlyZeroPagesAreSpared) {
+  ContentPair pair({.references = false});
+  const Bytes in = random_stream(9);
+  EXPECT_EQ(carry(pair, in), in);
+  const Tally& tally = pair.source->tally();
+  EXPECT_GT(tally.zero_pages, 0u);
+  EXPECT_GT(tally.resent_pages, 0u);
+  EXPECT_EQ(tally.same_pages + tally.cached_pages + tally.disk_pages, 0u);
+}
+
 TEST(MemoryEncoder, MayBeCutAnywhere) {
   MemoryStream stream({{"ram", 8}, {"rom", 2}});
   stream.part();

@@ -25,6 +25,7 @@ using ContentKey = std::array<std::uint8_t, 32>;
 struct SourceLimits {
   std::size_t index_bytes = 64u << 20;  // names of guest pages and disk blocks together
   std::size_t cache_bytes = 64u << 20;  // of the receiver's page cache; not held here
+  bool references = true;  // off: zero pages are marks, all else is bytes; nothing is named
 };
 
 // Pages and bytes by how they travelled, of all streams of a move.

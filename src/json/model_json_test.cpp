@@ -50,6 +50,7 @@ MoveRequest full_request() {
           SourceDisposal::kKeepSource,
           Performance::kMultilink,
           {1'000'000},
+          false,
           true,
           {"A", "B"},
           "alice@host3"};

@@ -58,6 +58,7 @@ Json encode(const MoveRequest& value) {
            {"disks_to", value.disks_to},
            {"disposal", name_of(value.disposal)},
            {"bandwidth_bytes_per_second", value.bandwidth.value},
+           {"references", value.references},
            {"accept_notes", value.accept_notes},
            {"accepted_codes", value.accepted_codes},
            {"requested_by", value.requested_by}};
@@ -74,6 +75,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("disposal", out.disposal)
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
+      .may("references", out.references)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)

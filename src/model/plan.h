@@ -35,6 +35,7 @@ struct MoveRequest {
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;   // nothing: as the source's settings say
   BytesPerSecond bandwidth;                 // of this move; 0: only the source's settings limit it
+  bool references = true;                   // false: to measure what they save
   bool accept_notes = false;                // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string

@@ -285,6 +285,7 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
   start.patience = options_.patience;
   start.pause_budget = options_.pause_budget;
   start.content = road.performance != Performance::kDirect;
+  start.references = road.references;
   start.bandwidth_bytes_per_second = road.bandwidth.value;
   mover::MoverDescriptors descriptors;
   ASSIGN_OR_RETURN(const UniqueFd control,

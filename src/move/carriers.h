@@ -84,6 +84,7 @@ struct GateState {
 // How the movers use the links. Both sides must allow content; the source decides.
 struct RoadOptions {
   Performance performance = Performance::kCompress;
+  bool references = true;    // source
   BytesPerSecond bandwidth;  // source; 0: no limit
 
   unsigned links() const { return performance == Performance::kMultilink ? 4 : 1; }

@@ -283,6 +283,7 @@ RoadOptions LiveMove::road_options() const {
   const auto& asked = job_.move.plan.request;
   RoadOptions road;
   road.performance = asked.performance.value_or(world_.book.settings().performance);
+  road.references = asked.references;
   road.bandwidth = bandwidth_told_;
   return road;
 }

@@ -67,6 +67,7 @@ json start_message(const MoverSettings& settings) {
           {"pause_budget_ms", settings.pause_budget.count()},
           {"window_bytes", settings.window_bytes},
           {"content", settings.content},
+          {"references", settings.references},
           {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
           {"sandbox", settings.sandbox}};
 }

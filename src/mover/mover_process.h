@@ -26,6 +26,7 @@ struct MoverSettings {
   std::chrono::milliseconds pause_budget{5'000};
   std::uint64_t window_bytes = 16u << 20;
   bool content = true;                           // off: bytes are carried as they are
+  bool references = true;                        // source, with content
   std::uint64_t bandwidth_bytes_per_second = 0;  // source; 0: no limit
   bool sandbox = true;
 };

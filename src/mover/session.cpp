@@ -52,9 +52,11 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
       events_(std::move(events)),
       opener_(std::move(opener)),
       number_(random_number()),
-      source_content_(options_.role == Role::kSource && options_.content
-                          ? std::make_shared<content::SourceContent>(content_key(*key))
-                          : nullptr),
+      source_content_(
+          options_.role == Role::kSource && options_.content
+              ? std::make_shared<content::SourceContent>(
+                    content_key(*key), content::SourceLimits{.references = options_.references})
+              : nullptr),
       destination_content_(options_.role == Role::kDestination && options_.content
                                ? std::make_shared<content::DestinationContent>(
                                      content_key(*key), disks, options_.destination_limits)

@@ -35,6 +35,7 @@ struct SessionOptions {
   // Streams are described and compressed; off: bytes are carried as they are. Both sides must have
   // it on.
   bool content = true;
+  bool references = true;  // source, with content; off: only zero pages are spared
   std::optional<std::size_t> fixed_way = {};     // of kPackWays; else chosen by measuring
   std::uint64_t bandwidth_bytes_per_second = 0;  // source: of what it sends; 0: no limit
   content::DestinationLimits destination_limits = {};
