@@ -81,7 +81,8 @@ inline Move finished_move() {
                                      .packed = mib(769),
                                      .wire = mib(190),
                                      .resent = mib(20),
-                                     .misses = 2}};
+                                     .misses = 2},
+                       {}};
   move.phases[1].ended_at = moment(11);
   move.ended_at = moment(12);
   return move;

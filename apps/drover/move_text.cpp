@@ -66,6 +66,26 @@ void add_kinds(Table& facts, const TransferKinds& kinds) {
   }
 }
 
+std::string passes_text(const std::vector<MemoryPass>& passes) {
+  if (passes.empty()) return "";
+  constexpr auto kRight = Table::Align::kRight;
+  Table table({{"MEMORY PASS", kRight},
+               {"TOOK", kRight},
+               {"SENT", kRight},
+               {"PAGES", kRight},
+               {"AGAIN", kRight},
+               {"UNCHANGED", kRight},
+               {"GUEST CHANGES", kRight}},
+              "  ");
+  for (const MemoryPass& pass : passes) {
+    table.add({fmt::format("{}", pass.number), span_words(pass.duration), to_text(pass.sent),
+               fmt::format("{}", pass.pages), fmt::format("{}", pass.resent_pages),
+               fmt::format("{}", pass.unchanged_pages),
+               pass.dirtied.value == 0 ? "" : to_text(pass.dirtied)});
+  }
+  return table.text();
+}
+
 std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   const std::string vm = printable(move.plan.vm.name);
   std::string out = fmt::format("{} runs on {}.\n", vm, printable(move.destination));
@@ -152,6 +172,8 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
                 times.ended_at ? took() : "under way"});
   }
   if (!phases.empty()) out += "\n" + phases.text();
+  const auto& seen = move.report ? move.report->passes : move.progress.passes;
+  if (const std::string passes = passes_text(seen); !passes.empty()) out += "\n" + passes;
   out += "\n";
   if (move.state != MoveState::kRunning) return out + report_text(move, kept);
   out += progress_log_line(move) + "\n";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sstream>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -177,6 +178,23 @@ TEST(MoveText, ShowListsPhasesWithTheirTimes) {
 
 web01:  34 %; copying disks; disks 190 of 559 MiB, 112 MiB/s; 2.4 s so far
 )");
+}
+
+TEST(MoveText, ShowListsThePassesOverMemory) {
+  Move move = sample_move();
+  move.progress.passes = {
+      {1, milliseconds(5200), gib(2), mib(465), {}, 262'144, 0, 0},
+      {4, milliseconds(1200), mib(64), mib(60), {mib(12).bytes}, 16'384, 15'000, 10'650}};
+  const std::string table =
+      R"(
+  MEMORY PASS   TOOK     SENT   PAGES  AGAIN  UNCHANGED  GUEST CHANGES
+            1  5.2 s  465 MiB  262144      0          0
+            4  1.2 s   60 MiB   16384  15000      10650       12 MiB/s
+)";
+  EXPECT_NE(show_text(move, {}).find(table), std::string::npos) << show_text(move, {});
+  Move done = finished_move();
+  done.report->passes = std::exchange(move.progress.passes, {});
+  EXPECT_NE(show_text(done, {}).find(table), std::string::npos) << show_text(done, {});
 }
 
 TEST(MoveText, ShowTellsADoubtWhileTheMoveGoesOn) {

@@ -19,6 +19,7 @@ Move full_move() {
   move.progress.left_least = move.progress.left_most = std::chrono::milliseconds(1);
   move.report.emplace().pause = std::chrono::milliseconds(1);
   move.report->kinds.emplace();
+  move.report->passes.emplace_back();
   move.plan.request.performance = Performance::kCompress;
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
@@ -71,6 +72,7 @@ int main() {
                     {"Progress", move["progress"]},
                     {"Report", move["report"]},
                     {"TransferKinds", move["report"]["kinds"]},
+                    {"MemoryPass", move["report"]["passes"][0]},
                     {"Move", move},
                     {"QuarantinedDisk", json::encode(disk)}};
   std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());

@@ -34,6 +34,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
               PhaseTimes& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               TransferProgress& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              MemoryPass& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Progress& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               TransferKinds& out);

@@ -162,12 +162,34 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Transf
       .finish();
 }
 
+Json encode(const MemoryPass& value) {
+  return {{"number", value.number},
+          {"duration_ms", value.duration.count()},
+          {"left_bytes", value.left.bytes},
+          {"sent_bytes", value.sent.bytes},
+          {"dirtied_bytes_per_second", value.dirtied.value},
+          {"pages", value.pages},
+          {"resent_pages", value.resent_pages},
+          {"unchanged_pages", value.unchanged_pages}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, MemoryPass& out) {
+  return Fields(from, path, unknown)
+      .need("number", out.number)
+      .may("duration_ms", out.duration)
+      .may("left_bytes", out.left)
+      .may("sent_bytes", out.sent)
+      .may("dirtied_bytes_per_second", out.dirtied)
+      .may("pages", out.pages)
+      .may("resent_pages", out.resent_pages)
+      .may("unchanged_pages", out.unchanged_pages)
+      .finish();
+}
+
 Json encode(const Progress& value) {
-  Json out{{"phase", phase_name(value.phase)},
-           {"percent", value.percent},
-           {"disks", encode(value.disks)},
-           {"memory", encode(value.memory)},
-           {"elapsed_ms", value.elapsed.count()}};
+  Json out{{"phase", phase_name(value.phase)},    {"percent", value.percent},
+           {"disks", encode(value.disks)},        {"memory", encode(value.memory)},
+           {"elapsed_ms", value.elapsed.count()}, {"passes", encode(value.passes)}};
   put_span(out, "left_least_ms", value.left_least);
   put_span(out, "left_most_ms", value.left_most);
   return out;
@@ -182,6 +204,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Progre
       .may("elapsed_ms", out.elapsed)
       .may("left_least_ms", out.left_least)
       .may("left_most_ms", out.left_most)
+      .may("passes", out.passes)
       .finish();
 }
 
@@ -215,7 +238,8 @@ Json encode(const Report& value) {
   Json out{{"wire_bytes", value.bytes_on_wire.bytes},
            {"duration_ms", value.duration.count()},
            {"memory_sent_bytes", value.memory_sent.bytes},
-           {"disks_sent_bytes", value.disks_sent.bytes}};
+           {"disks_sent_bytes", value.disks_sent.bytes},
+           {"passes", encode(value.passes)}};
   put_span(out, "pause_ms", value.pause);
   if (value.kinds) out["kinds"] = encode(*value.kinds);
   return out;
@@ -229,6 +253,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Report
       .may("memory_sent_bytes", out.memory_sent)
       .may("disks_sent_bytes", out.disks_sent)
       .may("kinds", out.kinds)
+      .may("passes", out.passes)
       .finish();
 }
 

@@ -59,6 +59,20 @@ struct TransferProgress {
   ByteCount redirtied;  // memory: sent more than once
 };
 
+// One round of QEMU over the guest's memory, as it was seen from outside: rounds that are shorter
+// than the time between two looks count as one.
+struct MemoryPass {
+  std::uint64_t number = 0;  // QEMU's, from 1; of several in one: the last's
+  std::chrono::milliseconds duration{0};
+  ByteCount left;          // to be sent, when the pass was first seen
+  ByteCount sent;          // by QEMU
+  BytesPerSecond dirtied;  // what the guest changed meanwhile, as QEMU measured it last; 0: not yet
+  // Of 4 KiB, as the mover described them; 0 where it carries bytes as they are.
+  std::uint64_t pages = 0;            // all, zero pages too
+  std::uint64_t resent_pages = 0;     // of these, not the first time; no zero pages
+  std::uint64_t unchanged_pages = 0;  // of these, sent again although unchanged: dropped
+};
+
 struct Progress {
   Phase phase = Phase::kPlan;
   int percent = 0;  // never runs backwards; disks are 0-50, memory 50-99, 100 is settled
@@ -68,6 +82,7 @@ struct Progress {
   // A range, absent while nothing is known.
   std::optional<std::chrono::milliseconds> left_least;
   std::optional<std::chrono::milliseconds> left_most;
+  std::vector<MemoryPass> passes;  // so far, in order; the last one goes on
 };
 
 // How what memory and disks said travelled; all but `wire` as QEMU gave it.
@@ -90,6 +105,7 @@ struct Report {
   ByteCount memory_sent;
   ByteCount disks_sent;
   std::optional<TransferKinds> kinds;
+  std::vector<MemoryPass> passes;  // the last one's end is the end of the pause
 };
 
 struct Move {

@@ -92,6 +92,13 @@ TransferKinds kinds_of(const mover::ContentCounts& counts) {
           .misses = counts.misses};
 }
 
+void count_pages(const mover::ContentCounts& counts, WireCount& out) {
+  out.pages = counts.zero_pages + counts.same_pages + counts.cached_pages + counts.disk_pages +
+              counts.literal_pages;
+  out.resent_pages = counts.resent_pages;
+  out.unchanged_pages = counts.same_pages;
+}
+
 // The key of the links, in memory that is no file, for the mover alone.
 Result<UniqueFd> secret_memory(const std::vector<std::uint8_t>& key) {
   UniqueFd fd(::memfd_create("drover-link-key", MFD_CLOEXEC));
@@ -181,6 +188,7 @@ class RealCarriers final : public Carriers {
     count.received = {status.bytes_received};
     count.links = static_cast<unsigned>(status.links.size());
     count.kinds = kinds_of(status.content);
+    count_pages(status.content, count);
     for (const auto& stream : status.streams) {
       if (stream.kind == mover::StreamKind::kMemory) count.memory_taken = {stream.sent_bytes};
       if (stream.kind == mover::StreamKind::kDisks) count.disks_taken = {stream.sent_bytes};

@@ -95,6 +95,8 @@ struct WireCount {
   ByteCount memory_taken, disks_taken;  // what QEMU gave, before it went out
   unsigned links = 0;
   std::optional<TransferKinds> kinds;  // source with content
+  // Of guest memory, likewise: see MemoryPass.
+  std::uint64_t pages = 0, resent_pages = 0, unchanged_pages = 0;
 };
 
 // The two processes of one move.

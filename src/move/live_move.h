@@ -14,6 +14,7 @@
 
 #include "move/carriers.h"
 #include "move/job.h"
+#include "move/pass_book.h"
 #include "move/peer_messages.h"
 #include "move/progress.h"
 #include "move/world.h"
@@ -148,6 +149,7 @@ class LiveMove {
   std::optional<gate::Fence>
       fence_;  // droverd's own copies of the descriptors; QEMU and the gate hold others
   std::optional<ProgressMeter> meter_;
+  std::optional<PassBook> passes_;
   std::optional<Error>
       road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>

@@ -159,6 +159,7 @@ StepResult LiveMove::copy() {
   if (!meter_) {
     meter_.emplace(!job_.move.plan.placements.empty(), ProgressMeter::Clock::now(),
                    job_.move.progress.percent);
+    passes_.emplace(job_.move.progress.passes);
   }
   if (resumed) return watch([this] { return job_is_over(); });
 
@@ -229,6 +230,7 @@ void LiveMove::take_event(const CarrierEvent& event) {
     case Kind::kFinishSeen:
       // The last good moment to count: the mover may end with the answer.
       wire_ = carriers_->wire_count().value_or(wire_);
+      if (passes_) passes_->end(wire_, PassBook::Clock::now());
       if (!event.cancelled && job_.move.phase < Phase::kSwitch) (void)enter(Phase::kSwitch);
       break;
     case Kind::kInDoubt:
@@ -270,10 +272,14 @@ void LiveMove::sample_progress() {
   if (!sample || !sample->active) return;
   if (sample->copying_memory && job_.move.phase < Phase::kCopyMemory)
     (void)enter(Phase::kCopyMemory);
+  if (passes_->is_new(*sample) && carriers_->mover_alive())
+    wire_ = carriers_->wire_count().value_or(wire_);
+  passes_->take(*sample, wire_, PassBook::Clock::now());
   {
     const std::lock_guard lock(mutex_);
     job_.move.progress = meter_->sample(*sample, ProgressMeter::Clock::now());
     job_.move.progress.phase = job_.move.phase;
+    job_.move.progress.passes = passes_->passes();
   }
   changed_(MoveChange::kProgress, snapshot());
 }
@@ -376,6 +382,7 @@ void LiveMove::write_report(const VerifyReply& reply) {
   report.memory_sent = wire_.memory_taken;
   report.disks_sent = wire_.disks_taken;
   report.kinds = wire_.kinds;
+  report.passes = passes_ ? passes_->passes() : job_.move.progress.passes;
   change([&](Move& move) {
     move.report = report;
     move.runner = Runner::kDestination;
