@@ -73,7 +73,7 @@ def phases(results):
 
 
 KINDS = (("untouched", "untouched_bytes"), ("zero", "zero_bytes"), ("same", "same_bytes"), ("cached", "cached_bytes"),
-         ("own disk", "own_disk_bytes"), ("packed", "packed_bytes"), ("became", "wire_bytes"), ("resent", "resent_bytes"))
+         ("own disk", "own_disk_bytes"), ("residue", "residue_bytes"), ("packed", "packed_bytes"), ("became", "wire_bytes"), ("resent", "resent_bytes"))
 
 
 def kinds(results):

@@ -78,6 +78,7 @@ inline Move finished_move() {
                                      .same = mib(12),
                                      .cached = {},
                                      .own_disk = mib(100),
+                                     .residue = {},
                                      .packed = mib(769),
                                      .wire = mib(190),
                                      .resent = mib(20),

@@ -52,6 +52,7 @@ std::string kinds_words(const TransferKinds& kinds) {
   add(kinds.same, "sent before and unchanged");
   add(kinds.cached, "known from memory");
   add(kinds.own_disk, "known from its disks");
+  add(kinds.residue, "left there by an earlier move");
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 

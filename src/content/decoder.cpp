@@ -16,6 +16,7 @@ Result<std::optional<std::vector<std::uint8_t>>> Decoder::decode(const Batch& ba
                                                                  std::size_t raw_length) {
   Rebuild rebuild(batch, raw_length, cache_);
   RETURN_IF_ERROR(rebuild.run());
+  if (rebuild.last_held()) RETURN_IF_ERROR(content_->check_held(*rebuild.last_held()));
   if (!rebuild.fill_references(*content_, namer_)) return std::nullopt;
   // From here nothing misses: what the batch teaches is learnt now, and only once.
   for (const auto& disk : rebuild.disks()) {

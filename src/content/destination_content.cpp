@@ -5,10 +5,22 @@
 #include <vector>
 
 namespace drover::content {
+namespace {
+
+std::vector<std::uint64_t> offsets_of(std::span<const std::uint64_t> where) {
+  std::vector<std::uint64_t> offsets;
+  offsets.reserve(where.size());
+  for (const std::uint64_t block : where) offsets.push_back(block * kBlockBytes);
+  return offsets;
+}
+
+}  // namespace
 
 DestinationContent::DestinationContent(const ContentKey& key, std::shared_ptr<DiskReader> reader,
-                                       DestinationLimits limits)
-    : key_(key), reader_(std::move(reader)), limits_(limits) {}
+                                       DestinationLimits limits, std::shared_ptr<HeldReader> held)
+    : key_(key), reader_(std::move(reader)), limits_(limits), held_(std::move(held)) {
+  DROVER_CHECK(held_ == nullptr || held_->count() <= kHeldFilesMax);
+}
 
 PageCache* DestinationContent::claim_cache() {
   const std::lock_guard lock(mutex_);
@@ -36,10 +48,20 @@ bool DestinationContent::read_disk(const std::string& export_name,
                                    std::span<const std::uint64_t> where,
                                    std::span<std::uint8_t> out) {
   if (reader_ == nullptr || export_name.empty()) return false;
-  std::vector<std::uint64_t> offsets;
-  offsets.reserve(where.size());
-  for (const std::uint64_t block : where) offsets.push_back(block * kBlockBytes);
-  return reader_->read(export_name, offsets, out).has_value();
+  return reader_->read(export_name, offsets_of(where), out).has_value();
+}
+
+bool DestinationContent::read_held(std::uint8_t disk, std::span<const std::uint64_t> where,
+                                   std::span<std::uint8_t> out) {
+  DROVER_CHECK(check_held(disk).has_value());
+  const auto file = static_cast<std::uint8_t>(disk - kHeldFirst);
+  return held_->read(file, offsets_of(where), out).has_value();
+}
+
+Status DestinationContent::check_held(std::uint8_t disk) const {
+  if (is_held(disk) && held_ != nullptr && disk - kHeldFirst < held_->count()) return {};
+  return fail(ErrorCode::kProtocol, "The other mover refers to file {}, which was not offered.",
+              disk);
 }
 
 }  // namespace drover::content

@@ -29,6 +29,18 @@ class DiskReader {
                       std::span<std::uint8_t> out) = 0;
 };
 
+// Files that the destination holds of an earlier move. Called by decoders, each on its own thread.
+class HeldReader {
+ public:
+  virtual ~HeldReader() = default;
+  // How many there are, at most kHeldFilesMax; never changes.
+  virtual std::uint8_t count() const = 0;
+  // As DiskReader::read, of file number `file` from 0. What the file lacks is an error: a miss.
+  // REQUIRES: file < count().
+  virtual Status read(std::uint8_t file, std::span<const std::uint64_t> offsets,
+                      std::span<std::uint8_t> out) = 0;
+};
+
 struct DestinationLimits {
   std::size_t cache_bytes =
       64u << 20;  // guest pages; less than the source assumes only means misses
@@ -36,9 +48,10 @@ struct DestinationLimits {
 
 class DestinationContent {
  public:
-  // Without a reader each reference to a disk is a miss.
+  // Without a reader each reference to a disk is a miss; without `held` one to a held file is a
+  // protocol error.
   explicit DestinationContent(const ContentKey& key, std::shared_ptr<DiskReader> reader = {},
-                              DestinationLimits limits = {});
+                              DestinationLimits limits = {}, std::shared_ptr<HeldReader> held = {});
 
   const ContentKey& key() const { return key_; }
 
@@ -52,11 +65,17 @@ class DestinationContent {
   // Blocks `where` (in units of kBlockBytes) of a disk, into `out`. False: a miss.
   bool read_disk(const std::string& export_name, std::span<const std::uint64_t> where,
                  std::span<std::uint8_t> out);
+  // Likewise of the held file of this number, kHeldFirst and on.
+  bool read_held(std::uint8_t disk, std::span<const std::uint64_t> where,
+                 std::span<std::uint8_t> out);
+  // kProtocol unless this number is a held file's.
+  Status check_held(std::uint8_t disk) const;
 
  private:
   const ContentKey key_;
   const std::shared_ptr<DiskReader> reader_;
   const DestinationLimits limits_;
+  const std::shared_ptr<HeldReader> held_;
   mutable std::mutex mutex_;  // guards what follows; not held while a disk is read
   std::unique_ptr<PageCache> cache_;
   std::array<std::string, kDisksMax> export_names_;

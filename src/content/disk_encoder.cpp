@@ -113,7 +113,9 @@ void DiskEncoder::refer(std::span<const std::uint8_t> block, const Name& name) {
   if (!at) return;
   literal({unwritten_.data(), block.data()});
   disks_.write(*at, name, {}, writer_);
-  content_->tally().disk_blocks.fetch_add(1, std::memory_order_relaxed);
+  Tally& tally = content_->tally();
+  auto& blocks = is_held(at->disk) ? tally.held_blocks : tally.disk_blocks;
+  blocks.fetch_add(1, std::memory_order_relaxed);
   unwritten_ = {block.data() + block.size(), unwritten_.data() + unwritten_.size()};
 }
 

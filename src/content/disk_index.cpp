@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kWays = 8;  // a bucket is one cache line
 constexpr unsigned kPlaceBits = 40;
 constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << kPlaceBits) - 1;
-constexpr unsigned kBlockBits = 34;
+constexpr unsigned kBlockBits = 33;
 
 template <typename T>
 T* zeroed(std::size_t count) {

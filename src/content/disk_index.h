@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which content lies where on the destination's disks: written, answered, and not replaced.
+// Which content lies where on the destination's disks: written, answered, and not replaced; or in
+// files that it holds already.
 // Bounded: of more blocks than fit, the older ones are forgotten. A hint only (a name is held by 24
 // of its bits beyond its place): whoever reads the block compares the whole name. One thread at a
 // time.
@@ -16,7 +17,7 @@
 namespace drover::content {
 
 struct DiskBlock {
-  std::uint8_t disk = 0;    // below kDisksMax
+  std::uint8_t disk = 0;    // below kDiskNumbersMax
   std::uint64_t block = 0;  // offset / kBlockBytes
 
   bool operator==(const DiskBlock&) const = default;
@@ -24,8 +25,8 @@ struct DiskBlock {
 
 class DiskIndex {
  public:
-  // Blocks further on than this (64 TiB) are not indexed.
-  static constexpr std::uint64_t kBlockMax = (std::uint64_t{1} << 34) - 2;
+  // Blocks further on than this (32 TiB) are not indexed.
+  static constexpr std::uint64_t kBlockMax = (std::uint64_t{1} << 33) - 2;
 
   explicit DiskIndex(std::size_t bytes_max);
 

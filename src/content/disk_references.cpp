@@ -6,13 +6,16 @@
 namespace drover::content {
 
 std::optional<DiskBlock> DiskReferences::find(const Name& name) const {
-  if (!content_->refers_to_disks()) return {};
-  return content_->find_on_disk(name);
+  const bool disks = content_->refers_to_disks();
+  const bool held = content_->refers_to_held();
+  if (!disks && !held) return {};
+  const auto at = content_->find_on_disk(name);
+  return at && (is_held(at->disk) ? held : disks) ? at : std::nullopt;
 }
 
 void DiskReferences::write(const DiskBlock& at, const Name& name, std::optional<std::uint64_t> page,
                            BatchWriter& writer) {
-  if (!defined_[at.disk]) {
+  if (!is_held(at.disk) && !defined_[at.disk]) {
     const std::string export_name = content_->export_name(at.disk);
     writer.define_disk(
         at.disk, {reinterpret_cast<const std::uint8_t*>(export_name.data()), export_name.size()});

@@ -165,7 +165,8 @@ Status OpReader::read_fields(Op& op) {
     ASSIGN_OR_RETURN(const auto name, bytes(op.name.size()));
     std::copy(name.begin(), name.end(), op.name.begin());
   }
-  if (op.disk >= kDisksMax) return malformed();
+  const std::uint8_t disks = op.kind == OpKind::kDiskPage ? kDiskNumbersMax : kDisksMax;
+  if (op.disk >= disks) return malformed();
   return {};
 }
 

@@ -28,7 +28,7 @@ enum class OpKind : std::uint8_t {
   kPages = 4,       // count pages from the literals; the receiver's cache takes each
   kSamePages = 5,   // count page records which the guest's memory has already: nothing to write
   kCachedPage = 6,  // a page from the receiver's cache
-  kDiskPage = 7,    // a page from a disk of the move
+  kDiskPage = 7,    // a page from a disk of the move, or from a file that is held already
   kPlainPages = 8,  // count pages from the literals; the cache takes none (mended references)
   kDisk = 9,        // covers no bytes: from now on `disk` is the number of export `text`
 };
@@ -63,7 +63,12 @@ inline constexpr std::uint64_t kFlagContinue = 0x20;
 inline constexpr std::size_t kRecordHeaderBytes = 8;
 inline constexpr std::size_t kZeroRecordBytes = 9;
 
-inline constexpr std::uint8_t kDisksMax = 64;  // numbers 0 to 63
+inline constexpr std::uint8_t kDisksMax = 64;      // numbers 0 to 63
+inline constexpr std::uint8_t kHeldFirst = 64;     // files that the destination holds already:
+inline constexpr std::uint8_t kHeldFilesMax = 32;  // numbers 64 to 95, in the order of its list
+inline constexpr std::uint8_t kDiskNumbersMax = kHeldFirst + kHeldFilesMax;
+
+constexpr bool is_held(std::uint8_t disk) { return disk >= kHeldFirst; }
 
 // Appends; kinds that count are merged by the caller.
 void append_op(std::vector<std::uint8_t>& ops, const Op& op);

@@ -2,6 +2,7 @@
 #include "content/rebuild.h"
 
 #include <algorithm>
+#include <bitset>
 
 #include "base/big_endian.h"
 
@@ -64,6 +65,7 @@ Status Rebuild::apply(const Op& op) {
     case OpKind::kDiskPage:
       if (op.mode != HeaderMode::kNone) put_header(kFlagPage);
       references_.push_back({out_.size(), op.name, op.disk, op.where});
+      if (is_held(op.disk)) last_held_ = std::max(last_held_.value_or(0), op.disk);
       out_.resize(out_.size() + kBlockBytes);
       return {};
     case OpKind::kDisk:
@@ -159,22 +161,32 @@ std::string Rebuild::export_name(const DestinationContent& content, std::uint8_t
 
 // One read for each disk, so that its requests are under way together.
 bool Rebuild::read_disks(DestinationContent& content) {
-  for (int disk = 0; disk < kDisksMax; ++disk) {
-    std::vector<std::uint64_t> where;
-    for (const Reference& reference : references_) {
-      if (reference.disk == disk) where.push_back(reference.where);
-    }
-    if (where.empty()) continue;
-    std::vector<std::uint8_t> blocks(where.size() * kBlockBytes);
-    if (!content.read_disk(export_name(content, static_cast<std::uint8_t>(disk)), where, blocks)) {
-      return false;
-    }
-    auto from = blocks.cbegin();
-    for (const Reference& reference : references_) {
-      if (reference.disk != disk) continue;
-      std::copy_n(from, kBlockBytes, out_.begin() + static_cast<std::ptrdiff_t>(reference.at));
-      from += std::ptrdiff_t{kBlockBytes};
-    }
+  std::bitset<kDiskNumbersMax> used;
+  for (const Reference& reference : references_) {
+    if (reference.disk >= 0) used.set(static_cast<std::size_t>(reference.disk));
+  }
+  for (int disk = 0; disk < kDiskNumbersMax; ++disk) {
+    if (used[static_cast<std::size_t>(disk)] && !read_disk(content, disk)) return false;
+  }
+  return true;
+}
+
+bool Rebuild::read_disk(DestinationContent& content, int disk) {
+  std::vector<std::uint64_t> where;
+  for (const Reference& reference : references_) {
+    if (reference.disk == disk) where.push_back(reference.where);
+  }
+  std::vector<std::uint8_t> blocks(where.size() * kBlockBytes);
+  const auto number = static_cast<std::uint8_t>(disk);
+  const bool read = is_held(number)
+                        ? content.read_held(number, where, blocks)
+                        : content.read_disk(export_name(content, number), where, blocks);
+  if (!read) return false;
+  auto from = blocks.cbegin();
+  for (const Reference& reference : references_) {
+    if (reference.disk != disk) continue;
+    std::copy_n(from, kBlockBytes, out_.begin() + static_cast<std::ptrdiff_t>(reference.at));
+    from += std::ptrdiff_t{kBlockBytes};
   }
   return true;
 }

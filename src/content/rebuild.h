@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,8 +31,10 @@ class Rebuild {
 
   // Everything but the content of disks. kProtocol: the batch contradicts itself or its frame.
   Status run();
+  // Highest number of a held file that it refers to.
+  std::optional<std::uint8_t> last_held() const { return last_held_; }
   // Reads disks and verifies each referenced block where it now lies. False: a miss.
-  // REQUIRES: run() succeeded.
+  // REQUIRES: run() succeeded, and last_held() is a file that is held.
   bool fill_references(DestinationContent& content, const Namer& namer);
 
   std::vector<std::uint8_t>& bytes() { return out_; }
@@ -55,6 +58,7 @@ class Rebuild {
   std::span<const std::uint8_t> take_literals(std::size_t count);
   void put(std::span<const std::uint8_t> bytes);
   bool read_disks(DestinationContent& content);
+  bool read_disk(DestinationContent& content, int disk);
   std::string export_name(const DestinationContent& content, std::uint8_t disk) const;
 
   const Batch& batch_;
@@ -68,6 +72,7 @@ class Rebuild {
   std::vector<std::size_t> to_cache_;
   std::vector<Reference> references_;
   std::vector<Disk> disks_;
+  std::optional<std::uint8_t> last_held_;
 };
 
 }  // namespace drover::content

@@ -22,9 +22,14 @@ std::optional<std::uint8_t> SourceContent::add_disk(const std::string& export_na
       export_name.size() > kExportNameBytesMax) {
     return {};
   }
-  if (index_ == nullptr) index_ = std::make_unique<DiskIndex>(limits_.index_bytes / 2);
+  index();
   disks_.push_back({export_name});
   return static_cast<std::uint8_t>(disks_.size() - 1);
+}
+
+DiskIndex& SourceContent::index() {
+  if (index_ == nullptr) index_ = std::make_unique<DiskIndex>(limits_.index_bytes / 2);
+  return *index_;
 }
 
 void SourceContent::drop_disk(std::uint8_t disk) {
@@ -47,6 +52,13 @@ void SourceContent::add_blocks(std::uint8_t disk,
 void SourceContent::forget_blocks(std::uint8_t disk, std::uint64_t first, std::uint64_t end) {
   const std::lock_guard lock(mutex_);
   index_->forget_range(disk, first, end);
+}
+
+void SourceContent::add_held(const DiskBlock& at, const Name& name) {
+  DROVER_CHECK(is_held(at.disk));
+  const std::lock_guard lock(mutex_);
+  index().put(at, name);
+  ++held_blocks_;
 }
 
 std::optional<DiskBlock> SourceContent::find_on_disk(const Name& name) const {

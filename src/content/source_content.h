@@ -34,6 +34,8 @@ struct Tally {
   std::atomic<std::uint64_t> same_pages{0};    // unchanged since they were sent: dropped
   std::atomic<std::uint64_t> cached_pages{0};  // references to the receiver's page cache
   std::atomic<std::uint64_t> disk_pages{0};    // references to the receiver's disks
+  // References of both to files that the receiver holds of an earlier move.
+  std::atomic<std::uint64_t> held_blocks{0};
   std::atomic<std::uint64_t> literal_pages{0};
   std::atomic<std::uint64_t> disk_blocks{
       0};  // of disks' streams: references to the receiver's disks
@@ -53,8 +55,12 @@ class SourceContent {
   // destination can read. Off at first.
   void refer_to_disks(bool on) { refer_to_disks_ = on; }
   bool refers_to_disks() const { return refer_to_disks_ && !guest_stopped_; }
+  // The same for files that the destination holds already, once it has named something in them:
+  // to read a local file is cheap, whatever the link.
+  bool refers_to_held() const { return held_blocks_ > 0 && !guest_stopped_; }
   // From now on a reference to a disk would prolong the pause.
   void guest_has_stopped() { guest_stopped_ = true; }
+  bool guest_is_stopped() const { return guest_stopped_; }
 
   // "Same as this address had" is true only while one stream writes the guest's memory.
   void add_memory_stream() { ++memory_streams_; }
@@ -74,6 +80,11 @@ class SourceContent {
   void add_blocks(std::uint8_t disk, std::span<const std::pair<std::uint64_t, Name>> blocks);
   // A write to blocks [first, end) is about to be sent.
   void forget_blocks(std::uint8_t disk, std::uint64_t first, std::uint64_t end);
+  // The destination says that a file which it held before the move has this content there.
+  void add_held(const DiskBlock& at, const Name& name);
+  // How often that was said.
+  std::uint64_t held_blocks() const { return held_blocks_; }
+  // Of either kind.
   std::optional<DiskBlock> find_on_disk(const Name& name) const;
   // REQUIRES: a number that add_disk gave.
   std::string export_name(std::uint8_t disk) const;
@@ -81,12 +92,14 @@ class SourceContent {
  private:
   static constexpr std::size_t kExportNameBytesMax = 255;  // its length travels in a byte
   void drop(std::uint8_t disk);
+  DiskIndex& index();
 
   const ContentKey key_;
   const SourceLimits limits_;
   Tally tally_;
   std::atomic<bool> refer_to_disks_{false};
   std::atomic<bool> guest_stopped_{false};
+  std::atomic<std::uint64_t> held_blocks_{0};
   std::atomic<unsigned> memory_streams_{0};
   std::atomic<bool> cache_claimed_{false};
   mutable std::mutex mutex_;  // guards what follows; taken after a DiskEncoder's

@@ -152,6 +152,26 @@ Result<FileIdentity> create_image(const DiskPlacement& placement,
   return identity_of(made);
 }
 
+Result<UniqueFd> open_image(const std::string& path, FileIdentity identity,
+                            std::span<const std::string> allowed_folders) {
+  if (!is_plain_path(path))
+    return fail(ErrorCode::kPermission, "{} is not a plain absolute path.", path);
+  const Split parts = split(path);
+  ASSIGN_OR_RETURN(const UniqueFd folder, open_allowed_folder(parts.folder, allowed_folders));
+  // Looked at first: opening some kinds of files does something.
+  ASSIGN_OR_RETURN(const Found found, look(folder.get(), parts.name, identity));
+  if (found == Found::kNothing) return fail(ErrorCode::kNotFound, "{} is gone.", path);
+  if (found == Found::kOther) return fail(ErrorCode::kConflict, "{} is another file by now.", path);
+  UniqueFd file(
+      ::openat(folder.get(), parts.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file) return fail_errno("Cannot open " + path);
+  struct stat opened{};
+  if (::fstat(file.get(), &opened) != 0) return fail_errno("Cannot look at " + path);
+  if (identity_of(opened) != identity)
+    return fail(ErrorCode::kConflict, "{} is another file by now.", path);
+  return file;
+}
+
 Status remove_image(const std::string& path, FileIdentity identity) {
   const Split parts = split(path);
   const auto folder = open_folder(parts.folder);

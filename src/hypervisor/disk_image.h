@@ -14,6 +14,7 @@
 
 #include "base/byte_count.h"
 #include "base/error.h"
+#include "base/unique_fd.h"
 #include "model/plan.h"
 
 namespace drover {
@@ -48,6 +49,11 @@ Result<FileIdentity> file_identity(const std::string& path);
 // Nothing is left on failure.
 Result<FileIdentity> create_image(const DiskPlacement& placement,
                                   std::span<const std::string> allowed_folders);
+
+// Opens it for reading if it still is the one meant. kPermission: not beneath an allowed folder, or
+// a link stands in the way; kConflict: another file, or none that holds bytes; kNotFound.
+Result<UniqueFd> open_image(const std::string& path, FileIdentity identity,
+                            std::span<const std::string> allowed_folders);
 
 // Deletes the file if it still is the one meant. Nothing there is success; another file there is
 // kConflict.

@@ -93,14 +93,14 @@ Move full_move() {
                    1s,
                    2s,
                    {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}, {2, 1s, mib(1), mib(2), {}, 3, 2, 1}}};
-  move.report =
-      Report{gib(1),
-             9s,
-             120ms,
-             mib(7),
-             mib(8),
-             TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), 9},
-             {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}}};
+  move.report = Report{
+      gib(1),
+      9s,
+      120ms,
+      mib(7),
+      mib(8),
+      TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), mib(9), 10},
+      {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}}};
   move.cancel_asked = true;
   move.started_at = at(1);
   move.ended_at = at(9);

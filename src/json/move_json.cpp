@@ -209,15 +209,11 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Progre
 }
 
 Json encode(const TransferKinds& value) {
-  return {{"untouched_bytes", value.untouched.bytes},
-          {"zero_bytes", value.zero.bytes},
-          {"same_bytes", value.same.bytes},
-          {"cached_bytes", value.cached.bytes},
-          {"own_disk_bytes", value.own_disk.bytes},
-          {"packed_bytes", value.packed.bytes},
-          {"wire_bytes", value.wire.bytes},
-          {"resent_bytes", value.resent.bytes},
-          {"misses", value.misses}};
+  return {{"untouched_bytes", value.untouched.bytes}, {"zero_bytes", value.zero.bytes},
+          {"same_bytes", value.same.bytes},           {"cached_bytes", value.cached.bytes},
+          {"own_disk_bytes", value.own_disk.bytes},   {"residue_bytes", value.residue.bytes},
+          {"packed_bytes", value.packed.bytes},       {"wire_bytes", value.wire.bytes},
+          {"resent_bytes", value.resent.bytes},       {"misses", value.misses}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, TransferKinds& out) {
@@ -227,6 +223,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Transf
       .may("same_bytes", out.same)
       .may("cached_bytes", out.cached)
       .may("own_disk_bytes", out.own_disk)
+      .may("residue_bytes", out.residue)
       .may("packed_bytes", out.packed)
       .may("wire_bytes", out.wire)
       .may("resent_bytes", out.resent)

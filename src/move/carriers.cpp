@@ -86,6 +86,7 @@ TransferKinds kinds_of(const mover::ContentCounts& counts) {
           .same = pages(counts.same_pages),
           .cached = pages(counts.cached_pages),
           .own_disk = pages(counts.disk_pages),
+          .residue = pages(counts.held_blocks),
           .packed = {counts.packed_bytes},
           .wire = {counts.payload_bytes},
           .resent = pages(counts.resent_pages),
@@ -148,7 +149,8 @@ class RealCarriers final : public Carriers {
       : options_(options), name_(std::move(name)), paths_(carrier_paths(options_, name_)) {}
 
   Status start(gate::GateRole role, const LinkSecret& secret, std::vector<gate::FencedDisk> fence,
-               std::string_view policy, const RoadOptions& road);
+               std::string_view policy, const RoadOptions& road,
+               const std::vector<UniqueFd>& held = {});
   void attach();
 
   bool gate_alive() override { return gate_ && !gate_gone_->load(); }
@@ -209,7 +211,7 @@ class RealCarriers final : public Carriers {
   Status start_gate(gate::GateRole role, int rpc, int mover, std::vector<gate::FencedDisk> fence,
                     std::string_view policy);
   Status start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
-                     const RoadOptions& road);
+                     const RoadOptions& road, const std::vector<UniqueFd>& held);
 
   // The handlers run on the processes' reader threads, also while those are being destroyed: they
   // hold what they use.
@@ -239,14 +241,14 @@ class RealCarriers final : public Carriers {
 
 Status RealCarriers::start(gate::GateRole role, const LinkSecret& secret,
                            std::vector<gate::FencedDisk> fence, std::string_view policy,
-                           const RoadOptions& road) {
+                           const RoadOptions& road, const std::vector<UniqueFd>& held) {
   RETURN_IF_ERROR(make_folder(options_.socket_folder, kSocketFolderMode));
   RETURN_IF_ERROR(give_folder_to_qemu(options_.socket_folder, qemu_conf().user));
   RETURN_IF_ERROR(make_folder(paths_.gate_control.parent_path(), 0700));
   ASSIGN_OR_RETURN(auto rpc, net::socket_pair(SocketKind::kStream));
   ASSIGN_OR_RETURN(auto talk, net::socket_pair(SocketKind::kPackets));
   RETURN_IF_ERROR(start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy));
-  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road);
+  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road, held);
 }
 
 Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
@@ -285,7 +287,7 @@ Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
 }
 
 Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
-                                 const RoadOptions& road) {
+                                 const RoadOptions& road, const std::vector<UniqueFd>& held) {
   mover::MoverSettings start;
   start.move = name_.move_id;
   start.role = role == gate::GateRole::kSource ? mover::Role::kSource : mover::Role::kDestination;
@@ -310,6 +312,7 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
     descriptors.memory = memory.get();
     descriptors.disks = disks.get();
   }
+  for (const UniqueFd& file : held) descriptors.held.push_back(file.get());
   ASSIGN_OR_RETURN(mover_,
                    mover::MoverProcess::start(options_.mover_program, start, descriptors,
                                               mover_handler(), Deadline::after(kStartLimit)));
@@ -358,9 +361,10 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_source(const CarrierNam
 
 Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const CarrierName& name,
                                                                      const LinkSecret& secret,
-                                                                     std::string_view policy) {
+                                                                     std::string_view policy,
+                                                                     std::vector<UniqueFd> held) {
   auto carriers = std::make_unique<RealCarriers>(options_, name);
-  if (auto started = carriers->start(gate::GateRole::kDestination, secret, {}, policy, {});
+  if (auto started = carriers->start(gate::GateRole::kDestination, secret, {}, policy, {}, held);
       !started) {
     (void)carriers->stop();
     return std::unexpected(started.error());

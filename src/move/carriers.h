@@ -136,9 +136,10 @@ class Carriage {
   virtual Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
                                                          std::vector<gate::FencedDisk> fence,
                                                          const RoadOptions& road) = 0;
-  // `policy` is the text of gate::Policy.
+  // `policy` is the text of gate::Policy; `held`: files of an earlier move, open for reading.
   virtual Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
-                                                              std::string_view policy) = 0;
+                                                              std::string_view policy,
+                                                              std::vector<UniqueFd> held) = 0;
   // After a restart of droverd. Either process may be gone; then gate_alive(), mover_alive() say
   // so.
   virtual std::unique_ptr<Carriers> attach(const CarrierName&) = 0;
@@ -157,7 +158,8 @@ class CarrierPrograms final : public Carriage {
                                                  std::vector<gate::FencedDisk> fence,
                                                  const RoadOptions& road) override;
   Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
-                                                      std::string_view policy) override;
+                                                      std::string_view policy,
+                                                      std::vector<UniqueFd> held) override;
   std::unique_ptr<Carriers> attach(const CarrierName&) override;
   CarrierPaths paths(const CarrierName&) const override;
   void remove_files(const CarrierName&) override;

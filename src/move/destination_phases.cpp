@@ -14,6 +14,7 @@
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
 #include "move/destination_side.h"
+#include "move/residue.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -188,7 +189,8 @@ Status DestinationSide::start_carriers(Entry& entry) {
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
   ASSIGN_OR_RETURN(entry.carriers,
                    world_.carriage.start_destination(
-                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy)));
+                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
+                       open_residue(world_, vm.uuid, entry.job.peer)));
   entry.job.link_key.clear();
   return save(entry);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "json/model_json.h"
+#include "move/residue.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -65,7 +66,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
                 "{} may not move VMs to {}. Fix: on {}, drover host rights {} +send.", peer_name,
                 world_.host_name, world_.host_name, peer_name);
   }
-  if (verb == verb::kPreflight) return preflight(body);
+  if (verb == verb::kPreflight) return preflight(peer_name, body);
   if (verb == verb::kReserve) return reserve(peer_name, body);
 
   std::string move_id;
@@ -96,11 +97,14 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   return fail(ErrorCode::kNotFound, "There is no peer call {}.", verb);
 }
 
-Result<std::string> DestinationSide::preflight(std::string_view body) {
+Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::string_view body) {
   ASSIGN_OR_RETURN(const auto proposal, proposal_from_json(body));
   const HostSettings settings = world_.book.settings();
   ASSIGN_OR_RETURN(auto report,
                    preflight::check_destination(proposal, world_.hypervisor, settings));
+  // Last of all notes: it stands in nobody's way.
+  if (auto note = residue_note(world_, proposal.vm.uuid, peer_name))
+    report.findings.push_back(std::move(*note));
   report.host.name = world_.host_name;
   report.host.settings = settings;
   return to_json(report);

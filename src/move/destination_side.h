@@ -63,7 +63,7 @@ class DestinationSide final : public net::PeerHandler {
     }
   };
 
-  Result<std::string> preflight(std::string_view body);
+  Result<std::string> preflight(std::string_view peer_name, std::string_view body);
   Result<std::string> reserve(std::string_view peer_name, std::string_view body);
   Result<std::string> prepare(Entry& entry);
   Result<std::string> answer(Entry& entry);

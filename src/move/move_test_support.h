@@ -16,7 +16,8 @@ struct CarriageState {
   GateState gate;
   std::vector<std::string> told;  // what was delivered to the gate
   std::function<void()> on_delivery, on_stop;
-  Status stops;  // what stop() says
+  Status stops;                // what stop() says
+  std::size_t held_files = 0;  // that the destination's mover was given
 };
 
 class ScriptedCarriers final : public Carriers {
@@ -62,7 +63,9 @@ class ScriptedCarriage final : public Carriage {
     return std::make_unique<ScriptedCarriers>(state);
   }
   Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
-                                                      std::string_view) override {
+                                                      std::string_view,
+                                                      std::vector<UniqueFd> held) override {
+    state.held_files = held.size();
     return std::make_unique<ScriptedCarriers>(state);
   }
   std::unique_ptr<Carriers> attach(const CarrierName&) override {

@@ -4,6 +4,7 @@
 #include "mover/apply_rate.h"
 #include "mover/break_clock.h"
 #include "mover/limits.h"
+#include "mover/names_wait.h"
 
 namespace drover::mover {
 namespace {
@@ -12,6 +13,37 @@ using namespace std::chrono_literals;
 using Time = std::chrono::steady_clock::time_point;
 
 const Time kStart = Time{} + 1h;
+
+TEST(NamesWait, LastsWhileNamesComeFastAndOnlyOnce) {
+  NamesWait wait;
+  EXPECT_FALSE(wait.goes_on(kStart, 0)) << "nothing is held there";
+  wait.expect();
+  EXPECT_TRUE(wait.goes_on(kStart, 0));
+  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval - 1ms, 0)) << "the first may take a moment";
+  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval, kNamesLeast));
+  EXPECT_FALSE(wait.goes_on(kStart + 2 * kNamesInterval, 2 * kNamesLeast - 1)) << "slower";
+  EXPECT_FALSE(wait.goes_on(kStart + 3 * kNamesInterval, 9 * kNamesLeast)) << "once";
+
+  NamesWait ended;
+  ended.expect();
+  EXPECT_TRUE(ended.goes_on(kStart, 0));
+  ended.end();
+  EXPECT_FALSE(ended.goes_on(kStart + 1ms, 5));
+  ended.expect();
+  EXPECT_FALSE(ended.goes_on(kStart + 2ms, 5));
+}
+
+TEST(NamesWait, IsBoundedHoweverFastTheyCome) {
+  NamesWait wait;
+  wait.expect();
+  std::uint64_t named = 0;
+  Time now = kStart;
+  for (; now < kStart + kNamesPatience; now += 100ms) {
+    EXPECT_TRUE(wait.goes_on(now, named));
+    named += kNamesLeast;
+  }
+  EXPECT_FALSE(wait.goes_on(now, named));
+}
 
 TEST(BreakClock, EachStateHasItsLimit) {
   BreakClock clock(10s, 2s, kStart);

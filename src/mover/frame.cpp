@@ -32,7 +32,7 @@ const Row* row_of(FrameType type) {
   static constexpr Row kHello{.length_min = kHelloBytes, .length_max = kHelloBytes};
   static constexpr Row kRefused{.length_min = 2, .length_max = 2 * kKnownVersionsMax};
   static constexpr Row kOpen{
-      .stream_min = kFirstOpenedStream, .stream_max = kLastStream, .flags_min = 2, .flags_max = 3};
+      .stream_min = kFirstOpenedStream, .stream_max = kLastStream, .flags_min = 2, .flags_max = 4};
   static constexpr Row kOpened{.stream_min = kFirstOpenedStream,
                                .stream_max = kLastStream,
                                .flags_min = kOpenedYes,
@@ -163,6 +163,8 @@ std::string_view stream_kind_name(StreamKind kind) {
       return "memory";
     case StreamKind::kDisks:
       return "disks";
+    case StreamKind::kHeld:
+      return "held";
     case StreamKind::kInvalid:
       break;
   }

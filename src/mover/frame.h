@@ -30,8 +30,8 @@ enum class FrameType : std::uint8_t {
 };
 std::string_view frame_type_name(FrameType type);
 
-enum class StreamKind : std::uint8_t { kInvalid = 0, kRpc = 1, kMemory = 2, kDisks = 3 };
-std::string_view stream_kind_name(StreamKind kind);  // "rpc", "memory", "disks"
+enum class StreamKind : std::uint8_t { kInvalid = 0, kRpc = 1, kMemory = 2, kDisks = 3, kHeld = 4 };
+std::string_view stream_kind_name(StreamKind kind);  // "rpc", "memory", "disks", "held"
 
 using StreamId = std::uint32_t;
 inline constexpr StreamId kNoStream = 0;  // frames of the link itself

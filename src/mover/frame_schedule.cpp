@@ -34,11 +34,12 @@ void FrameSchedule::fill(Streams& streams, LinkSerial link, Bulk bulk, std::vect
     if (frames.size() < kUrgentFramesMax) add_notices(*stream, link, frames);
   }
   for (auto& [id, stream] : streams) {
-    const bool small = stream->out.waiting_bytes() <= kSmallBytes && bulk == Bulk::kGoes;
+    const bool small = stream->out.waiting_bytes() <= kSmallBytes && bulk == Bulk::kGoes &&
+                       stream->kind != StreamKind::kHeld;
     const bool urgent = stream->kind == StreamKind::kRpc || small;
     if (stream->state == Stream::State::kOpen && urgent) add_all_data(*stream, link, frames);
   }
-  if (bulk == Bulk::kGoes) add_bulk(streams, link, frames);
+  if (bulk == Bulk::kGoes && !add_bulk(streams, link, frames)) add_held(streams, link, frames);
 }
 
 void FrameSchedule::add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames) {
@@ -85,18 +86,30 @@ void FrameSchedule::add_all_data(Stream& stream, LinkSerial link, std::vector<Fr
   }
 }
 
-void FrameSchedule::add_bulk(Streams& streams, LinkSerial link, std::vector<Frame>& frames) {
+bool FrameSchedule::add_bulk(Streams& streams, LinkSerial link, std::vector<Frame>& frames) {
   auto at = streams.upper_bound(last_bulk_);
   for (std::size_t i = 0; i < streams.size(); ++i, ++at) {
     if (at == streams.end()) at = streams.begin();
     Stream& stream = *at->second;
+    if (stream.kind == StreamKind::kHeld) continue;
     if (stream.state != Stream::State::kOpen || !stream.out.has_next()) continue;
     auto frame = stream.out.take_next(link);
     if (!frame) continue;
     frame->header.stream = stream.id;
     last_bulk_ = stream.id;
     frames.push_back(std::move(*frame));
-    return;
+    return true;
+  }
+  return false;
+}
+
+void FrameSchedule::add_held(Streams& streams, LinkSerial link, std::vector<Frame>& frames) {
+  for (auto& [id, stream] : streams) {
+    if (stream->kind != StreamKind::kHeld || stream->state != Stream::State::kOpen) continue;
+    auto frame = stream->out.take_next(link);
+    if (!frame) continue;
+    frame->header.stream = id;
+    return frames.push_back(std::move(*frame));
   }
 }
 

@@ -24,7 +24,10 @@ class FrameSchedule {
  private:
   static void add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames);
   static void add_all_data(Stream& stream, LinkSerial link, std::vector<Frame>& frames);
-  void add_bulk(Streams& streams, LinkSerial link, std::vector<Frame>& frames);
+  // False: there is none.
+  bool add_bulk(Streams& streams, LinkSerial link, std::vector<Frame>& frames);
+  // Names of held content, only when nothing else waits.
+  static void add_held(Streams& streams, LinkSerial link, std::vector<Frame>& frames);
 
   StreamId last_bulk_ = kNoStream;  // whose turn it was
 };

@@ -106,7 +106,7 @@ TEST(FrameHeader, DataNeedsBytesOfTheSameCountWithinTheStream) {
 TEST(FrameHeader, StreamsFlagsAndOffsetsFitTheType) {
   EXPECT_FALSE(accepted({.type = FrameType::kOpen, .flags = 1, .stream = 2}))
       << "rpc is never opened";
-  EXPECT_FALSE(accepted({.type = FrameType::kOpen, .flags = 4, .stream = 2}));
+  EXPECT_FALSE(accepted({.type = FrameType::kOpen, .flags = 5, .stream = 2}));
   EXPECT_FALSE(accepted({.type = FrameType::kOpen, .flags = 2, .stream = 1}));
   EXPECT_FALSE(accepted({.type = FrameType::kOpen, .flags = 2, .stream = 2, .offset = 1}));
   EXPECT_FALSE(accepted({.type = FrameType::kOpen, .flags = 2, .stream = 2 + kStreamsEverMax}));
@@ -155,7 +155,7 @@ TEST(Hello, SurvivesItsEncodingAndRefusesWhatIsOutOfBounds) {
                     .session = 42,
                     .window_bytes = 16 << 20,
                     .content = 1,
-                    .reads_back = true};
+                    .takes_held = true};
   std::array<std::uint8_t, kHelloBytes> bytes;
   encode_hello(hello, bytes);
   EXPECT_EQ(*decode_hello(bytes), hello);
@@ -173,7 +173,19 @@ TEST(Hello, SurvivesItsEncodingAndRefusesWhatIsOutOfBounds) {
   EXPECT_TRUE(refused(15, 0)) << "session 0";
   EXPECT_TRUE(refused(16, 0x7f)) << "window";
   EXPECT_TRUE(refused(22, 1)) << "unknown flags";
-  EXPECT_TRUE(refused(23, 2)) << "unknown flags";
+  EXPECT_TRUE(refused(23, 2)) << "a flag of the destination";
+  const Hello answer{.role = Role::kDestination,
+                     .link = 3,
+                     .session = 43,
+                     .window_bytes = 16 << 20,
+                     .content = 1,
+                     .reads_back = true,
+                     .holds = true};
+  std::array<std::uint8_t, kHelloBytes> answered;
+  encode_hello(answer, answered);
+  EXPECT_EQ(*decode_hello(answered), answer);
+  answered[23] = 4;
+  EXPECT_FALSE(decode_hello(answered)) << "unknown flags";
   EXPECT_FALSE(decode_hello(std::span(bytes).first(23)));
   store_be<std::uint16_t>(&bytes[0], 1);
   EXPECT_TRUE(refused(21, 1)) << "version 1 has no content";

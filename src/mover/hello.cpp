@@ -8,6 +8,23 @@
 
 namespace drover::mover {
 
+namespace {
+
+std::uint16_t flags_of(const Hello& hello) {
+  if (hello.role == Role::kSource) return hello.takes_held ? kHelloTakesHeld : 0;
+  const unsigned reads_back = hello.reads_back ? kHelloReadsBack : 0;
+  const unsigned holds = hello.holds ? kHelloHolds : 0;
+  return static_cast<std::uint16_t>(reads_back | holds);
+}
+
+// Before content there were none.
+std::uint16_t flags_max(const Hello& hello) {
+  if (hello.version < kContentSince) return 0;
+  return hello.role == Role::kSource ? kHelloTakesHeld : kHelloReadsBack | kHelloHolds;
+}
+
+}  // namespace
+
 void encode_hello(const Hello& hello, std::span<std::uint8_t, kHelloBytes> out) {
   std::ranges::fill(out, std::uint8_t{0});
   store_be(&out[0], hello.version);
@@ -17,7 +34,7 @@ void encode_hello(const Hello& hello, std::span<std::uint8_t, kHelloBytes> out) 
   store_be(&out[16], hello.window_bytes);
   if (hello.version < kContentSince) return;
   store_be(&out[20], hello.content);
-  store_be(&out[22], hello.reads_back ? kHelloReadsBack : std::uint16_t{0});
+  store_be(&out[22], flags_of(hello));
 }
 
 Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
@@ -35,10 +52,13 @@ Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
   if (!version_is_known(hello.version)) return hello;
   hello.content = load_be<std::uint16_t>(&payload[20]);
   const auto flags = load_be<std::uint16_t>(&payload[22]);
-  hello.reads_back = flags == kHelloReadsBack;
+  const bool source = hello.role == Role::kSource;
+  hello.takes_held = source && (flags & kHelloTakesHeld) != 0;
+  hello.reads_back = !source && (flags & kHelloReadsBack) != 0;
+  hello.holds = !source && (flags & kHelloHolds) != 0;
   const bool before_content = hello.version < kContentSince;
   const bool reserved_zero = payload[3] == 0 && load_be<std::uint16_t>(&payload[6]) == 0 &&
-                             flags <= (before_content ? 0 : kHelloReadsBack) &&
+                             flags <= flags_max(hello) &&
                              (!before_content || hello.content == kNoContent);
   if (!reserved_zero) return refuse("reserved field");
   if (hello.role != Role::kSource && hello.role != Role::kDestination) return refuse("role");

@@ -20,7 +20,9 @@ inline constexpr std::array<std::uint16_t, 2> kKnownVersions{1, 2};
 inline constexpr std::uint16_t kContentSince = 2;  // the version that brought PACKED and MISS
 inline constexpr std::uint16_t kNoContent = 0;
 inline constexpr std::uint16_t kContentVersion = 1;
-inline constexpr std::uint16_t kHelloReadsBack = 1;
+inline constexpr std::uint16_t kHelloTakesHeld = 1;  // of the source
+inline constexpr std::uint16_t kHelloReadsBack = 1;  // of the destination, as the next
+inline constexpr std::uint16_t kHelloHolds = 2;
 inline constexpr std::uint32_t kHelloBytes = 24;
 inline constexpr std::uint32_t kKnownVersionsMax = 32;
 
@@ -31,7 +33,9 @@ struct Hello {
   std::uint64_t session = 0;  // the sender's, random
   std::uint32_t window_bytes = 0;
   std::uint16_t content = kNoContent;  // version of "Content" asked for, or agreed to
+  bool takes_held = false;             // source: knows streams of held content
   bool reads_back = false;             // destination: references to its disks can be resolved
+  bool holds = false;                  // destination, if the source takes it: files it can name
 
   bool operator==(const Hello&) const = default;
 };

@@ -83,6 +83,7 @@ Result<Hello> Link::greet() {
   Hello answer = ours_;
   answer.version = hello.version;
   answer.content = agreed_content(hello.content, ours_.content);
+  answer.holds = ours_.holds && hello.takes_held && answer.content != kNoContent;
   RETURN_IF_ERROR(send_hello(answer));
   return hello;
 }

@@ -59,7 +59,7 @@ Result<SessionStatus> read_status(const json& reply) {
   return status;
 }
 
-json start_message(const MoverSettings& settings) {
+json start_message(const MoverSettings& settings, std::size_t held) {
   return {{"move", settings.move},
           {"role", role_name(settings.role)},
           {"identity", settings.identity},
@@ -69,6 +69,7 @@ json start_message(const MoverSettings& settings) {
           {"content", settings.content},
           {"references", settings.references},
           {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
+          {"held", held},
           {"sandbox", settings.sandbox}};
 }
 
@@ -108,8 +109,13 @@ Result<std::unique_ptr<MoverProcess>> MoverProcess::start(const std::filesystem:
     fds.push_back({"memory", descriptors.memory});
     fds.push_back({"disks", descriptors.disks});
   }
-  ASSIGN_OR_RETURN(auto started,
-                   net::start_program({program, {}}, start_message(settings), fds, deadline));
+  for (std::size_t i = 0; i < descriptors.held.size(); ++i) {
+    fds.push_back({held_name(i), descriptors.held[i]});
+  }
+  ASSIGN_OR_RETURN(
+      auto started,
+      net::start_program({program, {}}, start_message(settings, descriptors.held.size()), fds,
+                         deadline));
   std::unique_ptr<MoverProcess> process(new MoverProcess(started.pid));
   const auto on_gone = [on_event] {
     if (on_event) on_event(MoverEvent{});

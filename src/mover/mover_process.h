@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -39,6 +40,8 @@ struct MoverDescriptors {
   int gate = -1;
   int memory = -1;  // source only: listening, as the next
   int disks = -1;
+  // Destination only: files of an earlier move, open for reading; at most kHeldFilesMax.
+  std::vector<int> held = {};
 };
 
 struct MoverEvent {

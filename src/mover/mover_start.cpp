@@ -40,7 +40,25 @@ Status read_options(const json& message, SessionOptions& options) {
   return {};
 }
 
+// Null: none.
+Result<std::shared_ptr<HeldFiles>> take_held(const json& message, net::ProgramStart& start) {
+  ASSIGN_OR_RETURN(const std::uint64_t count, net::count_member_or(message, "held", 0));
+  if (count > content::kHeldFilesMax) {
+    return fail(ErrorCode::kInvalidArgument, "At most {} held files are taken, not {}.",
+                content::kHeldFilesMax, count);
+  }
+  std::vector<UniqueFd> files;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(UniqueFd file, start.take(held_name(i)));
+    files.push_back(std::move(file));
+  }
+  if (files.empty()) return nullptr;
+  return std::make_shared<HeldFiles>(std::move(files));
+}
+
 }  // namespace
+
+std::string held_name(std::size_t number) { return fmt::format("held{}", number); }
 
 std::string_view role_name(Role role) { return role == Role::kSource ? "source" : "destination"; }
 
@@ -64,6 +82,8 @@ Result<MoverStart> read_mover_start(net::ProgramStart start) {
   if (read.options.role == Role::kSource) {
     ASSIGN_OR_RETURN(read.memory, start.take("memory"));
     ASSIGN_OR_RETURN(read.disks, start.take("disks"));
+  } else {
+    ASSIGN_OR_RETURN(read.options.held, take_held(message, start));
   }
   return read;
 }

@@ -24,6 +24,9 @@ struct MoverStart {
 
 Result<MoverStart> read_mover_start(net::ProgramStart start);
 
+// A held file's descriptor among the start message's: "held0", "held1", ...
+std::string held_name(std::size_t number);
+
 std::string_view role_name(Role role);  // "source", "destination"
 Result<Role> role_from_name(std::string_view name);
 

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -53,6 +54,25 @@ TEST_F(Sandbox, OpensNothing) {
   expect_exit([] { return ::open("/etc/passwd", O_RDONLY) < 0 ? errno : 0; }, EPERM);
   expect_exit([] { return ::open("/", O_RDONLY | O_DIRECTORY) < 0 ? errno : 0; }, EPERM);
   expect_exit([] { return ::open("x", O_WRONLY | O_CREAT, 0600) < 0 ? errno : 0; }, EPERM);
+}
+
+TEST_F(Sandbox, ReadsWhatItWasGivenAndOnlyThat) {
+  const int held = ::memfd_create("held", MFD_CLOEXEC);
+  ASSERT_EQ(::write(held, "12345678", 8), 8);
+  expect_exit(
+      [held] {
+        char byte = 0;
+        if (::lseek(held, 0, SEEK_DATA) != 0 || ::lseek(held, 0, SEEK_HOLE) != 8) return 1;
+        return ::pread(held, &byte, 1, 6) == 1 ? byte - '0' : 2;
+      },
+      7);
+  ::close(held);
+}
+
+TEST_F(Sandbox, MakesOnlyItsOwnThreadsLessImportant) {
+  expect_exit([] { return ::setpriority(PRIO_PROCESS, 0, 10) == 0 ? 7 : errno; }, 7);
+  expect_exit([] { return ::setpriority(PRIO_PROCESS, 1, 10) == 0 ? 7 : errno; }, EPERM);
+  expect_exit([] { return ::setpriority(PRIO_USER, 0, 10) == 0 ? 7 : errno; }, EPERM);
 }
 
 TEST_F(Sandbox, ConnectsNowhere) {

@@ -32,6 +32,7 @@ void add_tally(const content::Tally& tally, ContentCounts& counts) {
   counts.same_pages = tally.same_pages;
   counts.cached_pages = tally.cached_pages;
   counts.disk_pages = tally.disk_pages;
+  counts.held_blocks = tally.held_blocks;
   counts.literal_pages = tally.literal_pages;
   counts.resent_pages = tally.resent_pages;
   counts.literal_bytes = tally.literal_bytes;
@@ -57,12 +58,15 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
               ? std::make_shared<content::SourceContent>(
                     content_key(*key), content::SourceLimits{.references = options_.references})
               : nullptr),
-      destination_content_(options_.role == Role::kDestination && options_.content
-                               ? std::make_shared<content::DestinationContent>(
-                                     content_key(*key), disks, options_.destination_limits)
-                               : nullptr),
+      destination_content_(
+          options_.role == Role::kDestination && options_.content
+              ? std::make_shared<content::DestinationContent>(
+                    content_key(*key), disks, options_.destination_limits, options_.held)
+              : nullptr),
       tls_(std::move(key), options_.identity),
       reads_back_(destination_content_ != nullptr && disks != nullptr),
+      holds_(destination_content_ != nullptr && options_.held != nullptr &&
+             options_.held->count() > 0),
       choice_(pack_workers(), options_.fixed_way),
       rate_(options_.window_bytes),
       break_(options_.patience, options_.pause_budget, Clock::now()),
@@ -187,7 +191,9 @@ Status Session::add_link(std::uint32_t number, UniqueFd socket) {
                     .session = number_,
                     .window_bytes = options_.window_bytes,
                     .content = content ? kContentVersion : kNoContent,
-                    .reads_back = content && reads_back_};
+                    .takes_held = content && options_.references && options_.role == Role::kSource,
+                    .reads_back = content && reads_back_,
+                    .holds = content && holds_};
   // The link's thread waits for the mutex with its first call, so it finds its entry.
   links_[serial].link =
       std::make_unique<Link>(static_cast<LinkOwner&>(*this), std::move(tls), serial, hello, pool_);
@@ -199,6 +205,7 @@ bool Session::drained() const {
   const bool wait_for_words = any_link_up();
   return std::ranges::all_of(streams_, [&](const auto& at) {
     const Stream& stream = *at.second;
+    if (stream.kind == StreamKind::kHeld) return true;  // what is still to be named helps nobody
     return stream.finished() && !(wait_for_words && (stream.ack_due || stream.opened.due));
   });
 }

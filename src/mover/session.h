@@ -17,7 +17,9 @@
 #include "mover/apply_rate.h"
 #include "mover/break_clock.h"
 #include "mover/frame_schedule.h"
+#include "mover/held_files.h"
 #include "mover/link.h"
+#include "mover/names_wait.h"
 #include "mover/pack_choice.h"
 #include "mover/pack_pool.h"
 #include "mover/rate_limit.h"
@@ -39,6 +41,7 @@ struct SessionOptions {
   std::optional<std::size_t> fixed_way = {};     // of kPackWays; else chosen by measuring
   std::uint64_t bandwidth_bytes_per_second = 0;  // source: of what it sends; 0: no limit
   content::DestinationLimits destination_limits = {};
+  std::shared_ptr<HeldFiles> held = {};  // destination: of an earlier move; null: nothing
 };
 
 enum class SessionEnd { kStopped, kSettled, kGaveUp };
@@ -123,6 +126,7 @@ class Session : private LinkOwner, private StreamOwner {
 
   // StreamOwner (session_streams.cpp)
   std::size_t reserve(Stream& stream) override;
+  void await_names(Stream& stream) override;
   void took(Stream& stream, Chunk chunk) override;
   void took_range(Stream& stream, Range range) override;
   void reading_ended(Stream& stream) override;
@@ -138,10 +142,13 @@ class Session : private LinkOwner, private StreamOwner {
   std::uint64_t allowance(const Stream& stream) const;
   Stream& add_stream(StreamId id, StreamKind kind);
   void start_threads(Stream& stream);
+  void start_held_threads(Stream& stream);
+  void ask_for_held();
   void refuse_stream(Stream& stream, const Error& error);
   std::size_t open_streams() const;
   void open_in_order();
   void open_one(Stream& stream);
+  Result<UniqueFd> open_local(const Stream& stream);
 
   // session.cpp
   void watch();
@@ -161,6 +168,7 @@ class Session : private LinkOwner, private StreamOwner {
   const PskTls tls_;
   WireBytes wire_;
   const bool reads_back_;  // destination: it can
+  const bool holds_;       // destination: something of an earlier move
   PackChoice choice_;
 
   std::mutex mutex_;                 // guards all below
@@ -178,6 +186,8 @@ class Session : private LinkOwner, private StreamOwner {
   std::uint16_t version_ = kProtocolVersion;  // source: of the next HELLO
   std::optional<std::uint16_t> content_;      // as the first link agreed
   bool peer_reads_back_ = false;
+  bool held_asked_ = false;  // source: asked; destination, of its opener alone: was asked
+  NamesWait names_;          // source
   RateLimit limit_;
   std::uint64_t waited_ns_ = 0;  // of wire_, as the choice knows it
   ContentCounts counts_;

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "content/memory_stream_fixture.h"
-#include "content/nbd_stream_fixture.h"
+#include "mover/mirrored_disk_fixture.h"
 #include "mover/session_fixture.h"
 
 namespace drover::mover {
@@ -18,7 +18,7 @@ namespace {
 using namespace std::chrono_literals;
 using content::Bytes;
 
-constexpr std::uint64_t kPages = 1600;
+constexpr std::uint64_t kPages = MirroredDisk::kBlocks;
 
 // Passes over memory, in which pages repeat each other, themselves, and nothing.
 content::MemoryStream guest_memory(std::uint64_t seed, int passes) {
@@ -133,47 +133,6 @@ TEST(SessionContent, ASmallWindowIsEnough) {
   const auto stream = guest_memory(11, 3);
   expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
 }
-
-// A disk of kPages blocks, mirrored as QEMU does: written and answered. Block N holds page_of(N +
-// 1).
-class MirroredDisk {
- public:
-  static constexpr std::uint64_t kBlocksOfWrite = 16;
-
-  MirroredDisk(const SessionPair::Ends& ends, content::TestDisks& disks) {
-    say(ends.destination.get(), content::server_greeting());
-    hear(ends.source.get(), content::server_greeting().size());
-    content::NbdClient client("vda");
-    pass_on(ends, client);
-    for (std::uint64_t block = 0; block < kPages; block += kBlocksOfWrite) {
-      Bytes data;
-      for (std::uint64_t i = 0; i < kBlocksOfWrite; ++i) {
-        const Bytes page = content::page_of(block + i + 1);
-        data.insert(data.end(), page.begin(), page.end());
-      }
-      client.write(block, block * content::kBlockBytes, data);
-      pass_on(ends, client);
-      disks.write("vda", block * content::kBlockBytes, data);
-      say(ends.destination.get(), content::simple_reply(block));
-      hear(ends.source.get(), 16);
-    }
-  }
-
- private:
-  static void say(int fd, const Bytes& bytes) {
-    EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(bytes.size()));
-  }
-  static void hear(int fd, std::size_t count) {
-    Bytes bytes(count);
-    EXPECT_EQ(::recv(fd, bytes.data(), count, MSG_WAITALL), static_cast<ssize_t>(count));
-  }
-  static void pass_on(const SessionPair::Ends& ends, content::NbdClient& client) {
-    const Bytes bytes = client.take();
-    say(ends.source.get(), bytes);
-    hear(ends.destination.get(), bytes.size());
-  }
-};
 
 content::MemoryStream memory_as_on_disk() {
   content::MemoryStream stream({{"pc.ram", kPages}});

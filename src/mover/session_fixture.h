@@ -99,6 +99,7 @@ class SessionPair {
     std::uint64_t bandwidth_bytes_per_second = 0;
     content::DestinationLimits destination_limits = {};
     std::shared_ptr<content::DiskReader> disks = {};  // the destination's
+    std::shared_ptr<HeldFiles> held = {};             // likewise
     std::uint8_t destination_key = 7;
     std::string destination_identity = "drover-move test aa bb";
   };
@@ -118,6 +119,7 @@ class SessionPair {
     source = std::make_unique<Session>(options, key_of(7), source_told.events(), nullptr);
     options.role = Role::kDestination;
     options.identity = settings.destination_identity;
+    options.held = settings.held;
     destination = std::make_unique<Session>(
         options, key_of(settings.destination_key), destination_told.events(),
         [this](StreamKind kind, StreamId) { return open_far(kind); }, settings.disks);

@@ -45,6 +45,7 @@ Status Session::link_up(Link& link, const Hello& peer) {
     content_ = agreed_content(peer.content, at->second.link->content());
     peer_session_ = peer.session;
     peer_reads_back_ = peer.reads_back;
+    if (peer.holds && *content_ != kNoContent) ask_for_held();
     peer_window_ = peer.window_bytes;
     at->second.up = true;
     at->second.next_ping_at = Clock::now();
@@ -300,6 +301,9 @@ Status Session::take_data(Stream& stream, Frame frame) {
   if (frame.header.type == FrameType::kPacked && !stream.decoder) {
     return fail(ErrorCode::kProtocol,
                 "The other mover packed a range of stream {}, which was not agreed on.", stream.id);
+  }
+  if (stream.kind == StreamKind::kHeld && options_.role == Role::kDestination) {
+    return fail(ErrorCode::kProtocol, "The other mover sent bytes on the stream of held content.");
   }
   const std::uint64_t before = stream.in.buffered_bytes();
   ASSIGN_OR_RETURN(const auto taken, stream.in.take(std::move(frame)));

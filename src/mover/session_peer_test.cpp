@@ -1,144 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // A peer that has the key and does not keep to the protocol: what a destination's session makes of
 // each frame in each state of a stream (docs/mover_protocol.md, "Streams").
-#include <condition_variable>
-#include <mutex>
-
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "content/ops.h"
-#include "mover/frame_reader.h"
 #include "mover/limits.h"
-#include "mover/session_fixture.h"
-#include "mover/tls_link.h"
+#include "mover/session_peer_fixture.h"
 
 namespace drover::mover {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr StreamId kOpenStream = 2;
-constexpr StreamId kRefusedStream = 3;
-constexpr StreamId kOpeningStream = 4;  // its gate never answers
-constexpr StreamId kUnknownStream = 9;
-
-Deadline limit() { return Deadline::after(60s); }
-
-// A destination's session and a source made by hand.
-class Peer {
- public:
-  Peer() {
-    SessionOptions options;
-    options.role = Role::kDestination;
-    options.identity = "drover-move test aa bb";
-    session_ = std::make_unique<Session>(options, key_of(7), told.events(),
-                                         [this](StreamKind, StreamId id) { return open(id); });
-    auto pair = *net::socket_pair(net::SocketKind::kStream);
-    rpc_ = std::move(pair.second);
-    session_->start_rpc(std::move(pair.first));
-  }
-  ~Peer() {
-    {
-      const std::lock_guard lock(mutex_);
-      released_ = true;
-      changed_.notify_all();
-    }
-    session_.reset();
-  }
-
-  // A new link on which TLS is done and nothing is said.
-  void connect(std::uint32_t number) {
-    auto pair = *net::socket_pair(net::SocketKind::kStream);
-    ASSERT_TRUE(session_->add_link(number, std::move(pair.second)));
-    link_ = std::move(*TlsLink::open(tls_, Role::kSource, number, std::move(pair.first), wire_));
-    ASSERT_TRUE(link_->handshake(limit()));
-    reader_ = FrameReader(pool_);
-  }
-  void greet(std::uint32_t number, std::uint64_t session, std::uint16_t version = kProtocolVersion,
-             std::uint16_t content = kContentVersion) {
-    std::array<std::uint8_t, kHelloBytes> payload;
-    encode_hello({.version = version,
-                  .role = Role::kSource,
-                  .link = static_cast<std::uint16_t>(number),
-                  .session = session,
-                  .window_bytes = kWindowMin,
-                  .content = content},
-                 payload);
-    send({.type = FrameType::kHello, .length = kHelloBytes}, payload);
-  }
-  void send(const FrameHeader& header, std::span<const std::uint8_t> payload = {}) {
-    std::array<std::uint8_t, kFrameHeaderBytes> bytes;
-    encode_header(header, bytes);
-    static_cast<void>(link_->write(bytes));
-    static_cast<void>(link_->write(payload));
-    static_cast<void>(link_->flush());
-  }
-  // The next frame of that type; nothing when the link ends first.
-  std::optional<Frame> receive(FrameType type) {
-    while (true) {
-      const auto n = link_->read(reader_.space(), 60s);
-      if (!n) return {};
-      auto frame = reader_.filled(*n);
-      if (!frame) return {};
-      if (*frame && (*frame)->header.type == type) return std::move(**frame);
-    }
-  }
-  // Up, with streams 2, 3 and 4 in their states.
-  void establish() {
-    connect(1);
-    greet(1, 5);
-    ASSERT_TRUE(receive(FrameType::kHello));
-    for (const StreamId id : {kOpenStream, kRefusedStream}) {
-      send({.type = FrameType::kOpen, .flags = 2, .stream = id});
-      ASSERT_TRUE(receive(FrameType::kOpened));
-    }
-    send({.type = FrameType::kOpen, .flags = 3, .stream = kOpeningStream});
-  }
-  void standstill() { session_->standstill(); }
-  bool is_alive() {
-    send({.type = FrameType::kPing, .offset = 77});
-    const auto pong = receive(FrameType::kPong);
-    return pong && pong->header.offset == 77;
-  }
-
-  // A batch, as PACKED at `offset` of the open stream.
-  void send_batch(std::uint64_t offset, const content::Batch& batch, std::uint32_t raw_length,
-                  std::uint8_t flags = 0) {
-    const auto payload = content::pack(batch, {content::Compression::kZstd, 1});
-    send({.type = FrameType::kPacked,
-          .flags = flags,
-          .stream = kOpenStream,
-          .offset = offset,
-          .length = static_cast<std::uint32_t>(payload.size()),
-          .raw_length = raw_length},
-         payload);
-  }
-
-  ToldEvents told;
-  UniqueFd far_end;  // QEMU's, of the open stream; set before OPENED is said
-
- private:
-  Result<UniqueFd> open(StreamId id) {
-    if (id == kRefusedStream) return fail(ErrorCode::kNotFound, "QEMU does not listen.");
-    std::unique_lock lock(mutex_);
-    if (id == kOpeningStream) changed_.wait(lock, [&] { return released_; });
-    auto pair = *net::socket_pair(net::SocketKind::kStream);
-    if (id == kOpenStream) far_end = std::move(pair.second);
-    return std::move(pair.first);
-  }
-
-  const PskTls tls_{key_of(7), "drover-move test aa bb"};
-  WireBytes wire_;
-  const std::shared_ptr<ChunkPool> pool_ = std::make_shared<ChunkPool>();
-  FrameReader reader_{pool_};
-  std::unique_ptr<TlsLink> link_;
-  std::unique_ptr<Session> session_;
-  UniqueFd rpc_;
-
-  std::mutex mutex_;  // guards all below
-  std::condition_variable changed_;
-  bool released_ = false;
-};
 
 struct Case {
   const char* name;
@@ -404,6 +278,62 @@ TEST(SessionPeer, SilentStrangersAreBoundedInNumber) {
     EXPECT_EQ(added.has_value(), i < kHandshakesMax);
     strangers.push_back(std::move(pair.first));
   }
+}
+
+// Of a destination that holds one file.
+struct HoldingPeer : Peer {
+  HoldingPeer() : Peer(one_file()) {}
+  static std::shared_ptr<HeldFiles> one_file() {
+    std::vector<UniqueFd> files;
+    files.emplace_back(::memfd_create("held", MFD_CLOEXEC));
+    const std::vector<std::uint8_t> block(content::kBlockBytes, 3);
+    EXPECT_EQ(::write(files[0].get(), block.data(), block.size()),
+              static_cast<ssize_t>(block.size()));
+    return std::make_shared<HeldFiles>(std::move(files));
+  }
+  bool is_told(std::uint16_t content, bool takes_held) {
+    connect(1);
+    greet(1, 5, kProtocolVersion, content, takes_held);
+    const auto answer = receive(FrameType::kHello);
+    EXPECT_TRUE(answer);
+    return answer && decode_hello(answer->payload.view())->holds;
+  }
+};
+
+TEST(SessionPeer, OnlyASourceThatTakesItIsToldOfHeldContent) {
+  EXPECT_TRUE(HoldingPeer().is_told(kContentVersion, true));
+  EXPECT_FALSE(HoldingPeer().is_told(kContentVersion, false)) << "an older program";
+  EXPECT_FALSE(HoldingPeer().is_told(kNoContent, true));
+}
+
+constexpr std::uint8_t kHeldKind = static_cast<std::uint8_t>(StreamKind::kHeld);
+
+TEST(SessionPeer, HeldContentIsNamedOnceAndNothingIsTakenForIt) {
+  HoldingPeer peer;
+  ASSERT_TRUE(peer.is_told(kContentVersion, true));
+  peer.send({.type = FrameType::kOpen, .flags = kHeldKind, .stream = 2});
+  EXPECT_EQ(peer.receive(FrameType::kOpened)->header.flags, kOpenedYes);
+  const auto named = peer.receive(FrameType::kData);
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->header.length, 32u) << "one run of one block";
+  peer.send({.type = FrameType::kOpen, .flags = kHeldKind, .stream = 3});
+  EXPECT_EQ(peer.receive(FrameType::kOpened)->header.flags, kOpenedNo);
+  const std::array<std::uint8_t, 1> byte{1};
+  peer.send({.type = FrameType::kData, .stream = 2, .length = 1, .raw_length = 1}, byte);
+  EXPECT_EQ(peer.told.wait_end(limit()), SessionEnd::kGaveUp);
+  EXPECT_EQ(peer.told.why().code, ErrorCode::kProtocol);
+}
+
+TEST(SessionPeer, WhoHoldsNothingDoesNotOpenSuchAStream) {
+  Peer peer;
+  peer.connect(1);
+  peer.greet(1, 5, kProtocolVersion, kContentVersion, true);
+  const auto answer = peer.receive(FrameType::kHello);
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(decode_hello(answer->payload.view())->holds);
+  peer.send({.type = FrameType::kOpen, .flags = kHeldKind, .stream = 2});
+  EXPECT_EQ(peer.receive(FrameType::kOpened)->header.flags, kOpenedNo);
+  EXPECT_TRUE(peer.is_alive());
 }
 
 }  // namespace

@@ -6,14 +6,15 @@
 
 #include "base/log.h"
 #include "content/ops.h"
+#include "mover/held_pump.h"
 #include "mover/limits.h"
 #include "mover/session.h"
 
 namespace drover::mover {
 namespace {
 
-// Smaller pieces than this are not worth a frame while the receiver is behind.
-constexpr std::uint64_t kReadLeastBytes = 64 * 1024;
+// How soon a wait for names looks again whether they still come.
+constexpr std::chrono::milliseconds kNamesStep{100};
 
 // Nothing but bytes: may travel as they are.
 bool is_plain(const content::Batch& batch, std::size_t raw_bytes) {
@@ -34,7 +35,8 @@ Stream& Session::add_stream(StreamId id, StreamKind kind) {
 
 // With content: what the loops of a stream of memory or disks encode or decode with.
 void Session::equip(Stream& stream) {
-  if (stream.kind == StreamKind::kRpc || content_.value_or(kNoContent) == kNoContent) return;
+  const bool described = stream.kind == StreamKind::kMemory || stream.kind == StreamKind::kDisks;
+  if (!described || content_.value_or(kNoContent) == kNoContent) return;
   const bool memory = stream.kind == StreamKind::kMemory;
   const auto kind = memory ? content::StreamKind::kMemory : content::StreamKind::kDisk;
   if (source_content_) stream.encoder = std::make_unique<content::Encoder>(source_content_, kind);
@@ -43,6 +45,7 @@ void Session::equip(Stream& stream) {
 }
 
 void Session::start_threads(Stream& stream) {
+  if (stream.kind == StreamKind::kHeld) return start_held_threads(stream);
   prepare_local_socket(stream.local.get());
   equip(stream);
   stream.reader_ended = stream.writer_ended = false;
@@ -53,6 +56,36 @@ void Session::start_threads(Stream& stream) {
       pump_from_local(*this, stream, pool_);
   });
   stream.writer = std::jthread([this, &stream] { pump_to_local(*this, stream); });
+}
+
+void Session::start_held_threads(Stream& stream) {
+  stream.reader_ended = stream.writer_ended = false;
+  if (options_.role == Role::kSource) {
+    stream.reader = std::jthread([this, &stream] { say_nothing(*this, stream); });
+    stream.writer = std::jthread([this, &stream] { learn_held(*this, stream, *source_content_); });
+  } else {
+    stream.reader = std::jthread(
+        [this, &stream] { name_held(*this, stream, *options_.held, destination_content_->key()); });
+    stream.writer = std::jthread([this, &stream] { take_nothing(*this, stream); });
+  }
+}
+
+// Once a session, as soon as the destination said that it holds something.
+void Session::ask_for_held() {
+  if (held_asked_ || options_.role != Role::kSource || source_content_ == nullptr) return;
+  held_asked_ = true;
+  add_stream(next_stream_++, StreamKind::kHeld).open.due = true;
+  names_.expect();
+}
+
+void Session::await_names(Stream& stream) {
+  if (stream.kind != StreamKind::kDisks) return;
+  std::unique_lock lock(mutex_);
+  const auto waits = [&] {
+    return !ended_ && !stream.stopped_by_peer &&
+           names_.goes_on(std::chrono::steady_clock::now(), source_content_->held_blocks());
+  };
+  while (waits()) room_.wait_for(lock, kNamesStep);
 }
 
 void Session::start_rpc(UniqueFd local) {
@@ -95,6 +128,7 @@ void Session::refuse_stream(Stream& stream, const Error& error) {
   stream.refusal = error.text();
   stream.out.give_up();
   stream.in.discard();
+  if (stream.kind == StreamKind::kHeld) names_.end();
   stream.in.fin_applied();
   if (stream.local) ::shutdown(stream.local.get(), SHUT_RDWR);
   changed_.notify_all();
@@ -113,9 +147,16 @@ void Session::open_in_order() {
   }
 }
 
+Result<UniqueFd> Session::open_local(const Stream& stream) {
+  if (stream.kind != StreamKind::kHeld) return opener_(stream.kind, stream.id);
+  if (holds_ && !std::exchange(held_asked_, true)) return UniqueFd();  // it has no local socket
+  return fail(ErrorCode::kConflict, "Nothing is held, or it was asked for before.");
+}
+
 void Session::open_one(Stream& stream) {
-  auto local = opener_(stream.kind, stream.id);
+  auto local = open_local(stream);
   const bool opened = local.has_value();
+  const bool told = opened && stream.kind != StreamKind::kHeld;
   {
     const std::lock_guard lock(mutex_);
     if (ended_) return;
@@ -129,7 +170,7 @@ void Session::open_one(Stream& stream) {
     stream.opened.due = true;
     frames_.notify_all();
   }
-  if (opened && events_.stream_opened) events_.stream_opened(stream.kind);
+  if (told && events_.stream_opened) events_.stream_opened(stream.kind);
 }
 
 // Its own reserve first, then what the pool of all streams has left.
@@ -271,6 +312,10 @@ void Session::local_reader_gone(Stream& stream) {
 void Session::writing_ended(Stream& stream) {
   const std::lock_guard lock(mutex_);
   if (stream.in.fin_reached()) stream.in.fin_applied();
+  if (stream.kind == StreamKind::kHeld) {
+    names_.end();
+    room_.notify_all();
+  }
   stream.writer_ended = true;
   stream.ack_due = true;
   frames_.notify_all();

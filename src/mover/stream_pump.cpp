@@ -122,6 +122,7 @@ class Unencoded {
 };
 
 void hand_out(StreamOwner& owner, Stream& stream, Unencoded& unencoded, std::size_t bytes) {
+  if (bytes > kSmallRangeBytes) owner.await_names(stream);
   Range range;
   const auto started = thread_processor_time();
   range.batch = stream.encoder->encode(unencoded.view().first(bytes));

@@ -29,6 +29,9 @@ class StreamOwner {
 
   // Waits until bytes may be taken from the local socket and reserves them. 0: read no more.
   virtual std::size_t reserve(Stream& stream) = 0;
+  // Before a large range of this stream is encoded: waits while names of content come that might
+  // save it.
+  virtual void await_names(Stream& stream) = 0;
   // Ends the reservation. The chunk may be empty: nothing was there.
   virtual void took(Stream& stream, Chunk chunk) = 0;
   // Likewise, of a stream with content; may also be called without a reservation.

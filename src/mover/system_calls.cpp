@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 namespace drover::mover {
 namespace {
@@ -116,6 +117,12 @@ int add_rules(scmp_filter_ctx filter) {
     const int e = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
                                    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     if (e != 0) return e;
+  }
+  // A thread may make itself less important; no thread or process any other.
+  if (const int e = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
+                                     SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0));
+      e != 0) {
+    return e;
   }
   // Threads, but no processes. The flags of clone3 are out of a filter's sight; without it the C
   // library uses clone.

@@ -63,6 +63,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kSpaceGrowth, "SPACE_GROWTH"},
     {Code::kNvramExists, "NVRAM_EXISTS"},
     {Code::kFileMissing, "FILE_MISSING"},
+    {Code::kResidueUsed, "RESIDUE_USED"},
     {Code::kHostDevice, "HOST_DEVICE"},
     {Code::kFilesystemShared, "FILESYSTEM_SHARED"},
     {Code::kSharedMemory, "SHARED_MEMORY"},

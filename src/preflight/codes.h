@@ -67,6 +67,7 @@ enum class Code {
   kSpaceGrowth,
   kNvramExists,
   kFileMissing,
+  kResidueUsed,
   // Devices.
   kHostDevice,
   kFilesystemShared,

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mover/held_files.h"
+
+#include <cerrno>
+#include <utility>
+
+#include <unistd.h>
+
+namespace drover::mover {
+
+HeldFiles::HeldFiles(std::vector<UniqueFd> files) : files_(std::move(files)) {
+  DROVER_CHECK(files_.size() <= content::kHeldFilesMax);
+}
+
+// Neighbours are read at once: most references come in the order of the file.
+Status HeldFiles::read(std::uint8_t file, std::span<const std::uint64_t> offsets,
+                       std::span<std::uint8_t> out) {
+  while (!offsets.empty()) {
+    std::size_t run = 1;
+    while (run < offsets.size() && offsets[run] == offsets[run - 1] + content::kBlockBytes) ++run;
+    const auto bytes = out.first(run * content::kBlockBytes);
+    if (read_at(file, offsets.front(), bytes) != bytes.size()) {
+      return fail(ErrorCode::kSystem, "A file that was held of an earlier move is shorter by now.");
+    }
+    offsets = offsets.subspan(run);
+    out = out.subspan(bytes.size());
+  }
+  return {};
+}
+
+std::optional<HeldFiles::Extent> HeldFiles::next_extent(std::uint8_t file,
+                                                        std::uint64_t from) const {
+  const int fd = files_.at(file).get();
+  const off_t begin = ::lseek(fd, static_cast<off_t>(from), SEEK_DATA);
+  if (begin < 0) return {};
+  const off_t end = ::lseek(fd, begin, SEEK_HOLE);
+  if (end <= begin) return {};
+  return Extent{static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end)};
+}
+
+std::size_t HeldFiles::read_at(std::uint8_t file, std::uint64_t offset,
+                               std::span<std::uint8_t> out) const {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n = ::pread(files_.at(file).get(), out.data() + done, out.size() - done,
+                              static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+}  // namespace drover::mover

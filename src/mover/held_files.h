@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that the destination holds of an earlier move, as descriptors which droverd opened for
+// reading (docs/mover_protocol.md, "Held content"). Never written. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "content/destination_content.h"
+
+namespace drover::mover {
+
+class HeldFiles : public content::HeldReader {
+ public:
+  // REQUIRES: at most kHeldFilesMax.
+  explicit HeldFiles(std::vector<UniqueFd> files);
+
+  std::uint8_t count() const override { return static_cast<std::uint8_t>(files_.size()); }
+  Status read(std::uint8_t file, std::span<const std::uint64_t> offsets,
+              std::span<std::uint8_t> out) override;
+
+  struct Extent {
+    std::uint64_t begin = 0;  // bytes
+    std::uint64_t end = 0;
+  };
+  // The next bytes from `from` on that are not a hole. Nothing: there are none, or the file cannot
+  // be asked.
+  std::optional<Extent> next_extent(std::uint8_t file, std::uint64_t from) const;
+  // How many of the bytes at `offset` could be read: all, unless the file ends or fails.
+  std::size_t read_at(std::uint8_t file, std::uint64_t offset, std::span<std::uint8_t> out) const;
+
+ private:
+  const std::vector<UniqueFd> files_;
+};
+
+}  // namespace drover::mover

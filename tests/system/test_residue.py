@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way back: what the first host still has of a VM's disks need not travel again."""
+import pytest
+
+from product import assert_clean, brief, codes, drop_all
+
+FILL = 96  # MiB of the disk that hold content
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(pair):
+    yield
+    drop_all(*pair)
+
+
+def move_over(source, destination, name):
+    """Its report; the guest runs there and all its records are right."""
+    source.drover("move", name, destination.name, "--yes")
+    move = source.moves()[0]
+    assert (move["state"], move["destination"]) == ("done", destination.name), brief(move)
+    result = source.lab.verify(name)
+    assert result["ok"] and result["states"] == {destination.name: "running"}, result
+    return move["report"]
+
+
+def test_disks_left_behind_do_not_travel_back(lab, pair):
+    """Also when both droverd died in between: nothing but the journal and the files is needed."""
+    host1, host2 = pair
+    with lab.guest("host1", "back", memory=192, disk="256M", fill=FILL, dirty=1, disk_rate=1):
+        there = move_over(host1, host2, "back")
+        assert there["kinds"]["residue_bytes"] == 0, there
+        [disk] = host1.kept()
+        kept = host1.path(disk["kept_path"])
+        before = kept.stat()
+        for host in pair:
+            host.kill_droverd()
+            host.start_droverd()
+
+        plan = host2.plan("back", "host1")
+        [note] = [finding for finding in plan["findings"] if finding["code"] == "RESIDUE_USED"]
+        assert note["level"] == "note" and "host1 still has back's disks" in note["what"], note
+        back = move_over(host2, host1, "back")
+        assert back["kinds"]["residue_bytes"] > FILL * MIB / 2, back
+        assert back["kinds"]["misses"] == 0, back
+        assert back["wire_bytes"] < there["wire_bytes"] - FILL * MIB / 4, (there, back)
+        after = kept.stat()
+        assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
+    assert_clean(*pair)
+
+
+def test_only_what_the_peer_itself_took_over_is_named_to_it(lab, pair):
+    """Dropped disks are gone for a move back, and the plan does not speak of them."""
+    host1, host2 = pair
+    with lab.guest("host1", "drop", memory=128, disk="128M", fill=16):
+        move_over(host1, host2, "drop")
+        drop_all(host1)
+        assert "RESIDUE_USED" not in codes(host2.plan("drop", "host1"))
+        assert move_over(host2, host1, "drop")["kinds"]["residue_bytes"] == 0
+    assert_clean(*pair)
