@@ -12,6 +12,7 @@ import base
 import case_idle
 import case_mover
 import case_moves
+import case_return
 import image
 import picture
 import report
@@ -19,9 +20,9 @@ import stage
 from base import LabError
 
 LINKS = ("unlimited", "1gbit", "100mbit")
-# Case -> what runs it, whether it is measured on each link, whether it needs the lab.
-CASES = {case_moves.NAME: (case_moves.Moves, True, True), case_mover.NAME: (case_mover.Mover, False, False),
-         case_idle.NAME: (case_idle.Idle, False, True)}
+# Case -> what runs it, the links that it is measured on (none: it has no link), whether it needs the lab.
+CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_return.NAME: (case_return.Return, case_return.LINKS, True),
+         case_mover.NAME: (case_mover.Mover, (), False), case_idle.NAME: (case_idle.Idle, (), True)}
 PRESET = "release"
 REDIS_WRITES = 300
 
@@ -39,7 +40,8 @@ def parser():
         "Measures Drover beside libvirt's own migration, in one run and in turn, in a lab of two hosts: one that is up is used "
         "and left as it was, else one is made and removed. Exit code 0: everything was measured, whatever the figures say."))
     top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
-    top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times (default: all)")
+    top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times (default: all; "
+                     "of the case return only 1gbit)")
     top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
@@ -58,6 +60,8 @@ def parser():
                      f"(default: %(default)s; at 100mbit at most {stage.SLOW_LINK_DISK_RATE_MIB})")
     top.add_argument("--compressible", type=int, default=50, metavar="PERCENT", help="share of its data that compresses (default: "
                      "%(default)s)")
+    top.add_argument("--away-seconds", type=int, default=120, metavar="S", help="case return: how long the guest works before it "
+                     "moves back (default: %(default)s)")
     top.add_argument("--mover-bytes", type=int, default=4096, metavar="MIB", help="case mover: how much to carry (default: %(default)s)")
     top.add_argument("--keep", action="store_true", help="leave the lab and the guest as they are at the end")
     top.add_argument("--no-build", action="store_true", help="take the programs as they are built")
@@ -104,9 +108,9 @@ def machine():
 def run_cases(options, scene, say):
     """Yields the results as they come."""
     for name in options.case:
-        make, by_link, _ = CASES[name]
+        make, links, _ = CASES[name]
         case = make(options, scene, say)
-        for link in options.link if by_link else [None]:
+        for link in (options.link or links) if links else [None]:
             try:
                 yield case.run(link)
             except LabError as error:
@@ -130,7 +134,7 @@ def collect(options, scene, results, say):
 
 def fill_in(options):
     options.side = list(dict.fromkeys(options.side or ["libvirt", "drover"]))
-    options.link = list(dict.fromkeys(options.link or LINKS))
+    options.link = list(dict.fromkeys(options.link or []))
     options.case = list(dict.fromkeys(options.case or CASES))
     if "drover" not in options.side:
         options.case = [case_moves.NAME]

@@ -22,6 +22,8 @@ SLOW_LINK = "100mbit"
 
 
 class Moves:
+    name = NAME
+
     def __init__(self, options, scene, say):
         self.options, self.say = options, say
         self.guest = stage.GUESTS[options.guest](options)
@@ -43,7 +45,7 @@ class Moves:
                 sample = self.attempt(name, link, number)
                 if sample:
                     samples[name].append(sample)
-        result = goals.compare(NAME, link, samples)
+        result = goals.compare(self.name, link, samples)
         result["guest"] = self.guest.describe(self.load(link))
         return result
 
@@ -71,9 +73,7 @@ class Moves:
                 # The lab boots guests whatever the link; a link's shape is set once more in case the lab was repaired.
                 stage.lab("link", link)
                 destination = next(host for host in stage.HOSTS if host != source)
-                stage.settle()
-                time.sleep(REST_SECONDS)
-                sample = self.sides[name].move(self.guest, source, destination, self.limit(link))
+                sample = self.carry(self.sides[name], source, destination, link)
                 if not sample["connection_survived"]:
                     raise MoveFailed("the connection from the LAN broke")
                 self.guest.verify()
@@ -81,11 +81,17 @@ class Moves:
                 self.tell(self.scene.repeated, f"{' '.join(label.split())}: {error}")
                 self.guest.forget()
                 continue
-            self.say(f"{label} {source}->{destination} {sample['wall_s']:7.2f} s {sample['wire_bytes'] / 1e6:8.1f} MB  "
+            self.say(f"{label} from {sample['source']} {sample['wall_s']:7.2f} s {sample['wire_bytes'] / 1e6:8.1f} MB  "
                      f"pause {text(sample['pause_ms'])} ms  silence {text(sample['silence_ms'])} ms")
-            return {"source": source, **sample}
+            return sample
         self.tell(self.scene.failures, f"{' '.join(label.split())}: not measured")
         return None
+
+    def carry(self, side, source, destination, link):
+        """One move that is measured; a sample."""
+        stage.settle()
+        time.sleep(REST_SECONDS)
+        return {"source": source, **side.move(self.guest, source, destination, self.limit(link))}
 
     def tell(self, where, what):
         where.append(what)

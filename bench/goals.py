@@ -19,6 +19,7 @@ GOALS = {
     ("shared-nothing", "100mbit"): [Goal("wire", 0.25), Goal("wall", 0.30), Goal("pause", 1.2)],
     ("shared-nothing", "1gbit"): [Goal("wire", 0.32), Goal("wall", 0.62), Goal("pause", 1.2)],
     ("shared-nothing", "unlimited"): [Goal("wall", 1.15), Goal("pause", 1.2)],
+    ("return", "1gbit"): [Goal("wire", 0.12), Goal("wall", 0.50), Goal("pause", 1.2)],
 }
 REFERENCES_SAVE_LEAST = 0.25  # of the bytes of the run without them, at 100 Mbit/s
 

@@ -101,6 +101,17 @@ class Libvirt:
                 "memory_passes": job.get("Iteration")}
 
 
+    def leave(self, guest, source, destination, timeout):
+        """A move that is followed by one back. Nothing stays that could help it."""
+        self.move(guest, source, destination, timeout)
+
+    def restart(self, host):
+        """Nothing of ours runs there."""
+
+    def clear(self, host):
+        """Nothing of ours is left there."""
+
+
 class Drover:
     """`drover move`, everything in it: the plan, the destination's image, the verification, deleting the source's disk."""
     name = "drover"
@@ -109,9 +120,27 @@ class Drover:
         self.flags = flags
 
     def move(self, guest, source, destination, timeout):
+        return self.carry(guest, source, destination, timeout, ["--delete-now"])
+
+    def leave(self, guest, source, destination, timeout):
+        """A move that is followed by one back: the source keeps the disk, as it does for every user who says nothing."""
+        self.carry(guest, source, destination, timeout, [])
+
+    def restart(self, host):
+        """All of Drover's processes there: gates and movers end with their move."""
+        stage.lab("droverd", host, "kill")
+        stage.lab("droverd", host, "start")
+
+    def clear(self, host):
+        """Drops what the host keeps."""
+        path = f"PATH={hosts.environment(droverd.binaries())['PATH']}"
+        said = hosts.run_inside(host, "env", path, "drover", "--json", "quarantine", "list", check=False).stdout
+        for move in {disk["move_id"] for disk in json.loads(said or "{}").get("disks", [])}:
+            hosts.run_inside(host, "env", path, "drover", "quarantine", "drop", move, "--yes", check=False)
+
+    def carry(self, guest, source, destination, timeout, disposal):
         guest.remove_image(destination)
-        command = hosts.inside(source, ["drover", "--json", "move", guest.name, destination, "--yes", "--delete-now",
-                                        *self.flags])
+        command = hosts.inside(source, ["drover", "--json", "move", guest.name, destination, "--yes", *disposal, *self.flags])
         environment = hosts.environment(droverd.binaries())
         with Meters(guest.name, source, stage.HOSTS) as meters:
             said = timed(command, environment, meters, timeout, lambda: self.cancel(source, environment))
