@@ -20,13 +20,18 @@ namespace drover::mover {
 namespace {
 
 constexpr int kNoSandbox = 99;
+constexpr int kThrew = 98;
 
 // Runs `body` in a child within the sandbox: its result as a wait status.
 int in_sandbox(const std::function<int()>& body) {
   const pid_t child = ::fork();
   if (child == 0) {
     if (!enter_sandbox()) ::_exit(kNoSandbox);
-    ::_exit(body());
+    try {
+      ::_exit(body());
+    } catch (...) {
+      ::_exit(kThrew);  // else the child would go on with the next test
+    }
   }
   int status = 0;
   EXPECT_EQ(::waitpid(child, &status, 0), child);
