@@ -37,7 +37,7 @@ class Mover:
         finally:
             os.close(file)
         return goals.alone(
-            NAME, "loopback", len(runs),
+            NAME, "unlimited", len(runs),  # loopback
             megabytes_per_s=statistics.median(one["bytes"] / one["seconds"] / 1e6 for one in runs),
             cpu_s_per_gb=statistics.median(sum(one["cpu_s"]) / one["bytes"] * 1e9 for one in runs),
             peak_bytes=max(size for one in runs for size in one["peak_bytes"]), samples=runs)

@@ -2,6 +2,7 @@
 """What a run prints at its end: a table of ratios, the goals, and what the sides took. Markdown, to be kept as it is."""
 import statistics
 
+import case_busy
 import case_idle
 import case_mover
 import goals
@@ -115,6 +116,8 @@ def others(results, moves):
             rows += case_idle.verdicts(result)
         elif result["case"] == case_mover.NAME:
             rows += case_mover.verdicts(result)
+        elif result["case"] == case_busy.NAME:
+            rows += case_busy.verdicts(result)
     return [[what, measured, goal, verdict(reached) if goal else ""] for what, measured, goal, reached in rows]
 
 

@@ -83,6 +83,7 @@ std::string settings_text(const HostSettings& settings) {
   table.add({"allowed-folders", fmt::format("{}", fmt::join(settings.allowed_folders, ","))});
   table.add({"performance", std::string(performance_name(settings.performance))});
   table.add({"bandwidth", bandwidth_text(settings.bandwidth)});
+  table.add({"convergence", convergence_text(settings.convergence)});
   return table.text();
 }
 

@@ -160,6 +160,7 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   facts.add({"state", state_words(move.state) + (move.cancel_asked ? ", asked to cancel" : "")});
   facts.add({"runs on", runner_words(move)});
   facts.add({"asked by", move.plan.request.requested_by});
+  facts.add({"convergence", convergence_text(move.convergence)});
   facts.add({"started", moment_words(move.started_at)});
   if (move.ended_at) facts.add({"ended", moment_words(*move.ended_at)});
   out += facts.text();
@@ -178,6 +179,7 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   out += "\n";
   if (move.state != MoveState::kRunning) return out + report_text(move, kept);
   out += progress_log_line(move) + "\n";
+  if (move.progress.warning) out += warning_text(*move.progress.warning);
   // A doubt about who runs the VM, and which copy must not be started.
   if (!move.explanation.empty()) out += indented(printable(move.explanation)) + "\n";
   return out;

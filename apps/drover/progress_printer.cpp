@@ -51,6 +51,7 @@ void ProgressPrinter::news(const Move& move) {
   const auto now = Clock::now();
   const bool turning_point = !last_ || last_->phase != move.phase || last_->state != move.state ||
                              last_->cancel_asked != move.cancel_asked || !trouble_.empty();
+  tell_warning(last_, move);
   last_ = move;
   // A restarted daemon may count anew for a moment; what was said stays said.
   percent_ = std::max(percent_, move.progress.percent);
@@ -60,6 +61,22 @@ void ProgressPrinter::news(const Move& move) {
   const auto wait =
       style_ == Style::kRedrawnLine ? std::chrono::milliseconds(kRedrawEvery) : 1000ms;
   if (turning_point || now - printed_at_ >= wait) print(now);
+}
+
+// What keeps the move from its end, when it comes and when it is over; JSON has it in each object.
+void ProgressPrinter::tell_warning(const std::optional<Move>& before, const Move& now) {
+  const auto what = [](const Move& move) {
+    return move.progress.warning ? move.progress.warning->what + move.progress.warning->why : "";
+  };
+  const std::string was = before ? what(*before) : "";
+  if (style_ == Style::kJson || what(now) == was || now.state != MoveState::kRunning) return;
+  if (line_open_) fmt::print("\r\x1b[K");
+  line_open_ = false;
+  if (now.progress.warning) {
+    fmt::print("{}", warning_text(*now.progress.warning));
+  } else if (now.phase == Phase::kCopyMemory) {
+    fmt::print("{} no longer outruns the link.\n", printable(now.plan.vm.name));
+  }
 }
 
 void ProgressPrinter::trouble(const Error& error) {

@@ -31,7 +31,8 @@ class ProgressPrinter {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void print(Clock::time_point now);  // REQUIRES: mutex_ held
+  void print(Clock::time_point now);                                      // REQUIRES: mutex_ held
+  void tell_warning(const std::optional<Move>& before, const Move& now);  // likewise
   void repeat(std::stop_token stop);
 
   const Style style_;

@@ -53,6 +53,14 @@ std::string progress_log_line(const Move& move) {
                      span_words(move.progress.elapsed));
 }
 
+std::string warning_text(const Finding& warning) {
+  std::string out =
+      fmt::format("Warning: {}\n  {}\n", printable(warning.what), printable(warning.why));
+  if (!warning.fixes.empty()) out += "  Choices:\n";
+  for (const std::string& fix : warning.fixes) out += fmt::format("    {}\n", printable(fix));
+  return out;
+}
+
 std::string phase_words(Phase phase) {
   switch (phase) {
     case Phase::kPlan:

@@ -15,6 +15,9 @@ std::string progress_line(const Move& move, std::size_t columns);
 // For logs: the same facts, with the VM's name, nothing cut.
 std::string progress_log_line(const Move& move);
 
+// What keeps a move from its end, with its choices; lines.
+std::string warning_text(const Finding& warning);
+
 // "copying disks".
 std::string phase_words(Phase phase);
 

@@ -21,6 +21,11 @@ void RequestOptions::add_to(CLI::App& command) {
                   "Send at most so many bytes a second, such as 100M; the source's setting holds "
                   "too")
       ->type_name("RATE");
+  command
+      .add_option("--convergence", convergence,
+                  "If it changes memory faster than the link carries: pause:SECONDS, wait, "
+                  "slow-guest or give-up:SECONDS; else as the source's settings say")
+      ->type_name("POLICY");
   command.add_flag("--no-references", no_references,
                    "Send as bytes also what the destination has; to see what that saves");
 }
@@ -37,6 +42,9 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   }
   ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
   request.references = !no_references;
+  if (!convergence.empty()) {
+    ASSIGN_OR_RETURN(request.convergence, parse_convergence(convergence));
+  }
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;

@@ -16,6 +16,7 @@ struct RequestOptions {
   bool keep_source = false;
   std::string performance;  // empty: as the source's settings say
   std::string bandwidth;    // likewise
+  std::string convergence;  // likewise
   bool no_references = false;
 
   void add_to(CLI::App& command);

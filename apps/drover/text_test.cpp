@@ -167,10 +167,11 @@ TEST(MoveText, FailureSaysWhereTheVmIsAndWhy) {
 TEST(MoveText, ShowListsPhasesWithTheirTimes) {
   EXPECT_EQ(show_text(sample_move(), {}),
             R"(Move k3f9x2qa: web01 from host1 to host2
-  state     moving
-  runs on   host1
-  asked by  alice
-  started   2026-07-25 10:00:00
+  state        moving
+  runs on      host1
+  asked by     alice
+  convergence  pause:5
+  started      2026-07-25 10:00:00
 
   PHASE           STARTED                   TOOK
   reserving room  2026-07-25 10:00:00      1.0 s
@@ -197,12 +198,27 @@ TEST(MoveText, ShowListsThePassesOverMemory) {
   EXPECT_NE(show_text(done, {}).find(table), std::string::npos) << show_text(done, {});
 }
 
+TEST(MoveText, ShowTellsThatAMoveDoesNotConverge) {
+  Move move = sample_move();
+  move.progress.warning = Finding{"WILL_NOT_CONVERGE",
+                                  FindingLevel::kWarning,
+                                  "web01",
+                                  "web01 writes too much.",
+                                  "It waits.",
+                                  {"End the move: drover cancel k3f9x2qa"}};
+  const std::string text = show_text(move, {});
+  EXPECT_TRUE(
+      text.ends_with("so far\nWarning: web01 writes too much.\n  It waits.\n  Choices:\n"
+                     "    End the move: drover cancel k3f9x2qa\n"))
+      << text;
+}
+
 TEST(MoveText, ShowTellsADoubtWhileTheMoveGoesOn) {
   Move move = sample_move();
   move.runner = Runner::kUnknown;
   move.explanation = "The copy on host1 must not be started.";
   const std::string text = show_text(move, {});
-  EXPECT_NE(text.find("runs on   not known yet; start it nowhere\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("runs on      not known yet; start it nowhere\n"), std::string::npos) << text;
   EXPECT_TRUE(text.ends_with("\n  The copy on host1 must not be started.\n")) << text;
 }
 

@@ -27,6 +27,13 @@ Result<Move> Backend::cancel_move(std::string_view id, std::string_view requeste
   return engine_.cancel(id);
 }
 
+Result<Move> Backend::converge_move(std::string_view id, const Convergence& policy,
+                                    std::string_view requested_by) {
+  log::info("Move {}: {} asks for the convergence policy {}.", id, requested_by,
+            convergence_text(policy));
+  return engine_.converge(id, policy);
+}
+
 Result<std::vector<QuarantinedDisk>> Backend::quarantine() { return world_.journal.quarantine(); }
 
 Status Backend::restore_quarantine(std::string_view move_id, std::string_view requested_by) {

@@ -24,6 +24,8 @@ class Backend final : public api::Backend {
   Result<std::vector<Move>> moves() override;
   Result<Move> move(std::string_view id) override;
   Result<Move> cancel_move(std::string_view id, std::string_view requested_by) override;
+  Result<Move> converge_move(std::string_view id, const Convergence& policy,
+                             std::string_view requested_by) override;
   Result<std::vector<QuarantinedDisk>> quarantine() override;
   Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
   Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;

@@ -44,6 +44,9 @@ class Backend {
   virtual Result<std::vector<Move>> moves() = 0;
   virtual Result<Move> move(std::string_view id) = 0;
   virtual Result<Move> cancel_move(std::string_view id, std::string_view requested_by) = 0;
+  // kConflict: the move is too far for that policy.
+  virtual Result<Move> converge_move(std::string_view id, const Convergence& policy,
+                                     std::string_view requested_by) = 0;
 
   virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
   virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;

@@ -68,6 +68,16 @@ Answer cancel_move(const Exchange& exchange) {
       exchange.services.backend.cancel_move(exchange.arguments[0], exchange.caller.name));
 }
 
+Answer converge_move(const Exchange& exchange) {
+  ASSIGN_OR_RETURN(const Json tree, json::parse(exchange.request.body));
+  std::string text;
+  RETURN_IF_ERROR(
+      json::Fields(tree, "", json::Unknown::kRefuse).need("convergence", text).finish());
+  ASSIGN_OR_RETURN(const Convergence policy, parse_convergence(text));
+  return move_answer(
+      exchange.services.backend.converge_move(exchange.arguments[0], policy, exchange.caller.name));
+}
+
 Answer list_quarantine(const Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto disks, exchange.services.backend.quarantine());
   return json_answer(json::dump(json::encode_list("disks", disks)));

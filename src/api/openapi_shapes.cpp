@@ -21,6 +21,8 @@ Move full_move() {
   move.report->kinds.emplace();
   move.report->passes.emplace_back();
   move.plan.request.performance = Performance::kCompress;
+  move.plan.request.convergence.emplace();
+  move.progress.warning.emplace();
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
   move.plan.placements.emplace_back();

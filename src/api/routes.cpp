@@ -25,6 +25,7 @@ constexpr std::array kRoutes{
     Route{"POST", "/v1/moves", Who::kUser, start_move},
     Route{"GET", "/v1/moves/{id}", Who::kUser, get_move},
     Route{"POST", "/v1/moves/{id}/cancel", Who::kUser, cancel_move},
+    Route{"POST", "/v1/moves/{id}/convergence", Who::kUser, converge_move},
     Route{"GET", "/v1/moves/{id}/events", Who::kUser, follow_move, {}, true},
     Route{"GET", "/v1/events", Who::kUser, follow_events, {}, true},
     Route{"GET", "/v1/quarantine", Who::kUser, list_quarantine},

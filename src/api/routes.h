@@ -55,6 +55,7 @@ Answer list_moves(const Exchange& exchange);
 Answer start_move(const Exchange& exchange);
 Answer get_move(const Exchange& exchange);
 Answer cancel_move(const Exchange& exchange);
+Answer converge_move(const Exchange& exchange);
 Answer follow_move(const Exchange& exchange);
 Answer follow_events(const Exchange& exchange);
 Answer list_quarantine(const Exchange& exchange);

@@ -49,6 +49,10 @@ TEST(LocalUser, MayEverythingButSpeakAsAPeer) {
   EXPECT_EQ(api.start_move(client::Approval{"p1", true, {}})->plan.request.requested_by,
             own_name());
   EXPECT_TRUE(api.cancel_move("m1")->cancel_asked);
+  const Convergence pause{ConvergencePolicy::kPause, 12s};
+  EXPECT_EQ(api.converge_move("m1", pause)->convergence, pause);
+  EXPECT_EQ(api.raw("POST", "/v1/moves/m1/convergence", R"({"convergence":"hope"})").error().code,
+            ErrorCode::kInvalidArgument);
   EXPECT_EQ(api.moves()->size(), 1u);
   EXPECT_EQ(api.move("m1")->id, "m1");
   EXPECT_EQ(api.quarantine()->size(), 1u);

@@ -62,6 +62,12 @@ class FakeBackend final : public Backend {
     known.cancel_asked = true;
     return put(known);
   }
+  Result<Move> converge_move(std::string_view id, const Convergence& policy,
+                             std::string_view) override {
+    ASSIGN_OR_RETURN(Move known, move(id));
+    known.convergence = policy;
+    return put(known);
+  }
   Result<std::vector<QuarantinedDisk>> quarantine() override {
     return std::vector<QuarantinedDisk>(1);
   }

@@ -252,6 +252,11 @@ Result<Move> ApiClient::cancel_move(std::string_view id) {
   return read_as<Move>(state_->ask("POST", "/v1/moves/" + part(id) + "/cancel"));
 }
 
+Result<Move> ApiClient::converge_move(std::string_view id, const Convergence& policy) {
+  return read_as<Move>(state_->ask("POST", "/v1/moves/" + part(id) + "/convergence",
+                                   json::dump({{"convergence", convergence_text(policy)}})));
+}
+
 Status ApiClient::follow_move(std::string_view id, const OnMove& on_move) {
   std::optional<Error> fault;
   bool ended = false;

@@ -73,6 +73,7 @@ class ApiClient {
   Result<std::vector<Move>> moves();
   Result<Move> move(std::string_view id);
   Result<Move> cancel_move(std::string_view id);
+  Result<Move> converge_move(std::string_view id, const Convergence& policy);
 
   // Calls `on_move` with the event's name ("progress", "phase", "state") and the Move, first with
   // the present one, until it has ended (success) or `on_move` returns false (kCancelled).

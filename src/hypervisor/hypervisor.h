@@ -37,6 +37,7 @@ struct MigrateCall {
   std::string destination_xml;
   std::string persistent_xml;
   std::vector<std::string> copied_disks;  // targets, e.g. "vda"
+  bool slow_guest = false;                // take processor time from a guest that outruns the link
 };
 
 struct JobProgress {
@@ -44,6 +45,7 @@ struct JobProgress {
   bool copying_memory = false;  // disks are mirrored already
   ByteCount disks_done, disks_total;
   ByteCount memory_done, memory_left, memory_total;
+  BytesPerSecond memory_rate;  // as QEMU saw it in its last 100 ms
   std::uint64_t memory_iteration = 0;
   std::uint64_t dirty_pages_per_second = 0;
   std::uint64_t page_size = 4096;

@@ -133,11 +133,22 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"performance", Op::kAdd, "direct"},
       {"bandwidth", Op::kSet, "100 Mbit"},
       {"bandwidth", Op::kSet, "100"},
-      {"bandwidth", Op::kRemove, "100M"}};
+      {"bandwidth", Op::kRemove, "100M"},
+      {"convergence", Op::kSet, "hope"},
+      {"convergence", Op::kSet, "pause:0"},
+      {"convergence", Op::kAdd, "wait"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
   }
+}
+
+TEST(SettingsChange, Convergence) {
+  HostSettings settings;
+  EXPECT_EQ(convergence_text(settings.convergence), "pause:5");
+  ASSERT_TRUE(apply({"convergence", Op::kSet, "give-up:90"}, settings));
+  EXPECT_EQ(settings.convergence.policy, ConvergencePolicy::kGiveUp);
+  EXPECT_EQ(settings.convergence.limit, std::chrono::seconds(90));
 }
 
 TEST(SettingsChange, PerformanceAndBandwidth) {

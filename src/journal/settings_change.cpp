@@ -7,7 +7,8 @@ namespace drover::journal {
 namespace {
 
 constexpr std::string_view kKeys =
-    "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth";
+    "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth, "
+    "convergence";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -95,6 +96,15 @@ Status change_bandwidth(const SettingChange& change, BytesPerSecond& out) {
   return {};
 }
 
+Status change_convergence(const SettingChange& change, Convergence& out) {
+  if (change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument,
+                "convergence is one policy: use convergence=pause:5 or convergence=wait.");
+  }
+  ASSIGN_OR_RETURN(out, parse_convergence(change.value));
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -132,6 +142,7 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   }
   if (key == "performance") return change_performance(change, settings.performance);
   if (key == "bandwidth") return change_bandwidth(change, settings.bandwidth);
+  if (key == "convergence") return change_convergence(change, settings.convergence);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

@@ -65,6 +65,7 @@ bool decode_name(std::string_view text, Phase& out);
 bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);
 bool decode_name(std::string_view text, Performance& out);
+bool decode_name(std::string_view text, Convergence& out);
 bool decode_name(std::string_view text, ErrorCode& out);
 
 }  // namespace drover::json

@@ -108,7 +108,8 @@ Json encode(const HostSettings& value) {
           {"default_folder", value.default_folder},
           {"allowed_folders", value.allowed_folders},
           {"performance", performance_name(value.performance)},
-          {"bandwidth_bytes_per_second", value.bandwidth.value}};
+          {"bandwidth_bytes_per_second", value.bandwidth.value},
+          {"convergence", convergence_text(value.convergence)}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
@@ -119,6 +120,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
       .need("allowed_folders", out.allowed_folders)
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
+      .may("convergence", out.convergence)
       .finish();
 }
 

@@ -50,6 +50,7 @@ MoveRequest full_request() {
           SourceDisposal::kKeepSource,
           Performance::kMultilink,
           {1'000'000},
+          Convergence{ConvergencePolicy::kGiveUp, 90s},
           false,
           true,
           {"A", "B"},
@@ -92,7 +93,8 @@ Move full_move() {
                    5s,
                    1s,
                    2s,
-                   {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}, {2, 1s, mib(1), mib(2), {}, 3, 2, 1}}};
+                   {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}, {2, 1s, mib(1), mib(2), {}, 3, 2, 1}},
+                   full_plan().findings[0]};
   move.report = Report{
       gib(1),
       9s,
@@ -102,6 +104,8 @@ Move full_move() {
       TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), mib(9), 10},
       {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}}};
   move.cancel_asked = true;
+  move.convergence = {ConvergencePolicy::kWait};
+  move.may_slow_guest = true;
   move.started_at = at(1);
   move.ended_at = at(9);
   return move;
@@ -129,7 +133,13 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
   expect_round_trip(
       QuarantinedDisk{"m", "u", "n", "/o", "/k", 64768, 1234567, gib(1), at(0), at(9)},
       quarantined_disk_from_json);
-  expect_round_trip(HostSettings{true, true, "/srv", {"/srv", "/data"}, Performance::kDirect, {7}},
+  expect_round_trip(HostSettings{true,
+                                 true,
+                                 "/srv",
+                                 {"/srv", "/data"},
+                                 Performance::kDirect,
+                                 {7},
+                                 {ConvergencePolicy::kPause, 12s}},
                     host_settings_from_json);
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},

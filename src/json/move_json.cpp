@@ -63,6 +63,7 @@ Json encode(const MoveRequest& value) {
            {"accepted_codes", value.accepted_codes},
            {"requested_by", value.requested_by}};
   if (value.performance) out["performance"] = performance_name(*value.performance);
+  if (value.convergence) out["convergence"] = convergence_text(*value.convergence);
   return out;
 }
 
@@ -75,6 +76,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("disposal", out.disposal)
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
+      .may("convergence", out.convergence)
       .may("references", out.references)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
@@ -192,6 +194,7 @@ Json encode(const Progress& value) {
            {"elapsed_ms", value.elapsed.count()}, {"passes", encode(value.passes)}};
   put_span(out, "left_least_ms", value.left_least);
   put_span(out, "left_most_ms", value.left_most);
+  if (value.warning) out["warning"] = encode(*value.warning);
   return out;
 }
 
@@ -205,6 +208,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Progre
       .may("left_least_ms", out.left_least)
       .may("left_most_ms", out.left_most)
       .may("passes", out.passes)
+      .may("warning", out.warning)
       .finish();
 }
 
@@ -267,6 +271,8 @@ Json encode(const Move& value) {
            {"phases", encode(value.phases)},
            {"progress", encode(value.progress)},
            {"cancel_asked", value.cancel_asked},
+           {"convergence", convergence_text(value.convergence)},
+           {"may_slow_guest", value.may_slow_guest},
            {"started_at", time_text(value.started_at)}};
   if (value.error) out["error"] = encode(*value.error);
   if (value.report) out["report"] = encode(*value.report);
@@ -290,6 +296,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Move& 
       .may("progress", out.progress)
       .may("report", out.report)
       .may("cancel_asked", out.cancel_asked)
+      .may("convergence", out.convergence)
+      .may("may_slow_guest", out.may_slow_guest)
       .need("started_at", out.started_at)
       .may("ended_at", out.ended_at)
       .finish();

@@ -92,6 +92,12 @@ bool decode_name(std::string_view text, Performance& out) {
   return take(performance_from_name(text), out);
 }
 
+bool decode_name(std::string_view text, Convergence& out) {
+  const auto parsed = parse_convergence(text);
+  if (parsed) out = *parsed;
+  return parsed.has_value();
+}
+
 // A code of a newer version is carried as INTERNAL rather than refused: the message still says what
 // happened.
 bool decode_name(std::string_view text, ErrorCode& out) {

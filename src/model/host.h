@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/byte_count.h"
+#include "model/convergence.h"
 #include "model/performance.h"
 
 namespace drover {
@@ -19,6 +20,7 @@ struct HostSettings {
   std::vector<std::string> allowed_folders = {"/var/lib/libvirt/images"};
   Performance performance = Performance::kCompress;  // of moves that leave, unless they say else
   BytesPerSecond bandwidth;  // of all moves that leave, together; 0: no limit
+  Convergence convergence;   // of moves that leave, unless they say else
 };
 
 // Rights of a peer, set where it is added.

@@ -83,6 +83,7 @@ struct Progress {
   std::optional<std::chrono::milliseconds> left_least;
   std::optional<std::chrono::milliseconds> left_most;
   std::vector<MemoryPass> passes;  // so far, in order; the last one goes on
+  std::optional<Finding> warning;  // what keeps the move from its end: docs/convergence.md
 };
 
 // How what memory and disks said travelled; all but `wire` as QEMU gave it.
@@ -124,6 +125,8 @@ struct Move {
   Progress progress;
   std::optional<Report> report;
   bool cancel_asked = false;
+  Convergence convergence;      // in force; the request's, or the settings', until it is changed
+  bool may_slow_guest = false;  // libvirt was told so at the start, and does
   std::chrono::system_clock::time_point started_at;
   std::optional<std::chrono::system_clock::time_point> ended_at;
 };

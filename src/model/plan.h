@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/byte_count.h"
+#include "model/convergence.h"
 #include "model/performance.h"
 #include "model/vm.h"
 
@@ -15,7 +16,8 @@ namespace drover {
 
 enum class FindingLevel { kBlocker, kWarning, kNote };
 
-// One result of preflight. `code` is stable, UPPER_CASE, and has a section in docs/findings.md.
+// One result of preflight, or of watching a move. `code` is stable, UPPER_CASE, and has a section
+// in docs/findings.md or, while a move goes on, in docs/convergence.md.
 struct Finding {
   std::string code;
   FindingLevel level = FindingLevel::kNote;
@@ -35,6 +37,7 @@ struct MoveRequest {
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;   // nothing: as the source's settings say
   BytesPerSecond bandwidth;                 // of this move; 0: only the source's settings limit it
+  std::optional<Convergence> convergence;   // nothing: as the source's settings say
   bool references = true;                   // false: to measure what they save
   bool accept_notes = false;                // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings

@@ -131,6 +131,8 @@ Result<Move> Engine::start_checked(Planned planned) {
   job.destination_xml = std::move(planned.destination_xml);
   job.destination_persistent_xml = std::move(planned.destination_persistent_xml);
   job.autostart = job.move.plan.vm.autostart;
+  job.move.convergence =
+      job.move.plan.request.convergence.value_or(world_.book.settings().convergence);
   job.move.source = world_.host_name;
   job.move.destination = job.move.plan.request.destination;
   job.move.started_at = std::chrono::system_clock::now();
@@ -193,6 +195,19 @@ Result<Move> Engine::cancel(std::string_view id) {
     const std::lock_guard lock(mutex_);
     if (const auto it = running_.find(id); it != running_.end()) {
       RETURN_IF_ERROR(it->second->move->cancel());
+      return it->second->move->snapshot();
+    }
+  }
+  ASSIGN_OR_RETURN(const Move ended, move(id));
+  return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", id,
+              move_state_name(ended.state));
+}
+
+Result<Move> Engine::converge(std::string_view id, const Convergence& policy) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = running_.find(id); it != running_.end()) {
+      RETURN_IF_ERROR(it->second->move->converge(policy));
       return it->second->move->snapshot();
     }
   }

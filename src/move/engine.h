@@ -43,6 +43,8 @@ class Engine {
   std::vector<Move> moves() const;
   Result<Move> move(std::string_view id) const;
   Result<Move> cancel(std::string_view id);
+  // See LiveMove::converge.
+  Result<Move> converge(std::string_view id, const Convergence& policy);
   // From the hypervisor: the guest of a move stands still.
   void take_vm_event(const VmEvent& event);
   // The id of the move that a VM of this host is in, or nothing.

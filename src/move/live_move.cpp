@@ -116,6 +116,7 @@ void LiveMove::end(const StepResult& result) {
   change([&](Move& move) {
     move.ended_at = std::chrono::system_clock::now();
     if (!move.phases.empty()) move.phases.back().ended_at = move.ended_at;
+    move.progress.warning.reset();
     if (result) {
       move.state = MoveState::kDone;
       move.progress.percent = 100;
@@ -143,7 +144,10 @@ void LiveMove::end(const StepResult& result) {
 }
 
 LiveMove::LiveMove(World& world, SourceJob job, MoveListener changed)
-    : world_(world), changed_(std::move(changed)), job_(std::move(job)) {}
+    : world_(world),
+      changed_(std::move(changed)),
+      job_(std::move(job)),
+      slowing_settled_(job_.migrate_called) {}
 
 LiveMove::~LiveMove() = default;
 
@@ -165,7 +169,9 @@ Status LiveMove::cancel() {
 
 Move LiveMove::snapshot() const {
   const std::lock_guard lock(mutex_);
-  return job_.move;
+  Move move = job_.move;
+  if (policy_asked_) move.convergence = *policy_asked_;
+  return move;
 }
 
 Status LiveMove::enter(Phase phase) {

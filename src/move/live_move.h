@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
-// phases stand in live_move_phases.cpp, what decides who runs the VM in live_move_switch.cpp, the
-// way back in live_move_undo.cpp. run() and resume() occupy the calling thread until the move ends;
-// cancel() and snapshot() may come from any.
+// phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
+// outruns the link in live_move_convergence.cpp, what decides who runs the VM in
+// live_move_switch.cpp, the way back in live_move_undo.cpp. run() and resume() occupy the calling
+// thread until the move ends; cancel() and snapshot() may come from any.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "move/carriers.h"
+#include "move/convergence.h"
 #include "move/job.h"
 #include "move/pass_book.h"
 #include "move/peer_messages.h"
@@ -54,6 +56,9 @@ class LiveMove {
 
   // Asks for an end; kConflict once the switch has begun.
   Status cancel();
+  // What shall be done about a guest that outruns the link, from now on. kConflict: too late, or
+  // libvirt takes no such word any more.
+  Status converge(const Convergence& policy);
   // The hypervisor says that the guest stands still for the switch. Any thread; returns at once.
   void guest_stopped() { stands_still_ = true; }
   Move snapshot() const;
@@ -85,6 +90,12 @@ class LiveMove {
   void look_after_a_late_answer();
   void take_event(const CarrierEvent& event);
   void sample_progress();
+  void take_policy();  // REQUIRES: mutex_ held
+  void keep_policy();
+  void judge(const JobProgress& sample);
+  void tell_convergence(const ConvergenceWatch::Advice& advice);
+  void tell_downtime(std::chrono::milliseconds limit);
+  ConvergenceScene convergence_scene() const;
   void keep_links();
   void keep_bandwidth();
   RoadOptions road_options() const;
@@ -150,6 +161,13 @@ class LiveMove {
       fence_;  // droverd's own copies of the descriptors; QEMU and the gate hold others
   std::optional<ProgressMeter> meter_;
   std::optional<PassBook> passes_;
+  std::optional<ConvergenceWatch> convergence_;
+  std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
+  bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
+  bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
+  std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
+  Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
+  std::optional<Error> given_up_;  // as the policy says
   std::optional<Error>
       road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>

@@ -20,9 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPlanFresh = 30s;
-constexpr auto kPeerCallLimit = 30s;     // reserve, prepare: images are created, nothing is copied
-constexpr auto kEventInterval = 20ms;    // how late the end of libvirt's call may be noticed
-constexpr auto kSampleInterval = 250ms;  // progress; people are told within 2 s
+constexpr auto kPeerCallLimit = 30s;   // reserve, prepare: images are created, nothing is copied
+constexpr auto kEventInterval = 20ms;  // how late the end of libvirt's call may be noticed
 constexpr auto kRedialInterval = 1000ms;
 constexpr auto kFirstDialLimit = 5s;
 constexpr auto kDialLimit = 3s;
@@ -160,6 +159,8 @@ StepResult LiveMove::copy() {
     meter_.emplace(!job_.move.plan.placements.empty(), ProgressMeter::Clock::now(),
                    job_.move.progress.percent);
     passes_.emplace(job_.move.progress.passes);
+    convergence_.emplace(job_.move.convergence);
+    if (!resumed) downtime_told_ = ConvergenceWatch::kPauseUsual;
   }
   if (resumed) return watch([this] { return job_is_over(); });
 
@@ -174,6 +175,13 @@ StepResult LiveMove::copy() {
   call.destination_xml = job_.destination_xml;
   call.persistent_xml = job_.destination_persistent_xml;
 
+  {
+    const std::lock_guard lock(mutex_);
+    take_policy();
+    call.slow_guest = job_.move.convergence.policy == ConvergencePolicy::kSlowGuest;
+    job_.move.may_slow_guest = call.slow_guest;
+    slowing_settled_ = true;
+  }
   job_.migrate_called = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
   migrate_call_ = std::make_shared<MigrateOutcome>();
@@ -198,12 +206,13 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
   bool abort_sent = false;
   while (!ended()) {
     if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
-    if (cancel_asked_ && !abort_sent && job_.move.phase < Phase::kSwitch) {
+    if ((cancel_asked_ || given_up_) && !abort_sent && job_.move.phase < Phase::kSwitch) {
       // Too early for libvirt is no error: it is tried again with the next sample.
       abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
     }
     while (auto event = carriers_->next_event(Deadline::after(kEventInterval))) take_event(*event);
     if (stands_still_.exchange(false)) {
+      stood_still_ = true;
       if (auto told = carriers_->standstill(); !told)
         log::warning("Move {}: {}", job_.move.id, told.error().text());
     }
@@ -211,6 +220,7 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
     if (in_doubt_) {
       if (auto settled = settle_doubt_at_the_gate(); !settled) return settled;
     }
+    keep_policy();
     sample_progress();
     keep_links();
   }
@@ -263,25 +273,6 @@ void LiveMove::take_event(const CarrierEvent& event) {
     case Kind::kOther:
       break;
   }
-}
-
-void LiveMove::sample_progress() {
-  if (!next_sample_.expired()) return;
-  next_sample_ = Deadline::after(kSampleInterval);
-  const auto sample = world_.hypervisor.job_progress(uuid());
-  if (!sample || !sample->active) return;
-  if (sample->copying_memory && job_.move.phase < Phase::kCopyMemory)
-    (void)enter(Phase::kCopyMemory);
-  if (passes_->is_new(*sample) && carriers_->mover_alive())
-    wire_ = carriers_->wire_count().value_or(wire_);
-  passes_->take(*sample, wire_, PassBook::Clock::now());
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.progress = meter_->sample(*sample, ProgressMeter::Clock::now());
-    job_.move.progress.phase = job_.move.phase;
-    job_.move.progress.passes = passes_->passes();
-  }
-  changed_(MoveChange::kProgress, snapshot());
 }
 
 // As asked for, or as this host's settings say.

@@ -201,6 +201,7 @@ StepResult LiveMove::source_keeps_it(std::string_view why) {
   if (migrate_error_) error = *migrate_error_;
   if (carrier_error_) error = *carrier_error_;
   if (road_error_) error = *road_error_;
+  if (given_up_) error = *given_up_;
   if (cancel_asked_)
     error = Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}};
   return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});

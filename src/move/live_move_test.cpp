@@ -376,6 +376,30 @@ TEST_F(LiveMoveSwitch, AnUndoIsOpenUntilItsRecordIsGone) {
   EXPECT_TRUE(journal_->open_jobs(journal::Side::kSource)->empty());
 }
 
+// What libvirt is told at the start cannot be added later, and after the copy nothing is left to
+// do.
+TEST_F(LiveMoveSwitch, APolicyIsChangedWhileThatCanStillDoAnything) {
+  job_.move.phase = Phase::kCopyMemory;
+  LiveMove copying(*world_, job_, [](MoveChange, const Move&) {});
+  EXPECT_TRUE(copying.converge({ConvergencePolicy::kPause, 12s}));
+  EXPECT_EQ(convergence_text(copying.snapshot().convergence), "pause:12");
+  EXPECT_EQ(copying.converge({ConvergencePolicy::kSlowGuest}).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(convergence_text(copying.snapshot().convergence), "pause:12");
+
+  job_.move.may_slow_guest = true;
+  LiveMove slowed(*world_, job_, [](MoveChange, const Move&) {});
+  EXPECT_TRUE(slowed.converge({ConvergencePolicy::kSlowGuest}));
+
+  job_.migrate_called = job_.move.may_slow_guest = false;
+  job_.move.phase = Phase::kReserve;
+  LiveMove early(*world_, job_, [](MoveChange, const Move&) {});
+  EXPECT_TRUE(early.converge({ConvergencePolicy::kSlowGuest}));
+
+  job_.move.phase = Phase::kSwitch;
+  LiveMove late(*world_, job_, [](MoveChange, const Move&) {});
+  EXPECT_EQ(late.converge({ConvergencePolicy::kWait}).error().code, ErrorCode::kConflict);
+}
+
 TEST_F(LiveMoveSwitch, AStoppingDaemonLeavesEverything) {
   record(gate::SourceState::kSwitching);
   std::stop_source stop;

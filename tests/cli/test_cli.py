@@ -164,6 +164,32 @@ def test_watching_goes_on_after_droverd_was_away(daemon, drover):
     assert len(daemon.times_asked("GET /v1/moves/k3f9x2qa/events")) == 2
 
 
+def test_what_keeps_a_move_from_its_end_is_told_once(daemon, drover):
+    moving = move(percent=60, phase="copy-memory")
+    warned = move(percent=70, phase="copy-memory")
+    warned["progress"]["warning"] = {**finding("warning", "WILL_NOT_CONVERGE", fixes=["End it: drover cancel k3f9x2qa"])}
+    daemon.answers["GET /v1/moves/k3f9x2qa"] = moving
+    daemon.events = [moving, warned, warned, warned, move(percent=80, phase="copy-memory"), DONE]
+    done = drover("watch", "k3f9x2qa")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Warning: WILL_NOT_CONVERGE is so.") == 1, done.stdout
+    assert done.stdout.count("End it: drover cancel k3f9x2qa") == 1
+    assert done.stdout.count("web01 no longer outruns the link.") == 1
+
+
+def test_the_policy_of_a_running_move_is_changed(daemon, drover):
+    daemon.answers["GET /v1/moves/k3f9x2qa"] = move()
+    daemon.answers["POST /v1/moves/k3f9x2qa/convergence"] = move(convergence="pause:10", may_slow_guest=True)
+    done = drover("converge", "k3f9x2qa", "pause:10")
+    assert done.returncode == 0 and "now follows the policy pause:10" in done.stdout, done.stderr
+    assert "libvirt cannot take that back" in done.stdout
+    [(_, body)] = daemon.times_asked("POST /v1/moves/k3f9x2qa/convergence")
+    assert body == {"convergence": "pause:10"}
+    for wrong in ("pause:0", "pause:301", "pause:1s", "hope", "wait:5", "give-up:-1"):
+        done = drover("converge", "k3f9x2qa", wrong)
+        assert done.returncode == 2 and "no convergence policy" in done.stderr, wrong
+
+
 @pytest.mark.parametrize(("state", "exit_code", "text"), [
     ("failed", 1, "did not move; it is on host1 as before"), ("cancelled", 1, "was cancelled"), ("parked", 6, "needs a person")])
 def test_the_exit_code_is_the_moves(daemon, drover, state, exit_code, text):
@@ -300,6 +326,6 @@ def test_doctor_ends_1_where_something_is_wrong(daemon, drover):
 
 
 def test_paths_in_ids_go_nowhere(daemon, drover):
-    for verb in ("show", "watch", "cancel"):
-        assert drover(verb, "../../v1/hosts").returncode == 3
+    for verb in (["show"], ["watch"], ["cancel"], ["converge"]):
+        assert drover(*verb, "../../v1/hosts", *(["wait"] if verb == ["converge"] else [])).returncode == 3
     assert all("/hosts/" not in what for what, _, _ in daemon.asked)

@@ -42,6 +42,7 @@ Status Adapter::migrate(const MigrateCall& call) {
   unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER;
   if (!call.persistent_xml.empty()) flags |= VIR_MIGRATE_PERSIST_DEST;
   if (!call.copied_disks.empty()) flags |= VIR_MIGRATE_NON_SHARED_DISK;
+  if (call.slow_guest) flags |= VIR_MIGRATE_AUTO_CONVERGE;
   if (virDomainMigrateToURI3(domain.get(), call.connection_uri.c_str(), parameters.list,
                              static_cast<unsigned>(parameters.count), flags) != 0) {
     return fail_libvirt(fmt::format("libvirt's migration of the VM {} failed", call.uuid));
@@ -70,6 +71,7 @@ Result<JobProgress> Adapter::job_progress(std::string_view uuid) {
   progress.memory_done = {stats.number(VIR_DOMAIN_JOB_MEMORY_PROCESSED)};
   progress.memory_left = {stats.number(VIR_DOMAIN_JOB_MEMORY_REMAINING)};
   progress.memory_total = {stats.number(VIR_DOMAIN_JOB_MEMORY_TOTAL)};
+  progress.memory_rate = {stats.number(VIR_DOMAIN_JOB_MEMORY_BPS)};
   progress.memory_iteration = stats.number(VIR_DOMAIN_JOB_MEMORY_ITERATION);
   progress.dirty_pages_per_second = stats.number(VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE);
   if (const auto page = stats.number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE); page != 0)
