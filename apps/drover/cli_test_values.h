@@ -83,7 +83,12 @@ inline Move finished_move() {
                                      .wire = mib(190),
                                      .resent = mib(20),
                                      .misses = 2},
-                       {}};
+                       {},
+                       Proof{.level = Verification::kAsSent,
+                             .compared = gib(2),
+                             .unproven = {},
+                             .duration = std::chrono::milliseconds(800),
+                             .text = {}}};
   move.phases[1].ended_at = moment(11);
   move.ended_at = moment(12);
   return move;

@@ -87,6 +87,15 @@ std::string passes_text(const std::vector<MemoryPass>& passes) {
   return table.text();
 }
 
+std::string proof_words(const Proof& proof) {
+  if (proof.level == Verification::kNone) return "not asked for";
+  std::string words = fmt::format("{} of the disks compared as sent, all equal ({})",
+                                  to_text(proof.compared), span_words(proof.duration));
+  if (proof.unproven.bytes > 0) words += fmt::format("; {} not proven", to_text(proof.unproven));
+  if (!proof.text.empty()) words += ": " + printable(proof.text);
+  return words;
+}
+
 std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   const std::string vm = printable(move.plan.vm.name);
   std::string out = fmt::format("{} runs on {}.\n", vm, printable(move.destination));
@@ -99,6 +108,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     if (report.kinds) add_kinds(facts, *report.kinds);
     facts.add({"took", span_words(report.duration)});
     facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
+    if (report.proof) facts.add({"proof", proof_words(*report.proof)});
   }
   for (const QuarantinedDisk& disk : kept) {
     if (disk.move_id != move.id) continue;

@@ -28,6 +28,10 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("POLICY");
   command.add_flag("--no-references", no_references,
                    "Send as bytes also what the destination has; to see what that saves");
+  command
+      .add_option("--verify", verify,
+                  "as-sent: compare the disks before the source lets go of them; or none")
+      ->type_name("LEVEL");
 }
 
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
@@ -39,6 +43,13 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
       return fail(ErrorCode::kInvalidArgument,
                   "--performance is compress, multilink or direct, not \"{}\".", performance);
     }
+  }
+  if (!verify.empty()) {
+    const auto level = verification_from_name(verify);
+    if (!level) {
+      return fail(ErrorCode::kInvalidArgument, "--verify is as-sent or none, not \"{}\".", verify);
+    }
+    request.verification = *level;
   }
   ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
   request.references = !no_references;

@@ -18,6 +18,7 @@ struct RequestOptions {
   std::string bandwidth;    // likewise
   std::string convergence;  // likewise
   bool no_references = false;
+  std::string verify;  // empty: as-sent
 
   void add_to(CLI::App& command);
   // kInvalidArgument: of what was typed.

@@ -138,6 +138,7 @@ TEST(MoveText, ReportHasBytesSecondsPauseAndTheWayBack) {
   packed    769 MiB as 190 MiB; 2 ranges sent twice
   took      11.3 s
   pause     66 ms
+  proof     2.0 GiB of the disks compared as sent, all equal (800 ms)
   kept      /i/web01.qcow2.drover-k3f9x2qa on host1 (547 MiB), until 2026-07-26 10:00:12
   undo      drover move web01 host1
 )");

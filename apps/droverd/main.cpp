@@ -74,6 +74,7 @@ move::CarrierOptions carrier_options(const Config& config, const std::string& in
   options.socket_folder = config.socket_folder;
   options.run_folder = config.run_folder / "moves";
   options.records_folder = config.state_folder / "records";
+  options.writes_folder = config.state_folder / "writes";
   options.libvirt_socket = config.libvirt_socket;
   options.instance_id = instance;
   options.patience = config.patience;
@@ -87,6 +88,7 @@ Status run(const Config& config) {
   ::signal(SIGPIPE, SIG_IGN);
   RETURN_IF_ERROR(make_folder(config.state_folder, kPrivate));
   RETURN_IF_ERROR(make_folder(config.state_folder / "records", kPrivate));
+  RETURN_IF_ERROR(make_folder(config.state_folder / "writes", kPrivate));
   RETURN_IF_ERROR(make_folder(config.run_folder, kTraversable));
   RETURN_IF_ERROR(make_folder(config.run_folder / "moves", kPrivate));
 

@@ -19,6 +19,7 @@ Move full_move() {
   move.progress.left_least = move.progress.left_most = std::chrono::milliseconds(1);
   move.report.emplace().pause = std::chrono::milliseconds(1);
   move.report->kinds.emplace();
+  move.report->proof.emplace();
   move.report->passes.emplace_back();
   move.plan.request.performance = Performance::kCompress;
   move.plan.request.convergence.emplace();
@@ -75,6 +76,7 @@ int main() {
                     {"Report", move["report"]},
                     {"TransferKinds", move["report"]["kinds"]},
                     {"MemoryPass", move["report"]["passes"][0]},
+                    {"Proof", move["report"]["proof"]},
                     {"Move", move},
                     {"QuarantinedDisk", json::encode(disk)}};
   std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());

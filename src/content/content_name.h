@@ -3,6 +3,7 @@
 // (docs/mover_protocol.md, "Content", says why so many). One thread each.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,11 @@ struct evp_md_ctx_st;
 struct evp_md_st;
 
 namespace drover::content {
+
+// Nothing but zeros.
+inline bool is_zero(std::span<const std::uint8_t> bytes) {
+  return bytes[0] == 0 && std::equal(bytes.begin() + 1, bytes.end(), bytes.begin());
+}
 
 class Namer {
  public:

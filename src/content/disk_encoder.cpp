@@ -10,10 +10,6 @@ namespace {
 // Offsets beyond it could overflow; no disk is as large.
 constexpr std::uint64_t kDiskBytesMax = std::uint64_t{1} << 62;
 
-bool is_zero(std::span<const std::uint8_t> bytes) {
-  return bytes[0] == 0 && std::equal(bytes.begin() + 1, bytes.end(), bytes.begin());
-}
-
 }  // namespace
 
 DiskEncoder::DiskEncoder(std::shared_ptr<SourceContent> content)

@@ -85,6 +85,7 @@ DiskFacts read_disk(const pugi::xml_node& element) {
   DiskFacts facts;
   const auto source = element.child("source");
   facts.disk.target = attribute(element.child("target"), "dev");
+  facts.alias = attribute(element.child("alias"), "name");
   facts.disk.kind = disk_kind(attribute(element, "type"));
   facts.disk.device = disk_device(attribute(element, "device"));
   facts.disk.path = local_path(source);

@@ -20,6 +20,7 @@ inline constexpr int kDefinitionDepthMax = 64;  // real ones have less than 20
 
 struct DiskFacts {
   Disk disk;                 // sizes are zero, the backing chain is as far as the definition tells
+  std::string alias;         // of a running VM: "virtio-disk0"
   std::string protocol;      // kNetwork: "nbd", "rbd", ...
   std::string pool, volume;  // kVolume
   std::string cache;

@@ -23,7 +23,8 @@
 namespace drover {
 
 enum class DefinitionKind {
-  kLive,        // of the running VM: MIGRATABLE | SECURE
+  kLive,      // of the running VM: MIGRATABLE | SECURE
+  kAsItRuns,  // the same with what libvirt itself chose, such as the aliases of devices; no secrets
   kPersistent,  // what is kept for the next boot: INACTIVE | MIGRATABLE | SECURE
 };
 

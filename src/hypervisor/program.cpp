@@ -147,4 +147,22 @@ Result<std::string> run_program(const ProgramCall& call) {
   return out;
 }
 
+Result<RunningProgram> RunningProgram::start(const ProgramCall& call) {
+  const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!nowhere) return fail_errno("Cannot open /dev/null");
+  ASSIGN_OR_RETURN(const pid_t pid, SpawnSetup().spawn(call, nowhere.get(), nowhere.get()));
+  return RunningProgram(pid);
+}
+
+RunningProgram::~RunningProgram() {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+bool RunningProgram::ended() {
+  if (pid_ >= 0 && ::waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = -1;
+  return pid_ < 0;
+}
+
 }  // namespace drover

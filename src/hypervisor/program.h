@@ -6,7 +6,10 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -23,5 +26,21 @@ struct ProgramCall {
 // cause); kTimeout: it was killed at the limit; kInvalidArgument: it wrote more than allowed, and
 // was killed.
 Result<std::string> run_program(const ProgramCall& call);
+
+// A program that runs until it ends by itself or this object does. What it says is thrown away.
+class RunningProgram {
+ public:
+  // call.limit and call.output_bytes_max mean nothing here.
+  static Result<RunningProgram> start(const ProgramCall& call);
+  RunningProgram(RunningProgram&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  RunningProgram& operator=(RunningProgram&&) = delete;
+  ~RunningProgram();  // kills it
+
+  bool ended();
+
+ private:
+  explicit RunningProgram(pid_t pid) : pid_(pid) {}
+  pid_t pid_;  // -1: it was waited for
+};
 
 }  // namespace drover

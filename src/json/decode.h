@@ -39,6 +39,7 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Progress& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               TransferKinds& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Proof& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Report& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Move& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
@@ -66,6 +67,7 @@ bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);
 bool decode_name(std::string_view text, Performance& out);
 bool decode_name(std::string_view text, Convergence& out);
+bool decode_name(std::string_view text, Verification& out);
 bool decode_name(std::string_view text, ErrorCode& out);
 
 }  // namespace drover::json

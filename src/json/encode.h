@@ -28,6 +28,7 @@ nlohmann::json encode(const TransferProgress& value);
 nlohmann::json encode(const MemoryPass& value);
 nlohmann::json encode(const Progress& value);
 nlohmann::json encode(const TransferKinds& value);
+nlohmann::json encode(const Proof& value);
 nlohmann::json encode(const Report& value);
 nlohmann::json encode(const Move& value);
 nlohmann::json encode(const QuarantinedDisk& value);

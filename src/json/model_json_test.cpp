@@ -52,6 +52,7 @@ MoveRequest full_request() {
           {1'000'000},
           Convergence{ConvergencePolicy::kGiveUp, 90s},
           false,
+          Verification::kNone,
           true,
           {"A", "B"},
           "alice@host3"};
@@ -102,7 +103,8 @@ Move full_move() {
       mib(7),
       mib(8),
       TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), mib(9), 10},
-      {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}}};
+      {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
+      Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"}};
   move.cancel_asked = true;
   move.convergence = {ConvergencePolicy::kWait};
   move.may_slow_guest = true;

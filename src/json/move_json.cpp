@@ -59,6 +59,7 @@ Json encode(const MoveRequest& value) {
            {"disposal", name_of(value.disposal)},
            {"bandwidth_bytes_per_second", value.bandwidth.value},
            {"references", value.references},
+           {"verification", verification_name(value.verification)},
            {"accept_notes", value.accept_notes},
            {"accepted_codes", value.accepted_codes},
            {"requested_by", value.requested_by}};
@@ -78,6 +79,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("convergence", out.convergence)
       .may("references", out.references)
+      .may("verification", out.verification)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)
@@ -235,6 +237,24 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Transf
       .finish();
 }
 
+Json encode(const Proof& value) {
+  return {{"level", verification_name(value.level)},
+          {"compared_bytes", value.compared.bytes},
+          {"unproven_bytes", value.unproven.bytes},
+          {"duration_ms", value.duration.count()},
+          {"text", value.text}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Proof& out) {
+  return Fields(from, path, unknown)
+      .need("level", out.level)
+      .may("compared_bytes", out.compared)
+      .may("unproven_bytes", out.unproven)
+      .may("duration_ms", out.duration)
+      .may("text", out.text)
+      .finish();
+}
+
 Json encode(const Report& value) {
   Json out{{"wire_bytes", value.bytes_on_wire.bytes},
            {"duration_ms", value.duration.count()},
@@ -243,6 +263,7 @@ Json encode(const Report& value) {
            {"passes", encode(value.passes)}};
   put_span(out, "pause_ms", value.pause);
   if (value.kinds) out["kinds"] = encode(*value.kinds);
+  if (value.proof) out["proof"] = encode(*value.proof);
   return out;
 }
 
@@ -254,6 +275,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Report
       .may("memory_sent_bytes", out.memory_sent)
       .may("disks_sent_bytes", out.disks_sent)
       .may("kinds", out.kinds)
+      .may("proof", out.proof)
       .may("passes", out.passes)
       .finish();
 }

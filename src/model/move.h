@@ -100,6 +100,15 @@ struct TransferKinds {
   std::uint64_t misses = 0;  // references that were not good, and were sent again as bytes
 };
 
+// What was compared before the source let go (docs/proof.md).
+struct Proof {
+  Verification level = Verification::kNone;
+  ByteCount compared;  // of the disks, equal
+  ByteCount unproven;  // of which the destination cannot say what it was given
+  std::chrono::milliseconds duration{0};
+  std::string text;  // why something is not proven; else empty
+};
+
 struct Report {
   ByteCount bytes_on_wire;  // both directions, counted by the movers, TLS included
   std::chrono::milliseconds duration{0};
@@ -108,6 +117,7 @@ struct Report {
   ByteCount disks_sent;
   std::optional<TransferKinds> kinds;
   std::vector<MemoryPass> passes;  // the last one's end is the end of the pause
+  std::optional<Proof> proof;
 };
 
 struct Move {

@@ -46,6 +46,11 @@ constexpr std::array<std::pair<Performance, std::string_view>, 3> kPerformances{
     {Performance::kMultilink, "multilink"},
 }};
 
+constexpr std::array<std::pair<Verification, std::string_view>, 2> kVerifications{{
+    {Verification::kNone, "none"},
+    {Verification::kAsSent, "as-sent"},
+}};
+
 constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{
     {MoveState::kRunning, "running"},
     {MoveState::kDone, "done"},
@@ -80,6 +85,11 @@ std::string_view performance_name(Performance performance) {
 }
 std::optional<Performance> performance_from_name(std::string_view name) {
   return value_in(kPerformances, name);
+}
+
+std::string_view verification_name(Verification level) { return name_in(kVerifications, level); }
+std::optional<Verification> verification_from_name(std::string_view name) {
+  return value_in(kVerifications, name);
 }
 
 Result<BytesPerSecond> parse_bandwidth(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/byte_count.h"
@@ -27,6 +28,14 @@ struct Finding {
   std::vector<std::string> fixes;  // each one sentence or command, in the order to try them
 };
 
+// How a move proves that nothing was lost, before the source lets go of anything (docs/proof.md).
+enum class Verification {
+  kNone,    // what the protocols guarantee
+  kAsSent,  // the source's frozen disks hold what the destination was given
+};
+std::string_view verification_name(Verification level);  // "none", "as-sent"
+std::optional<Verification> verification_from_name(std::string_view name);
+
 enum class SourceDisposal { kQuarantine, kDeleteNow, kKeepSource };
 
 struct MoveRequest {
@@ -35,10 +44,11 @@ struct MoveRequest {
   std::string destination;  // paired host name
   std::string disks_to;     // folder at the destination; empty: chosen by the plan
   SourceDisposal disposal = SourceDisposal::kQuarantine;
-  std::optional<Performance> performance;   // nothing: as the source's settings say
-  BytesPerSecond bandwidth;                 // of this move; 0: only the source's settings limit it
-  std::optional<Convergence> convergence;   // nothing: as the source's settings say
-  bool references = true;                   // false: to measure what they save
+  std::optional<Performance> performance;  // nothing: as the source's settings say
+  BytesPerSecond bandwidth;                // of this move; 0: only the source's settings limit it
+  std::optional<Convergence> convergence;  // nothing: as the source's settings say
+  bool references = true;                  // false: to measure what they save
+  Verification verification = Verification::kAsSent;
   bool accept_notes = false;                // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string

@@ -30,6 +30,8 @@ constexpr mode_t kControlMode = 0600;
 // where it must.
 constexpr mode_t kRoadMode = 0666;
 constexpr mode_t kSocketFolderMode = 0711;
+// One that an earlier try at the same move left is begun anew.
+constexpr int kWritesFlags = O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
 
 // The events of both processes, in order of arrival. Outlives neither: shared with their handlers.
 class EventQueue {
@@ -136,6 +138,10 @@ CarrierPaths carrier_paths(const CarrierOptions& options, const CarrierName& nam
   return paths;
 }
 
+std::string writes_path(const CarrierOptions& options, const CarrierName& name) {
+  return options.writes_folder / name.move_id;
+}
+
 void remove_carrier_files(const CarrierOptions& options, const CarrierName& name) {
   const CarrierPaths paths = carrier_paths(options, name);
   for (const auto& path : {paths.rpc, paths.memory, paths.disks}) ::unlink(path.c_str());
@@ -143,14 +149,19 @@ void remove_carrier_files(const CarrierOptions& options, const CarrierName& name
   std::filesystem::remove_all(paths.gate_control.parent_path(), ignored);
 }
 
+// Of the destination's mover alone.
+struct MoverFiles {
+  std::vector<UniqueFd> held;
+  UniqueFd writes;
+};
+
 class RealCarriers final : public Carriers {
  public:
   RealCarriers(const CarrierOptions& options, CarrierName name)
       : options_(options), name_(std::move(name)), paths_(carrier_paths(options_, name_)) {}
 
   Status start(gate::GateRole role, const LinkSecret& secret, std::vector<gate::FencedDisk> fence,
-               std::string_view policy, const RoadOptions& road,
-               const std::vector<UniqueFd>& held = {});
+               std::string_view policy, const RoadOptions& road, const MoverFiles& files);
   void attach();
 
   bool gate_alive() override { return gate_ && !gate_gone_->load(); }
@@ -211,7 +222,7 @@ class RealCarriers final : public Carriers {
   Status start_gate(gate::GateRole role, int rpc, int mover, std::vector<gate::FencedDisk> fence,
                     std::string_view policy);
   Status start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
-                     const RoadOptions& road, const std::vector<UniqueFd>& held);
+                     const RoadOptions& road, const MoverFiles& files);
 
   // The handlers run on the processes' reader threads, also while those are being destroyed: they
   // hold what they use.
@@ -241,14 +252,14 @@ class RealCarriers final : public Carriers {
 
 Status RealCarriers::start(gate::GateRole role, const LinkSecret& secret,
                            std::vector<gate::FencedDisk> fence, std::string_view policy,
-                           const RoadOptions& road, const std::vector<UniqueFd>& held) {
+                           const RoadOptions& road, const MoverFiles& files) {
   RETURN_IF_ERROR(make_folder(options_.socket_folder, kSocketFolderMode));
   RETURN_IF_ERROR(give_folder_to_qemu(options_.socket_folder, qemu_conf().user));
   RETURN_IF_ERROR(make_folder(paths_.gate_control.parent_path(), 0700));
   ASSIGN_OR_RETURN(auto rpc, net::socket_pair(SocketKind::kStream));
   ASSIGN_OR_RETURN(auto talk, net::socket_pair(SocketKind::kPackets));
   RETURN_IF_ERROR(start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy));
-  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road, held);
+  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road, files);
 }
 
 Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
@@ -287,7 +298,7 @@ Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
 }
 
 Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
-                                 const RoadOptions& road, const std::vector<UniqueFd>& held) {
+                                 const RoadOptions& road, const MoverFiles& files) {
   mover::MoverSettings start;
   start.move = name_.move_id;
   start.role = role == gate::GateRole::kSource ? mover::Role::kSource : mover::Role::kDestination;
@@ -311,8 +322,10 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
     ASSIGN_OR_RETURN(disks, net::listen_unix(paths_.disks, SocketKind::kStream, kRoadMode));
     descriptors.memory = memory.get();
     descriptors.disks = disks.get();
+  } else if (files.writes) {
+    descriptors.writes = files.writes.get();
   }
-  for (const UniqueFd& file : held) descriptors.held.push_back(file.get());
+  for (const UniqueFd& file : files.held) descriptors.held.push_back(file.get());
   ASSIGN_OR_RETURN(mover_,
                    mover::MoverProcess::start(options_.mover_program, start, descriptors,
                                               mover_handler(), Deadline::after(kStartLimit)));
@@ -351,7 +364,8 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_source(const CarrierNam
                                                                 std::vector<gate::FencedDisk> fence,
                                                                 const RoadOptions& road) {
   auto carriers = std::make_unique<RealCarriers>(options_, name);
-  if (auto started = carriers->start(gate::GateRole::kSource, secret, std::move(fence), {}, road);
+  if (auto started =
+          carriers->start(gate::GateRole::kSource, secret, std::move(fence), {}, road, {});
       !started) {
     (void)carriers->stop();
     return std::unexpected(started.error());
@@ -362,9 +376,15 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_source(const CarrierNam
 Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const CarrierName& name,
                                                                      const LinkSecret& secret,
                                                                      std::string_view policy,
-                                                                     std::vector<UniqueFd> held) {
+                                                                     DestinationFiles files) {
+  MoverFiles given{std::move(files.held), {}};
+  if (files.record_writes) {
+    const std::string path = writes_path(options_, name);
+    given.writes = UniqueFd(::open(path.c_str(), kWritesFlags, kControlMode));
+    if (!given.writes) return fail_errno(fmt::format("Cannot create {}", path));
+  }
   auto carriers = std::make_unique<RealCarriers>(options_, name);
-  if (auto started = carriers->start(gate::GateRole::kDestination, secret, {}, policy, {}, held);
+  if (auto started = carriers->start(gate::GateRole::kDestination, secret, {}, policy, {}, given);
       !started) {
     (void)carriers->stop();
     return std::unexpected(started.error());
@@ -382,8 +402,23 @@ CarrierPaths CarrierPrograms::paths(const CarrierName& name) const {
   return carrier_paths(options_, name);
 }
 
+Result<UniqueFd> CarrierPrograms::written(const CarrierName& name) {
+  const std::string path = writes_path(options_, name);
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return fail_errno(fmt::format("Cannot open {}", path));
+  return file;
+}
+
+Result<UniqueFd> CarrierPrograms::scratch_file() {
+  const std::string folder = options_.writes_folder.string();
+  UniqueFd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kControlMode));
+  if (!file) return fail_errno(fmt::format("Cannot make a file in {}", folder));
+  return file;
+}
+
 void CarrierPrograms::remove_files(const CarrierName& name) {
   remove_carrier_files(options_, name);
+  ::unlink(writes_path(options_, name).c_str());
 }
 
 }  // namespace drover::move

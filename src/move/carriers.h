@@ -29,6 +29,7 @@ struct CarrierOptions {
   std::filesystem::path socket_folder = "/run/libvirt/drover";
   std::filesystem::path run_folder = "/run/drover/moves";
   std::filesystem::path records_folder = "/var/lib/drover/records";
+  std::filesystem::path writes_folder = "/var/lib/drover/writes";  // content/write_record.h
   std::filesystem::path libvirt_socket = "/run/libvirt/libvirt-sock";
   std::string instance_id;  // of the journal; goes into the ownership records
   std::chrono::milliseconds patience{120'000};
@@ -99,6 +100,12 @@ struct WireCount {
   std::uint64_t pages = 0, resent_pages = 0, unchanged_pages = 0;
 };
 
+// What the destination's mover works on, beside its streams.
+struct DestinationFiles {
+  std::vector<UniqueFd> held = {};  // of an earlier move, open for reading
+  bool record_writes = false;       // what is written to disks is put down, for written()
+};
+
 // The two processes of one move.
 class Carriers {
  public:
@@ -136,15 +143,19 @@ class Carriage {
   virtual Result<std::unique_ptr<Carriers>> start_source(const CarrierName&, const LinkSecret&,
                                                          std::vector<gate::FencedDisk> fence,
                                                          const RoadOptions& road) = 0;
-  // `policy` is the text of gate::Policy; `held`: files of an earlier move, open for reading.
+  // `policy` is the text of gate::Policy.
   virtual Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
                                                               std::string_view policy,
-                                                              std::vector<UniqueFd> held) = 0;
+                                                              DestinationFiles files) = 0;
   // After a restart of droverd. Either process may be gone; then gate_alive(), mover_alive() say
   // so.
   virtual std::unique_ptr<Carriers> attach(const CarrierName&) = 0;
   virtual CarrierPaths paths(const CarrierName&) const = 0;
-  // Sockets and folders of a move whose processes are gone.
+  // Destination: the record of what was written to the disks, to be read. kSystem: there is none.
+  virtual Result<UniqueFd> written(const CarrierName&) = 0;
+  // An empty file without a name, where there is room.
+  virtual Result<UniqueFd> scratch_file() = 0;
+  // Sockets, folders and records of a move whose processes are gone.
   virtual void remove_files(const CarrierName&) = 0;
 };
 
@@ -159,9 +170,11 @@ class CarrierPrograms final : public Carriage {
                                                  const RoadOptions& road) override;
   Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
                                                       std::string_view policy,
-                                                      std::vector<UniqueFd> held) override;
+                                                      DestinationFiles files) override;
   std::unique_ptr<Carriers> attach(const CarrierName&) override;
   CarrierPaths paths(const CarrierName&) const override;
+  Result<UniqueFd> written(const CarrierName&) override;
+  Result<UniqueFd> scratch_file() override;
   void remove_files(const CarrierName&) override;
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the destination does in each phase of a move to it, in order: reserve, prepare, answer,
-// verify, settle; undo.
+// verify, settle; undo. Between verify and settle: destination_proof.cpp.
 #include <set>
 
 #include <fcntl.h>
@@ -190,7 +190,8 @@ Status DestinationSide::start_carriers(Entry& entry) {
   ASSIGN_OR_RETURN(entry.carriers,
                    world_.carriage.start_destination(
                        name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
-                       open_residue(world_, vm.uuid, entry.job.peer)));
+                       {open_residue(world_, vm.uuid, entry.job.peer),
+                        entry.job.plan.request.verification != Verification::kNone}));
   entry.job.link_key.clear();
   return save(entry);
 }
@@ -321,6 +322,7 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
   if (entry.carriers) (void)entry.carriers->stop();
   entry.carriers.reset();
+  entry.written.clear();
   world_.carriage.remove_files(entry.name());
   // The record first: one that nobody removes later would let the VM start here for ever, whatever
   // a later move of it says.

@@ -73,6 +73,9 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (verb == verb::kSettle) {
     ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
     move_id = request.move;
+  } else if (verb == verb::kProve) {
+    ASSIGN_OR_RETURN(const ProveRequest request, prove_request_from_json(body));
+    move_id = request.move;
   } else {
     ASSIGN_OR_RETURN(const MoveName name, move_name_from_json(body));
     move_id = name.move;
@@ -89,6 +92,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (verb == verb::kAnswer) return answer(*entry);
   if (verb == verb::kLook) return look(*entry);
   if (verb == verb::kVerify) return verify(*entry);
+  if (verb == verb::kProve) return prove(*entry, body);
   if (verb == verb::kSettle) return settle(*entry, body);
   if (verb == verb::kUndo) {
     RETURN_IF_ERROR(undo(*entry));

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "content/written_disk.h"
 #include "hypervisor/hypervisor.h"
 #include "move/job.h"
 #include "move/peer_messages.h"
@@ -54,6 +55,7 @@ class DestinationSide final : public net::PeerHandler {
     bool resumed_seen = false;    // the guest ran here
     bool stopped_seen = false;    // its QEMU ended here
     bool watch_unbroken = false;  // we saw every lifecycle event since the reservation, in order
+    std::map<std::string, content::WrittenDisk> written;  // by target; read when first asked for
     Deadline sweep_after = Deadline::never();
     Deadline concern_ends = Deadline::never();  // events come later than what they tell of
 
@@ -69,12 +71,14 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> answer(Entry& entry);
   Result<std::string> look(Entry& entry);
   Result<std::string> verify(Entry& entry);
+  Result<std::string> prove(Entry& entry, std::string_view body);
   Result<std::string> settle(Entry& entry, std::string_view body);
   Status undo(Entry& entry);
   Status check_undo(Entry& entry);
   Status save(Entry& entry);
 
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
+  Result<content::WrittenDisk> read_written(Entry& entry, const DiskPlacement& placement);
   Status create_images(Entry& entry);
   Status start_carriers(Entry& entry);
   Answer answer_accepted(Entry& entry);

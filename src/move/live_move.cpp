@@ -44,6 +44,7 @@ const std::vector<LiveMove::Step>& LiveMove::steps() {
       {Phase::kSwitch, &LiveMove::settle_switch},
       // From here the VM runs on the destination. Only forward.
       {Phase::kVerify, &LiveMove::verify},
+      {Phase::kVerify, &LiveMove::prove},
       {Phase::kSettle, &LiveMove::settle},
   };
   return kSteps;
@@ -182,11 +183,11 @@ Status LiveMove::enter(Phase phase) {
       const auto now = std::chrono::system_clock::now();
       if (!move.phases.empty()) move.phases.back().ended_at = now;
       move.phases.push_back({phase, now, {}});
+      log::info("Move {} of {}: {}.", move.id, move.plan.vm.name, phase_name(phase));
     }
     move.phase = phase;
     move.progress.phase = phase;
   }
-  log::info("Move {} of {}: {}.", job_.move.id, job_.move.plan.vm.name, phase_name(phase));
   return save();
 }
 

@@ -2,8 +2,9 @@
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
 // phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
-// live_move_switch.cpp, the way back in live_move_undo.cpp. run() and resume() occupy the calling
-// thread until the move ends; cancel() and snapshot() may come from any.
+// live_move_switch.cpp, the proof in live_move_proof.cpp, the way back in live_move_undo.cpp.
+// run() and resume() occupy the calling thread until the move ends; cancel() and snapshot() may
+// come from any.
 #pragma once
 
 #include <atomic>
@@ -82,6 +83,7 @@ class LiveMove {
   StepResult copy();
   StepResult settle_switch();
   StepResult verify();
+  StepResult prove();
   StepResult settle();
 
   // Parts of prepare() and copy().
@@ -103,6 +105,10 @@ class LiveMove {
   bool job_is_over();
   bool record_is_final() const;
   void write_report(const VerifyReply& reply);
+
+  // Parts of prove() (live_move_proof.cpp).
+  StepResult compare_disk(const DiskPlacement& placement, Proof& proof, std::string& difference);
+  std::expected<Result<ProveReply>, StepFailure> ask_for_proof(const ProveRequest& request);
 
   // Who runs the VM (live_move_switch.cpp).
   enum class Outcome { kSource, kDestination, kLost };

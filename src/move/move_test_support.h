@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
+
 #include "move/carriers.h"
 
 namespace drover::move {
@@ -64,14 +66,28 @@ class ScriptedCarriage final : public Carriage {
   }
   Result<std::unique_ptr<Carriers>> start_destination(const CarrierName&, const LinkSecret&,
                                                       std::string_view,
-                                                      std::vector<UniqueFd> held) override {
-    state.held_files = held.size();
+                                                      DestinationFiles files) override {
+    state.held_files = files.held.size();
     return std::make_unique<ScriptedCarriers>(state);
   }
   std::unique_ptr<Carriers> attach(const CarrierName&) override {
     return std::make_unique<ScriptedCarriers>(state);
   }
-  CarrierPaths paths(const CarrierName&) const override { return {}; }
+  CarrierPaths paths(const CarrierName& name) const override {
+    CarrierPaths paths;
+    paths.mover_control = std::filesystem::temp_directory_path() / name.move_id / "mover.sock";
+    return paths;
+  }
+  // The writes that a mover would have put down: a path, set by the test.
+  std::string written_path;
+  Result<UniqueFd> written(const CarrierName&) override {
+    UniqueFd file(::open(written_path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return fail_errno("no record");
+    return file;
+  }
+  Result<UniqueFd> scratch_file() override {
+    return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  }
   void remove_files(const CarrierName&) override {}
 };
 

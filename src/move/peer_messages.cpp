@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/peer_messages.h"
 
+#include <algorithm>
 #include <array>
+#include <span>
 
+#include "base/random.h"
 #include "json/model_json.h"
 #include "move/message_json.h"
 
@@ -112,6 +115,55 @@ Result<VerifyReply> verify_reply_from_json(std::string_view text) {
   value.pause = std::chrono::milliseconds(static_cast<std::int64_t>(reader.number("pause_ms")));
   value.memory_sent = {reader.number("memory_sent_bytes")};
   value.disks_sent = {reader.number("disks_sent_bytes")};
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const ProveRequest& value) {
+  const std::span<const content::Name> names(value.names);
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(names.data()), names.size_bytes());
+  return dump(Object{{"move", value.move},
+                     {"target", value.target},
+                     {"first", value.first},
+                     {"names", to_hex(bytes)}});
+}
+
+Result<ProveRequest> prove_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "proof"));
+  ProveRequest value;
+  value.move = reader.text("move");
+  value.target = reader.text("target");
+  value.first = reader.number("first");
+  const auto bytes = reader.take(from_hex(reader.text("names")));
+  RETURN_IF_ERROR(reader.status());
+  if (bytes.size() % sizeof(content::Name) != 0 ||
+      bytes.size() / sizeof(content::Name) > kProveNamesMax) {
+    return fail(ErrorCode::kProtocol, "names of the proof are not at most {} names.",
+                kProveNamesMax);
+  }
+  value.names.resize(bytes.size() / sizeof(content::Name));
+  for (std::size_t i = 0; i < value.names.size(); ++i)
+    std::copy_n(&bytes[i * sizeof(content::Name)], sizeof(content::Name), value.names[i].begin());
+  return value;
+}
+
+std::string to_json(const ProveReply& value) {
+  return dump(
+      Object{{"different", value.different}, {"unproven", value.unproven}, {"text", value.text}});
+}
+
+Result<ProveReply> prove_reply_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "answer to a proof"));
+  ProveReply value;
+  if (const auto* different = reader.elements("different")) {
+    for (const auto& chunk : *different) {
+      if (!chunk.is_number_unsigned())
+        return fail(ErrorCode::kProtocol, "different of the answer to a proof is not numbers.");
+      value.different.push_back(chunk.get<std::uint64_t>());
+    }
+  }
+  value.unproven = reader.number("unproven");
+  value.text = reader.text("text");
   RETURN_IF_ERROR(reader.status());
   return value;
 }

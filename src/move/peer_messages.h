@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
+#include "content/ops.h"
 #include "model/move.h"
 #include "preflight/preflight.h"
 
@@ -26,6 +28,7 @@ inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; imag
 inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
 inline constexpr std::string_view kLook = "look";        // MoveName -> Answer; records nothing
 inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyReply; all is synced
+inline constexpr std::string_view kProve = "prove";      // ProveRequest -> ProveReply
 inline constexpr std::string_view kSettle = "settle";    // SettleRequest -> {}; the move is over
 inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; nothing is left here
 }  // namespace verb
@@ -67,6 +70,21 @@ struct VerifyReply {
   ByteCount disks_sent;
 };
 
+// A part of the source's frozen disk, to be compared with what the destination was given.
+struct ProveRequest {
+  std::string move;
+  std::string target;
+  std::uint64_t first = 0;           // chunk of content::kChunkBytes
+  std::vector<content::Name> names;  // of the chunks from there on, at most kProveNamesMax
+};
+inline constexpr std::size_t kProveNamesMax = 4096;
+
+struct ProveReply {
+  std::vector<std::uint64_t> different;  // chunks
+  std::uint64_t unproven = 0;            // chunks of which the destination cannot say it
+  std::string text;                      // why, if it is more than a few
+};
+
 struct SettleRequest {
   std::string move;
   bool autostart = false;
@@ -76,6 +94,8 @@ std::string to_json(const MoveName&);
 std::string to_json(const ReserveRequest&);
 std::string to_json(const Answer&);
 std::string to_json(const VerifyReply&);
+std::string to_json(const ProveRequest&);
+std::string to_json(const ProveReply&);
 std::string to_json(const SettleRequest&);
 std::string to_json(const preflight::Proposal&);
 std::string to_json(const preflight::DestinationReport&);
@@ -84,6 +104,8 @@ Result<MoveName> move_name_from_json(std::string_view text);
 Result<ReserveRequest> reserve_request_from_json(std::string_view text);
 Result<Answer> answer_from_json(std::string_view text);
 Result<VerifyReply> verify_reply_from_json(std::string_view text);
+Result<ProveRequest> prove_request_from_json(std::string_view text);
+Result<ProveReply> prove_reply_from_json(std::string_view text);
 Result<SettleRequest> settle_request_from_json(std::string_view text);
 Result<preflight::Proposal> proposal_from_json(std::string_view text);
 Result<preflight::DestinationReport> destination_report_from_json(std::string_view text);

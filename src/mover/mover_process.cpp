@@ -108,6 +108,8 @@ Result<std::unique_ptr<MoverProcess>> MoverProcess::start(const std::filesystem:
   if (settings.role == Role::kSource) {
     fds.push_back({"memory", descriptors.memory});
     fds.push_back({"disks", descriptors.disks});
+  } else if (descriptors.writes >= 0) {
+    fds.push_back({"writes", descriptors.writes});
   }
   for (std::size_t i = 0; i < descriptors.held.size(); ++i) {
     fds.push_back({held_name(i), descriptors.held[i]});

@@ -42,6 +42,7 @@ struct MoverDescriptors {
   int disks = -1;
   // Destination only: files of an earlier move, open for reading; at most kHeldFilesMax.
   std::vector<int> held = {};
+  int writes = -1;  // destination only: a file to append to; -1: no record of what is written
 };
 
 struct MoverEvent {

@@ -40,8 +40,10 @@ MoverProgram::MoverProgram(MoverStart start, UniqueFd channel) : role_(start.opt
     disks = std::make_shared<ReadBack>(
         [this] { return gate_->open_read_back(Deadline::after(kReadBackPatience)); });
   }
+  std::shared_ptr<content::WriteRecord> writes;
+  if (start.writes) writes = std::make_shared<content::WriteRecord>(std::move(start.writes));
   session_ = std::make_unique<Session>(start.options, std::move(start.key), session_events(),
-                                       opener, std::move(disks));
+                                       opener, std::move(disks), std::move(writes));
   session_->start_rpc(std::move(start.rpc));
   if (role_ == Role::kSource) {
     acceptor_ = std::make_unique<StreamAcceptor>(

@@ -84,6 +84,9 @@ Result<MoverStart> read_mover_start(net::ProgramStart start) {
     ASSIGN_OR_RETURN(read.disks, start.take("disks"));
   } else {
     ASSIGN_OR_RETURN(read.options.held, take_held(message, start));
+    if (start.descriptors.contains("writes")) {
+      ASSIGN_OR_RETURN(read.writes, start.take("writes"));
+    }
   }
   return read;
 }

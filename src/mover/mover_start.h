@@ -20,6 +20,7 @@ struct MoverStart {
   UniqueFd gate;
   UniqueFd memory;  // source only, as the next
   UniqueFd disks;
+  UniqueFd writes;  // destination only; none: no record of what is written
 };
 
 Result<MoverStart> read_mover_start(net::ProgramStart start);

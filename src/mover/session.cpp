@@ -48,7 +48,8 @@ content::ContentKey content_key(const PskKey& key) {
 }  // namespace
 
 Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
-                 StreamOpener opener, std::shared_ptr<content::DiskReader> disks)
+                 StreamOpener opener, std::shared_ptr<content::DiskReader> disks,
+                 std::shared_ptr<content::WriteRecord> writes)
     : options_(std::move(options)),
       events_(std::move(events)),
       opener_(std::move(opener)),
@@ -63,6 +64,7 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
               ? std::make_shared<content::DestinationContent>(
                     content_key(*key), disks, options_.destination_limits, options_.held)
               : nullptr),
+      writes_(std::move(writes)),
       tls_(std::move(key), options_.identity),
       reads_back_(destination_content_ != nullptr && disks != nullptr),
       holds_(destination_content_ != nullptr && options_.held != nullptr &&
@@ -271,7 +273,10 @@ void Session::reap() {
   links.clear();
   threads.clear();
   const std::lock_guard lock(mutex_);
-  for (Stream* stream : finished) stream->local.reset();
+  for (Stream* stream : finished) {
+    stream->local.reset();
+    stream->writes.reset();
+  }
 }
 
 SessionStatus Session::status() {

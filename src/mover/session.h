@@ -61,9 +61,11 @@ using StreamOpener = std::function<Result<UniqueFd>(StreamKind, StreamId)>;
 
 class Session : private LinkOwner, private StreamOwner {
  public:
-  // `disks`: destination; without it no reference to a disk is ever good.
+  // `disks`: destination; without it no reference to a disk is ever good. `writes`: destination;
+  // where what is written to disks is put down, if it shall be.
   Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
-          StreamOpener opener, std::shared_ptr<content::DiskReader> disks = {});
+          StreamOpener opener, std::shared_ptr<content::DiskReader> disks = {},
+          std::shared_ptr<content::WriteRecord> writes = {});
   // Ends it (kStopped) unless it has ended, and joins all threads.
   ~Session() override;
   Session(const Session&) = delete;
@@ -165,6 +167,7 @@ class Session : private LinkOwner, private StreamOwner {
   // Before tls_, which takes the key.
   const std::shared_ptr<content::SourceContent> source_content_;
   const std::shared_ptr<content::DestinationContent> destination_content_;
+  const std::shared_ptr<content::WriteRecord> writes_;
   const PskTls tls_;
   WireBytes wire_;
   const bool reads_back_;  // destination: it can

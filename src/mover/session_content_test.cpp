@@ -5,10 +5,13 @@
 #include <random>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "content/memory_stream_fixture.h"
+#include "content/written_disk.h"
 #include "mover/mirrored_disk_fixture.h"
 #include "mover/session_fixture.h"
 
@@ -177,6 +180,44 @@ TEST(SessionContent, WithoutAReaderNoDiskIsReferredTo) {
   const auto stream = memory_as_on_disk();
   expect_same_memory(stream.bytes, carry(*memory, stream.bytes));
   EXPECT_EQ(pair.source->status().content.disk_pages, 0u);
+}
+
+UniqueFd empty_file() { return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)); }
+
+TEST(SessionContent, WhatIsWrittenToADiskIsPutDown) {
+  for (const bool content : {true, false}) {
+    content::TestDisks disks;
+    const UniqueFd file = empty_file();
+    SessionPair pair(
+        {.content = content,
+         .writes = std::make_shared<content::WriteRecord>(UniqueFd(::dup(file.get())))});
+    pair.link(1);
+    pair.link(2);
+    auto nbd = pair.open(StreamKind::kDisks);
+    ASSERT_TRUE(nbd);
+    const MirroredDisk disk(*nbd, disks);
+    nbd->source.reset();
+    nbd->destination.reset();
+    const auto read = [&] {
+      return content::WrittenDisk::read(file.get(), "vda", kPages * content::kBlockBytes,
+                                        empty_file());
+    };
+    auto written = read();
+    for (Deadline limit = SessionPair::limit(); written && !written->complete(); written = read()) {
+      ASSERT_FALSE(limit.expired()) << "its stream has ended";
+      std::this_thread::sleep_for(5ms);
+    }
+    ASSERT_TRUE(written);
+    const content::Namer namer(content::ContentKey{});
+    for (std::uint64_t chunk = 0; chunk < kPages / content::kChunkBlocks; ++chunk) {
+      std::array<content::Name, content::kChunkBlocks> names;
+      for (std::uint64_t i = 0; i < names.size(); ++i) {
+        const Bytes page = content::page_of(chunk * content::kChunkBlocks + i + 1);
+        names[i] = namer.name(std::span(page).first<content::kBlockBytes>());
+      }
+      EXPECT_EQ(written->name(chunk), content::chunk_name(namer, names));
+    }
+  }
 }
 
 TEST(SessionContent, ADestinationThatIsGoneEndsAMissToo) {

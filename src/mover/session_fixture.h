@@ -98,8 +98,9 @@ class SessionPair {
     std::optional<std::size_t> fixed_way = {};
     std::uint64_t bandwidth_bytes_per_second = 0;
     content::DestinationLimits destination_limits = {};
-    std::shared_ptr<content::DiskReader> disks = {};  // the destination's
-    std::shared_ptr<HeldFiles> held = {};             // likewise
+    std::shared_ptr<content::DiskReader> disks = {};    // the destination's
+    std::shared_ptr<HeldFiles> held = {};               // likewise
+    std::shared_ptr<content::WriteRecord> writes = {};  // likewise
     std::uint8_t destination_key = 7;
     std::string destination_identity = "drover-move test aa bb";
   };
@@ -122,7 +123,8 @@ class SessionPair {
     options.held = settings.held;
     destination = std::make_unique<Session>(
         options, key_of(settings.destination_key), destination_told.events(),
-        [this](StreamKind kind, StreamId) { return open_far(kind); }, settings.disks);
+        [this](StreamKind kind, StreamId) { return open_far(kind); }, settings.disks,
+        settings.writes);
     auto near = *net::socket_pair(net::SocketKind::kStream);
     auto far = *net::socket_pair(net::SocketKind::kStream);
     source->start_rpc(std::move(near.first));

@@ -48,6 +48,8 @@ void Session::start_threads(Stream& stream) {
   if (stream.kind == StreamKind::kHeld) return start_held_threads(stream);
   prepare_local_socket(stream.local.get());
   equip(stream);
+  if (writes_ && stream.kind == StreamKind::kDisks)
+    stream.writes = std::make_unique<content::WriteLog>(writes_);
   stream.reader_ended = stream.writer_ended = false;
   stream.reader = std::jthread([this, &stream] {
     if (stream.encoder)

@@ -10,6 +10,7 @@
 #include "base/unique_fd.h"
 #include "content/decoder.h"
 #include "content/encoder.h"
+#include "content/write_log.h"
 #include "mover/frame.h"
 #include "mover/incoming_half.h"
 #include "mover/outgoing_half.h"
@@ -44,6 +45,8 @@ struct Stream {
   // back), the destination's writing loop decodes. Else none.
   std::unique_ptr<content::Encoder> encoder;
   std::unique_ptr<content::Decoder> decoder;
+  // Destination, of disks, if a record of what is written is wanted. As `local`.
+  std::unique_ptr<content::WriteLog> writes;
 
   Notice open;    // source: until OPENED came
   Notice opened;  // destination: again for each OPEN

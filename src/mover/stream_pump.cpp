@@ -49,6 +49,7 @@ Written write_bytes(int fd, std::span<const std::uint8_t> left, OnPart written) 
 
 Written write_data(StreamOwner& owner, Stream& stream, const Chunk& chunk) {
   if (stream.encoder) stream.encoder->take_answers(chunk.view());
+  if (stream.writes) stream.writes->take_requests(chunk.view());
   return write_bytes(stream.local.get(), chunk.view(),
                      [&](std::size_t bytes) { owner.wrote(stream, bytes); });
 }
@@ -75,6 +76,7 @@ Written write_packed(StreamOwner& owner, Stream& stream, const Frame& frame) {
     owner.missed(stream, frame.header);
     return Written::kAll;
   }
+  if (stream.writes) stream.writes->take_requests(**bytes);
   // What was rebuilt need not be as long as the range: it counts once all is written.
   const Written written = write_bytes(stream.local.get(), **bytes, [](std::size_t) {});
   if (written == Written::kAll) owner.wrote(stream, frame.header.raw_length);
@@ -179,6 +181,8 @@ void pump_from_local(StreamOwner& owner, Stream& stream, const std::shared_ptr<C
       break;
     }
     const auto bytes = static_cast<std::size_t>(n);
+    // Before the other side can hear of them: what it knows to be written is in the record.
+    if (stream.writes) stream.writes->take_answers(block.view().first(bytes));
     if (bytes <= ChunkPool::kExactBytesMax) {
       owner.took(stream, fit(block, bytes, *pool));
     } else {

@@ -126,6 +126,14 @@ def pair(built, lab, host1, host2):
     make_whole(lab, host1, host2)
 
 
+@pytest.fixture(scope="module")
+def relayed(built, lab, host2):
+    """host2's gates speak to libvirtd through the relay."""
+    host2.configure(libvirt_socket=product.RELAY)
+    yield
+    host2.configure(libvirt_socket=None)
+
+
 LOG_LINES = 150
 
 

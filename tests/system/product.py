@@ -30,6 +30,8 @@ PATIENCE = 180.0
 # From the issue: after the road is back, a move ends by itself within this time.
 ENDS_WITHIN = 60.0
 IMAGES = "/var/lib/libvirt/images"
+# Where host2's gates find libvirtd while the fixture `relayed` is used.
+RELAY = "/run/libvirt/relay-sock"
 
 
 def until(condition, what, patience=PATIENCE, pause=0.1):
@@ -192,7 +194,7 @@ class Host:
     def leftovers(self, vm_uuid=None):
         """What no ended move may leave: processes, sockets, records, open jobs."""
         found = [f"{role} {pid}" for role in ("gate", "mover") for pid in self.pids(role)]
-        for folder in ("/run/libvirt/drover", "/run/drover/moves", "/var/lib/drover/records"):
+        for folder in ("/run/libvirt/drover", "/run/drover/moves", "/var/lib/drover/records", "/var/lib/drover/writes"):
             where = self.path(folder)
             if where.is_dir():
                 found += [f"{folder}/{entry.name}" for entry in where.iterdir()]

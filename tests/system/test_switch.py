@@ -10,10 +10,9 @@ import time
 
 import pytest
 
-from product import ALL, ENDS_WITHIN, assert_clean, brief, drop_all, until
+from product import ALL, ENDS_WITHIN, RELAY, assert_clean, brief, drop_all, until
 from runners import RunnerWatch
 
-RELAY = "/run/libvirt/relay-sock"
 SOURCE, DESTINATION = "host1", "host2"
 # How long a fault is left to do harm before anything is repaired.
 HARM = 4.0
@@ -84,14 +83,6 @@ def test_control_libvirt_alone_runs_a_guest_twice(lab, host1, host2):
         assert host1.domstate("control") == host2.domstate("control") == "running"
         with pytest.raises(AssertionError, match="TWO RUNNERS"):
             watch.assert_one_runner(host1, host2)
-
-
-@pytest.fixture(scope="module")
-def relayed(built, lab, host2):
-    """host2's gates speak to libvirtd through the relay."""
-    host2.configure(libvirt_socket=RELAY)
-    yield
-    host2.configure(libvirt_socket=None)
 
 
 @pytest.fixture

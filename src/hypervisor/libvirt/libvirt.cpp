@@ -62,6 +62,7 @@ Result<std::string> Adapter::definition(std::string_view uuid, DefinitionKind ki
     }
     flags |= VIR_DOMAIN_XML_INACTIVE;
   }
+  if (kind == DefinitionKind::kAsItRuns) flags = 0;
   return domain_xml(found.get(), flags);
 }
 

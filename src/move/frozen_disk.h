@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The disk of a VM that has left, read block by block: one side of a move's proof (docs/proof.md).
+// Nothing may write the image meanwhile. One thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "content/written_disk.h"
+#include "hypervisor/served_image.h"
+#include "mover/nbd_reader.h"
+
+namespace drover::move {
+
+class FrozenDisk {
+ public:
+  // `folder`: of ours alone, for the socket of the image's server; made if it is not there. Errors
+  // are qemu-img's and qemu-nbd's.
+  static Result<FrozenDisk> open(const std::string& path, const std::string& format,
+                                 const std::filesystem::path& folder);
+
+  std::uint64_t bytes() const { return map_.virtual_size.bytes; }
+  std::uint64_t chunks() const;
+  // Names of the chunks from `first` on, `count` or as many as there are; as WrittenDisk names
+  // them. Reads what has data.
+  Result<std::vector<content::Name>> names(std::uint64_t first, std::uint64_t count);
+
+ private:
+  FrozenDisk(ImageMap map, ServedImage image, std::unique_ptr<mover::NbdReader> reader)
+      : map_(std::move(map)), image_(std::move(image)), reader_(std::move(reader)) {}
+  Result<content::Name> name(std::uint64_t chunk);
+
+  ImageMap map_;
+  std::size_t next_range_ = 0;  // of map_.data: none before it ends beyond the last chunk asked for
+  ServedImage image_;
+  std::unique_ptr<mover::NbdReader> reader_;
+  content::Namer namer_{content::ContentKey{}};
+};
+
+}  // namespace drover::move
