@@ -40,6 +40,25 @@ std::string one_level(const std::vector<Finding>& findings, FindingLevel level,
   return out;
 }
 
+// What was asked for; a source's own policy is that of every move, and no news.
+std::string outrun_words(const Convergence& convergence) {
+  using enum ConvergencePolicy;
+  const auto seconds = convergence.limit.count();
+  switch (convergence.policy) {
+    case kWait:
+      return "If it outruns the link, the move goes on until it does less.";
+    case kSlowGuest:
+      return "If it outruns the link, QEMU slows it. libvirt takes that only at the start of a "
+             "move.";
+    case kPause:
+      return fmt::format("If it outruns the link, it may stand still for {} s at the switch.",
+                         seconds);
+    case kGiveUp:
+      return fmt::format("If it outruns the link for {} s, the move is given up.", seconds);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string state_words(VmState state) {
@@ -96,6 +115,8 @@ std::string plan_text(const Plan& plan) {
                        to_text(plan.bytes_expected));
   }
   if (!plan.placements.empty()) out += fmt::format("  {}\n", afterwards(plan));
+  if (plan.request.convergence)
+    out += fmt::format("  {}\n", outrun_words(*plan.request.convergence));
   return out + findings_text(plan.findings);
 }
 

@@ -68,6 +68,16 @@ TEST(TimeWords, ForecastsAreRanges) {
   EXPECT_EQ(left_words({}, milliseconds(40'000)), "at most 40 s left");
 }
 
+TEST(PlanText, SaysWhatBecomesOfAVmThatOutrunsTheLink) {
+  Plan plan = sample_plan();
+  EXPECT_EQ(plan_text(plan).find("outruns"), std::string::npos);
+  plan.request.convergence = Convergence{ConvergencePolicy::kSlowGuest};
+  EXPECT_NE(plan_text(plan).find("QEMU slows it. libvirt takes that only at the start"),
+            std::string::npos);
+  plan.request.convergence = Convergence{ConvergencePolicy::kPause, std::chrono::seconds(12)};
+  EXPECT_NE(plan_text(plan).find("may stand still for 12 s"), std::string::npos);
+}
+
 TEST(PlanText, SaysWhatMovesWhere) {
   EXPECT_EQ(plan_text(sample_plan()),
             R"(web01: host1 to host2 (running, 2.0 GiB of memory, 2 CPUs)

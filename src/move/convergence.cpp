@@ -211,8 +211,9 @@ ConvergenceWatch::Advice ConvergenceWatch::take(const JobProgress& job, const Wi
 namespace {
 
 std::string outruns_words(const ConvergenceWatch::Advice& advice, const ConvergenceScene& scene) {
-  return fmt::format("{} writes {} to its memory, the link carries {} of it", scene.vm_name,
-                     to_text(advice.dirtied), to_text(advice.carried));
+  // At least: QEMU counts a page once a pass, however often it was written.
+  return fmt::format("{} writes at least {} to its memory, the link carries {} of it",
+                     scene.vm_name, to_text(advice.dirtied), to_text(advice.carried));
 }
 
 std::string policy_words(const ConvergenceWatch::Advice& advice, const ConvergenceScene& scene) {

@@ -279,7 +279,8 @@ TEST(ConvergenceWarning, HasTheFiguresAndACommandForEachChoice) {
   const Finding warning = convergence_warning(
       outrun(), {"web01", "k3f9x2qa", {ConvergencePolicy::kPause, 5s}, false, true});
   EXPECT_EQ(warning.what,
-            "web01 writes 140 MiB/s to its memory, the link carries 118 MiB/s of it: this will not "
+            "web01 writes at least 140 MiB/s to its memory, the link carries 118 MiB/s of it: this "
+            "will not "
             "converge at this rate.");
   EXPECT_EQ(warning.why,
             "It would have to stand still for about 12.0 s; 5 s are allowed. The move goes on and "
