@@ -26,6 +26,18 @@ std::string afterwards(const Plan& plan) {
   return "";
 }
 
+// What the proof costs, or that there is none (docs/proof.md).
+std::string proof_line(const Plan& plan) {
+  if (plan.request.verification == Verification::kNone)
+    return "Nothing is compared before the old disks are let go.";
+  ByteCount read;
+  for (const DiskPlacement& disk : plan.placements) read += disk.allocated;
+  return fmt::format(
+      "Once it runs there, {} of the old disks are read and compared with what was "
+      "sent.",
+      to_text(read));
+}
+
 std::string one_level(const std::vector<Finding>& findings, FindingLevel level,
                       std::string_view title) {
   std::string out;
@@ -114,7 +126,8 @@ std::string plan_text(const Plan& plan) {
     out += fmt::format("\n  About {} to copy, and what changes meanwhile.\n",
                        to_text(plan.bytes_expected));
   }
-  if (!plan.placements.empty()) out += fmt::format("  {}\n", afterwards(plan));
+  if (!plan.placements.empty())
+    out += fmt::format("  {}\n  {}\n", proof_line(plan), afterwards(plan));
   if (plan.request.convergence)
     out += fmt::format("  {}\n", outrun_words(*plan.request.convergence));
   return out + findings_text(plan.findings);

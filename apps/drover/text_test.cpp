@@ -87,6 +87,7 @@ TEST(PlanText, SaysWhatMovesWhere) {
   vdb   /srv/größe.raw                       /var/lib/libvirt/images/größe.raw  raw     1.0 GiB   12 MiB
 
   About 1.2 GiB to copy, and what changes meanwhile.
+  Once it runs there, 559 MiB of the old disks are read and compared with what was sent.
   host1 keeps the old disks for a while (559 MiB); drover quarantine list shows them.
 )");
 }
