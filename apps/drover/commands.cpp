@@ -46,6 +46,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_host(app, session);
   add_settings(app, session);
   add_quarantine(app, session);
+  add_residue(app, session);
   add_token(app, session);
   add_doctor(app, session);
   add_version(app, session);

@@ -20,6 +20,7 @@ void add_converge(CLI::App& app, Session& session);
 void add_host(CLI::App& app, Session& session);
 void add_settings(CLI::App& app, Session& session);
 void add_quarantine(CLI::App& app, Session& session);
+void add_residue(CLI::App& app, Session& session);
 void add_token(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_version(CLI::App& app, Session& session);

@@ -44,6 +44,16 @@ Setter span_into(std::chrono::milliseconds& member) {
   };
 }
 
+// One of two words.
+Setter choice_into(bool& member, std::string_view yes, std::string_view no) {
+  return [&member, yes, no](const toml::node& node) {
+    const auto value = node.value_exact<std::string>();
+    if (!value || (*value != yes && *value != no)) return false;
+    member = *value == yes;
+    return true;
+  };
+}
+
 Setter level_into(log::Level& member) {
   return [&member](const toml::node& node) {
     static const std::map<std::string, log::Level> kLevels{{"debug", log::Level::kDebug},
@@ -94,6 +104,7 @@ Status apply(const toml::table& table, Config& config, const std::filesystem::pa
       {"program-folder", text_into(config.program_folder)},
       {"patience-ms", span_into(config.patience)},
       {"pause-budget-ms", span_into(config.pause_budget)},
+      {"keep-residue", choice_into(config.keep_residue_disks, "disks", "off")},
       {"log-level", level_into(config.log_level)},
   };
   for (const auto& [key, node] : table) {

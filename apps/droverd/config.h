@@ -28,6 +28,7 @@ struct Config {
                                          // or /usr/libexec/drover
   std::chrono::milliseconds patience{120'000};
   std::chrono::milliseconds pause_budget{5'000};
+  bool keep_residue_disks = false;  // keep-residue = "disks"; else "off"
   log::Level log_level = log::Level::kInfo;
 };
 

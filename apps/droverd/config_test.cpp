@@ -29,18 +29,20 @@ TEST_F(ConfigTest, IsSaneWithNoFileAtAll) {
 }
 
 TEST_F(ConfigTest, ReadsWhatIsSet) {
-  const auto config =
-      read("name = \"a\"\napi-port = 17430\npatience-ms = 5000\nlog-level = \"debug\"\n");
+  const auto config = read(
+      "name = \"a\"\napi-port = 17430\npatience-ms = 5000\nkeep-residue = \"disks\"\nlog-level = "
+      "\"debug\"\n");
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->name, "a");
   EXPECT_EQ(config->api_port, 17430);
   EXPECT_EQ(config->patience.count(), 5000);
+  EXPECT_TRUE(config->keep_residue_disks);
   EXPECT_EQ(config->log_level, log::Level::kDebug);
 }
 
 TEST_F(ConfigTest, NamesTheLineOfWhatIsWrong) {
   for (const auto* text : {"\nnmae = \"a\"", "\napi-port = 0", "\napi-port = \"x\"",
-                           "\nname =", "\npatience-ms = -1"}) {
+                           "\nname =", "\npatience-ms = -1", "\nkeep-residue = \"memory\""}) {
     const auto config = read(text);
     ASSERT_FALSE(config) << text;
     EXPECT_NE(config.error().message.find("line 2"), std::string::npos) << config.error().message;

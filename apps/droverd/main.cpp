@@ -111,7 +111,9 @@ Status run(const Config& config) {
                     carriage,    slots,   bandwidth, config.name, identity.public_key()};
   api::EventHub hub;
   move::Inventory inventory(*hypervisor, *book, peers, config.name);
-  move::DestinationSide destination(world, [&] { return inventory.here(); });
+  move::DestinationSide destination(
+      world, [&] { return inventory.here(); },
+      config.keep_residue_disks ? move::KeepResidue::kDisks : move::KeepResidue::kOff);
   move::Engine engine(world, destination, [&](move::MoveChange change, const Move& move) {
     hub.publish_move(news_of(change), move);
   });

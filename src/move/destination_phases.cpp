@@ -406,6 +406,8 @@ Status DestinationSide::remove_created(Entry& entry) {
       if (!found) continue;  // it was never made
       identity = *found;
     }
+    if (keep_ == KeepResidue::kDisks && keep_unfinished(world_, entry.job, file, identity))
+      continue;
     if (auto removed = remove_image(file.path, identity);
         !removed && removed.error().code != ErrorCode::kNotFound) {
       return removed;

@@ -29,8 +29,9 @@ bool is_move_id(std::string_view id) {
 
 }  // namespace
 
-DestinationSide::DestinationSide(World& world, std::function<std::vector<Vm>()> vms)
-    : world_(world), vms_(std::move(vms)) {}
+DestinationSide::DestinationSide(World& world, std::function<std::vector<Vm>()> vms,
+                                 KeepResidue keep)
+    : world_(world), vms_(std::move(vms)), keep_(keep) {}
 
 DestinationSide::~DestinationSide() = default;
 

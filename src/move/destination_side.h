@@ -20,10 +20,14 @@
 
 namespace drover::move {
 
+// Of the unfinished copy of a move to this host that failed.
+enum class KeepResidue { kOff, kDisks };
+
 class DestinationSide final : public net::PeerHandler {
  public:
-  // `vms` gives this host's VMs for other hosts' lists.
-  DestinationSide(World& world, std::function<std::vector<Vm>()> vms);
+  // `vms` gives this host's VMs for other hosts' lists; `keep`: what stays of moves that failed.
+  DestinationSide(World& world, std::function<std::vector<Vm>()> vms,
+                  KeepResidue keep = KeepResidue::kOff);
   ~DestinationSide() override;
 
   // At start: finds the journal's open jobs again, with their gates and movers.
@@ -91,6 +95,7 @@ class DestinationSide final : public net::PeerHandler {
 
   World& world_;
   const std::function<std::vector<Vm>()> vms_;
+  const KeepResidue keep_;
   std::mutex
       reserving_;  // one reservation is checked and entered at a time; taken before all others
   mutable std::mutex entries_mutex_;  // guards entries_

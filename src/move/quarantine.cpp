@@ -9,6 +9,7 @@
 #include "hypervisor/disk_image.h"
 #include "json/model_json.h"
 #include "move/peer_messages.h"
+#include "move/residue.h"
 
 namespace drover::move {
 namespace {
@@ -117,6 +118,12 @@ Status quarantine_files(World& world, const SourceJob& job) {
 
 Status restore_quarantine(World& world, std::string_view move_id) {
   ASSIGN_OR_RETURN(const auto disks, disks_of(world, move_id));
+  if (is_unfinished(world, move_id)) {
+    return fail(ErrorCode::kConflict,
+                "What move {} left is an unfinished copy of {}'s disks: the disks themselves never "
+                "left their host. Fix, if the space is wanted: drover quarantine drop {}.",
+                move_id, disks.front().vm_name, move_id);
+  }
   RETURN_IF_ERROR(check_runs_nowhere(world, disks.front()));
   std::vector<std::string> paths;
   for (const auto& disk : disks) {

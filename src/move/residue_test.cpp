@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "hypervisor/fake/fake.h"
 #include "move/job.h"
 #include "move/move_test_support.h"
+#include "move/quarantine.h"
 
 namespace drover::move {
 namespace {
@@ -90,8 +92,29 @@ class Residue : public testing::Test {
     }
     return contents;
   }
+  // What an undone move from host2 has made here; job_ is its job.
+  KnownFile unfinished(const std::string& move, int size_mib, const std::string& target = "vda") {
+    job_ = {};
+    job_.move_id = move;
+    job_.peer = "host2";
+    job_.plan.vm.uuid = kUuid;
+    job_.plan.vm.name = "web01";
+    EXPECT_TRUE(journal_->save(journal::Side::kDestination, move, journal::JobState::kEnded,
+                               to_json(job_)));
+    const auto path = folder_ / "images" / (move + ".qcow2");
+    const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    EXPECT_EQ(::posix_fallocate(fd.get(), 0, off_t{size_mib} << 20), 0);
+    const auto identity = file_identity(path.string());
+    EXPECT_TRUE(identity);
+    return {target, path.string(), identity->device, identity->inode};
+  }
+  bool fail_move(const std::string& move, int size_mib, const std::string& target = "vda") {
+    const KnownFile file = unfinished(move, size_mib, target);
+    return keep_unfinished(*world_, job_, file, {file.device, file.inode});
+  }
   using Contents = std::vector<std::string>;
 
+  DestinationJob job_;
   std::filesystem::path folder_;
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
@@ -106,11 +129,12 @@ class Residue : public testing::Test {
 };
 
 TEST_F(Residue, IsTheNewestOfThisVmFromThisVeryPeer) {
+  leave("oldest01", "host2", 90min);
   leave("old00001", "host2", 60min);
   leave("new00001", "host2", 5min);
   leave("other001", "host3", 1min);
   leave("another1", "host2", 1min, "11111111-7d0a-4c0e-9d0c-0123456789ab");
-  EXPECT_EQ(opened("host2"), Contents{"new00001"});
+  EXPECT_EQ(opened("host2"), (Contents{"new00001", "old00001"}));
   EXPECT_EQ(opened("host3"), Contents{"other001"});
   EXPECT_EQ(opened("host4"), Contents{});
   EXPECT_EQ(opened(""), Contents{});
@@ -142,6 +166,51 @@ TEST_F(Residue, IsOnlyTheFileThatTheJournalKnows) {
 TEST_F(Residue, OutsideTheAllowedFoldersIsLeftAlone) {
   leave("new00001", "host2", 5min, kUuid, "elsewhere");
   EXPECT_EQ(opened(), Contents{});
+}
+
+TEST_F(Residue, OfAFailedMoveIsKeptOnlyIfItIsWorthIt) {
+  EXPECT_FALSE(fail_move("fail0002", 63)) << "too little";
+  EXPECT_FALSE(fail_move("fail0003", 64, "nvram"));
+  EXPECT_TRUE(journal_->quarantine()->empty());
+  EXPECT_TRUE(fail_move("fail0004", 64));
+  const auto kept = *journal_->quarantine();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(kept[0].kept_path));
+  EXPECT_FALSE(std::filesystem::exists(kept[0].original_path));
+  EXPECT_TRUE(kept[0].until);
+  EXPECT_EQ(open_residue(*world_, kUuid, "host2").size(), 1u);
+  EXPECT_TRUE(open_residue(*world_, kUuid, "host3").empty());
+  const auto note = residue_note(*world_, kUuid, "host2");
+  ASSERT_TRUE(note);
+  EXPECT_TRUE(note->what.contains("an unfinished copy of web01's disks")) << note->what;
+}
+
+TEST_F(Residue, AnUndoThatIsRepeatedKeepsWhatItKept) {
+  const auto file = unfinished("fail0001", 64);
+  ASSERT_TRUE(keep_unfinished(*world_, job_, file, {file.device, file.inode}));
+  EXPECT_TRUE(keep_unfinished(*world_, job_, file, {file.device, file.inode}));
+  EXPECT_EQ(journal_->quarantine()->size(), 1u);
+  // Dropped in between: nothing is left to do.
+  ASSERT_TRUE(drop_quarantine(*world_, "fail0001"));
+  EXPECT_FALSE(keep_unfinished(*world_, job_, file, {file.device, file.inode}));
+  EXPECT_TRUE(journal_->quarantine()->empty());
+}
+
+TEST_F(Residue, ThatCannotBeKeptIsTheCallersToDelete) {
+  const auto file = unfinished("fail0001", 64);
+  std::ofstream(quarantine_path(file.path, "fail0001")) << "in the way";
+  EXPECT_FALSE(keep_unfinished(*world_, job_, file, {file.device, file.inode}));
+  EXPECT_TRUE(std::filesystem::exists(file.path));
+  EXPECT_TRUE(std::filesystem::exists(quarantine_path(file.path, "fail0001"))) << "not ours";
+  EXPECT_TRUE(journal_->quarantine()->empty());
+}
+
+TEST_F(Residue, AnUnfinishedCopyIsNoDiskToRestore) {
+  ASSERT_TRUE(fail_move("fail0001", 64));
+  const Status restored = restore_quarantine(*world_, "fail0001");
+  ASSERT_FALSE(restored);
+  EXPECT_EQ(restored.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(drop_quarantine(*world_, "fail0001"));
 }
 
 TEST_F(Residue, IsToldInThePlan) {

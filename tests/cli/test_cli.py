@@ -311,6 +311,26 @@ def test_dropping_kept_disks_is_confirmed(daemon, drover):
     assert drover("quarantine", "drop", "other", "--yes").returncode == 3
 
 
+def kept_disk(move):
+    return {"move_id": move, "vm_uuid": "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab", "vm_name": "web01", "original_path": "/a/web01",
+            "kept_path": f"/a/web01.drover-{move}", "device": 1, "inode": 2, "allocated_bytes": 4096, "since": TIME_}
+
+
+def test_residue_is_dropped_by_move_or_all_of_it(daemon, drover):
+    one, other = "POST /v1/quarantine/k3f9x2qa/drop", "POST /v1/quarantine/aaaa1111/drop"
+    daemon.answers[other] = {}
+    daemon.answers["GET /v1/quarantine"] = {"disks": [kept_disk("k3f9x2qa"), kept_disk("k3f9x2qa"), kept_disk("aaaa1111")]}
+    assert "web01" in drover("residue", "list").stdout
+    assert drover("residue", "drop", "--yes").returncode == 2, "neither a move nor --all"
+    assert drover("residue", "drop", "aaaa1111", "--all", "--yes").returncode == 2
+    assert drover("residue", "drop", "aaaa1111").returncode == 2, "nobody said yes"
+    assert not daemon.times_asked(one) and not daemon.times_asked(other)
+    assert drover("residue", "drop", "--all", "--yes").returncode == 3, "one of them is not there any more"
+    assert len(daemon.times_asked(one)) == len(daemon.times_asked(other)) == 1
+    assert drover("residue", "drop", "aaaa1111", "--yes").returncode == 0
+
+
+
 def test_a_token_goes_to_standard_output_alone(daemon, drover):
     daemon.answers["POST /v1/tokens"] = {"id": "t1", "token": "secret"}
     assert drover("token", "create", "ci").stdout == "secret\n"

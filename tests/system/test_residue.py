@@ -58,3 +58,30 @@ def test_only_what_the_peer_itself_took_over_is_named_to_it(lab, pair):
         assert "RESIDUE_USED" not in codes(host2.plan("drop", "host1"))
         assert move_over(host2, host1, "drop")["kinds"]["residue_bytes"] == 0
     assert_clean(*pair)
+
+
+def test_a_second_attempt_costs_only_what_the_first_did_not_bring(lab, pair):
+    """With keep-residue = "disks". What is kept is no disk: it cannot be restored, only dropped."""
+    host1, host2 = pair
+    host2.configure(keep_residue="disks")
+    try:
+        with lab.guest("host1", "again", memory=128, disk="512M", fill=256):
+            move_id = host1.start_move("again", "host2", bandwidth_bytes_per_second=24 * MIB)
+            host1.wait_move(move_id, lambda seen: seen["progress"]["disks"]["done_bytes"] > 160 * MIB or seen["state"] == "done")
+            host1.drover("cancel", move_id)
+            assert host1.wait_move(move_id)["state"] == "cancelled"
+            result = lab.verify("again")
+            assert result["ok"] and result["states"] == {"host1": "running"}, result
+            assert_clean(*pair)
+
+            [kept] = host2.kept()
+            assert kept["allocated_bytes"] >= 64 * MIB and host2.path(kept["kept_path"]).exists(), kept
+            refused = host2.drover("quarantine", "restore", move_id, check=False)
+            assert refused.returncode != 0 and "unfinished copy" in refused.stderr, refused.stderr
+            [note] = [finding for finding in host1.plan("again", "host2")["findings"] if finding["code"] == "RESIDUE_USED"]
+            assert "an unfinished copy" in note["what"], note
+            report = move_over(host1, host2, "again")
+            assert report["kinds"]["residue_bytes"] > 64 * MIB, report
+    finally:
+        host2.configure(keep_residue=None)
+    assert_clean(*pair)
