@@ -4,6 +4,7 @@ import argparse
 import signal
 
 import cli
+import network
 import processes
 
 
@@ -39,6 +40,8 @@ def parser():
 def add_hosts(verbs):
     up = verbs.add("up", cli.up, "make the lab, or whatever of it is missing")
     up.add_argument("--hosts", type=number(1, 200), default=2, metavar="N")
+    up.add_argument("--move-networks", type=number(1, network.MOVE_NETWORKS_MAX), default=1, metavar="N",
+                    help="how many networks join the hosts; 2 adds move1, 10.77.1.0/24")
     up.add_argument("--release", action="append", default=[], metavar="HOST=RELEASE", help="for example host2=trixie")
     up.add_argument("--root-qemu", action="store_true", help="run QEMU as root, without ownership labels")
     up.add_argument("--no-drover", action="store_true", help="start no droverd")
@@ -94,8 +97,8 @@ def add_guests(verbs):
 
 
 def add_faults(verbs):
-    link = verbs.add("link", cli.link, "shape (100mbit, 1gbit, unlimited), cut or restore the move network")
-    link.add_argument("state", nargs="?", metavar="RATE|cut|restore")
+    link = verbs.add("link", cli.link, "shape (100mbit, 1gbit, unlimited), cut or restore a move network, or all of them")
+    link.add_argument("words", nargs="*", metavar="[NETWORK] RATE|cut|restore", help="NETWORK: move0 or move1; without it: all")
     link.add_argument("--host", help="only this host's end")
     capture = verbs.add("capture", cli.capture_, "listen on the move network and count where a text passes in clear")
     capture.add_argument("--find", default="DROVER-LAB-MARKER", metavar="TEXT")

@@ -56,12 +56,14 @@ def up(options):
         base.make_lab_dir()
         os.makedirs(base.CACHE_DIR, exist_ok=True)
         hosts.ensure_mount_points()
-        network.ensure_networks()
+        network.ensure_networks(options.move_networks)
         for host in names:
             release.ensure_root(settings[host]["release"])
             os.makedirs(hosts.host_dir(host), exist_ok=True)
             hosts.remember(host, settings[host])
         hosts.write_names(list(hosts.known()))
+        for host in there:
+            network.ensure_host(host)
         for host in names:
             hosts.boot(host, settings[host])
             if options.libvirt_tcp:
@@ -170,16 +172,18 @@ def link(options):
     names = list(hosts.known())
     if options.host:
         hosts.need(options.host)
+    where, state = network.link_words(options.words)
+    of_hosts = [options.host] if options.host else names
     with base.lock():
-        if options.state == "cut":
-            network.cut(options.host)
-        elif options.state == "restore":
-            network.restore([options.host] if options.host else names)
-        elif options.state:
-            network.shape([options.host] if options.host else names, options.state)
-    state = network.link_state(names)
-    if options.json or not options.state:
-        print(json.dumps(state))
+        if state == "cut":
+            network.cut(options.host, where)
+        elif state == "restore":
+            network.restore(of_hosts, where)
+        elif state:
+            network.shape(of_hosts, state, where)
+    now = network.link_state(names)
+    if options.json or not state:
+        print(json.dumps(now))
     return 0
 
 

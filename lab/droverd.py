@@ -29,7 +29,7 @@ def ensure_config(host):
     """Writes the least that droverd needs; a configuration that is there stays, tests change it."""
     path = hosts.outside(host, CONFIG)
     if not os.path.exists(path):
-        write_file(path, f'name = "{host}"\nlisten-address = "{network.move_address(host)}"\n'
+        write_file(path, f'name = "{host}"\nadvertise-address = "{network.move_address(host)}"\n'
                          'libvirt-uri = "qemu:///system"\n')
 
 

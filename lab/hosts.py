@@ -168,7 +168,7 @@ AS_ROOT = {"user": "root", "labels": 0}
 
 
 def write_names(names):
-    """Each host knows the others by their addresses on the move network (the file is bound, so it is rewritten in place)."""
+    """Each host knows the others by their addresses on the first move network (the file is bound, so it is rewritten in place)."""
     lines = ["127.0.0.1 localhost"] + [f"{network.move_address(name)} {name}" for name in names]
     for name in names:
         if os.path.isdir(host_dir(name)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's networks: the move network between hosts, the guests' LAN, and breaking or shaping the former."""
+"""The lab's networks: the move networks between hosts, the guests' LAN, and breaking or shaping the former."""
 import contextlib
 import ctypes
 import os
@@ -12,10 +12,34 @@ MOVE_NET, LAN_NET, CLIENT = PREFIX + "move", PREFIX + "lan", PREFIX + "client"
 CLIENT_ADDRESS = "10.78.0.250"
 NETNS_DIR = "/run/netns"
 CLONE_NEWNET = 0x40000000
+MOVE_NETWORKS_MAX = 4
 
 
-def move_address(host):
-    return f"10.77.0.{int(host.removeprefix('host'))}"
+def move_address(host, number=0):
+    """A host's address on the move network `move<number>`; each has a subnet of its own."""
+    return f"10.77.{number}.{int(host.removeprefix('host'))}"
+
+
+def bridge_of(number):
+    return f"move{number or ''}"
+
+
+def port_of(host, number):
+    return f"{host}.{number}" if number else host
+
+
+def move_networks():
+    """The numbers of the move networks that are there."""
+    return [number for number in range(MOVE_NETWORKS_MAX) if has_link(MOVE_NET, bridge_of(number))]
+
+
+def number_of(name):
+    """The number of a move network by its name, that of its device in each host; a name that is none is wrong use."""
+    for number in move_networks():
+        if name == f"move{number}":
+            return number
+    raise UsageError(f"There is no move network {name}: there are {', '.join(f'move{n}' for n in move_networks())} "
+                     "(`lab up --move-networks 2` makes a second one).")
 
 
 def netns_of(host):
@@ -76,12 +100,14 @@ def ensure_cable(name, device, network, port, bridge):
     ip(name, "link", "set", device, "up")
 
 
-def ensure_networks():
-    """The two bridges and the client; hosts are plugged in by `ensure_host`."""
-    for name, bridge in ((MOVE_NET, "move"), (LAN_NET, "lan")):
-        if netns_inode(name) is None:
-            ensure_namespace(name)
-            ensure_bridge(name, bridge)
+def ensure_networks(count=1):
+    """The bridges and the client; hosts are plugged in by `ensure_host`. A move network that is there stays."""
+    for name, bridges in ((MOVE_NET, [bridge_of(number) for number in range(count)]), (LAN_NET, ["lan"])):
+        ensure_namespace(name)
+        for bridge in bridges:
+            # One that is there may be cut: it is left so.
+            if not has_link(name, bridge):
+                ensure_bridge(name, bridge)
     ensure_namespace(CLIENT)
     if not has_link(CLIENT, "eth0"):
         ensure_cable(CLIENT, "eth0", LAN_NET, "client", "lan")
@@ -91,49 +117,78 @@ def ensure_networks():
 def ensure_host(host):
     name = netns_of(host)
     ensure_namespace(name)
-    if not has_link(name, "move0"):
-        ensure_cable(name, "move0", MOVE_NET, host, "move")
-        ip(name, "address", "replace", move_address(host) + "/24", "dev", "move0")
+    for number in move_networks():
+        device = f"move{number}"
+        if not has_link(name, device):
+            ensure_cable(name, device, MOVE_NET, port_of(host, number), bridge_of(number))
+            ip(name, "address", "replace", move_address(host, number) + "/24", "dev", device)
     ensure_bridge(name, "br0")
     if not has_link(name, "lan0"):
         ensure_cable(name, "lan0", LAN_NET, host, "lan")
         ip(name, "link", "set", "lan0", "master", "br0")
 
 
-def shape(hosts, rate):
-    """Limits what each host can send; `unlimited` takes the limit away."""
+def shape(hosts, rate, networks=None):
+    """Limits what each host can send on each of the networks (numbers; all); `unlimited` takes the limit away."""
     if rate != "unlimited" and not re.fullmatch(r"[0-9]+(\.[0-9]+)?[kmg]bit", rate):
         raise UsageError(f"'{rate}' is no rate: say for example 100mbit, 1gbit or unlimited.")
     for host in hosts:
-        tc = ("tc", "-n", netns_of(host), "qdisc")
-        if rate == "unlimited":
-            run(*tc, "delete", "dev", "move0", "root", check=False)
+        for number in chosen(networks):
+            device = ("dev", f"move{number}", "root")
+            tc = ("tc", "-n", netns_of(host), "qdisc")
+            if rate == "unlimited":
+                run(*tc, "delete", *device, check=False)
+            else:
+                run(*tc, "replace", *device, "tbf", "rate", rate, "burst", "256kb", "latency", "50ms")
+
+
+def link_words(words):
+    """`[NETWORK] [RATE|cut|restore]` as (numbers or None for all, the state or None to look only)."""
+    if len(words) > 2:
+        raise UsageError("Say `lab link [NETWORK] [RATE|cut|restore]`.")
+    named = words[0] if words and re.fullmatch(r"move[0-9]+", words[0]) else None
+    rest = words[1:] if named else words
+    if len(rest) > 1:
+        raise UsageError(f"'{words[0]}' is no move network: say for example move0.")
+    return [number_of(named)] if named else None, rest[0] if rest else None
+
+
+def chosen(networks):
+    return move_networks() if networks is None else networks
+
+
+def cut(host=None, networks=None):
+    """Breaks the networks (numbers; all) in their middle: packets vanish and nobody is told, the worst kind of break."""
+    for number in chosen(networks):
+        if host:
+            ip(MOVE_NET, "link", "set", port_of(host, number), "nomaster")
         else:
-            run(*tc, "replace", "dev", "move0", "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms")
+            ip(MOVE_NET, "link", "set", bridge_of(number), "down")
 
 
-def cut(host=None):
-    """Breaks the move network in its middle: packets vanish and nobody is told, the worst kind of break."""
-    if host:
-        ip(MOVE_NET, "link", "set", host, "nomaster")
-    else:
-        ip(MOVE_NET, "link", "set", "move", "down")
+def restore(hosts, networks=None):
+    for number in chosen(networks):
+        ip(MOVE_NET, "link", "set", bridge_of(number), "up")
+        for host in hosts:
+            ip(MOVE_NET, "link", "set", port_of(host, number), "master", bridge_of(number))
 
 
-def restore(hosts):
-    ip(MOVE_NET, "link", "set", "move", "up")
+def network_state(hosts, number):
+    bridge = ip(MOVE_NET, "-o", "link", "show", "dev", bridge_of(number)).stdout
+    state = {"up": ",UP" in bridge, "hosts": {}}
     for host in hosts:
-        ip(MOVE_NET, "link", "set", host, "master", "move")
+        port = ip(MOVE_NET, "-o", "link", "show", "dev", port_of(host, number)).stdout
+        qdisc = run("tc", "-n", netns_of(host), "qdisc", "show", "dev", f"move{number}").stdout
+        rate = re.search(r"\brate (\S+)", qdisc)
+        state["hosts"][host] = {"up": f"master {bridge_of(number)} " in port,
+                                "rate": rate.group(1).lower() if rate else "unlimited"}
+    return state
 
 
 def link_state(hosts):
-    bridge = ip(MOVE_NET, "-o", "link", "show", "dev", "move").stdout
-    state = {"up": ",UP" in bridge, "hosts": {}}
-    for host in hosts:
-        port = ip(MOVE_NET, "-o", "link", "show", "dev", host).stdout
-        rate = re.search(r"\brate (\S+)", run("tc", "-n", netns_of(host), "qdisc", "show", "dev", "move0").stdout)
-        state["hosts"][host] = {"up": "master move" in port, "rate": rate.group(1).lower() if rate else "unlimited"}
-    return state
+    """`networks`: each by its name; `up` and `hosts` are the first one's."""
+    states = {f"move{number}": network_state(hosts, number) for number in move_networks()}
+    return {**states["move0"], "networks": states}
 
 
 @contextlib.contextmanager

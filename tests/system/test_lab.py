@@ -202,6 +202,39 @@ def test_link_is_shaped(lab):
     assert 1.5 < seconds < 4
 
 
+def test_second_move_network_is_cut_and_shaped_alone(lab):
+    lab.run("up", "--move-networks", "2")
+    connect = CONNECT.replace("'host2'", "ADDRESS")
+    assert "ADDRESS" in connect
+
+    def reaches(address):
+        listener = lab.start("exec", "host2", "python3", "-c",
+                             f"import socket; s = socket.create_server(('{address}', 16509)); print('x', flush=True); s.accept()")
+        try:
+            listener.stdout.readline()
+            return lab.run("exec", "host1", "python3", "-c", connect.replace("ADDRESS", repr(address)),
+                           check=False).returncode == 0
+        finally:
+            listener.kill()
+
+    assert reaches("10.77.0.2") and reaches("10.77.1.2")
+    try:
+        lab.run("link", "move1", "cut")
+        state = lab.json("link")
+        assert state["up"] and not state["networks"]["move1"]["up"]
+        assert reaches("10.77.0.2") and not reaches("10.77.1.2")
+        lab.run("link", "move1", "10mbit")
+        state = lab.json("link")["networks"]
+        assert state["move1"]["hosts"]["host1"]["rate"] == "10mbit"
+        assert state["move0"]["hosts"]["host1"]["rate"] == "unlimited"
+        lab.run("link", "unlimited")
+        assert lab.json("link")["networks"]["move1"]["hosts"]["host1"]["rate"] == "unlimited"
+    finally:
+        lab.run("link", "move1", "restore")
+    assert reaches("10.77.1.2")
+    assert lab.run("link", "move7", "cut", check=False).returncode == 2
+
+
 def test_libvirt_alone_moves_a_guest_there_and_back(lab):
     for host in ("host1", "host2"):
         lab.run("libvirt-tcp", host, "on")
