@@ -88,7 +88,8 @@ inline Move finished_move() {
                              .compared = gib(2),
                              .unproven = {},
                              .duration = std::chrono::milliseconds(800),
-                             .text = {}}};
+                             .text = {}},
+                       {}};
   move.phases[1].ended_at = moment(11);
   move.ended_at = moment(12);
   return move;

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "base/ip_network.h"
 #include "display_width.h"
 #include "json/access_json.h"
 #include "table.h"
@@ -84,6 +85,7 @@ std::string settings_text(const HostSettings& settings) {
   table.add({"performance", std::string(performance_name(settings.performance))});
   table.add({"bandwidth", bandwidth_text(settings.bandwidth)});
   table.add({"convergence", convergence_text(settings.convergence)});
+  table.add({"networks", networks_text(settings.networks)});
   return table.text();
 }
 

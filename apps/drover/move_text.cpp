@@ -106,6 +106,8 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
         {"sent", fmt::format("{} on the wire (memory {}, disks {})", to_text(report.bytes_on_wire),
                              to_text(report.memory_sent), to_text(report.disks_sent))});
     if (report.kinds) add_kinds(facts, *report.kinds);
+    for (const NetworkTraffic& traffic : report.networks)
+      if (report.networks.size() > 1) facts.add({"over " + traffic.network, to_text(traffic.wire)});
     facts.add({"took", span_words(report.duration)});
     facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
     if (report.proof) facts.add({"proof", proof_words(*report.proof)});

@@ -2,6 +2,7 @@
 #include "plan_text.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include "display_width.h"
 #include "table.h"
@@ -36,6 +37,15 @@ std::string proof_line(const Plan& plan) {
       "Once it runs there, {} of the old disks are read and compared with what was "
       "sent.",
       to_text(read));
+}
+
+std::string way(const Plan& plan) {
+  std::vector<std::string> parts;
+  for (const NetworkPair& pair : plan.networks) {
+    const std::string to = printable(pair.destination_address);
+    parts.push_back(pair.network == kAnyNetwork ? to : fmt::format("{} in {}", to, pair.network));
+  }
+  return fmt::format("It goes to {}.", fmt::join(parts, " and "));
 }
 
 std::string one_level(const std::vector<Finding>& findings, FindingLevel level,
@@ -126,6 +136,7 @@ std::string plan_text(const Plan& plan) {
     out += fmt::format("\n  About {} to copy, and what changes meanwhile.\n",
                        to_text(plan.bytes_expected));
   }
+  if (!plan.networks.empty()) out += fmt::format("  {}\n", way(plan));
   if (!plan.placements.empty())
     out += fmt::format("  {}\n  {}\n", proof_line(plan), afterwards(plan));
   if (plan.request.convergence)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "request_options.h"
 
+#include "base/ip_network.h"
+
 namespace drover::cli {
 
 void RequestOptions::add_to(CLI::App& command) {
@@ -32,6 +34,11 @@ void RequestOptions::add_to(CLI::App& command) {
       .add_option("--verify", verify,
                   "as-sent: compare the disks before the source lets go of them; or none")
       ->type_name("LEVEL");
+  command
+      .add_option("--networks", networks,
+                  "Go over these networks only, such as 10.77.1.0/24,10.77.2.0/24, or any; else as "
+                  "the settings say")
+      ->type_name("LIST");
 }
 
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
@@ -55,6 +62,9 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   request.references = !no_references;
   if (!convergence.empty()) {
     ASSIGN_OR_RETURN(request.convergence, parse_convergence(convergence));
+  }
+  if (!networks.empty()) {
+    ASSIGN_OR_RETURN(request.networks, parse_networks(networks));
   }
   request.vm = vm_uuid;
   request.destination = destination;

@@ -17,6 +17,7 @@ struct RequestOptions {
   std::string performance;  // empty: as the source's settings say
   std::string bandwidth;    // likewise
   std::string convergence;  // likewise
+  std::string networks;     // likewise
   bool no_references = false;
   std::string verify;  // empty: as-sent
 

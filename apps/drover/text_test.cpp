@@ -92,6 +92,16 @@ TEST(PlanText, SaysWhatMovesWhere) {
 )");
 }
 
+TEST(PlanText, NamesTheNetworks) {
+  Plan plan = sample_plan();
+  plan.networks = {{"any", "10.77.0.1", "host2.example"}};
+  EXPECT_NE(plan_text(plan).find("  It goes to host2.example.\n"), std::string::npos);
+  plan.networks = {{"10.77.1.0/24", "10.77.1.1", "10.77.1.2"}, {"fd00::/64", "fd00::1", "fd00::2"}};
+  EXPECT_NE(plan_text(plan).find("  It goes to 10.77.1.2 in 10.77.1.0/24 and fd00::2 in "
+                                 "fd00::/64.\n"),
+            std::string::npos);
+}
+
 TEST(PlanText, FindingsComeGravestFirstWithTheirFixes) {
   EXPECT_EQ(findings_text({finding(FindingLevel::kNote, "PLACED_ELSEWHERE"),
                            finding(FindingLevel::kWarning, "CDROM_LEFT"),
@@ -153,6 +163,16 @@ TEST(MoveText, ReportHasBytesSecondsPauseAndTheWayBack) {
   kept      /i/web01.qcow2.drover-k3f9x2qa on host1 (547 MiB), until 2026-07-26 10:00:12
   undo      drover move web01 host1
 )");
+}
+
+TEST(MoveText, ReportSaysWhatWentOverEachOfSeveralNetworks) {
+  Move move = finished_move();
+  move.report->networks = {{"10.77.1.0/24", mib(500)}};
+  EXPECT_EQ(report_text(move, {}).find("over"), std::string::npos) << "it is all of it";
+  move.report->networks.push_back({"10.77.2.0/24", mib(281)});
+  const std::string text = report_text(move, {});
+  EXPECT_NE(text.find("  over 10.77.1.0/24  500 MiB\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("  over 10.77.2.0/24  281 MiB\n"), std::string::npos) << text;
 }
 
 TEST(MoveText, FailureSaysWhereTheVmIsAndWhy) {

@@ -114,6 +114,7 @@ Status run(const Config& config) {
   move::DestinationSide destination(
       world, [&] { return inventory.here(); },
       config.keep_residue_disks ? move::KeepResidue::kDisks : move::KeepResidue::kOff);
+  destination.listens_at(config.listen_address);
   move::Engine engine(world, destination, [&](move::MoveChange change, const Move& move) {
     hub.publish_move(news_of(change), move);
   });
@@ -137,9 +138,11 @@ Status run(const Config& config) {
 
   ASSIGN_OR_RETURN(UniqueFd door, net::listen_tcp({config.listen_address, config.mover_port}));
   const net::LinkListener links(
-      std::move(door), [&](const net::LinkPreamble& preamble, UniqueFd link) {
+      std::move(door),
+      [&](const net::LinkPreamble& preamble, UniqueFd link) {
         destination.take_link(preamble.move_id, preamble.link, std::move(link));
-      });
+      },
+      [&](const std::string& local) { return destination.admits(local); });
   api::ServerOptions options;
   options.host_name = config.name;
   options.version = DROVER_VERSION;

@@ -24,6 +24,9 @@ Move full_move() {
   move.plan.request.performance = Performance::kCompress;
   move.plan.request.convergence.emplace();
   move.progress.warning.emplace();
+  move.plan.request.networks.emplace();
+  move.plan.networks.emplace_back();
+  move.report->networks.emplace_back();
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
   move.plan.placements.emplace_back();
@@ -42,6 +45,7 @@ int main() {
   const Json move = json::encode(full_move());
   HostFacts facts;
   facts.pools.emplace_back();
+  facts.networks.addresses.emplace_back();
   const Json host = json::encode(facts);
   QuarantinedDisk disk;
   disk.until = disk.since;
@@ -52,6 +56,7 @@ int main() {
                     {"HostSettings", host["settings"]},
                     {"SettingChange", json::encode(SettingChange{})},
                     {"NetworkFacts", host["networks"]},
+                    {"HostAddress", host["networks"]["addresses"][0]},
                     {"PoolFacts", host["pools"][0]},
                     {"HostFacts", host},
                     {"PeerRights", json::encode(PeerRights{})},
@@ -69,11 +74,13 @@ int main() {
                     {"PlannedRequest", move["plan"]["request"]},
                     {"Finding", move["plan"]["findings"][0]},
                     {"DiskPlacement", move["plan"]["placements"][0]},
+                    {"NetworkPair", move["plan"]["networks"][0]},
                     {"Plan", move["plan"]},
                     {"PhaseTimes", move["phases"][0]},
                     {"TransferProgress", move["progress"]["disks"]},
                     {"Progress", move["progress"]},
                     {"Report", move["report"]},
+                    {"NetworkTraffic", move["report"]["networks"][0]},
                     {"TransferKinds", move["report"]["kinds"]},
                     {"MemoryPass", move["report"]["passes"][0]},
                     {"Proof", move["report"]["proof"]},

@@ -136,7 +136,11 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"bandwidth", Op::kRemove, "100M"},
       {"convergence", Op::kSet, "hope"},
       {"convergence", Op::kSet, "pause:0"},
-      {"convergence", Op::kAdd, "wait"}};
+      {"convergence", Op::kAdd, "wait"},
+      {"networks", Op::kSet, ""},
+      {"networks", Op::kSet, "10.77.1.2/24"},
+      {"networks", Op::kAdd, "any"},
+      {"networks", Op::kRemove, "10.77.1.0/24"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
@@ -159,6 +163,20 @@ TEST(SettingsChange, PerformanceAndBandwidth) {
   EXPECT_EQ(settings.bandwidth.value, 100u << 20);
   ASSERT_TRUE(apply({"bandwidth", Op::kSet, "off"}, settings));
   EXPECT_EQ(settings.bandwidth.value, 0u);
+}
+
+TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
+  HostSettings settings;
+  ASSERT_TRUE(apply({"networks", Op::kSet, "10.77.1.0/24,10.77.0.0/24"}, settings));
+  ASSERT_TRUE(apply({"networks", Op::kAdd, "10.77.1.0/24,fd00::/64"}, settings));
+  EXPECT_EQ(settings.networks,
+            (std::vector<std::string>{"10.77.1.0/24", "10.77.0.0/24", "fd00::/64"}));
+  ASSERT_TRUE(apply({"networks", Op::kRemove, "10.77.1.0/24,fd00::/64"}, settings));
+  EXPECT_FALSE(apply({"networks", Op::kRemove, "10.77.0.0/24"}, settings))
+      << "an empty list would allow all of them";
+  EXPECT_EQ(settings.networks, std::vector<std::string>{"10.77.0.0/24"});
+  ASSERT_TRUE(apply({"networks", Op::kSet, "any"}, settings));
+  EXPECT_TRUE(settings.networks.empty());
 }
 
 TEST(SettingsChange, DefaultFolderMustBeAllowed) {

@@ -3,12 +3,14 @@
 
 #include <algorithm>
 
+#include "base/ip_network.h"
+
 namespace drover::journal {
 namespace {
 
 constexpr std::string_view kKeys =
     "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth, "
-    "convergence";
+    "convergence, networks";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -105,6 +107,37 @@ Status change_convergence(const SettingChange& change, Convergence& out) {
   return {};
 }
 
+Status change_networks(const SettingChange& change, std::vector<std::string>& out) {
+  const bool list = change.value != "any";
+  if (!list && change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument, "any is no network: use networks=any.");
+  }
+  ASSIGN_OR_RETURN(const auto named, parse_networks(change.value));
+  if (change.op == SettingChange::Op::kSet) {
+    out = named;
+    return {};
+  }
+  std::vector<std::string> networks = out;
+  for (const auto& network : named) {
+    const auto found = std::ranges::find(networks, network);
+    if (change.op == SettingChange::Op::kAdd) {
+      if (found == networks.end()) networks.push_back(network);
+      continue;
+    }
+    if (found == networks.end()) {
+      return fail(ErrorCode::kInvalidArgument, "networks does not contain {}.", network);
+    }
+    networks.erase(found);
+  }
+  // Without the last of them every network would do: that has to be said.
+  if (networks.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "networks must name a network. To allow all of them, set networks=any.");
+  }
+  ASSIGN_OR_RETURN(out, check_networks(networks));
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -143,6 +176,7 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   if (key == "performance") return change_performance(change, settings.performance);
   if (key == "bandwidth") return change_bandwidth(change, settings.bandwidth);
   if (key == "convergence") return change_convergence(change, settings.convergence);
+  if (key == "networks") return change_networks(change, settings.networks);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

@@ -18,6 +18,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, HostFacts& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               NetworkFacts& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              HostAddress& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, PoolFacts& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               HostSettings& out);
@@ -27,6 +29,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Finding& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               DiskPlacement& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              NetworkPair& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Plan& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               MoveRequest& out);
@@ -40,6 +44,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               TransferKinds& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Proof& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              NetworkTraffic& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Report& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Move& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,

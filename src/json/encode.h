@@ -15,12 +15,14 @@ namespace drover::json {
 
 nlohmann::json encode(const Vm& value);
 nlohmann::json encode(const Disk& value);
+nlohmann::json encode(const HostAddress& value);
 nlohmann::json encode(const HostFacts& value);
 nlohmann::json encode(const HostSettings& value);
 nlohmann::json encode(const PeerRights& value);
 nlohmann::json encode(const Peer& value);
 nlohmann::json encode(const Finding& value);
 nlohmann::json encode(const DiskPlacement& value);
+nlohmann::json encode(const NetworkPair& value);
 nlohmann::json encode(const Plan& value);
 nlohmann::json encode(const MoveRequest& value);
 nlohmann::json encode(const PhaseTimes& value);
@@ -29,6 +31,7 @@ nlohmann::json encode(const MemoryPass& value);
 nlohmann::json encode(const Progress& value);
 nlohmann::json encode(const TransferKinds& value);
 nlohmann::json encode(const Proof& value);
+nlohmann::json encode(const NetworkTraffic& value);
 nlohmann::json encode(const Report& value);
 nlohmann::json encode(const Move& value);
 nlohmann::json encode(const QuarantinedDisk& value);

@@ -109,7 +109,8 @@ Json encode(const HostSettings& value) {
           {"allowed_folders", value.allowed_folders},
           {"performance", performance_name(value.performance)},
           {"bandwidth_bytes_per_second", value.bandwidth.value},
-          {"convergence", convergence_text(value.convergence)}};
+          {"convergence", convergence_text(value.convergence)},
+          {"networks", value.networks}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
@@ -121,6 +122,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("convergence", out.convergence)
+      .may("networks", out.networks)
       .finish();
 }
 
@@ -162,10 +164,27 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Peer& 
       .finish();
 }
 
+Json encode(const HostAddress& value) {
+  return {{"address", value.address},
+          {"prefix_bits", value.prefix_bits},
+          {"device", value.device},
+          {"guests", value.guests}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, HostAddress& out) {
+  return Fields(from, path, unknown)
+      .need("address", out.address)
+      .need("prefix_bits", out.prefix_bits)
+      .may("device", out.device)
+      .may("guests", out.guests)
+      .finish();
+}
+
 Status decode(const Json& from, const std::string& path, Unknown unknown, NetworkFacts& out) {
   return Fields(from, path, unknown)
       .need("bridges", out.bridges)
       .need("active_networks", out.active_networks)
+      .may("addresses", out.addresses)
       .finish();
 }
 
@@ -184,22 +203,23 @@ Json encode(const HostFacts& value) {
     pools.push_back(
         {{"name", pool.name}, {"type", pool.type}, {"path", pool.path}, {"active", pool.active}});
   }
-  return {
-      {"name", value.name},
-      {"host_uuid", value.host_uuid},
-      {"drover_version", value.drover_version},
-      {"libvirt_version", version_text(value.libvirt_version)},
-      {"qemu_version", version_text(value.qemu_version)},
-      {"hypervisor_up", value.hypervisor_up},
-      {"memory_total_bytes", value.memory_total.bytes},
-      {"memory_free_bytes", value.memory_free.bytes},
-      {"cpus", value.cpus},
-      {"machine_types", value.machine_types},
-      {"kvm_usable", value.kvm_usable},
-      {"networks",
-       {{"bridges", value.networks.bridges}, {"active_networks", value.networks.active_networks}}},
-      {"pools", pools},
-      {"settings", encode(value.settings)}};
+  return {{"name", value.name},
+          {"host_uuid", value.host_uuid},
+          {"drover_version", value.drover_version},
+          {"libvirt_version", version_text(value.libvirt_version)},
+          {"qemu_version", version_text(value.qemu_version)},
+          {"hypervisor_up", value.hypervisor_up},
+          {"memory_total_bytes", value.memory_total.bytes},
+          {"memory_free_bytes", value.memory_free.bytes},
+          {"cpus", value.cpus},
+          {"machine_types", value.machine_types},
+          {"kvm_usable", value.kvm_usable},
+          {"networks",
+           {{"bridges", value.networks.bridges},
+            {"active_networks", value.networks.active_networks},
+            {"addresses", encode(value.networks.addresses)}}},
+          {"pools", pools},
+          {"settings", encode(value.settings)}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostFacts& out) {

@@ -53,6 +53,7 @@ MoveRequest full_request() {
           Convergence{ConvergencePolicy::kGiveUp, 90s},
           false,
           Verification::kNone,
+          std::vector<std::string>{"10.77.1.0/24"},
           true,
           {"A", "B"},
           "alice@host3"};
@@ -65,6 +66,7 @@ Plan full_plan() {
   plan.vm = full_vm();
   plan.placements = {{"vda", "/a", "/b", "qcow2", gib(20), gib(3), kib(64)}};
   plan.nvram_destination = "/n";
+  plan.networks = {{"10.77.1.0/24", "10.77.1.1", "10.77.1.2"}};
   plan.findings = {
       {"NO_SPACE", FindingLevel::kBlocker, "vda", "what", "why", {"fix one", "fix two"}}};
   plan.bytes_expected = gib(5);
@@ -104,7 +106,8 @@ Move full_move() {
       mib(8),
       TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), mib(9), 10},
       {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
-      Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"}};
+      Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"},
+      {{"10.77.1.0/24", mib(9)}}};
   move.cancel_asked = true;
   move.convergence = {ConvergencePolicy::kWait};
   move.may_slow_guest = true;
@@ -141,7 +144,8 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                                  {"/srv", "/data"},
                                  Performance::kDirect,
                                  {7},
-                                 {ConvergencePolicy::kPause, 12s}},
+                                 {ConvergencePolicy::kPause, 12s},
+                                 {"10.0.0.0/8"}},
                     host_settings_from_json);
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},
@@ -157,7 +161,7 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                   16,
                   {"pc", "q35"},
                   true,
-                  {{"br0"}, {"default"}},
+                  {{"br0"}, {"default"}, {{"10.0.0.1", 24, "br0", true}}},
                   {{"images", "dir", "/images", true}},
                   {}};
   expect_round_trip(facts, host_facts_from_json);

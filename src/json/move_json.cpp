@@ -65,6 +65,7 @@ Json encode(const MoveRequest& value) {
            {"requested_by", value.requested_by}};
   if (value.performance) out["performance"] = performance_name(*value.performance);
   if (value.convergence) out["convergence"] = convergence_text(*value.convergence);
+  if (value.networks) out["networks"] = *value.networks;
   return out;
 }
 
@@ -80,6 +81,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("convergence", out.convergence)
       .may("references", out.references)
       .may("verification", out.verification)
+      .may("networks", out.networks)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)
@@ -108,12 +110,27 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPl
       .finish();
 }
 
+Json encode(const NetworkPair& value) {
+  return {{"network", value.network},
+          {"source_address", value.source_address},
+          {"destination_address", value.destination_address}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, NetworkPair& out) {
+  return Fields(from, path, unknown)
+      .need("network", out.network)
+      .may("source_address", out.source_address)
+      .need("destination_address", out.destination_address)
+      .finish();
+}
+
 Json encode(const Plan& value) {
   return {{"id", value.id},
           {"request", encode(value.request)},
           {"vm", encode(value.vm)},
           {"placements", encode(value.placements)},
           {"nvram_destination", value.nvram_destination},
+          {"networks", encode(value.networks)},
           {"findings", encode(value.findings)},
           {"expected_bytes", value.bytes_expected.bytes},
           {"quarantine_bytes", value.quarantine_bytes.bytes},
@@ -128,6 +145,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Plan& 
       .need("vm", out.vm)
       .need("placements", out.placements)
       .may("nvram_destination", out.nvram_destination)
+      .may("networks", out.networks)
       .need("findings", out.findings)
       .may("expected_bytes", out.bytes_expected)
       .may("quarantine_bytes", out.quarantine_bytes)
@@ -255,12 +273,24 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Proof&
       .finish();
 }
 
+Json encode(const NetworkTraffic& value) {
+  return {{"network", value.network}, {"wire_bytes", value.wire.bytes}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, NetworkTraffic& out) {
+  return Fields(from, path, unknown)
+      .need("network", out.network)
+      .need("wire_bytes", out.wire)
+      .finish();
+}
+
 Json encode(const Report& value) {
   Json out{{"wire_bytes", value.bytes_on_wire.bytes},
            {"duration_ms", value.duration.count()},
            {"memory_sent_bytes", value.memory_sent.bytes},
            {"disks_sent_bytes", value.disks_sent.bytes},
-           {"passes", encode(value.passes)}};
+           {"passes", encode(value.passes)},
+           {"networks", encode(value.networks)}};
   put_span(out, "pause_ms", value.pause);
   if (value.kinds) out["kinds"] = encode(*value.kinds);
   if (value.proof) out["proof"] = encode(*value.proof);
@@ -277,6 +307,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Report
       .may("kinds", out.kinds)
       .may("proof", out.proof)
       .may("passes", out.passes)
+      .may("networks", out.networks)
       .finish();
 }
 

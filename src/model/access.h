@@ -15,7 +15,7 @@
 namespace drover {
 
 // One change of HostSettings. Keys: incoming, outgoing, default-folder, allowed-folders,
-// performance, bandwidth, convergence.
+// performance, bandwidth, convergence, networks.
 struct SettingChange {
   enum class Op { kSet, kAdd, kRemove };  // "=", "+=", "-="; the latter two for lists only
   std::string key;

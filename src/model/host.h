@@ -21,6 +21,8 @@ struct HostSettings {
   Performance performance = Performance::kCompress;  // of moves that leave, unless they say else
   BytesPerSecond bandwidth;  // of all moves that leave, together; 0: no limit
   Convergence convergence;   // of moves that leave, unless they say else
+  // Where links go, in this order, and nowhere else; empty: any. Texts of IpNetwork.
+  std::vector<std::string> networks;
 };
 
 // Rights of a peer, set where it is added.
@@ -47,9 +49,18 @@ struct Peer {
 using Version = std::uint64_t;
 std::string version_text(Version version);
 
+// An address of the host itself, on an interface that is up; none of loopback or link-local.
+struct HostAddress {
+  std::string address;            // "10.77.1.2"
+  std::uint32_t prefix_bits = 0;  // of its network
+  std::string device;
+  bool guests = false;  // the device is a bridge that guests are plugged into
+};
+
 struct NetworkFacts {
   std::vector<std::string> bridges;          // host bridges that exist
   std::vector<std::string> active_networks;  // libvirt networks
+  std::vector<HostAddress> addresses;
 };
 
 struct PoolFacts {

@@ -109,6 +109,12 @@ struct Proof {
   std::string text;  // why something is not proven; else empty
 };
 
+// What went over one of the plan's networks.
+struct NetworkTraffic {
+  std::string network;  // as in the plan
+  ByteCount wire;       // both directions, TLS included
+};
+
 struct Report {
   ByteCount bytes_on_wire;  // both directions, counted by the movers, TLS included
   std::chrono::milliseconds duration{0};
@@ -118,6 +124,7 @@ struct Report {
   std::optional<TransferKinds> kinds;
   std::vector<MemoryPass> passes;  // the last one's end is the end of the pause
   std::optional<Proof> proof;
+  std::vector<NetworkTraffic> networks;
 };
 
 struct Move {

@@ -49,8 +49,10 @@ struct MoveRequest {
   std::optional<Convergence> convergence;  // nothing: as the source's settings say
   bool references = true;                  // false: to measure what they save
   Verification verification = Verification::kAsSent;
-  bool accept_notes = false;                // --yes
-  std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
+  std::optional<std::vector<std::string>> networks;  // for its links, in order; nothing: as the
+                                                     // settings say; empty: any
+  bool accept_notes = false;                         // --yes
+  std::vector<std::string> accepted_codes;           // --accept CODE, for warnings
   std::string
       requested_by;  // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
 };
@@ -66,12 +68,22 @@ struct DiskPlacement {
   ByteCount cluster_size;
 };
 
+inline constexpr std::string_view kAnyNetwork = "any";
+
+// A way that links take. For "any" it is the one by which the hosts were paired.
+struct NetworkPair {
+  std::string network;              // "10.77.1.0/24", or "any"
+  std::string source_address;       // links leave here; of "any" only for people, may be empty
+  std::string destination_address;  // and are accepted there; of "any" it may be a name
+};
+
 struct Plan {
   std::string id;
   MoveRequest request;
   Vm vm;
   std::vector<DiskPlacement> placements;
-  std::string nvram_destination;  // empty: the VM has none
+  std::string nvram_destination;      // empty: the VM has none
+  std::vector<NetworkPair> networks;  // all are used at once, the first named first
   std::vector<Finding> findings;
   ByteCount
       bytes_expected;  // memory in use plus allocated disk blocks: an upper estimate of one pass

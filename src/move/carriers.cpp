@@ -199,7 +199,9 @@ class RealCarriers final : public Carriers {
     WireCount count;
     count.sent = {status.bytes_sent};
     count.received = {status.bytes_received};
-    count.links = static_cast<unsigned>(status.links.size());
+    count.up = status.links;
+    for (const auto& link : status.carried) count.carried[link.number] = {link.bytes};
+    count.saturated = status.saturated;
     count.kinds = kinds_of(status.content);
     count_pages(status.content, count);
     for (const auto& stream : status.streams) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -87,15 +88,15 @@ struct RoadOptions {
   Performance performance = Performance::kCompress;
   bool references = true;    // source
   BytesPerSecond bandwidth;  // source; 0: no limit
-
-  unsigned links() const { return performance == Performance::kMultilink ? 4 : 1; }
 };
 
 struct WireCount {
-  ByteCount sent, received;             // both of this side, TLS included
-  ByteCount memory_taken, disks_taken;  // what QEMU gave, before it went out
-  unsigned links = 0;
-  std::optional<TransferKinds> kinds;  // source with content
+  ByteCount sent, received;                    // both of this side, TLS included
+  ByteCount memory_taken, disks_taken;         // what QEMU gave, before it went out
+  std::vector<std::uint32_t> up;               // numbers of the links that are up
+  std::map<std::uint32_t, ByteCount> carried;  // by each number so far, both directions
+  bool saturated = false;                      // a link's writer needs a processor of its own
+  std::optional<TransferKinds> kinds;          // source with content
   // Of guest memory, likewise: see MemoryPass.
   std::uint64_t pages = 0, resent_pages = 0, unchanged_pages = 0;
 };

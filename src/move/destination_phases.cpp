@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/ip_network.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "gate/definition_policy.h"
@@ -58,6 +59,24 @@ Status sync_items(const std::vector<KnownFile>& files, const std::string& vm_nam
 
 }  // namespace
 
+Status DestinationSide::check_networks(const Plan& plan, const HostSettings& settings) const {
+  if (plan.networks.size() > kNetworksMax) {
+    return fail(ErrorCode::kProtocol, "A move has at most {} networks.", kNetworksMax);
+  }
+  for (const auto& pair : plan.networks) {
+    const bool allowed = pair.network == kAnyNetwork
+                             ? settings.networks.empty()
+                             : lies_in_networks(pair.destination_address, settings.networks);
+    if (allowed) continue;
+    return fail(ErrorCode::kPolicy,
+                "{} takes moves in over {} only, not at {}. Fix: plan the move again, or on {}: "
+                "drover settings networks=any.",
+                world_.host_name, networks_text(settings.networks), pair.destination_address,
+                world_.host_name);
+  }
+  return {};
+}
+
 // A peer proposes the plan as well as the definition: neither is believed. Both are held against
 // this host's own rules, and again by the gate when libvirt speaks.
 Status DestinationSide::check_reservation(std::string_view peer_name,
@@ -90,6 +109,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
                   world_.host_name);
     }
   }
+  RETURN_IF_ERROR(check_networks(request.plan, settings));
   const auto state = world_.hypervisor.run_state(vm.uuid);
   if (!state) return std::unexpected(state.error());
   if (state->kind != RunState::Kind::kAbsent) {

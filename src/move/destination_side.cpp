@@ -5,10 +5,12 @@
 
 #include <algorithm>
 
+#include "base/ip_network.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "json/model_json.h"
 #include "move/residue.h"
+#include "net/dial.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -24,6 +26,13 @@ constexpr std::size_t kMovesMax = 64;
 bool is_move_id(std::string_view id) {
   return id.size() == 8 && std::ranges::all_of(id, [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+         });
+}
+
+// The way of the pairing may lead to any address of ours; the settings were asked before.
+bool is_way_of(const Plan& plan, const std::string& local_address) {
+  return plan.networks.empty() || std::ranges::any_of(plan.networks, [&](const NetworkPair& pair) {
+           return pair.network == kAnyNetwork || pair.destination_address == local_address;
          });
 }
 
@@ -112,6 +121,10 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
     report.findings.push_back(std::move(*note));
   report.host.name = world_.host_name;
   report.host.settings = settings;
+  if (IpNetwork::around(listens_at_, 0)) {
+    std::erase_if(report.host.networks.addresses,
+                  [&](const HostAddress& at) { return at.address != listens_at_; });
+  }
   return to_json(report);
 }
 
@@ -165,9 +178,19 @@ void DestinationSide::take_link(std::string_view move_id, std::uint16_t link_num
   }
   const std::lock_guard working(entry->working);
   if (!entry->carriers) return;
+  const auto local = net::local_address(link.get());
+  if (!local || !is_way_of(entry->job.plan, local->host)) {
+    log::warning("Move {}: link {} came to {}, which its plan does not name; it was closed.",
+                 move_id, link_number, local ? local->host : "an unknown address");
+    return;
+  }
   if (auto added = entry->carriers->add_link(link_number, std::move(link)); !added) {
     log::warning("Move {}: link {} was not taken: {}", move_id, link_number, added.error().text());
   }
+}
+
+bool DestinationSide::admits(const std::string& local_address) const {
+  return lies_in_networks(local_address, world_.book.settings().networks);
 }
 
 void DestinationSide::take_vm_event(const VmEvent& event) {

@@ -37,6 +37,10 @@ class DestinationSide final : public net::PeerHandler {
                              std::string_view body) override;
   // A link arrived for a move; unknown moves' links are closed.
   void take_link(std::string_view move_id, std::uint16_t link_number, UniqueFd link);
+  // droverd listens at this one address of ours: no other is offered to sources. Before any call.
+  void listens_at(std::string address) { listens_at_ = std::move(address); }
+  // Whether this host's settings let links come to that address of ours.
+  bool admits(const std::string& local_address) const;
   // Lifecycle events of the hypervisor: whether a guest ever ran here is known only from them.
   void take_vm_event(const VmEvent& event);
   // Called every few seconds: cleans up moves whose gate ended with a recorded refusal.
@@ -83,6 +87,7 @@ class DestinationSide final : public net::PeerHandler {
 
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
   Result<content::WrittenDisk> read_written(Entry& entry, const DiskPlacement& placement);
+  Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
   Status start_carriers(Entry& entry);
   Answer answer_accepted(Entry& entry);
@@ -96,6 +101,7 @@ class DestinationSide final : public net::PeerHandler {
   World& world_;
   const std::function<std::vector<Vm>()> vms_;
   const KeepResidue keep_;
+  std::string listens_at_;  // empty: every address; or a name, which says nothing here
   std::mutex
       reserving_;  // one reservation is checked and entered at a time; taken before all others
   mutable std::mutex entries_mutex_;  // guards entries_

@@ -7,12 +7,14 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/fake/fake.h"
 #include "move/move_test_support.h"
+#include "net/dial.h"
 
 namespace drover::move {
 namespace {
@@ -76,19 +78,30 @@ class DestinationWord : public testing::Test {
     return {};
   }
   // A move whose images, records and gate are there, as the journal has it.
-  void prepare() {
+  void prepare(std::vector<NetworkPair> networks = {}) {
+    const auto reserved = reserve(std::move(networks));
+    ASSERT_TRUE(reserved) << reserved.error().text();
+    const auto prepared = call(verb::kPrepare);
+    ASSERT_TRUE(prepared) << prepared.error().text();
+  }
+  Result<std::string> reserve(std::vector<NetworkPair> networks) {
     ReserveRequest request;
+    request.plan.networks = std::move(networks);
     request.move = request.epoch = kMove;
     request.plan.vm.uuid = kUuid;
     request.plan.vm.name = "web01";
     request.plan.vm.state = VmState::kRunning;
     request.destination_xml = request.persistent_xml = kDefinition;
     request.link_key = std::string(64, '0');
-    const auto reserved = side_->handle("host1", verb::kReserve, to_json(request));
-    ASSERT_TRUE(reserved) << reserved.error().text();
-    const auto prepared = call(verb::kPrepare);
-    ASSERT_TRUE(prepared) << prepared.error().text();
+    return side_->handle("host1", verb::kReserve, to_json(request));
   }
+  // A link of the move comes to this address of ours.
+  void link_comes_to(const std::string& address, std::uint16_t number) {
+    const UniqueFd door = std::move(*net::listen_tcp({address, 0}));
+    const UniqueFd far = std::move(*net::dial_tcp(*net::local_address(door.get()), soon()));
+    side_->take_link(kMove, number, UniqueFd(::accept(door.get(), nullptr, nullptr)));
+  }
+  static Deadline soon() { return Deadline::after(std::chrono::seconds(30)); }
   // The same with an image, behind the back of a droverd that is down.
   std::filesystem::path prepare_with_image() {
     prepare();
@@ -134,6 +147,37 @@ class DestinationWord : public testing::Test {
   std::optional<World> world_;
   std::unique_ptr<DestinationSide> side_;
 };
+
+TEST_F(DestinationWord, ReservesOnlyWhatItsNetworksAllow) {
+  ASSERT_TRUE(book_->change_settings({{"networks", SettingChange::Op::kSet, "10.77.1.0/24"}}));
+  const auto way = [](const char* network, const char* to) {
+    return std::vector<NetworkPair>{{network, "10.77.1.1", to}};
+  };
+  // A network's name proves nothing: the address counts.
+  for (const auto& refused : {way("10.77.0.0/24", "10.77.0.2"), way("10.77.1.0/24", "10.77.0.2"),
+                              way("any", "10.77.1.2"), way("10.77.1.0/24", "host2")}) {
+    const auto reserved = reserve(refused);
+    ASSERT_FALSE(reserved);
+    EXPECT_EQ(reserved.error().code, ErrorCode::kPolicy);
+  }
+  EXPECT_TRUE(reserve(way("10.77.0.0/16", "10.77.1.2")));
+  EXPECT_TRUE(side_->admits("10.77.1.2"));
+  EXPECT_FALSE(side_->admits("10.77.0.2"));
+}
+
+TEST_F(DestinationWord, TakesLinksOnlyAtThePlansAddresses) {
+  prepare({{"127.0.0.2/31", "127.0.0.9", "127.0.0.2"}});
+  link_comes_to("127.0.0.1", 1);
+  EXPECT_TRUE(carriage_.state.links.empty());
+  link_comes_to("127.0.0.2", 2);
+  EXPECT_EQ(carriage_.state.links, std::vector<std::uint16_t>{2});
+}
+
+TEST_F(DestinationWord, TheWayOfThePairingMayLeadToAnyAddress) {
+  prepare({{"any", "", "127.0.0.1"}});
+  link_comes_to("127.0.0.3", 1);
+  EXPECT_EQ(carriage_.state.links, std::vector<std::uint16_t>{1});
+}
 
 TEST_F(DestinationWord, AskingRecordsTheRefusalAndLookingDoesNot) {
   prepare();

@@ -67,7 +67,7 @@ void LiveMove::resume(std::stop_token stop) {
   // The record that proved it may be gone already: it is removed as the undo's last step.
   if (job_.refusal_proven) return undo_after_restart("while the move was being undone");
   carriers_ = world_.carriage.attach(carrier_name());
-  link_number_ = some_link_number();
+  keeper_.emplace(job_.move.id, path_count(), some_link_number());
   run_from(reached <= Phase::kSwitch ? Phase::kCopyDisks : reached);
 }
 

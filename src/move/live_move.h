@@ -17,6 +17,7 @@
 #include "move/carriers.h"
 #include "move/convergence.h"
 #include "move/job.h"
+#include "move/link_keeper.h"
 #include "move/pass_book.h"
 #include "move/peer_messages.h"
 #include "move/progress.h"
@@ -98,10 +99,6 @@ class LiveMove {
   void tell_convergence(const ConvergenceWatch::Advice& advice);
   void tell_downtime(std::chrono::milliseconds limit);
   ConvergenceScene convergence_scene() const;
-  void keep_links();
-  void keep_bandwidth();
-  RoadOptions road_options() const;
-  Status dial(const Peer& peer, std::chrono::milliseconds limit);
   bool job_is_over();
   bool record_is_final() const;
   void write_report(const VerifyReply& reply);
@@ -109,6 +106,17 @@ class LiveMove {
   // Parts of prove() (live_move_proof.cpp).
   StepResult compare_disk(const DiskPlacement& placement, Proof& proof, std::string& difference);
   std::expected<Result<ProveReply>, StepFailure> ask_for_proof(const ProveRequest& request);
+
+  // Its links and its bandwidth (live_move_road.cpp).
+  Status first_link();
+  void keep_links();
+  Status use(DialledLink dialled);
+  std::size_t path_count() const;
+  Result<std::vector<LinkPath>> paths() const;
+  unsigned links_wanted() const;
+  void keep_bandwidth();
+  RoadOptions road_options() const;
+  std::vector<NetworkTraffic> network_traffic() const;
 
   // Who runs the VM (live_move_switch.cpp).
   enum class Outcome { kSource, kDestination, kLost };
@@ -180,8 +188,9 @@ class LiveMove {
       carrier_error_;  // our own process died: what libvirt says of it is only a consequence
   std::optional<Error> migrate_error_;
   std::shared_ptr<MigrateOutcome> migrate_call_;
-  std::uint16_t link_number_ = 0;  // the last one dialled
-  bool gate_ended_ = false;        // it said its last word
+  std::optional<LinkKeeper> keeper_;  // from the first link on
+  unsigned links_added_ = 0;          // on each path, since one was too slow for the processor
+  bool gate_ended_ = false;           // it said its last word
   bool in_doubt_ = false;
   std::optional<Deadline> answer_due_;        // of FINISH; later, we look there ourselves
   std::string told_doubt_;                    // what people were last told of a doubt
@@ -190,7 +199,7 @@ class LiveMove {
   bool bandwidth_unsure_ = true;  // it may not have heard; true also after a restart of droverd
   WireCount wire_;                // as last seen: the mover may end before the report is written
   Deadline next_sample_ = Deadline::after(std::chrono::milliseconds(0));
-  Deadline next_dial_ = Deadline::after(std::chrono::milliseconds(0));
+  Deadline next_look_ = Deadline::after(std::chrono::milliseconds(0));
 };
 
 }  // namespace drover::move

@@ -11,8 +11,6 @@
 #include "move/live_move.h"
 #include "move/planner.h"
 #include "move/quarantine.h"
-#include "net/link_preamble.h"
-#include "net/link_socket.h"
 
 namespace drover::move {
 namespace {
@@ -22,10 +20,7 @@ using namespace std::chrono_literals;
 constexpr auto kPlanFresh = 30s;
 constexpr auto kPeerCallLimit = 30s;   // reserve, prepare: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;  // how late the end of libvirt's call may be noticed
-constexpr auto kRedialInterval = 1000ms;
-constexpr auto kFirstDialLimit = 5s;
-constexpr auto kDialLimit = 3s;
-constexpr auto kForwardRetry = 2s;  // verify and settle ask again for ever
+constexpr auto kForwardRetry = 2s;     // verify and settle ask again for ever
 
 std::unexpected<StepFailure> undo_because(Error error) {
   return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
@@ -120,9 +115,7 @@ StepResult LiveMove::prepare() {
   if (!carriers) return undo_because(carriers.error());
   carriers_ = std::move(*carriers);
 
-  auto peer = world_.book.find_peer(job_.move.destination);
-  if (!peer) return undo_because(peer.error());
-  if (auto linked = dial(*peer, kFirstDialLimit); !linked) return undo_because(linked.error());
+  if (auto linked = first_link(); !linked) return undo_because(linked.error());
 
   job_.autostart_cleared = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
@@ -275,51 +268,6 @@ void LiveMove::take_event(const CarrierEvent& event) {
   }
 }
 
-// As asked for, or as this host's settings say.
-RoadOptions LiveMove::road_options() const {
-  const auto& asked = job_.move.plan.request;
-  RoadOptions road;
-  road.performance = asked.performance.value_or(world_.book.settings().performance);
-  road.references = asked.references;
-  road.bandwidth = bandwidth_told_;
-  return road;
-}
-
-// Its share changes with the settings, and with the other moves that begin and end.
-void LiveMove::keep_bandwidth() {
-  if (!bandwidth_) bandwidth_.emplace(world_.bandwidth, job_.move.plan.request.bandwidth);
-  const BytesPerSecond share = bandwidth_->share(world_.book.settings().bandwidth);
-  if (share == bandwidth_told_ && !bandwidth_unsure_) return;
-  // Before the carriers are there, they are started with it.
-  bandwidth_unsure_ = carriers_ && !carriers_->set_bandwidth(share);
-  bandwidth_told_ = share;
-}
-
-// A move without a link stalls; it does not fail until the mover's patience is over.
-void LiveMove::keep_links() {
-  if (!next_dial_.expired() || !carriers_->mover_alive()) return;
-  next_dial_ = Deadline::after(kRedialInterval);
-  keep_bandwidth();
-  const auto wire = carriers_->wire_count();
-  if (wire) wire_ = *wire;
-  if (!wire || wire->links >= road_options().links()) return;
-  if (wire->links == 0) end_if_given_up();
-  if (!carriers_->mover_alive()) return;
-  const auto peer = world_.book.find_peer(job_.move.destination);
-  if (!peer) return;
-  if (auto linked = dial(*peer, kDialLimit); !linked)
-    log::warning("Move {}: {}", job_.move.id, linked.error().text());
-}
-
-Status LiveMove::dial(const Peer& peer, std::chrono::milliseconds limit) {
-  // A number is used again only after all others: by then its last user is long known to be dead on
-  // both sides.
-  link_number_ = static_cast<std::uint16_t>(link_number_ % net::kPreambleLinkMax + 1);
-  ASSIGN_OR_RETURN(UniqueFd link, net::dial_link({peer.address, peer.mover_port}, job_.move.id,
-                                                 link_number_, Deadline::after(limit)));
-  return carriers_->add_link(link_number_, std::move(link));
-}
-
 // Without libvirt's call to wait for: the job is over once libvirt has none, and the gate has
 // nothing left to hand it. The gate first: its events came while no droverd was there, and
 // libvirt's job waits for what we deliver when it is in doubt.
@@ -374,6 +322,7 @@ void LiveMove::write_report(const VerifyReply& reply) {
   report.disks_sent = wire_.disks_taken;
   report.kinds = wire_.kinds;
   report.passes = passes_ ? passes_->passes() : job_.move.progress.passes;
+  report.networks = network_traffic();
   change([&](Move& move) {
     move.report = report;
     move.runner = Runner::kDestination;

@@ -16,7 +16,8 @@ namespace drover::move {
 struct CarriageState {
   bool gate_alive = false;
   GateState gate;
-  std::vector<std::string> told;  // what was delivered to the gate
+  std::vector<std::string> told;     // what was delivered to the gate
+  std::vector<std::uint16_t> links;  // numbers of those that the mover got
   std::function<void()> on_delivery, on_stop;
   Status stops;                // what stop() says
   std::size_t held_files = 0;  // that the destination's mover was given
@@ -38,7 +39,10 @@ class ScriptedCarriers final : public Carriers {
   }
   Status deliver_runs(std::int32_t) override { return deliver("runs"); }
   Status deliver_not_run(std::string_view) override { return deliver("not_run"); }
-  Status add_link(std::uint16_t, UniqueFd) override { return {}; }
+  Status add_link(std::uint16_t number, UniqueFd) override {
+    state_.links.push_back(number);
+    return {};
+  }
   Result<WireCount> wire_count() override { return WireCount{}; }
   Status set_bandwidth(BytesPerSecond) override { return {}; }
   Status stop() override {

@@ -4,9 +4,11 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "hypervisor/host_addresses.h"
 #include "hypervisor/qemu_conf.h"
 #include "move/peer_messages.h"
 #include "preflight/preflight.h"
+#include "preflight/road.h"
 
 namespace drover::move {
 namespace {
@@ -75,6 +77,12 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   plan.findings = preflight::check_source(view);
   ASSIGN_OR_RETURN(auto report, ask_destination(world, view.request, view));
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
+  report.host.name = request.destination;
+  ASSIGN_OR_RETURN(auto road,
+                   preflight::choose_road({plan.request, view.host, report.host, peer.address,
+                                           address_towards(peer.address)}));
+  plan.findings.insert(plan.findings.end(), road.findings.begin(), road.findings.end());
+  plan.networks = std::move(road.pairs);
   std::ranges::stable_sort(plan.findings, {}, &Finding::level);
   plan.placements = std::move(report.placements);
   plan.nvram_destination = std::move(report.nvram_destination);

@@ -5,6 +5,7 @@
 #include "mover/break_clock.h"
 #include "mover/limits.h"
 #include "mover/names_wait.h"
+#include "mover/writer_load.h"
 
 namespace drover::mover {
 namespace {
@@ -61,6 +62,23 @@ TEST(BreakClock, EachStateHasItsLimit) {
   EXPECT_EQ(clock.give_up_at(), kStart + 71s);
   clock.finish_forwarded();
   EXPECT_FALSE(clock.give_up_at());
+}
+
+TEST(WriterLoad, IsSaturatedAfterASecondOfWorkOnly) {
+  WriterLoad load;
+  auto now = kStart;
+  std::chrono::nanoseconds used = 7s;
+  load.sample(now, used);
+  EXPECT_FALSE(load.saturated(now)) << "nothing is known yet";
+  load.sample(now += 900ms, used += 900ms);
+  EXPECT_FALSE(load.saturated(now)) << "less than a span";
+  load.sample(now += 100ms, used += 90ms);
+  EXPECT_TRUE(load.saturated(now));
+  load.sample(now += 1s, used += 800ms);
+  EXPECT_FALSE(load.saturated(now)) << "it waits for something else";
+  load.sample(now += 1s, used += 1s);
+  EXPECT_TRUE(load.saturated(now));
+  EXPECT_FALSE(load.saturated(now + 5s)) << "long ago";
 }
 
 // A receiver of `rate` bytes a second which always has something to apply.

@@ -29,6 +29,10 @@ inline constexpr std::uint64_t kKeyUpdateBytes = std::uint64_t{32} << 30;
 inline constexpr std::chrono::milliseconds kHandshakePatience{5000};
 inline constexpr std::chrono::milliseconds kPingInterval{2000};
 inline constexpr std::chrono::milliseconds kSilenceMax{8000};
+// Of a link while another one brings something: two PINGs of the other side are missing.
+inline constexpr std::chrono::milliseconds kCompanySilenceMax{4500};
+// How soon a wait notices that the silence it allows has changed.
+inline constexpr std::chrono::milliseconds kSilenceStep{250};
 // While the guest stands still: a link must not take the pause budget to be missed.
 inline constexpr std::chrono::milliseconds kStandstillPingInterval{500};
 inline constexpr std::chrono::milliseconds kStandstillSilenceMax{2000};

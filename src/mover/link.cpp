@@ -9,8 +9,6 @@
 namespace drover::mover {
 namespace {
 
-// How soon a wait notices that the silence it allows has changed.
-constexpr std::chrono::milliseconds kSilenceStep{250};
 constexpr std::size_t kSmallPayloadBytes = 4096;  // copied together with headers
 constexpr std::size_t kSmallRecordBytes = 16384;  // a TLS record
 
@@ -136,11 +134,11 @@ Result<Frame> Link::read_frame(const std::function<std::chrono::milliseconds()>&
 
 Error Link::read_frames() {
   while (true) {
-    auto frame = read_frame([this] { return owner_.silence_max(); });
+    auto frame = read_frame([this] { return owner_.silence_max(*this); });
     if (!frame && frame.error().code == ErrorCode::kTimeout) {
       return wrap(std::move(frame).error(),
                   fmt::format("Nothing came over link {} for {} s.", ours_.link,
-                              owner_.silence_max().count() / 1000));
+                              owner_.silence_max(*this).count() / 1000));
     }
     if (!frame) return std::move(frame).error();
     if (Status taken = owner_.take(*this, std::move(*frame)); !taken)

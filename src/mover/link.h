@@ -31,7 +31,7 @@ class LinkOwner {
   // The other side knows none of our versions but these (a payload of REFUSED); the link ends.
   virtual void link_refused(Link& link, std::span<const std::uint8_t> known) = 0;
   // So long a link may bring nothing. Asked again and again, for it may change.
-  virtual std::chrono::milliseconds silence_max() = 0;
+  virtual std::chrono::milliseconds silence_max(const Link& link) = 0;
   // An error ends the link.
   virtual Status take(Link& link, Frame frame) = 0;
   // Waits for frames to send and appends them; false: the link is to end.
@@ -53,6 +53,8 @@ class Link {
   std::uint16_t content() const { return ours_.content; }
   // When it last brought anything. Any thread.
   std::chrono::steady_clock::time_point heard_at() const { return heard_at_; }
+  // Bytes on the wire so far, both directions. Any thread.
+  std::uint64_t carried() const { return tls_->carried(); }
   void shut_down();
 
  private:

@@ -45,6 +45,14 @@ Result<SessionStatus> read_status(const json& reply) {
   for (const json& link : links) {
     if (link.is_number_unsigned()) status.links.push_back(link.get<std::uint32_t>());
   }
+  for (const json& entry : reply.value("carried", json::array())) {
+    CarriedBytes link;
+    ASSIGN_OR_RETURN(const std::uint64_t number, net::count_member(entry, "link"));
+    link.number = static_cast<std::uint32_t>(number);
+    ASSIGN_OR_RETURN(link.bytes, net::count_member(entry, "bytes"));
+    status.carried.push_back(link);
+  }
+  status.saturated = reply.value("saturated", false);
   const json streams = reply.value("streams", json::array());
   for (const json& stream : streams) {
     if (!stream.is_object())

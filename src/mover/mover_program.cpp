@@ -171,7 +171,12 @@ json MoverProgram::status() {
   for (const ContentMember& member : kContentMembers) {
     content[member.name] = status.content.*member.count;
   }
+  json carried = json::array();
+  for (const CarriedBytes& link : status.carried)
+    carried.push_back({{"link", link.number}, {"bytes", link.bytes}});
   return {{"links", status.links},
+          {"carried", std::move(carried)},
+          {"saturated", status.saturated},
           {"content", std::move(content)},
           {"bytes_sent", status.bytes_sent},
           {"bytes_received", status.bytes_received},

@@ -260,6 +260,7 @@ void Session::reap() {
         ++at;
         continue;
       }
+      carried_[at->second.link->number()] += at->second.link->carried();
       links.push_back(std::move(at->second.link));
       at = links_.erase(at);
     }
@@ -284,9 +285,14 @@ SessionStatus Session::status() {
   status.bytes_sent = wire_.sent;
   status.bytes_received = wire_.received;
   const std::lock_guard lock(mutex_);
+  auto carried = carried_;
   for (const auto& [serial, entry] : links_) {
-    if (entry.up && !entry.down) status.links.push_back(entry.link->number());
+    carried[entry.link->number()] += entry.link->carried();
+    if (!entry.up || entry.down) continue;
+    status.links.push_back(entry.link->number());
+    status.saturated = status.saturated || entry.load.saturated(Clock::now());
   }
+  for (const auto& [number, bytes] : carried) status.carried.push_back({number, bytes});
   for (const StreamKind kind : {StreamKind::kRpc, StreamKind::kMemory, StreamKind::kDisks}) {
     KindStatus sum{.kind = kind};
     for (const auto& [id, stream] : streams_) {

@@ -25,6 +25,7 @@
 #include "mover/rate_limit.h"
 #include "mover/session_status.h"
 #include "mover/stream_pump.h"
+#include "mover/writer_load.h"
 
 namespace drover::mover {
 
@@ -101,11 +102,12 @@ class Session : private LinkOwner, private StreamOwner {
     // What its writer took last, and when.
     std::uint64_t handed_bytes = 0;
     std::chrono::steady_clock::time_point handed_at;
+    WriterLoad load;
   };
 
   // LinkOwner (session_links.cpp)
   Status link_up(Link& link, const Hello& peer) override;
-  std::chrono::milliseconds silence_max() override;
+  std::chrono::milliseconds silence_max(const Link& link) override;
   Status take(Link& link, Frame frame) override;
   bool next_frames(Link& link, std::vector<Frame>& frames) override;
   void link_refused(Link& link, std::span<const std::uint8_t> known) override;
@@ -125,6 +127,7 @@ class Session : private LinkOwner, private StreamOwner {
   void count_sent(LinkEntry& entry);
   void requeue(LinkSerial lost);
   bool any_link_up() const;
+  bool has_lively_company(const Link& link) const;
 
   // StreamOwner (session_streams.cpp)
   std::size_t reserve(Stream& stream) override;
@@ -180,6 +183,7 @@ class Session : private LinkOwner, private StreamOwner {
   std::condition_variable changed_;  // the watch and the opener wait here
   Streams streams_;
   std::map<LinkSerial, LinkEntry> links_;
+  std::map<std::uint32_t, std::uint64_t> carried_;  // by number, of links that are gone
   LinkSerial last_serial_ = 0;
   FrameSchedule schedule_;
   ApplyRate rate_;

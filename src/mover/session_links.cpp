@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "mover/limits.h"
+#include "mover/processor_time.h"
 #include "mover/session.h"
 
 namespace drover::mover {
@@ -105,6 +106,7 @@ bool Session::next_frames(Link& link, std::vector<Frame>& frames) {
     const auto at = links_.find(link.serial());
     if (ended_ || at == links_.end() || at->second.down) return false;
     count_sent(at->second);
+    at->second.load.sample(Clock::now(), thread_processor_time());
     add_link_frames(at->second, frames);
     const auto limited_until = limit_.wait_until(Clock::now());
     schedule_.fill(streams_, link.serial(), limited_until ? Bulk::kWaits : Bulk::kGoes, frames);
@@ -160,9 +162,22 @@ void Session::add_link_frames(LinkEntry& entry, std::vector<Frame>& frames) {
   frames.push_back({{.type = FrameType::kPing, .offset = ++entry.ping_token}, {}});
 }
 
-std::chrono::milliseconds Session::silence_max() {
+// Another link than this one brought something since it should have.
+bool Session::has_lively_company(const Link& link) const {
+  const auto recently = Clock::now() - kPingInterval - kSilenceStep;
+  return std::ranges::any_of(links_, [&](const auto& at) {
+    const LinkEntry& entry = at.second;
+    return entry.up && !entry.down && entry.link.get() != &link &&
+           entry.link->heard_at() > recently;
+  });
+}
+
+// What a dead link carried is missed by all that comes after it over the others: where there are
+// others, waiting costs more than a link that is given up too soon.
+std::chrono::milliseconds Session::silence_max(const Link& link) {
   const std::lock_guard lock(mutex_);
-  return break_.is_standing_still() ? kStandstillSilenceMax : kSilenceMax;
+  if (break_.is_standing_still()) return kStandstillSilenceMax;
+  return has_lively_company(link) ? kCompanySilenceMax : kSilenceMax;
 }
 
 Status Session::take(Link& link, Frame frame) {

@@ -96,6 +96,8 @@ class Peer {
     send({.type = FrameType::kOpen, .flags = 3, .stream = kOpeningStream});
   }
   void standstill() { session_->standstill(); }
+  // The link that was used so far; say no more on it.
+  std::unique_ptr<TlsLink> put_aside() { return std::move(link_); }
   bool is_alive() {
     send({.type = FrameType::kPing, .offset = 77});
     const auto pong = receive(FrameType::kPong);

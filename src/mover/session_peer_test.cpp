@@ -251,6 +251,27 @@ TEST(SessionPeer, ASilentLinkIsMissedSoonerWhileTheGuestStandsStill) {
   EXPECT_FALSE(usual.expired());
 }
 
+TEST(SessionPeer, ASilentLinkIsMissedSoonerWhileAnotherOneSpeaks) {
+  Peer peer;
+  peer.establish();
+  const Deadline usual = Deadline::after(kSilenceMax);
+  const auto silent = peer.put_aside();
+  peer.connect(2);
+  peer.greet(2, 5);
+  ASSERT_TRUE(peer.receive(FrameType::kHello));
+  std::jthread speaking([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const auto asked = peer.receive(FrameType::kPing);
+      if (!asked) return;
+      peer.send({.type = FrameType::kPong, .offset = asked->header.offset});
+    }
+  });
+  std::array<std::uint8_t, 4096> bytes;
+  while (silent->read(bytes, 60s)) {
+  }
+  EXPECT_FALSE(usual.expired());
+}
+
 TEST(SessionPeer, AnotherProcessCannotTakeTheSessionOver) {
   Peer peer;
   peer.establish();

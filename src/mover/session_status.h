@@ -37,9 +37,16 @@ struct ContentCounts {
   std::uint64_t literal_bytes = 0;
 };
 
+struct CarriedBytes {
+  std::uint32_t number = 0;  // of one link after the other
+  std::uint64_t bytes = 0;   // both directions, TLS included
+};
+
 struct SessionStatus {
-  std::vector<std::uint32_t> links;  // numbers of those that are up
-  std::uint64_t bytes_sent = 0;      // on the wire, TLS included
+  std::vector<std::uint32_t> links;   // numbers of those that are up
+  std::vector<CarriedBytes> carried;  // by each number that was ever used
+  bool saturated = false;             // a link's writer used most of a processor in its last second
+  std::uint64_t bytes_sent = 0;       // on the wire, TLS included
   std::uint64_t bytes_received = 0;
   std::vector<KindStatus> streams;
   ContentCounts content;

@@ -115,6 +115,7 @@ Status TlsLink::send_all(std::span<const std::uint8_t> bytes, Deadline deadline)
         ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0) {
       wire_.sent += static_cast<std::uint64_t>(n);
+      carried_ += static_cast<std::uint64_t>(n);
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       const auto started = std::chrono::steady_clock::now();
@@ -134,6 +135,7 @@ Status TlsLink::receive_some(Deadline deadline) {
     const ssize_t n = ::recv(socket_.get(), memory_->in.data(), memory_->in.size(), MSG_DONTWAIT);
     if (n > 0) {
       wire_.received += static_cast<std::uint64_t>(n);
+      carried_ += static_cast<std::uint64_t>(n);
       memory_->in_begin = 0;
       memory_->in_end = static_cast<std::size_t>(n);
       return {};

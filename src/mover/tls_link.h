@@ -47,6 +47,8 @@ class TlsLink {
   // at the end.
   Result<std::size_t> read(std::span<std::uint8_t> out, std::chrono::milliseconds silence_max);
 
+  // Any thread: bytes on the wire so far, both directions.
+  std::uint64_t carried() const { return carried_; }
   // Any thread: makes both sides fail soon.
   void shut_down();
 
@@ -61,6 +63,7 @@ class TlsLink {
 
   UniqueFd socket_;
   WireBytes& wire_;
+  std::atomic<std::uint64_t> carried_{0};
   std::mutex mutex_;  // guards ssl_ and memory_->out
   std::unique_ptr<Memory> memory_;
   SslHandle ssl_;

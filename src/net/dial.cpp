@@ -56,6 +56,22 @@ int connect_within(int fd, const addrinfo& to, Deadline deadline) {
   return number;
 }
 
+// 0 or the errno of what was wrong.
+int bind_to(int fd, const addrinfo& local) {
+  const int on = 1;  // the port is chosen by connect(2), so none is taken for long
+  ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  return ::bind(fd, local.ai_addr, local.ai_addrlen) == 0 ? 0 : errno;
+}
+
+std::unexpected<Error> fail_bind(const std::string& from, int number) {
+  return std::unexpected(Error{
+      ErrorCode::kUnavailable,
+      Retry::kLater,
+      fmt::format("A connection cannot leave from {} ({}). Is it still an address of this host?",
+                  from, std::strerror(number)),
+      {fmt::format("errno {}", number)}});
+}
+
 std::unexpected<Error> fail_dial(const Address& address, int number) {
   std::string_view cause = std::strerror(number);
   std::string_view hint = "Check the network between the hosts.";
@@ -127,8 +143,12 @@ std::string address_text(const Address& address, std::uint16_t default_port) {
   return fmt::format("{}{}{}:{}", bare6 ? "[" : "", address.host, bare6 ? "]" : "", address.port);
 }
 
-Result<UniqueFd> dial_tcp(const Address& address, Deadline deadline) {
+Result<UniqueFd> dial_tcp(const Address& address, Deadline deadline, const std::string& from) {
   ASSIGN_OR_RETURN(const AddressList list, resolve(address, AI_ADDRCONFIG));
+  AddressList local(nullptr, freeaddrinfo);
+  if (!from.empty()) {
+    ASSIGN_OR_RETURN(local, resolve({from, 0}, AI_NUMERICHOST));
+  }
   int number = ETIMEDOUT;
   for (const addrinfo* entry = list.get(); entry != nullptr && !deadline.expired();
        entry = entry->ai_next) {
@@ -136,6 +156,11 @@ Result<UniqueFd> dial_tcp(const Address& address, Deadline deadline) {
     if (!fd) {
       number = errno;
       continue;
+    }
+    if (local) {
+      number = EAFNOSUPPORT;
+      if (local->ai_family != entry->ai_family) continue;
+      if (number = bind_to(fd.get(), *local); number != 0) return fail_bind(from, number);
     }
     number = connect_within(fd.get(), *entry, deadline);
     if (number != 0) continue;

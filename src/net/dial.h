@@ -27,8 +27,9 @@ std::string address_text(const Address& address, std::uint16_t default_port);
 
 // Tries each address of the name until the deadline. kUnavailable (retry later): the message says
 // host, port, the likely cause and what to check. Resolving a name is bounded by the system's
-// resolver, not by the deadline.
-Result<UniqueFd> dial_tcp(const Address& address, Deadline deadline);
+// resolver, not by the deadline. `from`: an address of this host that the connection leaves from;
+// empty: as the routes say.
+Result<UniqueFd> dial_tcp(const Address& address, Deadline deadline, const std::string& from = {});
 // All addresses (IPv6 and IPv4) when `host` is empty. Port 0: any; ask local_address().
 Result<UniqueFd> listen_tcp(const Address& address);
 

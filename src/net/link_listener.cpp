@@ -11,6 +11,7 @@
 
 #include "base/deadline.h"
 #include "base/log.h"
+#include "net/dial.h"
 #include "net/link_socket.h"
 
 namespace drover::net {
@@ -24,9 +25,10 @@ struct LinkListener::HalfOpen {
   std::size_t done = 0;
 };
 
-LinkListener::LinkListener(UniqueFd listener, Handler handler)
+LinkListener::LinkListener(UniqueFd listener, Handler handler, Admission admit)
     : listener_(std::move(listener)),
       handler_(std::move(handler)),
+      admit_(std::move(admit)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   DROVER_CHECK(wake_.valid() && listener_.valid());
   thread_ = std::jthread([this] { serve(); });
@@ -60,6 +62,12 @@ void LinkListener::accept_one() {
       log::error("The mover port cannot accept connections: out of descriptors or memory.");
       std::this_thread::sleep_for(100ms);
     }
+    return;
+  }
+  const auto local = admit_ ? local_address(fd.get()) : Address{};
+  if (!local || (admit_ && !admit_(local->host))) {
+    log::warning("A link came to {}, which is in none of this host's networks; it was closed.",
+                 local ? local->host : "an unknown address");
     return;
   }
   set_link_options(fd.get());

@@ -23,8 +23,12 @@ class LinkListener {
   // take long.
   using Handler = std::function<void(const LinkPreamble&, UniqueFd)>;
 
+  // On the listener's thread, before a byte is read: whether links are taken in at this address of
+  // ours ("10.77.1.2"). Must not take long.
+  using Admission = std::function<bool(const std::string& local)>;
+
   // `listener`: bound and listening (listen_tcp).
-  LinkListener(UniqueFd listener, Handler handler);
+  LinkListener(UniqueFd listener, Handler handler, Admission admit = {});
   ~LinkListener();
 
  private:
@@ -36,6 +40,7 @@ class LinkListener {
 
   const UniqueFd listener_;
   const Handler handler_;
+  const Admission admit_;
   const UniqueFd wake_;
   std::vector<HalfOpen> half_open_;  // the thread's own; oldest first
   std::jthread thread_;

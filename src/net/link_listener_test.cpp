@@ -21,15 +21,17 @@ Deadline limit() { return Deadline::after(30s); }
 // A listener on a free port and what it handed on.
 class Door {
  public:
-  Door() {
-    UniqueFd tcp = std::move(*listen_tcp({"127.0.0.1", 0}));
+  explicit Door(LinkListener::Admission admit = {}, const std::string& host = "127.0.0.1") {
+    UniqueFd tcp = std::move(*listen_tcp({host, 0}));
     address = *local_address(tcp.get());
-    listener = std::make_unique<LinkListener>(std::move(tcp),
-                                              [this](const LinkPreamble& preamble, UniqueFd fd) {
-                                                const std::lock_guard lock(mutex_);
-                                                links_.emplace_back(preamble, std::move(fd));
-                                                changed_.notify_all();
-                                              });
+    listener = std::make_unique<LinkListener>(
+        std::move(tcp),
+        [this](const LinkPreamble& preamble, UniqueFd fd) {
+          const std::lock_guard lock(mutex_);
+          links_.emplace_back(preamble, std::move(fd));
+          changed_.notify_all();
+        },
+        std::move(admit));
   }
   std::optional<std::pair<LinkPreamble, UniqueFd>> next() {
     std::unique_lock lock(mutex_);
@@ -101,6 +103,31 @@ TEST(LinkListener, SilentConnectionsAreClosedAndBounded) {
   }
   EXPECT_TRUE(is_closed_by_peer(silent.front().get())) << "the oldest makes room";
   EXPECT_TRUE(is_closed_by_peer(silent.back().get())) << "the deadline";
+}
+
+TEST(LinkListener, AdmitsByTheAddressThatTheLinkCameTo) {
+  Door door([](const std::string& local) { return local == "127.0.0.2"; }, "");
+  const std::uint16_t port = door.address.port;
+  auto refused = dial_link({"127.0.0.1", port}, "k3f9x2qa", 1, limit());
+  ASSERT_TRUE(refused) << "it is closed only once it is there";
+  EXPECT_TRUE(is_closed_by_peer(refused->get()));
+  auto admitted = dial_link({"127.0.0.2", port}, "k3f9x2qa", 2, limit());
+  ASSERT_TRUE(admitted);
+  const auto link = door.next();
+  ASSERT_TRUE(link);
+  EXPECT_EQ(link->first.link, 2);
+}
+
+TEST(LinkSocket, LeavesFromTheAddressItIsTold) {
+  Door door;
+  ASSERT_TRUE(dial_link(door.address, "k3f9x2qa", 1, limit(), "127.0.0.3"));
+  const auto link = door.next();
+  ASSERT_TRUE(link);
+  EXPECT_EQ(remote_address(link->second.get())->host, "127.0.0.3");
+  const auto wrong = dial_link(door.address, "k3f9x2qa", 1, limit(), "192.0.2.1");
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("192.0.2.1"), std::string::npos);
+  EXPECT_FALSE(dial_link(door.address, "k3f9x2qa", 1, limit(), "::1")) << "another family";
 }
 
 TEST(LinkSocket, SaysWhatToDoWhenNobodyListens) {

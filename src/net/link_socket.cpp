@@ -30,9 +30,9 @@ void set_link_options(int fd) {
 }
 
 Result<UniqueFd> dial_link(const Address& address, const std::string& move_id, std::uint16_t link,
-                           Deadline deadline) {
+                           Deadline deadline, const std::string& from) {
   ASSIGN_OR_RETURN(const auto preamble, encode_preamble({move_id, link}));
-  ASSIGN_OR_RETURN(UniqueFd fd, dial_tcp(address, deadline));
+  ASSIGN_OR_RETURN(UniqueFd fd, dial_tcp(address, deadline, from));
   set_link_options(fd.get());
   // 28 bytes always fit into the buffer of a new connection.
   const ssize_t n = ::send(fd.get(), preamble.data(), preamble.size(), MSG_NOSIGNAL);

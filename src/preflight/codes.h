@@ -83,6 +83,9 @@ enum class Code {
   kNetworkUser,
   kNetworkKind,
   kGraphicsAddress,
+  // The way between the hosts.
+  kNoCommonNetwork,
+  kNetworkSharedWithGuests,
 };
 
 std::string_view code_name(Code code);  // "VM_OFF"

@@ -91,7 +91,7 @@ TEST(Codes, AreTheSameInTheDocument) {
   for (const Code code : all_codes()) known.insert(std::string(code_name(code)));
   EXPECT_EQ(known.size(), all_codes().size());
   EXPECT_EQ(documented, known);
-  EXPECT_EQ(static_cast<std::size_t>(Code::kGraphicsAddress) + 1, all_codes().size());
+  EXPECT_EQ(static_cast<std::size_t>(Code::kNetworkSharedWithGuests) + 1, all_codes().size());
 }
 
 TEST(CheckSource, FindsNothingWrongWithAnOrdinaryVm) {
@@ -258,7 +258,7 @@ class Destination : public testing::Test {
     view_->host.memory_free = gib(8);
     view_->host.machine_types = {"pc-q35-7.2"};
     view_->host.kvm_usable = true;
-    view_->host.networks = {{"br0"}, {"default"}};
+    view_->host.networks = {{"br0"}, {"default"}, {}};
     view_->cpu = CpuComparison::kSame;
     const auto folders = usable_folders(view_->host, view_->settings());
     view_->placements =

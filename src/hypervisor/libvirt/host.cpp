@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "hypervisor/host_addresses.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
 #include "hypervisor/xml_tree.h"
@@ -118,7 +119,7 @@ Result<HostFacts> Adapter::host_facts() {
   facts.memory_total = memory.total;
   facts.memory_free = memory.available;
   read_capabilities(connection.get(), facts);
-  facts.networks = {bridges(), active_networks(connection.get())};
+  facts.networks = {bridges(), active_networks(connection.get()), host_addresses()};
   facts.pools = pools(connection.get()).value_or(std::vector<PoolFacts>{});
   return facts;
 }

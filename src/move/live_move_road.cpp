@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// A live move's road: its links over one or several networks, and its share of the bandwidth.
+#include <algorithm>
+#include <thread>
+
+#include "base/log.h"
+#include "move/live_move.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kLookInterval = 1000ms;  // at the links that are up, and at the bandwidth
+constexpr auto kFirstDialLimit = 5s;
+constexpr auto kDialLimit = 3s;
+constexpr unsigned kLinksOfAPathMax = 4;
+// Half of what a mover takes (docs/mover_protocol.md, "Limits"): a lost link may overlap its
+// successor.
+constexpr unsigned kLinksWantedMax = 8;
+
+// A further link is worth its thread only if there is a processor for it.
+unsigned links_by_processors() {
+  return std::clamp(std::thread::hardware_concurrency() / 2, 1u, kLinksOfAPathMax);
+}
+
+}  // namespace
+
+// As asked for, or as this host's settings say.
+RoadOptions LiveMove::road_options() const {
+  const auto& asked = job_.move.plan.request;
+  RoadOptions road;
+  road.performance = asked.performance.value_or(world_.book.settings().performance);
+  road.references = asked.references;
+  road.bandwidth = bandwidth_told_;
+  return road;
+}
+
+// Its share changes with the settings, and with the other moves that begin and end.
+void LiveMove::keep_bandwidth() {
+  if (!bandwidth_) bandwidth_.emplace(world_.bandwidth, job_.move.plan.request.bandwidth);
+  const BytesPerSecond share = bandwidth_->share(world_.book.settings().bandwidth);
+  if (share == bandwidth_told_ && !bandwidth_unsure_) return;
+  // Before the carriers are there, they are started with it.
+  bandwidth_unsure_ = carriers_ && !carriers_->set_bandwidth(share);
+  bandwidth_told_ = share;
+}
+
+// One a network of the plan. A plan of before there were networks has the way of the pairing only.
+std::size_t LiveMove::path_count() const {
+  return std::max<std::size_t>(job_.move.plan.networks.size(), 1);
+}
+
+Result<std::vector<LinkPath>> LiveMove::paths() const {
+  ASSIGN_OR_RETURN(const Peer peer, world_.book.find_peer(job_.move.destination));
+  std::vector<LinkPath> paths;
+  for (const auto& pair : job_.move.plan.networks) {
+    // The pairing may have got another address since.
+    if (pair.network == kAnyNetwork) continue;
+    paths.push_back({pair.source_address, {pair.destination_address, peer.mover_port}});
+  }
+  if (paths.empty()) paths.push_back({{}, {peer.address, peer.mover_port}});
+  return paths;
+}
+
+// On each path as many as multilink has, or one, and one more as long as a link's own thread is
+// what holds the move up.
+unsigned LiveMove::links_wanted() const {
+  const auto most = std::max<unsigned>(kLinksWantedMax / static_cast<unsigned>(path_count()), 1);
+  const bool many = road_options().performance == Performance::kMultilink;
+  return std::min(many ? kLinksOfAPathMax : 1 + links_added_, most);
+}
+
+// A move begins with the first link that is there; a network that is cut just then does not matter
+// if there is another.
+Status LiveMove::first_link() {
+  keeper_.emplace(job_.move.id, path_count());
+  ASSIGN_OR_RETURN(const auto ways, paths());
+  keeper_->keep(ways, {}, 1, kFirstDialLimit);
+  Status outcome =
+      fail(ErrorCode::kUnavailable, "No link to {} was dialled.", job_.move.destination);
+  bool is_first = true;
+  while (auto dialled = keeper_->next(Deadline::after(kFirstDialLimit * 2))) {
+    Status linked = use(std::move(*dialled));
+    if (linked) return linked;
+    // Of several failures the one of the network that was named first.
+    if (std::exchange(is_first, false)) outcome = std::move(linked);
+  }
+  return outcome;
+}
+
+Status LiveMove::use(DialledLink dialled) {
+  if (!dialled.link) {
+    log::warning("Move {}: {}", job_.move.id, dialled.link.error().text());
+    return std::unexpected(std::move(dialled.link).error());
+  }
+  return carriers_->add_link(dialled.number, std::move(*dialled.link));
+}
+
+// A move without a link stalls; it does not fail until the mover's patience is over.
+void LiveMove::keep_links() {
+  while (auto dialled = keeper_->next(Deadline::after(0ms))) {
+    if (auto linked = use(std::move(*dialled)); !linked) continue;
+  }
+  if (!next_look_.expired() || !carriers_->mover_alive()) return;
+  next_look_ = Deadline::after(kLookInterval);
+  keep_bandwidth();
+  const auto wire = carriers_->wire_count();
+  if (!wire) return;
+  wire_ = *wire;
+  if (wire->up.empty()) end_if_given_up();
+  if (!carriers_->mover_alive()) return;
+  if (wire->saturated && 1 + links_added_ < links_by_processors()) ++links_added_;
+  const auto ways = paths();
+  if (ways) keeper_->keep(*ways, wire->up, links_wanted(), kDialLimit);
+}
+
+std::vector<NetworkTraffic> LiveMove::network_traffic() const {
+  std::vector<NetworkTraffic> traffic;
+  for (const auto& pair : job_.move.plan.networks) traffic.push_back({pair.network, {}});
+  for (const auto& [number, carried] : wire_.carried) {
+    if (!traffic.empty()) traffic[path_of(number, traffic.size())].wire += carried;
+  }
+  return traffic;
+}
+
+}  // namespace drover::move
