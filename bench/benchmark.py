@@ -13,6 +13,7 @@ import case_busy
 import case_idle
 import case_mover
 import case_moves
+import case_multilink
 import case_return
 import image
 import picture
@@ -23,8 +24,8 @@ from base import LabError
 LINKS = ("unlimited", "1gbit", "100mbit")
 # Case -> what runs it, the links that it is measured on (none: it has no link), whether it needs the lab.
 CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_return.NAME: (case_return.Return, case_return.LINKS, True),
-         case_mover.NAME: (case_mover.Mover, (), False), case_idle.NAME: (case_idle.Idle, (), True),
-         case_busy.NAME: (case_busy.Busy, case_busy.LINKS, True)}
+         case_multilink.NAME: (case_multilink.Multilink, (), True), case_mover.NAME: (case_mover.Mover, (), False),
+         case_idle.NAME: (case_idle.Idle, (), True), case_busy.NAME: (case_busy.Busy, case_busy.LINKS, True)}
 PRESET = "release"
 REDIS_WRITES = 300
 

@@ -23,6 +23,7 @@ SLOW_LINK = "100mbit"
 
 class Moves:
     name = NAME
+    against = "libvirt"
 
     def __init__(self, options, scene, say):
         self.options, self.say = options, say
@@ -45,7 +46,7 @@ class Moves:
                 sample = self.attempt(name, link, number)
                 if sample:
                     samples[name].append(sample)
-        result = goals.compare(self.name, link, samples)
+        result = goals.compare(self.name, link, samples, self.against)
         result["guest"] = self.guest.describe(self.load(link))
         return result
 

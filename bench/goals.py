@@ -20,6 +20,7 @@ GOALS = {
     ("shared-nothing", "1gbit"): [Goal("wire", 0.32), Goal("wall", 0.62), Goal("pause", 1.2)],
     ("shared-nothing", "unlimited"): [Goal("wall", 1.15), Goal("pause", 1.2)],
     ("return", "1gbit"): [Goal("wire", 0.12), Goal("wall", 0.50), Goal("pause", 1.2)],
+    ("multilink", "500mbit"): [Goal("wall", 0.60), Goal("pause", 1.2)],
 }
 REFERENCES_SAVE_LEAST = 0.25  # of the bytes of the run without them, at 100 Mbit/s
 
@@ -57,12 +58,13 @@ def references_save(absolute):
     return None if None in (ours, literal) or not literal else round(1 - ours / literal, 3)
 
 
-def compare(case, link, samples):
-    """One case as the JSON file has it; `samples` is side -> list of measured moves."""
+def compare(case, link, samples, against="libvirt"):
+    """One case as the JSON file has it; `samples` is side -> list of measured moves, of which Drover's stand in ratio to
+    those of `against`."""
     absolute = {side: {**medians(moves), "samples": moves} for side, moves in samples.items()}
-    ours, theirs = (absolute.get(side, dict.fromkeys(FIGURES)) for side in ("drover", "libvirt"))
+    ours, theirs = (absolute.get(side, dict.fromkeys(FIGURES)) for side in ("drover", against))
     difference = None if None in (ours["pause_ms"], theirs["pause_ms"]) else round(ours["pause_ms"] - theirs["pause_ms"], 1)
-    return {"case": case, "link": link, "runs": min((len(moves) for moves in samples.values()), default=0),
+    return {"case": case, "link": link, "against": against, "runs": min((len(moves) for moves in samples.values()), default=0),
             "wire_ratio": ratio(ours["wire_bytes"], theirs["wire_bytes"]), "wall_ratio": ratio(ours["wall_s"], theirs["wall_s"]),
             "pause_ratio": ratio(ours["pause_ms"], theirs["pause_ms"]), "pause_diff_ms": difference,
             "silence_ratio": ratio(ours["silence_ms"], theirs["silence_ms"]),

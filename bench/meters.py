@@ -22,10 +22,10 @@ ROLE_OF = {name[:15]: role for role, names in processes.ROLES.items() for name i
 
 
 def wire_bytes(host):
-    """Bytes that crossed a host's move interface so far, both directions. A large segment counts its headers once."""
-    links = json.loads(network.ip(network.netns_of(host), "-s", "-j", "link", "show", "dev", "move0").stdout)
-    counters = links[0]["stats64"]
-    return counters["rx"]["bytes"] + counters["tx"]["bytes"]
+    """Bytes that crossed a host's move interfaces so far, both directions. A large segment counts its headers once."""
+    links = json.loads(network.ip(network.netns_of(host), "-s", "-j", "link", "show").stdout)
+    of_moves = [link["stats64"] for link in links if link["ifname"].startswith("move")]
+    return sum(counters["rx"]["bytes"] + counters["tx"]["bytes"] for counters in of_moves)
 
 
 def cpu_seconds(pid):

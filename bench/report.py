@@ -36,10 +36,10 @@ def ratios(results):
         for name, figure, form, scale in FIGURES:
             goal, reached = wanted.get(name, (None, None))
             rows.append([result["case"], result["link"], result["runs"], name,
-                         show(result.get("libvirt", {}).get(figure), form, scale),
+                         show(result.get(result.get("against"), {}).get(figure), form, scale),
                          show(result.get("drover", {}).get(figure), form, scale), show(result[f"{name}_ratio"], "{:.2f}"),
                          f"<= {goal.most}" if goal else "", verdict(reached) if goal else ""])
-    return table(["case", "link", "runs", "figure", "libvirt", "Drover", "ratio", "goal", ""], rows)
+    return table(["case", "link", "runs", "figure", "libvirt, or one pair", "Drover", "ratio", "goal", ""], rows)
 
 
 def mean(samples, pick):

@@ -54,7 +54,9 @@ class Stage:
             raise UsageError("The lab that is up has no host2: run `lab down` or `lab up --hosts 2`.")
         try:
             lab("up", "--libvirt-tcp", *([] if self.drover else ["--no-drover"]))
-            self.former_rates = {name: state["rate"] for name, state in network.link_state(HOSTS)["hosts"].items()}
+            self.former_rates = {(move, name): state["rate"]
+                                 for move, states in network.link_state(HOSTS)["networks"].items()
+                                 for name, state in states["hosts"].items()}
             if self.drover:
                 self.check_drover()
             self.remove_guests()
@@ -79,8 +81,8 @@ class Stage:
         elif hosts.known():
             if not self.keep:
                 self.remove_guests(check=False)
-            for name, rate in self.former_rates.items():
-                lab("link", rate, "--host", name, check=False)
+            for (move, name), rate in self.former_rates.items():
+                lab("link", move, rate, "--host", name, check=False)
 
 
 class Guest:
