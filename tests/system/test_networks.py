@@ -146,31 +146,48 @@ def test_an_outage_of_all_networks_costs_its_time(lab, two, slow_guest, phase):
     assert_clean(*two)
 
 
+def cut_within_the_pause(lab, host1):
+    """Starts a move and cuts the networks as soon as the guest stands still; gives the move once it has ended, and whether
+    FINISH was on its way already: then the link comes back, and the true answer ends the move."""
+    with events(host1) as said:
+        move_id = host1.start_move("wide", "host2")
+        wait_for_standstill(said, "wide")
+    network.cut()
+    stood = time.monotonic()
+    try:
+        move = host1.wait_move(move_id, lambda move: move["state"] != "running" or move["phase"] == "switch",
+                               patience=PAUSE_BUDGET_MS / 1000 + 30)
+        print(f"{move['state']} in phase {move['phase']} {time.monotonic() - stood:.1f} s after the cut")
+        finish_was_first = move["phase"] in ("switch", "verify", "settle")
+        if not finish_was_first:
+            # libvirt lets the guest go on before Drover has undone the rest.
+            assert host1.domstate("wide") == "running"
+            assert time.monotonic() - stood < PAUSE_BUDGET_MS / 1000 + 10
+    finally:
+        lab.run("link", "restore")
+    return host1.wait_move(move_id), finish_was_first
+
+
 def test_an_outage_within_the_pause_ends_on_the_source(lab, two):
-    """The guest stands still, FINISH is not forwarded yet: after the pause budget it runs where it was."""
+    """The guest stands still, FINISH is not forwarded yet: after the pause budget it runs where it was. That time is short: a
+    cut that comes too late is tried again."""
     host1, host2 = two
     host1.configure(pause_budget_ms=PAUSE_BUDGET_MS)
     try:
         with lab.guest("host1", "wide", memory=192, disk="128M", fill=8, dirty=24):
-            watching = lab.background("watch", "wide")
-            with events(host1) as said:
-                move_id = host1.start_move("wide", "host2")
-                wait_for_standstill(said, "wide")
-            network.cut()
-            stood = time.monotonic()
-            move = host1.wait_move(move_id, lambda move: move["state"] != "running" or host1.domstate("wide") == "running")
-            took = time.monotonic() - stood
-            lab.run("link", "restore")
-            move = host1.wait_move(move_id)
-            result = watching.stop()
-            if move["state"] == "done":
-                pytest.skip("the switch was over before the link was cut")
-            assert move["runner"] == "source", brief(move)
-            assert took < PAUSE_BUDGET_MS / 1000 + 5, (took, result)
-            verified = lab.verify("wide")
-            assert verified["ok"] and verified["states"] == {"host1": "running"}, verified
-            print(f"the guest ran again on the source {took:.1f} s after the cut; silence {result['longest_silence_ms']} ms")
-            assert_clean(*two)
+            for _ in range(4):
+                move, finish_was_first = cut_within_the_pause(lab, host1)
+                verified = lab.verify("wide")
+                runner = {"done": "host2", "failed": "host1"}[move["state"]]
+                assert verified["ok"] and verified["states"] == {runner: "running"}, (verified, brief(move))
+                assert_clean(*two)
+                drop_all(*two)
+                if not finish_was_first:
+                    assert runner == "host1", brief(move)
+                    return
+                if runner == "host2":
+                    host2.drover("move", "wide", "host1", "--yes", "--delete-now")
+            pytest.skip("four times FINISH was faster than the cut")
     finally:
         host1.configure(pause_budget_ms=None)
 
