@@ -168,7 +168,7 @@ TEST(MoveText, ReportHasBytesSecondsPauseAndTheWayBack) {
 TEST(MoveText, ReportSaysWhatWentOverEachOfSeveralNetworks) {
   Move move = finished_move();
   move.report->networks = {{"10.77.1.0/24", mib(500)}};
-  EXPECT_EQ(report_text(move, {}).find("over"), std::string::npos) << "it is all of it";
+  EXPECT_EQ(report_text(move, {}).find("  over "), std::string::npos) << "it is all of it";
   move.report->networks.push_back({"10.77.2.0/24", mib(281)});
   const std::string text = report_text(move, {});
   EXPECT_NE(text.find("  over 10.77.1.0/24  500 MiB\n"), std::string::npos) << text;

@@ -2,6 +2,7 @@
 // Carriers without processes, for tests of both sides of a move.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include <fcntl.h>
 
+#include "base/random.h"
 #include "move/carriers.h"
 
 namespace drover::move {
@@ -79,7 +81,7 @@ class ScriptedCarriage final : public Carriage {
   }
   CarrierPaths paths(const CarrierName& name) const override {
     CarrierPaths paths;
-    paths.mover_control = std::filesystem::temp_directory_path() / name.move_id / "mover.sock";
+    paths.mover_control = folder_ / name.move_id / "mover.sock";
     return paths;
   }
   // The writes that a mover would have put down: a path, set by the test.
@@ -92,7 +94,14 @@ class ScriptedCarriage final : public Carriage {
   Result<UniqueFd> scratch_file() override {
     return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   }
-  void remove_files(const CarrierName&) override {}
+  void remove_files(const CarrierName& name) override {
+    std::filesystem::remove_all(folder_ / name.move_id);
+  }
+  ~ScriptedCarriage() override { std::filesystem::remove_all(folder_); }
+
+ private:
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("drover-carriage-" + random_name(8));
 };
 
 }  // namespace drover::move
