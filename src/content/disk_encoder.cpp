@@ -5,13 +5,6 @@
 #include <utility>
 
 namespace drover::content {
-namespace {
-
-// Offsets beyond it could overflow; no disk is as large.
-constexpr std::uint64_t kDiskBytesMax = std::uint64_t{1} << 62;
-
-}  // namespace
-
 DiskEncoder::DiskEncoder(std::shared_ptr<SourceContent> content)
     : content_(std::move(content)),
       namer_(content_->key()),
@@ -40,17 +33,14 @@ void DiskEncoder::request(const NbdRequest& request) {
   const std::lock_guard lock(mutex_);
   if (!std::exchange(begun_, true)) number_ = content_->add_disk(export_name_);
   if (!number_ || request.command == NbdCommand::kDisconnect) return;
-  if (pending_.size() == kRequestsMax || find(request.cookie) != pending_.end() ||
-      request.length > kDiskBytesMax || request.offset > kDiskBytesMax) {
-    return give_up();
-  }
+  if (!pending_.takes(request)) return give_up();
   Range touched{0, 0};
   if (request.writes()) {
     touched = {request.offset / kBlockBytes,
                (request.offset + request.length + kBlockBytes - 1) / kBlockBytes};
     begin_write(request, touched);
   }
-  pending_.push_back({request, touched, false, {}});
+  pending_.add({request, touched, false, {}});
 }
 
 // Before it is sent: from now on the blocks hold the old or the new content, nobody knows which.
@@ -117,8 +107,8 @@ void DiskEncoder::refer(std::span<const std::uint8_t> block, const Name& name) {
 
 void DiskEncoder::end_write() {
   const std::lock_guard lock(mutex_);
-  const auto found = find(write_cookie_);
-  if (found != pending_.end()) found->blocks = std::exchange(write_blocks_, {});
+  if (Pending* found = pending_.find(write_cookie_))
+    found->blocks = std::exchange(write_blocks_, {});
 }
 
 void DiskEncoder::unknown() {
@@ -137,27 +127,20 @@ void DiskEncoder::give_up() {
 
 void DiskEncoder::answered(std::uint64_t cookie, bool good) {
   const std::lock_guard lock(mutex_);
-  const auto found = find(cookie);
-  if (found == pending_.end()) return;
+  const Pending* found = pending_.find(cookie);
+  if (found == nullptr) return;
   if (good && !found->failed && number_) content_->add_blocks(*number_, found->blocks);
   pending_.erase(found);
 }
 
 void DiskEncoder::failed(std::uint64_t cookie) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = find(cookie); found != pending_.end()) found->failed = true;
+  if (Pending* found = pending_.find(cookie)) found->failed = true;
 }
 
 std::uint64_t DiskEncoder::data_bytes(std::uint64_t cookie) {
   const std::lock_guard lock(mutex_);
-  const auto found = find(cookie);
-  const bool reads = found != pending_.end() && found->request.command == NbdCommand::kRead;
-  return reads ? found->request.length : 0;
-}
-
-std::vector<DiskEncoder::Pending>::iterator DiskEncoder::find(std::uint64_t cookie) {
-  return std::ranges::find(pending_, cookie,
-                           [](const Pending& pending) { return pending.request.cookie; });
+  return pending_.data_bytes(cookie);
 }
 
 }  // namespace drover::content

@@ -18,6 +18,7 @@
 #include "content/content_name.h"
 #include "content/disk_references.h"
 #include "content/encoder.h"
+#include "content/nbd_pending.h"
 #include "content/nbd_replies.h"
 #include "content/nbd_requests.h"
 
@@ -25,8 +26,6 @@ namespace drover::content {
 
 class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser::Sink {
  public:
-  // Requests without an answer: QEMU has 16 at most.
-  static constexpr std::size_t kRequestsMax = 1024;
   // Blocks of a write that is not answered: NBD servers take 32 MiB.
   static constexpr std::size_t kBlocksOfWriteMax = (32u << 20) / kBlockBytes;
 
@@ -64,7 +63,6 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   void refer(std::span<const std::uint8_t> block, const Name& name);
   void end_write();
   void give_up();
-  std::vector<Pending>::iterator find(std::uint64_t cookie);
 
   std::shared_ptr<SourceContent> content_;
   // Of the encoding thread: the write whose payload goes by.
@@ -87,7 +85,7 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   // Taken before SourceContent's. Guards what follows.
   std::mutex mutex_;
   std::optional<std::uint8_t> number_;  // none: nothing of this disk is indexed
-  std::vector<Pending> pending_;
+  NbdPending<Pending> pending_;
 };
 
 }  // namespace drover::content

@@ -197,7 +197,7 @@ TEST(DiskEncoder, KnowsNothingOfAStreamItDoesNotUnderstand) {
     for (int i = 0; i < 2; ++i) move.client.ask(NbdCommand::kFlush, 4, 0, 0);  // one cookie twice
   });
   spoil([](DiskMove& move) {
-    for (unsigned i = 0; i <= DiskEncoder::kRequestsMax; ++i)
+    for (unsigned i = 0; i <= kNbdRequestsMax; ++i)
       move.client.ask(NbdCommand::kFlush, 100 + i, 0, 0);
   });
   spoil([](DiskMove& move) {

@@ -7,13 +7,8 @@
 namespace drover::content {
 namespace {
 
-// Requests without an answer: QEMU has 16 at most.
-constexpr std::size_t kRequestsMax = 1024;
 // Names are kept until the answer: NBD servers take writes of 32 MiB.
 constexpr std::size_t kNamesOfWriteMax = (32u << 20) / kBlockBytes;
-// Offsets beyond it could overflow; no disk is as large.
-constexpr std::uint64_t kDiskBytesMax = std::uint64_t{1} << 62;
-
 }  // namespace
 
 // Nothing here is secret, and both hosts must be able to compare after their daemons were
@@ -35,10 +30,7 @@ void WriteLog::request(const NbdRequest& request) {
   const std::lock_guard lock(mutex_);
   if (!std::exchange(begun_, true)) disk_ = record_->add_disk(export_name_);
   if (lost_ || request.command == NbdCommand::kDisconnect) return;
-  if (pending_.size() == kRequestsMax || find(request.cookie) != pending_.end() ||
-      request.length > kDiskBytesMax || request.offset > kDiskBytesMax) {
-    return give_up();
-  }
+  if (!pending_.takes(request)) return give_up();
   Pending pending;
   pending.request = request;
   if (request.writes()) {
@@ -61,7 +53,7 @@ void WriteLog::request(const NbdRequest& request) {
     names_.clear();
     part_.clear();
   }
-  pending_.push_back(std::move(pending));
+  pending_.add(std::move(pending));
 }
 
 void WriteLog::payload(std::span<const std::uint8_t> bytes) {
@@ -81,8 +73,7 @@ void WriteLog::payload(std::span<const std::uint8_t> bytes) {
   }
   if (write_at_ != write_end_) return;
   const std::lock_guard lock(mutex_);
-  if (const auto found = find(write_cookie_); found != pending_.end())
-    found->names = std::exchange(names_, {});
+  if (Pending* found = pending_.find(write_cookie_)) found->names = std::exchange(names_, {});
 }
 
 void WriteLog::name_block(std::span<const std::uint8_t> block) {
@@ -98,7 +89,7 @@ void WriteLog::unknown() {
 // A write that is not understood could go anywhere.
 void WriteLog::give_up() {
   if (!std::exchange(begun_, true)) disk_ = record_->add_disk(export_name_);
-  if (!lost_) record_->run(disk_, 0, kDiskBytesMax / kBlockBytes, kUnknownName);
+  if (!lost_) record_->run(disk_, 0, kNbdDiskBytesMax / kBlockBytes, kUnknownName);
   lost_ = true;
   pending_.clear();
   write_at_ = write_end_ = 0;
@@ -106,8 +97,8 @@ void WriteLog::give_up() {
 
 void WriteLog::answered(std::uint64_t cookie, bool good) {
   const std::lock_guard lock(mutex_);
-  const auto found = find(cookie);
-  if (found == pending_.end()) return;
+  const Pending* found = pending_.find(cookie);
+  if (found == nullptr) return;
   if (good && !found->failed)
     put_down(*found);
   else
@@ -135,19 +126,12 @@ void WriteLog::put_unknown(const Run& run) {
 
 void WriteLog::failed(std::uint64_t cookie) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = find(cookie); found != pending_.end()) found->failed = true;
+  if (Pending* found = pending_.find(cookie)) found->failed = true;
 }
 
 std::uint64_t WriteLog::data_bytes(std::uint64_t cookie) {
   const std::lock_guard lock(mutex_);
-  const auto found = find(cookie);
-  const bool reads = found != pending_.end() && found->request.command == NbdCommand::kRead;
-  return reads ? found->request.length : 0;
-}
-
-std::vector<WriteLog::Pending>::iterator WriteLog::find(std::uint64_t cookie) {
-  return std::ranges::find(pending_, cookie,
-                           [](const Pending& pending) { return pending.request.cookie; });
+  return pending_.data_bytes(cookie);
 }
 
 }  // namespace drover::content

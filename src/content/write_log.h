@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "content/content_name.h"
+#include "content/nbd_pending.h"
 #include "content/nbd_replies.h"
 #include "content/nbd_requests.h"
 #include "content/write_record.h"
@@ -56,7 +57,6 @@ class WriteLog : NbdRequestParser::Sink, NbdReplyParser::Sink {
   void put_down(const Pending& write);
   void put_unknown(const Run& run);
   void give_up();
-  std::vector<Pending>::iterator find(std::uint64_t cookie);
 
   const std::shared_ptr<WriteRecord> record_;
   // Of the thread of requests: the write whose payload goes by.
@@ -74,7 +74,7 @@ class WriteLog : NbdRequestParser::Sink, NbdReplyParser::Sink {
   std::mutex mutex_;  // guards what follows
   std::uint32_t disk_ = 0;
   bool lost_ = false;  // the disk is unknown for good
-  std::vector<Pending> pending_;
+  NbdPending<Pending> pending_;
 };
 
 }  // namespace drover::content
