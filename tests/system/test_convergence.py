@@ -4,10 +4,11 @@ import time
 
 import pytest
 
-from product import ENDED, assert_clean, brief, drop_all
+from product import ALL, ENDED, assert_clean, brief, drop_all
 
 # From the issue: so soon after its memory began to be copied.
 WARNED_WITHIN = 15.0
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 
 
 @pytest.fixture
@@ -60,6 +61,7 @@ def test_is_told_soon_and_ends_once_it_may_pause(lab, pair, outrunner):
     assert_clean(*pair)
 
 
+@LONG
 def test_pauses_by_itself_within_the_usual_budget(lab, pair, outrunner):
     host1, host2 = pair
     done = host1.drover("move", "outrunner", "host2", "--yes")
@@ -83,6 +85,7 @@ def test_is_given_up_without_a_trace(lab, pair, outrunner):
     assert host2.files() == before and host2.get("/v1/vms")["vms"] == []
 
 
+@LONG
 def test_is_slowed_until_it_fits(lab, pair, outrunner):
     host1, host2 = pair
     move_id = host1.start_move("outrunner", "host2", convergence="slow-guest")

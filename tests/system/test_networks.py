@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from product import MOVER_PORT, UnixConnection, assert_clean, brief, codes, drop_all, network, until
+from product import ALL, MOVER_PORT, UnixConnection, assert_clean, brief, codes, drop_all, network, until
 
 FIRST, SECOND = "10.77.0.0/24", "10.77.1.0/24"
 OUTAGE = 20
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 PAUSE_BUDGET_MS = 4000
 
 
@@ -101,6 +102,7 @@ def test_both_networks_are_used(lab, two, slow_guest):
     assert sum(shares.values()) <= wire and min(shares.values()) > wire * 0.25, (shares, wire)
 
 
+@LONG
 def test_links_of_different_speed_share_by_what_they_can(lab, two, slow_guest):
     host1, host2 = two
     lab.run("link", "move1", "10mbit")
@@ -108,7 +110,7 @@ def test_links_of_different_speed_share_by_what_they_can(lab, two, slow_guest):
     assert shares[FIRST] > 1.5 * shares[SECOND] > 0, shares
 
 
-@pytest.mark.parametrize("phase", ["copy-disks", "copy-memory"])
+@pytest.mark.parametrize("phase", ["copy-disks", pytest.param("copy-memory", marks=LONG)])
 def test_one_network_of_two_is_cut(lab, two, slow_guest, phase):
     """The move goes on over the other without an error, and uses the first again when it is back."""
     host1, host2 = two
@@ -127,7 +129,7 @@ def test_one_network_of_two_is_cut(lab, two, slow_guest, phase):
     assert_clean(*two)
 
 
-@pytest.mark.parametrize("phase", ["copy-disks", "copy-memory"])
+@pytest.mark.parametrize("phase", [pytest.param("copy-disks", marks=LONG), "copy-memory"])
 def test_an_outage_of_all_networks_costs_its_time(lab, two, slow_guest, phase):
     host1, host2 = two
     move_id = host1.start_move("wide", "host2")
@@ -168,6 +170,7 @@ def cut_within_the_pause(lab, host1):
     return host1.wait_move(move_id), finish_was_first
 
 
+@LONG
 def test_an_outage_within_the_pause_ends_on_the_source(lab, two):
     """The guest stands still, FINISH is not forwarded yet: after the pause budget it runs where it was. That time is short: a
     cut that comes too late is tried again."""
