@@ -119,8 +119,9 @@ int add_rules(scmp_filter_ctx filter) {
     if (e != 0) return e;
   }
   // A thread may make itself less important; no thread or process any other.
-  if (const int e = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
-                                     SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0));
+  if (const int e =
+          seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
+                           SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0), SCMP_A1(SCMP_CMP_EQ, 0, 0));
       e != 0) {
     return e;
   }
