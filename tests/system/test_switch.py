@@ -159,14 +159,16 @@ def wake_libvirtd(host):
 
 
 def assert_doubt_is_told(host, move_id):
-    """As long as the road is gone, `drover show` says where the guest runs and which copy must not be started."""
+    """As long as the road is gone, `drover show` says where the guest runs and which copy must not be started. The answer may
+    have come a moment before the cut: then there is no doubt, and the record says who has the guest."""
     def told():
         move = host.move(move_id)
-        return move["runner"] == "unknown" and move["state"] == "running"
+        return move["state"] == "running" and move["runner"] in ("unknown", "destination") and move["runner"]
 
-    until(told, lambda: f"the doubt is told: {brief(host.move(move_id))}", patience=ENDS_WITHIN)
-    said = host.drover("show", move_id).stdout
-    assert "on host2" in said and "The copy on host1 must not be started" in said, said
+    runner = until(told, lambda: f"the doubt is told: {brief(host.move(move_id))}", patience=ENDS_WITHIN)
+    if runner == "unknown":
+        said = host.drover("show", move_id).stdout
+        assert "on host2" in said and "The copy on host1 must not be started" in said, said
 
 
 @pytest.mark.parametrize("attempt", range(20 if ALL else 0))
