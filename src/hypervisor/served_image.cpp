@@ -26,14 +26,13 @@ Result<ImageMap> map_image(const std::string& path, const std::string& format) {
   ImageMap map;
   try {
     for (const Json& extent : parsed) {
-      const DataRange range{extent.at("start").get<std::uint64_t>(),
-                            extent.at("length").get<std::uint64_t>()};
+      DataRange range{extent.at("start").get<std::uint64_t>(),
+                      extent.at("length").get<std::uint64_t>()};
+      const bool own = extent.at("depth").get<int>() == 0 && extent.value("filename", path) == path;
+      if (own && extent.contains("offset")) range.in_file = extent["offset"].get<std::uint64_t>();
       map.virtual_size = {range.offset + range.length};
       if (extent.at("zero").get<bool>() || !extent.at("data").get<bool>()) continue;
-      if (!map.data.empty() && map.data.back().offset + map.data.back().length == range.offset)
-        map.data.back().length += range.length;
-      else
-        map.data.push_back(range);
+      map.data.push_back(range);
     }
   } catch (const Json::exception& unexpected_shape) {
     return fail(ErrorCode::kSystem, "qemu-img mapped {} in an unknown way: {}.", path,

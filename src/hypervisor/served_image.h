@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,9 @@ namespace drover {
 struct DataRange {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
+  // Where the very bytes lie in the image's own file. None: they are compressed, encrypted, or in
+  // another file.
+  std::optional<std::uint64_t> in_file = {};
 };
 
 struct ImageMap {

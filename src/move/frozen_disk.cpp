@@ -5,6 +5,7 @@
 #include <array>
 #include <thread>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -37,16 +38,26 @@ Result<UniqueFd> connect(ServedImage& image) {
 Result<FrozenDisk> FrozenDisk::open(const std::string& path, const std::string& format,
                                     const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(ImageMap map, map_image(path, format));
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return fail_errno(fmt::format("Cannot open {}", path));
+  const bool plain = std::ranges::all_of(map.data, [&](const DataRange& range) {
+    const std::uint64_t end = range.offset + range.length;
+    return range.in_file && range.offset % kBlockBytes == 0 &&
+           (end % kBlockBytes == 0 || end == map.virtual_size.bytes);
+  });
+  FrozenDisk disk(std::move(map), std::move(file));
+  if (plain) return disk;
   RETURN_IF_ERROR(make_folder(folder, 0700));
   const auto socket = folder / "frozen.sock";
   ::unlink(socket.c_str());  // of a droverd that was killed
   ASSIGN_OR_RETURN(ServedImage image, ServedImage::start(path, format, socket));
-  auto connected = connect(image);
+  disk.image_.emplace(std::move(image));
+  auto connected = connect(*disk.image_);
   if (!connected)
     return std::unexpected(wrap(connected.error(), fmt::format("Cannot read {}.", path)));
-  ASSIGN_OR_RETURN(auto reader,
+  ASSIGN_OR_RETURN(disk.reader_,
                    mover::NbdReader::open(std::move(*connected), "", Deadline::after(kReadLimit)));
-  return FrozenDisk(std::move(map), std::move(image), std::move(reader));
+  return disk;
 }
 
 std::uint64_t FrozenDisk::chunks() const {
@@ -73,24 +84,52 @@ Result<content::Name> FrozenDisk::name(std::uint64_t chunk) {
          data[next_range_].offset + data[next_range_].length <= first * kBlockBytes) {
     ++next_range_;
   }
-  std::vector<std::uint64_t> offsets;
-  std::uint64_t block = first;
-  for (std::size_t i = next_range_; i < data.size(); ++i) {
-    block = std::max(block, data[i].offset / kBlockBytes);
-    const std::uint64_t behind = (data[i].offset + data[i].length + kBlockBytes - 1) / kBlockBytes;
-    for (; block < std::min(behind, end); ++block) offsets.push_back(block * kBlockBytes);
-    if (block >= end) break;
-  }
   std::array<content::Name, kChunkBlocks> names{};
   static_assert(content::kZeroName == content::Name{});
-  if (offsets.empty()) return content::kZeroName;
-  std::vector<std::uint8_t> bytes(offsets.size() * kBlockBytes);
-  RETURN_IF_ERROR(reader_->read(offsets, kBlockBytes, bytes, Deadline::after(kReadLimit)));
-  for (std::size_t i = 0; i < offsets.size(); ++i) {
-    const auto content = std::span(bytes).subspan(i * kBlockBytes).first<kBlockBytes>();
-    if (!content::is_zero(content)) names[offsets[i] / kBlockBytes - first] = namer_.name(content);
+  std::vector<std::uint8_t> bytes;
+  std::uint64_t done = first;
+  for (std::size_t i = next_range_; i < data.size() && done < end; ++i) {
+    const std::uint64_t from = std::max(done, data[i].offset / kBlockBytes);
+    const std::uint64_t behind = (data[i].offset + data[i].length + kBlockBytes - 1) / kBlockBytes;
+    const std::uint64_t to = std::min(behind, end);
+    done = std::max(done, to);
+    if (from >= to) continue;
+    bytes.resize((to - from) * kBlockBytes);
+    RETURN_IF_ERROR(read(from, to, data[i], bytes));
+    for (std::uint64_t block = from; block < to; ++block) {
+      const auto content =
+          std::span(bytes).subspan((block - from) * kBlockBytes).first<kBlockBytes>();
+      if (!content::is_zero(content)) names[block - first] = namer_.name(content);
+    }
   }
   return content::chunk_name(namer_, names);
+}
+
+// Whole blocks from the file; those that the range covers in part, and all without a place there,
+// from the server.
+Status FrozenDisk::read(std::uint64_t block, std::uint64_t end, const DataRange& range,
+                        std::span<std::uint8_t> out) {
+  const bool whole =
+      block * kBlockBytes >= range.offset && end * kBlockBytes <= range.offset + range.length;
+  if (!range.in_file || !whole) {
+    if (reader_ == nullptr) return fail(ErrorCode::kSystem, "A part of a block cannot be read.");
+    std::vector<std::uint64_t> offsets;
+    for (; block < end; ++block) offsets.push_back(block * kBlockBytes);
+    return reader_->read(offsets, kBlockBytes, out, Deadline::after(kReadLimit));
+  }
+  const std::uint64_t at = *range.in_file + (block * kBlockBytes - range.offset);
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n =
+        ::pread(file_.get(), out.data() + done, out.size() - done, static_cast<off_t>(at + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("Cannot read the image");
+    // The last cluster of a file may be short; the rest of it is zero.
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  std::fill(out.begin() + static_cast<std::ptrdiff_t>(done), out.end(), std::uint8_t{0});
+  return {};
 }
 
 }  // namespace drover::move

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,7 @@ namespace drover::move {
 
 class FrozenDisk {
  public:
-  // `folder`: of ours alone, for the socket of the image's server; made if it is not there. Errors
+  // `folder`: of ours alone, for the socket of the image's server; made if one is needed. Errors
   // are qemu-img's and qemu-nbd's.
   static Result<FrozenDisk> open(const std::string& path, const std::string& format,
                                  const std::filesystem::path& folder);
@@ -30,13 +32,16 @@ class FrozenDisk {
   Result<std::vector<content::Name>> names(std::uint64_t first, std::uint64_t count);
 
  private:
-  FrozenDisk(ImageMap map, ServedImage image, std::unique_ptr<mover::NbdReader> reader)
-      : map_(std::move(map)), image_(std::move(image)), reader_(std::move(reader)) {}
+  FrozenDisk(ImageMap map, UniqueFd file) : map_(std::move(map)), file_(std::move(file)) {}
   Result<content::Name> name(std::uint64_t chunk);
+  Status read(std::uint64_t block, std::uint64_t end, const DataRange& range,
+              std::span<std::uint8_t> out);
 
   ImageMap map_;
   std::size_t next_range_ = 0;  // of map_.data: none before it ends beyond the last chunk asked for
-  ServedImage image_;
+  UniqueFd file_;               // most of the data lies there as it is
+  // For the rest: what is compressed.
+  std::optional<ServedImage> image_;
   std::unique_ptr<mover::NbdReader> reader_;
   content::Namer namer_{content::ContentKey{}};
 };

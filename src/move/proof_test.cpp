@@ -186,6 +186,30 @@ TEST_P(AsSent, EqualDisksAreReleased) {
   EXPECT_TRUE(released());
 }
 
+// Compressed clusters have no place in the file where the guest's bytes lie.
+TEST(FrozenDiskTest, ReadsCompressedClustersToo) {
+  const auto folder = std::filesystem::temp_directory_path() / ("drover-frozen-" + random_name(8));
+  ASSERT_TRUE(make_folder(folder, 0700));
+  const std::string plain = folder / "plain.qcow2", packed = folder / "packed.qcow2";
+  ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", plain, "4M"}}));
+  ASSERT_TRUE(run_program({.arguments = {"qemu-io", "-f", "qcow2", "-c", "write -P 5 64k 192k",
+                                         "-c", "write -P 6 2M 4k", plain}}));
+  ASSERT_TRUE(run_program(
+      {.arguments = {"qemu-img", "convert", "-c", "-f", "qcow2", "-O", "qcow2", plain, packed}}));
+  auto one = FrozenDisk::open(plain, "qcow2", folder / "one");
+  auto other = FrozenDisk::open(packed, "qcow2", folder / "other");
+  ASSERT_TRUE(one && other) << (other ? "" : other.error().text());
+  EXPECT_FALSE(std::filesystem::exists(folder / "one")) << "nothing needs a server";
+  EXPECT_TRUE(std::filesystem::exists(folder / "other"));
+  const auto names = one->names(0, 4);
+  const auto same = other->names(0, 4);
+  ASSERT_TRUE(names && same);
+  EXPECT_EQ(*names, *same);
+  EXPECT_NE(names->at(0), content::kZeroName);
+  EXPECT_EQ(names->at(1), content::kZeroName);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_P(AsSent, OneWriteThatWasNotMirroredKeepsEverything) {
   write(0, 7);
   write(2 * content::kChunkBytes, 5, false);
