@@ -82,6 +82,8 @@ def add_guests(verbs):
                        "(default: half)")
     guest.add_argument("--redis", type=number(0), metavar="WRITES_PER_S", help="a Debian of 1 GiB with a full Redis under write "
                        "load instead, from its saved warm state")
+    guest.add_argument("--image", type=number(16), metavar="MIB", help="made from an image with so much of this machine's "
+                       "programs, the same for all such guests; its size decides, not --disk, and --fill is at most 30")
     guest.set_defaults(system=None)
     guest.add_argument("--disk-rate", type=number(0), default=0.25, metavar="MIB_PER_S", help="disk changed each second")
     verify = verbs.add("verify", cli.verify, "ask a probe guest to prove its memory and disk")

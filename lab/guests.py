@@ -13,6 +13,7 @@ import hosts
 import image
 import network
 import redis_root
+import shared_image
 from base import LabError, UsageError, load, lock, save
 
 PORT = 7777
@@ -118,12 +119,14 @@ def register(host, name, options):
     if not name or "/" in name or any(ord(char) < 32 for char in name):
         raise UsageError("A guest's name cannot be empty or hold a slash or a control character: choose another.")
     digest = hashlib.sha256(name.encode()).digest()
+    shared = getattr(options, "image", None)
     return update(name, uuid=str(uuid.uuid4()), address=free_address(load("guests", {})), seed=secrets.randbits(60),
                   mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]), boot=None, host=host,
-                  disk=f"{options.folder}/{name}.qcow2", memory=options.memory, vcpus=options.vcpus, size=size(options.disk),
+                  disk=f"{options.folder}/{name}.qcow2", memory=options.memory, vcpus=options.vcpus,
+                  size=shared_image.disk_size(shared) if shared else size(options.disk), image=shared,
                   settings={"dirty": options.dirty, "compressible": options.compressible, "fill": options.fill,
                             "disk_rate": options.disk_rate, "records": options.records,
-                            **({"system": options.system} if options.system else {})})
+                            **({"system": shared_image.SYSTEM} if shared else {"system": options.system} if options.system else {})})
 
 
 def define(host, name, guest):
@@ -132,8 +135,11 @@ def define(host, name, guest):
     if not os.path.exists(disk):
         os.makedirs(os.path.dirname(disk), exist_ok=True)
         words = {"address": guest["address"], "seed": guest["seed"], **guest["settings"]}
-        system = redis_root.root() if "system" in guest["settings"] else None
-        image.make_disk(disk, guest["size"], " ".join(f"lab_{key}={value}" for key, value in words.items()), system)
+        options = " ".join(f"lab_{key}={value}" for key, value in words.items())
+        if guest.get("image"):
+            shared_image.make_disk(disk, guest["image"], options)
+        else:
+            image.make_disk(disk, guest["size"], options, redis_root.root() if "system" in guest["settings"] else None)
     xml = DOMAIN.format(accelerator=image.accelerator(), name=escape(name), uuid=guest["uuid"], memory=guest["memory"],
                         vcpus=guest["vcpus"], disk=escape(guest["disk"], {"'": "&apos;"}), mac=guest["mac"])
     hosts.run_inside(host, "virsh", "-q", "define", "/dev/stdin", input=xml)

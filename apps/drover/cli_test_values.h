@@ -79,6 +79,7 @@ inline Move finished_move() {
                                      .cached = {},
                                      .own_disk = mib(100),
                                      .residue = {},
+                                     .group = {},
                                      .packed = mib(769),
                                      .wire = mib(190),
                                      .resent = mib(20),

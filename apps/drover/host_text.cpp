@@ -9,6 +9,7 @@
 #include "base/ip_network.h"
 #include "display_width.h"
 #include "json/access_json.h"
+#include "model/group.h"
 #include "table.h"
 
 namespace drover::cli {
@@ -86,6 +87,7 @@ std::string settings_text(const HostSettings& settings) {
   table.add({"bandwidth", bandwidth_text(settings.bandwidth)});
   table.add({"convergence", convergence_text(settings.convergence)});
   table.add({"networks", networks_text(settings.networks)});
+  table.add({"groups", groups_text(settings.groups)});
   return table.text();
 }
 

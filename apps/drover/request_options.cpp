@@ -2,6 +2,7 @@
 #include "request_options.h"
 
 #include "base/ip_network.h"
+#include "model/group.h"
 
 namespace drover::cli {
 
@@ -39,6 +40,11 @@ void RequestOptions::add_to(CLI::App& command) {
                   "Go over these networks only, such as 10.77.1.0/24,10.77.2.0/24, or any; else as "
                   "the settings say")
       ->type_name("LIST");
+  command
+      .add_option("--group", group,
+                  "Do not send what VMs of this group have on their disks at the destination, if "
+                  "its setting groups allows it; else nothing is shared")
+      ->type_name("NAME");
 }
 
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
@@ -65,6 +71,10 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   }
   if (!networks.empty()) {
     ASSIGN_OR_RETURN(request.networks, parse_networks(networks));
+  }
+  if (!group.empty()) {
+    RETURN_IF_ERROR(check_group_name(group));
+    request.group = group;
   }
   request.vm = vm_uuid;
   request.destination = destination;

@@ -18,6 +18,7 @@ struct RequestOptions {
   std::string bandwidth;    // likewise
   std::string convergence;  // likewise
   std::string networks;     // likewise
+  std::string group;        // empty: none
   bool no_references = false;
   std::string verify;  // empty: as-sent
 

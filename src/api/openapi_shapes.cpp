@@ -25,6 +25,7 @@ Move full_move() {
   move.plan.request.convergence.emplace();
   move.progress.warning.emplace();
   move.plan.request.networks.emplace();
+  move.plan.request.group = "web";
   move.plan.networks.emplace_back();
   move.report->networks.emplace_back();
   move.ended_at = move.started_at;

@@ -16,7 +16,9 @@ Result<std::optional<std::vector<std::uint8_t>>> Decoder::decode(const Batch& ba
                                                                  std::size_t raw_length) {
   Rebuild rebuild(batch, raw_length, cache_);
   RETURN_IF_ERROR(rebuild.run());
-  if (rebuild.last_held()) RETURN_IF_ERROR(content_->check_held(*rebuild.last_held()));
+  for (std::uint8_t disk = kHeldFirst; disk < kDiskNumbersMax && rebuild.held().any(); ++disk) {
+    if (rebuild.held()[disk]) RETURN_IF_ERROR(content_->check_held(disk));
+  }
   if (!rebuild.fill_references(*content_, namer_)) return std::nullopt;
   // From here nothing misses: what the batch teaches is learnt now, and only once.
   for (const auto& disk : rebuild.disks()) {

@@ -248,7 +248,7 @@ TEST(OpReader, RefusesWhatTheTableDoesNotAllow) {
       {0x02, 0, 0, 0, 0, 0, 0, 0, 8},          // a header that names a block, without the name
       {0x02, 0, 0, 0, 0, 0, 0, 0, 8, 3, 'a'},  // its name cut
       {0x06, 1, 0, 0},                         // a name cut
-      {0x07, 96, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},    // disk 96
+      {0x07, 128, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},   // disk 128
       {0x09, 64, 3, 'v', 'd', 'a'},                                     // a held file's name
       {0x09, 0, 4, 'v', 'd', 'a'},                                      // a disk's name cut
       {0x34, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1},  // no page has this number

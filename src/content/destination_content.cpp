@@ -18,9 +18,7 @@ std::vector<std::uint64_t> offsets_of(std::span<const std::uint64_t> where) {
 
 DestinationContent::DestinationContent(const ContentKey& key, std::shared_ptr<DiskReader> reader,
                                        DestinationLimits limits, std::shared_ptr<HeldReader> held)
-    : key_(key), reader_(std::move(reader)), limits_(limits), held_(std::move(held)) {
-  DROVER_CHECK(held_ == nullptr || held_->count() <= kHeldFilesMax);
-}
+    : key_(key), reader_(std::move(reader)), limits_(limits), held_(std::move(held)) {}
 
 PageCache* DestinationContent::claim_cache() {
   const std::lock_guard lock(mutex_);
@@ -59,7 +57,10 @@ bool DestinationContent::read_held(std::uint8_t disk, std::span<const std::uint6
 }
 
 Status DestinationContent::check_held(std::uint8_t disk) const {
-  if (is_held(disk) && held_ != nullptr && disk - kHeldFirst < held_->count()) return {};
+  if (is_held(disk) && held_ != nullptr &&
+      held_->has(static_cast<std::uint8_t>(disk - kHeldFirst))) {
+    return {};
+  }
   return fail(ErrorCode::kProtocol, "The other mover refers to file {}, which was not offered.",
               disk);
 }

@@ -29,14 +29,14 @@ class DiskReader {
                       std::span<std::uint8_t> out) = 0;
 };
 
-// Files that the destination holds of an earlier move. Called by decoders, each on its own thread.
+// Files that the destination holds already. Called by decoders, each on its own thread.
 class HeldReader {
  public:
   virtual ~HeldReader() = default;
-  // How many there are, at most kHeldFilesMax; never changes.
-  virtual std::uint8_t count() const = 0;
+  // Whether there is a file of that number, from 0; never changes. None from kHeldFilesMax on.
+  virtual bool has(std::uint8_t file) const = 0;
   // As DiskReader::read, of file number `file` from 0. What the file lacks is an error: a miss.
-  // REQUIRES: file < count().
+  // REQUIRES: has(file).
   virtual Status read(std::uint8_t file, std::span<const std::uint64_t> offsets,
                       std::span<std::uint8_t> out) = 0;
 };

@@ -100,8 +100,7 @@ void DiskEncoder::refer(std::span<const std::uint8_t> block, const Name& name) {
   literal({unwritten_.data(), block.data()});
   disks_.write(*at, name, {}, writer_);
   Tally& tally = content_->tally();
-  auto& blocks = is_held(at->disk) ? tally.held_blocks : tally.disk_blocks;
-  blocks.fetch_add(1, std::memory_order_relaxed);
+  tally.of_reference(at->disk, tally.disk_blocks).fetch_add(1, std::memory_order_relaxed);
   unwritten_ = {block.data() + block.size(), unwritten_.data() + unwritten_.size()};
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a destination that holds files of an earlier move says about them: the names of their
-// blocks, in runs (docs/mover_protocol.md, "Held content"). One thread.
+// What a destination that holds files already says about them: the names of their blocks, in runs
+// (docs/mover_protocol.md, "Held content"). One thread.
 #pragma once
 
 #include <array>

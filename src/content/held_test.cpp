@@ -15,7 +15,7 @@ namespace {
 
 class TestHeld : public HeldReader {
  public:
-  std::uint8_t count() const override { return static_cast<std::uint8_t>(files.size()); }
+  bool has(std::uint8_t file) const override { return files.contains(file); }
   Status read(std::uint8_t file, std::span<const std::uint64_t> offsets,
               std::span<std::uint8_t> out) override {
     ++reads;
@@ -28,7 +28,7 @@ class TestHeld : public HeldReader {
     return {};
   }
 
-  std::vector<Bytes> files;
+  std::map<std::uint8_t, Bytes> files;  // by number
   int reads = 0;
 };
 
@@ -43,13 +43,13 @@ Bytes pages(std::initializer_list<std::uint64_t> contents) {
 
 // A destination that holds one file, and a source that was told of it.
 struct HeldMove {
-  explicit HeldMove(std::initializer_list<std::uint64_t> contents)
+  explicit HeldMove(std::initializer_list<std::uint64_t> contents, std::uint8_t file = 0)
       : held(std::make_shared<TestHeld>()),
         source(std::make_shared<SourceContent>(kTestKey)),
         destination(
             std::make_shared<DestinationContent>(kTestKey, nullptr, DestinationLimits{}, held)) {
-    held->files.push_back(pages(contents));
-    HeldRun run{.file = 0, .first = 0, .names = {}};
+    held->files[file] = pages(contents);
+    HeldRun run{.file = file, .first = 0, .names = {}};
     for (const std::uint64_t content : contents) run.names.push_back(name_of_page(content));
     Bytes bytes;
     append_held_run(bytes, run);
@@ -83,6 +83,25 @@ TEST(HeldContent, OfAnEarlierMoveNeedNotTravel) {
   EXPECT_EQ(stream.misses, 0u);
   EXPECT_EQ(move.source->tally().held_blocks, 3u);
   EXPECT_LT(stream.wire_bytes, said.size() / 2);
+}
+
+TEST(HeldContent, OfTheGroupIsCountedAsSuchInDisksAndMemory) {
+  HeldMove move({1, 2, 3, 4}, kOwnFilesMax);
+  auto stream = move.disk();
+  stream.encoder.take_answers(server_greeting());
+  move.write(stream, pages({4, 9, 2, 1}));
+  EXPECT_EQ(stream.misses, 0u);
+  EXPECT_EQ(move.source->tally().group_blocks, 3u);
+  MemoryStream memory({{"pc.ram", 64}});
+  memory.part();
+  for (const std::uint64_t page : {3, 30}) memory.page("pc.ram", page, page);
+  memory.end_section();
+  Carried pages_stream(move.source, move.destination, StreamKind::kMemory);
+  pages_stream.feed(memory.bytes);
+  pages_stream.flush();
+  EXPECT_EQ(pages_stream.output, memory.bytes);
+  EXPECT_EQ(move.source->tally().group_blocks, 4u);
+  EXPECT_EQ(move.source->tally().held_blocks, 0u);
 }
 
 TEST(HeldContent, IsReferredToFromMemoryUntilTheGuestStops) {
@@ -138,16 +157,26 @@ TEST(HeldContent, ThatNobodyHoldsIsMendedBlockByBlock) {
 
 TEST(HeldContent, OfAFileThatWasNotOfferedIsAProtocolError) {
   HeldMove move({1});
-  const auto decode = [&](std::uint8_t disk, const std::shared_ptr<DestinationContent>& to) {
+  move.held->files[kOwnFilesMax] = pages({1});
+  // One of the group's, which is there, does not vouch for what is below it.
+  const auto decode = [](std::uint8_t disk, const std::shared_ptr<DestinationContent>& to) {
     Batch batch;
-    append_op(batch.ops,
-              {.kind = OpKind::kDiskPage, .where = 0, .disk = disk, .name = name_of_page(1)});
-    return Decoder(to).decode(batch, kBlockBytes);
+    for (const std::uint8_t number : {disk, std::uint8_t{kHeldFirst + kOwnFilesMax}}) {
+      append_op(batch.ops,
+                {.kind = OpKind::kDiskPage, .where = 0, .disk = number, .name = name_of_page(1)});
+    }
+    return Decoder(to).decode(batch, 2 * kBlockBytes);
   };
   const auto good = decode(kHeldFirst, move.destination);
   ASSERT_TRUE(good && *good);
-  EXPECT_EQ(**good, page_of(1));
-  for (const int disk : {kHeldFirst + 1, kDiskNumbersMax - 1, int{kDiskNumbersMax}, 255}) {
+  EXPECT_EQ(**good, pages({1, 1}));
+  const int others[] = {kHeldFirst + 1,
+                        kHeldFirst + kOwnFilesMax - 1,
+                        kHeldFirst + kOwnFilesMax + 1,
+                        kDiskNumbersMax - 1,
+                        kDiskNumbersMax,
+                        255};
+  for (const int disk : others) {
     const auto bad = decode(static_cast<std::uint8_t>(disk), move.destination);
     ASSERT_FALSE(bad) << disk;
     EXPECT_EQ(bad.error().code, ErrorCode::kProtocol);

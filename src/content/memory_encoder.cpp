@@ -162,8 +162,7 @@ bool MemoryEncoder::refer(const Name& name, std::optional<std::uint64_t> number)
   const auto at = disks_.find(name);
   if (!at) return false;
   disks_.write(*at, name, number, writer_);
-  auto& pages = is_held(at->disk) ? tally.held_blocks : tally.disk_pages;
-  pages.fetch_add(1, std::memory_order_relaxed);
+  tally.of_reference(at->disk, tally.disk_pages).fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 

@@ -63,12 +63,15 @@ inline constexpr std::uint64_t kFlagContinue = 0x20;
 inline constexpr std::size_t kRecordHeaderBytes = 8;
 inline constexpr std::size_t kZeroRecordBytes = 9;
 
-inline constexpr std::uint8_t kDisksMax = 64;      // numbers 0 to 63
-inline constexpr std::uint8_t kHeldFirst = 64;     // files that the destination holds already:
-inline constexpr std::uint8_t kHeldFilesMax = 32;  // numbers 64 to 95, in the order of its list
+inline constexpr std::uint8_t kDisksMax = 64;       // numbers 0 to 63
+inline constexpr std::uint8_t kHeldFirst = 64;      // files that the destination holds already:
+inline constexpr std::uint8_t kOwnFilesMax = 32;    // of this VM, from file 0 on
+inline constexpr std::uint8_t kGroupFilesMax = 32;  // of VMs of its group, from file 32 on
+inline constexpr std::uint8_t kHeldFilesMax = kOwnFilesMax + kGroupFilesMax;
 inline constexpr std::uint8_t kDiskNumbersMax = kHeldFirst + kHeldFilesMax;
 
 constexpr bool is_held(std::uint8_t disk) { return disk >= kHeldFirst; }
+constexpr bool is_of_group(std::uint8_t disk) { return disk >= kHeldFirst + kOwnFilesMax; }
 
 // Appends; kinds that count are merged by the caller.
 void append_op(std::vector<std::uint8_t>& ops, const Op& op);

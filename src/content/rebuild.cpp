@@ -65,7 +65,7 @@ Status Rebuild::apply(const Op& op) {
     case OpKind::kDiskPage:
       if (op.mode != HeaderMode::kNone) put_header(kFlagPage);
       references_.push_back({out_.size(), op.name, op.disk, op.where});
-      if (is_held(op.disk)) last_held_ = std::max(last_held_.value_or(0), op.disk);
+      if (is_held(op.disk)) held_.set(op.disk);
       out_.resize(out_.size() + kBlockBytes);
       return {};
     case OpKind::kDisk:
@@ -161,7 +161,7 @@ std::string Rebuild::export_name(const DestinationContent& content, std::uint8_t
 
 // One read for each disk, so that its requests are under way together.
 bool Rebuild::read_disks(DestinationContent& content) {
-  std::bitset<kDiskNumbersMax> used;
+  DiskNumbers used;
   for (const Reference& reference : references_) {
     if (reference.disk >= 0) used.set(static_cast<std::size_t>(reference.disk));
   }

@@ -3,9 +3,9 @@
 // aside until all of it is known to be there. One thread; lives no longer than the batch.
 #pragma once
 
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +20,7 @@ namespace drover::content {
 
 class Rebuild {
  public:
+  using DiskNumbers = std::bitset<kDiskNumbersMax>;
   struct Disk {
     std::uint8_t number;
     std::string export_name;
@@ -31,10 +32,10 @@ class Rebuild {
 
   // Everything but the content of disks. kProtocol: the batch contradicts itself or its frame.
   Status run();
-  // Highest number of a held file that it refers to.
-  std::optional<std::uint8_t> last_held() const { return last_held_; }
+  // The held files that it refers to.
+  const DiskNumbers& held() const { return held_; }
   // Reads disks and verifies each referenced block where it now lies. False: a miss.
-  // REQUIRES: run() succeeded, and last_held() is a file that is held.
+  // REQUIRES: run() succeeded, and all of held() are there.
   bool fill_references(DestinationContent& content, const Namer& namer);
 
   std::vector<std::uint8_t>& bytes() { return out_; }
@@ -72,7 +73,7 @@ class Rebuild {
   std::vector<std::size_t> to_cache_;
   std::vector<Reference> references_;
   std::vector<Disk> disks_;
-  std::optional<std::uint8_t> last_held_;
+  DiskNumbers held_;
 };
 
 }  // namespace drover::content

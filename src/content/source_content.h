@@ -34,13 +34,20 @@ struct Tally {
   std::atomic<std::uint64_t> same_pages{0};    // unchanged since they were sent: dropped
   std::atomic<std::uint64_t> cached_pages{0};  // references to the receiver's page cache
   std::atomic<std::uint64_t> disk_pages{0};    // references to the receiver's disks
-  // References of both to files that the receiver holds of an earlier move.
+  // References of both to files that the receiver holds: of an earlier move, of VMs of the group.
   std::atomic<std::uint64_t> held_blocks{0};
+  std::atomic<std::uint64_t> group_blocks{0};
   std::atomic<std::uint64_t> literal_pages{0};
   std::atomic<std::uint64_t> disk_blocks{
       0};  // of disks' streams: references to the receiver's disks
   std::atomic<std::uint64_t> resent_pages{0};   // of all the above but zero: not the first time
   std::atomic<std::uint64_t> literal_bytes{0};  // before compression: pages, disks, all else
+
+  // Where a reference to that number counts; `disks`: if it is a disk's.
+  std::atomic<std::uint64_t>& of_reference(std::uint8_t disk, std::atomic<std::uint64_t>& disks) {
+    if (!is_held(disk)) return disks;
+    return is_of_group(disk) ? group_blocks : held_blocks;
+  }
 };
 
 class SourceContent {

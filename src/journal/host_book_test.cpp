@@ -140,7 +140,15 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"networks", Op::kSet, ""},
       {"networks", Op::kSet, "10.77.1.2/24"},
       {"networks", Op::kAdd, "any"},
-      {"networks", Op::kRemove, "10.77.1.0/24"}};
+      {"networks", Op::kRemove, "10.77.1.0/24"},
+      {"groups", Op::kSet, ""},
+      {"groups", Op::kSet, "web,,db"},
+      {"groups", Op::kSet, "Web"},
+      {"groups", Op::kSet, "-web"},
+      {"groups", Op::kSet, "web,off"},
+      {"groups", Op::kSet, std::string(33, 'a')},
+      {"groups", Op::kAdd, "off"},
+      {"groups", Op::kRemove, "web"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
@@ -177,6 +185,14 @@ TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
   EXPECT_EQ(settings.networks, std::vector<std::string>{"10.77.0.0/24"});
   ASSERT_TRUE(apply({"networks", Op::kSet, "any"}, settings));
   EXPECT_TRUE(settings.networks.empty());
+
+  ASSERT_TRUE(apply({"groups", Op::kSet, "web,db,web"}, settings));
+  ASSERT_TRUE(apply({"groups", Op::kAdd, "db,a_1-b"}, settings));
+  EXPECT_EQ(settings.groups, (std::vector<std::string>{"web", "db", "a_1-b"}));
+  ASSERT_TRUE(apply({"groups", Op::kRemove, "db"}, settings));
+  EXPECT_EQ(settings.groups, (std::vector<std::string>{"web", "a_1-b"}));
+  ASSERT_TRUE(apply({"groups", Op::kSet, "off"}, settings));
+  EXPECT_TRUE(settings.groups.empty());
 }
 
 TEST(SettingsChange, DefaultFolderMustBeAllowed) {

@@ -98,4 +98,27 @@ Result<std::vector<QuarantinedDisk>> MoveJournal::quarantine() {
   return disks;
 }
 
+Status MoveJournal::join_group(std::string_view vm_uuid, std::string_view group) {
+  ASSIGN_OR_RETURN(
+      Statement statement,
+      database_->prepare(
+          "INSERT OR REPLACE INTO group_members (vm_uuid, group_name) VALUES (?1, ?2)"));
+  return statement.bind(1, vm_uuid).bind(2, group).run();
+}
+
+Status MoveJournal::leave_group(std::string_view vm_uuid) {
+  ASSIGN_OR_RETURN(Statement statement,
+                   database_->prepare("DELETE FROM group_members WHERE vm_uuid = ?1"));
+  return statement.bind(1, vm_uuid).run();
+}
+
+Result<std::vector<std::string>> MoveJournal::group_members(std::string_view group) {
+  ASSIGN_OR_RETURN(
+      Statement statement,
+      database_->prepare("SELECT vm_uuid FROM group_members WHERE group_name = ?1 OR ?1 = '' "
+                         "ORDER BY number DESC"));
+  statement.bind(1, group.empty() ? "" : group);
+  return texts(std::move(statement));
+}
+
 }  // namespace drover::journal

@@ -38,6 +38,12 @@ class MoveJournal {
   Status remove_quarantined(const QuarantinedDisk& disk);
   Result<std::vector<QuarantinedDisk>> quarantine();
 
+  // A VM of this host belongs to one move group, or none.
+  Status join_group(std::string_view vm_uuid, std::string_view group);
+  Status leave_group(std::string_view vm_uuid);
+  // UUIDs, of who came last first; of no group: all that belong to one.
+  Result<std::vector<std::string>> group_members(std::string_view group = {});
+
  private:
   MoveJournal(Database& database, std::string instance)
       : database_(&database), instance_(std::move(instance)) {}

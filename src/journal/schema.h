@@ -8,7 +8,7 @@
 
 namespace drover::journal {
 
-inline constexpr std::array<std::string_view, 1> kSchemaSteps{
+inline constexpr std::array<std::string_view, 2> kSchemaSteps{
     // 1: hosts and settings (journal/host_book.h), moves and quarantine (journal/move_journal.h).
     R"sql(
 CREATE TABLE peers (
@@ -46,6 +46,14 @@ CREATE TABLE quarantine (
   kept_path TEXT NOT NULL,
   document TEXT NOT NULL,          -- the QuarantinedDisk as JSON
   PRIMARY KEY (move_id, kept_path)
+) STRICT;
+)sql",
+    // 2: move groups (journal/move_journal.h).
+    R"sql(
+CREATE TABLE group_members (
+  number INTEGER PRIMARY KEY,      -- order of coming
+  vm_uuid TEXT NOT NULL UNIQUE,
+  group_name TEXT NOT NULL
 ) STRICT;
 )sql",
 };

@@ -4,13 +4,14 @@
 #include <algorithm>
 
 #include "base/ip_network.h"
+#include "model/group.h"
 
 namespace drover::journal {
 namespace {
 
 constexpr std::string_view kKeys =
     "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth, "
-    "convergence, networks";
+    "convergence, networks, groups";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -138,6 +139,29 @@ Status change_networks(const SettingChange& change, std::vector<std::string>& ou
   return {};
 }
 
+Status change_groups(const SettingChange& change, std::vector<std::string>& out) {
+  ASSIGN_OR_RETURN(const auto named, parse_groups(change.value));
+  if (change.op == SettingChange::Op::kSet) {
+    out = named;
+    return {};
+  }
+  if (named.empty()) return fail(ErrorCode::kInvalidArgument, "off is no group: use groups=off.");
+  std::vector<std::string> groups = out;
+  for (const auto& group : named) {
+    const auto found = std::ranges::find(groups, group);
+    if (change.op == SettingChange::Op::kAdd) {
+      if (found == groups.end()) groups.push_back(group);
+      continue;
+    }
+    if (found == groups.end()) {
+      return fail(ErrorCode::kInvalidArgument, "groups does not contain {}.", group);
+    }
+    groups.erase(found);
+  }
+  ASSIGN_OR_RETURN(out, parse_groups(groups_text(groups)));
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -177,6 +201,7 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   if (key == "bandwidth") return change_bandwidth(change, settings.bandwidth);
   if (key == "convergence") return change_convergence(change, settings.convergence);
   if (key == "networks") return change_networks(change, settings.networks);
+  if (key == "groups") return change_groups(change, settings.groups);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

@@ -110,7 +110,8 @@ Json encode(const HostSettings& value) {
           {"performance", performance_name(value.performance)},
           {"bandwidth_bytes_per_second", value.bandwidth.value},
           {"convergence", convergence_text(value.convergence)},
-          {"networks", value.networks}};
+          {"networks", value.networks},
+          {"groups", value.groups}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
@@ -123,6 +124,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
       .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("convergence", out.convergence)
       .may("networks", out.networks)
+      .may("groups", out.groups)
       .finish();
 }
 

@@ -54,6 +54,7 @@ MoveRequest full_request() {
           false,
           Verification::kNone,
           std::vector<std::string>{"10.77.1.0/24"},
+          "web",
           true,
           {"A", "B"},
           "alice@host3"};
@@ -98,16 +99,16 @@ Move full_move() {
                    2s,
                    {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}, {2, 1s, mib(1), mib(2), {}, 3, 2, 1}},
                    full_plan().findings[0]};
-  move.report = Report{
-      gib(1),
-      9s,
-      120ms,
-      mib(7),
-      mib(8),
-      TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8), mib(9), 10},
-      {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
-      Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"},
-      {{"10.77.1.0/24", mib(9)}}};
+  move.report = Report{gib(1),
+                       9s,
+                       120ms,
+                       mib(7),
+                       mib(8),
+                       TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8),
+                                     mib(9), mib(10), 11},
+                       {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
+                       Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"},
+                       {{"10.77.1.0/24", mib(9)}}};
   move.cancel_asked = true;
   move.convergence = {ConvergencePolicy::kWait};
   move.may_slow_guest = true;
@@ -145,7 +146,8 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                                  Performance::kDirect,
                                  {7},
                                  {ConvergencePolicy::kPause, 12s},
-                                 {"10.0.0.0/8"}},
+                                 {"10.0.0.0/8"},
+                                 {"web", "db"}},
                     host_settings_from_json);
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},

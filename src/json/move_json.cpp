@@ -66,6 +66,7 @@ Json encode(const MoveRequest& value) {
   if (value.performance) out["performance"] = performance_name(*value.performance);
   if (value.convergence) out["convergence"] = convergence_text(*value.convergence);
   if (value.networks) out["networks"] = *value.networks;
+  if (!value.group.empty()) out["group"] = value.group;
   return out;
 }
 
@@ -82,6 +83,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("references", out.references)
       .may("verification", out.verification)
       .may("networks", out.networks)
+      .may("group", out.group)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)
@@ -233,11 +235,17 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Progre
 }
 
 Json encode(const TransferKinds& value) {
-  return {{"untouched_bytes", value.untouched.bytes}, {"zero_bytes", value.zero.bytes},
-          {"same_bytes", value.same.bytes},           {"cached_bytes", value.cached.bytes},
-          {"own_disk_bytes", value.own_disk.bytes},   {"residue_bytes", value.residue.bytes},
-          {"packed_bytes", value.packed.bytes},       {"wire_bytes", value.wire.bytes},
-          {"resent_bytes", value.resent.bytes},       {"misses", value.misses}};
+  return {{"untouched_bytes", value.untouched.bytes},
+          {"zero_bytes", value.zero.bytes},
+          {"same_bytes", value.same.bytes},
+          {"cached_bytes", value.cached.bytes},
+          {"own_disk_bytes", value.own_disk.bytes},
+          {"residue_bytes", value.residue.bytes},
+          {"group_bytes", value.group.bytes},
+          {"packed_bytes", value.packed.bytes},
+          {"wire_bytes", value.wire.bytes},
+          {"resent_bytes", value.resent.bytes},
+          {"misses", value.misses}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, TransferKinds& out) {
@@ -248,6 +256,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Transf
       .may("cached_bytes", out.cached)
       .may("own_disk_bytes", out.own_disk)
       .may("residue_bytes", out.residue)
+      .may("group_bytes", out.group)
       .may("packed_bytes", out.packed)
       .may("wire_bytes", out.wire)
       .may("resent_bytes", out.resent)

@@ -23,6 +23,8 @@ struct HostSettings {
   Convergence convergence;   // of moves that leave, unless they say else
   // Where links go, in this order, and nowhere else; empty: any. Texts of IpNetwork.
   std::vector<std::string> networks;
+  // Whose VMs here may lend the content of their disks to VMs that come in the same group.
+  std::vector<std::string> groups;
 };
 
 // Rights of a peer, set where it is added.

@@ -94,6 +94,7 @@ struct TransferKinds {
   ByteCount cached;          // pages that the destination had received before, as references
   ByteCount own_disk;        // pages that the destination has on this VM's disks, as references
   ByteCount residue;         // of disks and memory, that the destination has of an earlier move
+  ByteCount group;           // likewise, that VMs of its group have on their disks there
   ByteCount packed;          // described, with all of the above but `untouched`, and compressed
   ByteCount wire;            // what `packed` became
   ByteCount resent;          // pages that were sent before, with other or the same content

@@ -51,6 +51,7 @@ struct MoveRequest {
   Verification verification = Verification::kAsSent;
   std::optional<std::vector<std::string>> networks;  // for its links, in order; nothing: as the
                                                      // settings say; empty: any
+  std::string group;                                 // whose VMs' disk content it may share; or ""
   bool accept_notes = false;                         // --yes
   std::vector<std::string> accepted_codes;           // --accept CODE, for warnings
   std::string

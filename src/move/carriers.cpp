@@ -89,6 +89,7 @@ TransferKinds kinds_of(const mover::ContentCounts& counts) {
           .cached = pages(counts.cached_pages),
           .own_disk = pages(counts.disk_pages),
           .residue = pages(counts.held_blocks),
+          .group = pages(counts.group_blocks),
           .packed = {counts.packed_bytes},
           .wire = {counts.payload_bytes},
           .resent = pages(counts.resent_pages),
@@ -152,6 +153,7 @@ void remove_carrier_files(const CarrierOptions& options, const CarrierName& name
 // Of the destination's mover alone.
 struct MoverFiles {
   std::vector<UniqueFd> held;
+  std::vector<UniqueFd> group;
   UniqueFd writes;
 };
 
@@ -328,6 +330,7 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
     descriptors.writes = files.writes.get();
   }
   for (const UniqueFd& file : files.held) descriptors.held.push_back(file.get());
+  for (const UniqueFd& file : files.group) descriptors.group.push_back(file.get());
   ASSIGN_OR_RETURN(mover_,
                    mover::MoverProcess::start(options_.mover_program, start, descriptors,
                                               mover_handler(), Deadline::after(kStartLimit)));
@@ -379,7 +382,7 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const Carri
                                                                      const LinkSecret& secret,
                                                                      std::string_view policy,
                                                                      DestinationFiles files) {
-  MoverFiles given{std::move(files.held), {}};
+  MoverFiles given{std::move(files.held), std::move(files.group), {}};
   if (files.record_writes) {
     const std::string path = writes_path(options_, name);
     given.writes = UniqueFd(::open(path.c_str(), kWritesFlags, kControlMode));

@@ -14,7 +14,9 @@
 #include "gate/definition_policy.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
+#include "model/group.h"
 #include "move/destination_side.h"
+#include "move/group.h"
 #include "move/residue.h"
 #include "preflight/placement.h"
 
@@ -88,6 +90,8 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
   }
   ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
   const auto& vm = request.plan.vm;
+  if (!request.plan.request.group.empty())
+    RETURN_IF_ERROR(check_group_name(request.plan.request.group));
   gate::Policy policy;
   policy.host = world_.host_name;
   policy.vm_name = vm.name;
@@ -207,11 +211,12 @@ Status DestinationSide::start_carriers(Entry& entry) {
     RETURN_IF_ERROR(gate::reserve_references(policy, *xml));
   }
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
-  ASSIGN_OR_RETURN(entry.carriers,
-                   world_.carriage.start_destination(
-                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
-                       {open_residue(world_, vm.uuid, entry.job.peer),
-                        entry.job.plan.request.verification != Verification::kNone}));
+  ASSIGN_OR_RETURN(
+      entry.carriers,
+      world_.carriage.start_destination(
+          name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
+          {open_residue(world_, vm.uuid, entry.job.peer), open_group(world_, entry.job.plan),
+           entry.job.plan.request.verification != Verification::kNone}));
   entry.job.link_key.clear();
   return save(entry);
 }
@@ -344,6 +349,11 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   entry.carriers.reset();
   entry.written.clear();
   world_.carriage.remove_files(entry.name());
+  // While the record still proves that the VM came by this move: whose word "settle" is, does not.
+  if (const auto decision = world_.records.decision(entry.key());
+      decision && *decision == gate::Decision::kAccepted) {
+    RETURN_IF_ERROR(came_in_group(world_, vm.uuid, entry.job.plan.request.group));
+  }
   // The record first: one that nobody removes later would let the VM start here for ever, whatever
   // a later move of it says.
   RETURN_IF_ERROR(world_.records.remove(entry.key()));

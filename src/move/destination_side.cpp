@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "json/model_json.h"
+#include "move/group.h"
 #include "move/residue.h"
 #include "net/dial.h"
 #include "preflight/preflight.h"
@@ -58,6 +59,7 @@ Status DestinationSide::recover() {
     const std::lock_guard lock(entries_mutex_);
     entries_[entry->job.move_id] = std::move(entry);
   }
+  forget_gone_members(world_);
   return {};
 }
 
@@ -118,6 +120,8 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
                    preflight::check_destination(proposal, world_.hypervisor, settings));
   // Last of all notes: it stands in nobody's way.
   if (auto note = residue_note(world_, proposal.vm.uuid, peer_name))
+    report.findings.push_back(std::move(*note));
+  if (auto note = group_note(world_, proposal.request, proposal.vm))
     report.findings.push_back(std::move(*note));
   report.host.name = world_.host_name;
   report.host.settings = settings;
@@ -194,6 +198,8 @@ bool DestinationSide::admits(const std::string& local_address) const {
 }
 
 void DestinationSide::take_vm_event(const VmEvent& event) {
+  // Another VM may get this UUID later, and it is of no group.
+  if (event.kind == VmEvent::Kind::kUndefined) (void)world_.journal.leave_group(event.uuid);
   for (const auto& entry : all()) {
     const std::lock_guard working(entry->working);
     if (event.kind == VmEvent::Kind::kDisconnected) entry->watch_unbroken = false;

@@ -87,6 +87,7 @@ class DestinationWord : public testing::Test {
   Result<std::string> reserve(std::vector<NetworkPair> networks) {
     ReserveRequest request;
     request.plan.networks = std::move(networks);
+    request.plan.request.group = group_;
     request.move = request.epoch = kMove;
     request.plan.vm.uuid = kUuid;
     request.plan.vm.name = "web01";
@@ -134,6 +135,7 @@ class DestinationWord : public testing::Test {
     ASSERT_TRUE(hypervisor_.start(kUuid));
   }
 
+  std::string group_;  // of reserve()
   std::filesystem::path folder_;
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
@@ -177,6 +179,30 @@ TEST_F(DestinationWord, TheWayOfThePairingMayLeadToAnyAddress) {
   prepare({{"any", "", "127.0.0.1"}});
   link_comes_to("127.0.0.3", 1);
   EXPECT_EQ(carriage_.state.links, std::vector<std::uint16_t>{1});
+}
+
+TEST_F(DestinationWord, AVmIsOfItsGroupOnceItCameAndIsSettled) {
+  group_ = "web";
+  prepare();
+  ASSERT_TRUE(records_->decide(kKey, gate::Decision::kAccepted));
+  EXPECT_TRUE(journal_->group_members("web")->empty());
+  ASSERT_TRUE(settle());
+  EXPECT_EQ(*journal_->group_members("web"), std::vector<std::string>{kUuid});
+  side_->take_vm_event({VmEvent::Kind::kUndefined, kUuid, "web01", false});
+  EXPECT_TRUE(journal_->group_members("web")->empty());
+}
+
+// A peer must not put a VM into a group that it never brought.
+TEST_F(DestinationWord, WhoNeverCameIsOfNoGroup) {
+  group_ = "web";
+  prepare();
+  (void)settle();
+  EXPECT_TRUE(journal_->group_members("web")->empty());
+}
+
+TEST_F(DestinationWord, NoPeerGivesAGroupAnyNameItLikes) {
+  group_ = "../web";
+  EXPECT_EQ(reserve({}).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(DestinationWord, AskingRecordsTheRefusalAndLookingDoesNot) {

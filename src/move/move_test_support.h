@@ -22,7 +22,8 @@ struct CarriageState {
   std::vector<std::uint16_t> links;  // numbers of those that the mover got
   std::function<void()> on_delivery, on_stop;
   Status stops;                // what stop() says
-  std::size_t held_files = 0;  // that the destination's mover was given
+  std::size_t held_files = 0;  // that the destination's mover was given, as the next
+  std::size_t group_files = 0;
 };
 
 class ScriptedCarriers final : public Carriers {
@@ -74,6 +75,7 @@ class ScriptedCarriage final : public Carriage {
                                                       std::string_view,
                                                       DestinationFiles files) override {
     state.held_files = files.held.size();
+    state.group_files = files.group.size();
     return std::make_unique<ScriptedCarriers>(state);
   }
   std::unique_ptr<Carriers> attach(const CarrierName&) override {

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "hypervisor/host_addresses.h"
 #include "hypervisor/qemu_conf.h"
+#include "model/group.h"
 #include "move/peer_messages.h"
 #include "preflight/preflight.h"
 #include "preflight/road.h"
@@ -44,6 +45,7 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
                 "{} is on {} already: source and destination are the same.", request.vm,
                 world.host_name);
   }
+  if (!request.group.empty()) RETURN_IF_ERROR(check_group_name(request.group));
   ASSIGN_OR_RETURN(const Peer peer, world.book.find_peer(request.destination));
   preflight::SourceView view;
   ASSIGN_OR_RETURN(view.vm, world.hypervisor.find_vm(request.vm));

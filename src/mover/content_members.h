@@ -13,7 +13,7 @@ struct ContentMember {
   std::uint64_t ContentCounts::* count;
 };
 
-inline constexpr std::array<ContentMember, 12> kContentMembers{{
+inline constexpr std::array<ContentMember, 13> kContentMembers{{
     {"data_bytes", &ContentCounts::data_bytes},
     {"packed_bytes", &ContentCounts::packed_bytes},
     {"payload_bytes", &ContentCounts::payload_bytes},
@@ -23,6 +23,7 @@ inline constexpr std::array<ContentMember, 12> kContentMembers{{
     {"cached_pages", &ContentCounts::cached_pages},
     {"disk_pages", &ContentCounts::disk_pages},
     {"held_blocks", &ContentCounts::held_blocks},
+    {"group_blocks", &ContentCounts::group_blocks},
     {"literal_pages", &ContentCounts::literal_pages},
     {"resent_pages", &ContentCounts::resent_pages},
     {"literal_bytes", &ContentCounts::literal_bytes},

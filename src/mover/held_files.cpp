@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mover/held_files.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include <unistd.h>
 
 namespace drover::mover {
 
-HeldFiles::HeldFiles(std::vector<UniqueFd> files) : files_(std::move(files)) {
-  DROVER_CHECK(files_.size() <= content::kHeldFilesMax);
+HeldFiles::HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group)
+    : files_(std::move(own)) {
+  DROVER_CHECK(files_.size() <= content::kOwnFilesMax && group.size() <= content::kGroupFilesMax);
+  if (group.empty()) return;
+  files_.resize(content::kOwnFilesMax);
+  std::ranges::move(group, std::back_inserter(files_));
 }
 
 // Neighbours are read at once: most references come in the order of the file.
@@ -20,7 +26,7 @@ Status HeldFiles::read(std::uint8_t file, std::span<const std::uint64_t> offsets
     while (run < offsets.size() && offsets[run] == offsets[run - 1] + content::kBlockBytes) ++run;
     const auto bytes = out.first(run * content::kBlockBytes);
     if (read_at(file, offsets.front(), bytes) != bytes.size()) {
-      return fail(ErrorCode::kSystem, "A file that was held of an earlier move is shorter by now.");
+      return fail(ErrorCode::kSystem, "A held file is shorter by now.");
     }
     offsets = offsets.subspan(run);
     out = out.subspan(bytes.size());

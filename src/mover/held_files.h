@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that the destination holds of an earlier move, as descriptors which droverd opened for
-// reading (docs/mover_protocol.md, "Held content"). Never written. Any thread.
+// Files that the destination holds already, as descriptors which droverd opened for reading
+// (docs/mover_protocol.md, "Held content"). Never written by us. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,14 @@ namespace drover::mover {
 
 class HeldFiles : public content::HeldReader {
  public:
-  // REQUIRES: at most kHeldFilesMax.
-  explicit HeldFiles(std::vector<UniqueFd> files);
+  // `own`: of this VM, from an earlier move. `group`: of VMs of its group, which may run and write
+  // them. REQUIRES: at most kOwnFilesMax and kGroupFilesMax.
+  explicit HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group = {});
 
-  std::uint8_t count() const override { return static_cast<std::uint8_t>(files_.size()); }
+  bool empty() const { return files_.empty(); }
+  bool has(std::uint8_t file) const override {
+    return file < files_.size() && files_[file].get() >= 0;
+  }
   Status read(std::uint8_t file, std::span<const std::uint64_t> offsets,
               std::span<std::uint8_t> out) override;
 
@@ -33,7 +37,7 @@ class HeldFiles : public content::HeldReader {
   std::size_t read_at(std::uint8_t file, std::uint64_t offset, std::span<std::uint8_t> out) const;
 
  private:
-  const std::vector<UniqueFd> files_;
+  std::vector<UniqueFd> files_;  // by number; none: there is no such file
 };
 
 }  // namespace drover::mover

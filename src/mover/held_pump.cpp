@@ -10,6 +10,7 @@
 #include "content/content_name.h"
 #include "content/held_names.h"
 #include "mover/limits.h"
+#include "mover/said_names.h"
 
 namespace drover::mover {
 namespace {
@@ -31,7 +32,8 @@ class HeldNamer {
       : owner_(owner), stream_(stream), files_(files), namer_(key) {}
 
   void name_all() {
-    for (std::uint8_t file = 0; file < files_.count(); ++file) {
+    for (std::uint8_t file = 0; file < content::kHeldFilesMax; ++file) {
+      if (!files_.has(file)) continue;
       std::uint64_t from = 0;
       while (const auto extent = files_.next_extent(file, from)) {
         if (!name_extent(file, *extent)) return;
@@ -75,8 +77,13 @@ class HeldNamer {
         end_run(first);
         continue;
       }
+      const content::Name name = namer_.name(block);
+      if (said_.take(name)) {
+        end_run(first);
+        continue;
+      }
       if (++named_ > content::kHeldBlocksMax) return false;
-      run.names.push_back(namer_.name(block));
+      run.names.push_back(name);
     }
     end_run(first);
     return say(said);
@@ -99,6 +106,7 @@ class HeldNamer {
   Stream& stream_;
   const HeldFiles& files_;
   const content::Namer namer_;
+  SaidNames said_;
   std::vector<std::uint8_t> buffer_ = std::vector<std::uint8_t>(kStepBytes);
   std::uint64_t named_ = 0;
 };

@@ -132,6 +132,61 @@ TEST(SessionHeld, FilesThatShrinkAreMissesAndMended) {
   EXPECT_GT(pair.source->status().content.held_blocks, 0u);
 }
 
+TEST(SessionHeld, ContentOfTheGroupIsCountedApart) {
+  std::vector<std::uint64_t> own, group;
+  for (std::uint64_t content = 1; content <= MirroredDisk::kBlocks; ++content) {
+    (content % 2 == 0 ? own : group).push_back(content);
+    // What the VM's own files have is not named again.
+    if (content % 4 == 0) group.push_back(content);
+  }
+  std::vector<UniqueFd> own_files, group_files;
+  own_files.push_back(file_of(own));
+  group_files.push_back(file_of(group));
+  SessionPair pair(
+      {.held = std::make_shared<HeldFiles>(std::move(own_files), std::move(group_files))});
+  pair.link(1);
+  auto nbd = pair.open(StreamKind::kDisks);
+  ASSERT_TRUE(nbd);
+  content::TestDisks disks;
+  const MirroredDisk disk(*nbd, disks);
+  const auto counts = pair.source->status().content;
+  EXPECT_LE(counts.held_blocks, MirroredDisk::kBlocks / 2);
+  EXPECT_GT(counts.group_blocks, 0u);
+  EXPECT_LE(counts.group_blocks, MirroredDisk::kBlocks / 2);
+}
+
+// The other VM runs, and writes into its disk after it was named.
+TEST(SessionHeld, ADiskOfTheGroupMayBeRewrittenAtAnyTime) {
+  std::vector<std::uint64_t> contents;
+  for (std::uint64_t content = 1; content <= MirroredDisk::kBlocks; ++content)
+    contents.push_back(content);
+  UniqueFd file = file_of(contents);
+  const UniqueFd handle = file.duplicate();
+  std::vector<UniqueFd> files;
+  files.push_back(std::move(file));
+  SessionPair pair(
+      {.held = std::make_shared<HeldFiles>(std::vector<UniqueFd>(), std::move(files))});
+  pair.link(1);
+  auto nbd = pair.open(StreamKind::kDisks);
+  ASSERT_TRUE(nbd);
+  content::TestDisks disks;
+  std::atomic<bool> done = false;
+  std::jthread guest([&] {
+    while (pair.source->status().content.group_blocks == 0) std::this_thread::sleep_for(1ms);
+    std::mt19937_64 random(1);
+    for (std::uint64_t content = 900'000; !done; ++content) {
+      const Bytes page = content::page_of(content);
+      const auto at = static_cast<off_t>(random() % MirroredDisk::kBlocks * kBlockBytes);
+      EXPECT_EQ(::pwrite(handle.get(), page.data(), page.size(), at),
+                static_cast<ssize_t>(page.size()));
+    }
+  });
+  const MirroredDisk disk(*nbd, disks);
+  done = true;
+  guest.join();
+  EXPECT_GT(pair.source->status().content.group_blocks, 0u);
+}
+
 TEST(SessionHeld, LinksThatComeAndGoLoseNoName) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE(seed);
@@ -163,9 +218,10 @@ TEST(SessionHeld, AMoveThatIsSettledDoesNotWaitForNames) {
   std::vector<std::uint64_t> contents;
   for (std::uint64_t content = 1; content <= 5'000; ++content) contents.push_back(content);
   const UniqueFd file = file_of(contents);
-  std::vector<UniqueFd> files;
-  for (int i = 0; i < content::kHeldFilesMax; ++i) files.push_back(file.duplicate());
-  SessionPair pair({.held = held(std::move(files))});
+  std::vector<UniqueFd> own, group;
+  for (int i = 0; i < content::kOwnFilesMax; ++i) own.push_back(file.duplicate());
+  for (int i = 0; i < content::kGroupFilesMax; ++i) group.push_back(file.duplicate());
+  SessionPair pair({.held = std::make_shared<HeldFiles>(std::move(own), std::move(group))});
   pair.link(1);
   ASSERT_TRUE(pair.destination_told.wait_links_up(1, SessionPair::limit()));
   pair.source_rpc.reset();

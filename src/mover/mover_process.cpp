@@ -67,7 +67,7 @@ Result<SessionStatus> read_status(const json& reply) {
   return status;
 }
 
-json start_message(const MoverSettings& settings, std::size_t held) {
+json start_message(const MoverSettings& settings, const MoverDescriptors& descriptors) {
   return {{"move", settings.move},
           {"role", role_name(settings.role)},
           {"identity", settings.identity},
@@ -77,7 +77,8 @@ json start_message(const MoverSettings& settings, std::size_t held) {
           {"content", settings.content},
           {"references", settings.references},
           {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
-          {"held", held},
+          {kHeldMember, descriptors.held.size()},
+          {kGroupMember, descriptors.group.size()},
           {"sandbox", settings.sandbox}};
 }
 
@@ -120,12 +121,14 @@ Result<std::unique_ptr<MoverProcess>> MoverProcess::start(const std::filesystem:
     fds.push_back({"writes", descriptors.writes});
   }
   for (std::size_t i = 0; i < descriptors.held.size(); ++i) {
-    fds.push_back({held_name(i), descriptors.held[i]});
+    fds.push_back({file_name(kHeldMember, i), descriptors.held[i]});
+  }
+  for (std::size_t i = 0; i < descriptors.group.size(); ++i) {
+    fds.push_back({file_name(kGroupMember, i), descriptors.group[i]});
   }
   ASSIGN_OR_RETURN(
       auto started,
-      net::start_program({program, {}}, start_message(settings, descriptors.held.size()), fds,
-                         deadline));
+      net::start_program({program, {}}, start_message(settings, descriptors), fds, deadline));
   std::unique_ptr<MoverProcess> process(new MoverProcess(started.pid));
   const auto on_gone = [on_event] {
     if (on_event) on_event(MoverEvent{});

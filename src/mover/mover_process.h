@@ -40,8 +40,10 @@ struct MoverDescriptors {
   int gate = -1;
   int memory = -1;  // source only: listening, as the next
   int disks = -1;
-  // Destination only: files of an earlier move, open for reading; at most kHeldFilesMax.
+  // Destination only, open for reading: files of an earlier move, at most kOwnFilesMax, and images
+  // of VMs of the group, at most kGroupFilesMax.
   std::vector<int> held = {};
+  std::vector<int> group = {};
   int writes = -1;  // destination only: a file to append to; -1: no record of what is written
 };
 

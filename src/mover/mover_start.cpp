@@ -40,25 +40,35 @@ Status read_options(const json& message, SessionOptions& options) {
   return {};
 }
 
-// Null: none.
-Result<std::shared_ptr<HeldFiles>> take_held(const json& message, net::ProgramStart& start) {
-  ASSIGN_OR_RETURN(const std::uint64_t count, net::count_member_or(message, "held", 0));
-  if (count > content::kHeldFilesMax) {
-    return fail(ErrorCode::kInvalidArgument, "At most {} held files are taken, not {}.",
-                content::kHeldFilesMax, count);
+// As many as the member of that name says; their descriptors' names begin with it.
+Result<std::vector<UniqueFd>> take_files(const json& message, const char* name, std::uint8_t most,
+                                         net::ProgramStart& start) {
+  ASSIGN_OR_RETURN(const std::uint64_t count, net::count_member_or(message, name, 0));
+  if (count > most) {
+    return fail(ErrorCode::kInvalidArgument, "At most {} {} files are taken, not {}.", most, name,
+                count);
   }
   std::vector<UniqueFd> files;
   for (std::uint64_t i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(UniqueFd file, start.take(held_name(i)));
+    ASSIGN_OR_RETURN(UniqueFd file, start.take(file_name(name, i)));
     files.push_back(std::move(file));
   }
-  if (files.empty()) return nullptr;
-  return std::make_shared<HeldFiles>(std::move(files));
+  return files;
+}
+
+// Null: none.
+Result<std::shared_ptr<HeldFiles>> take_held(const json& message, net::ProgramStart& start) {
+  ASSIGN_OR_RETURN(auto own, take_files(message, kHeldMember, content::kOwnFilesMax, start));
+  ASSIGN_OR_RETURN(auto group, take_files(message, kGroupMember, content::kGroupFilesMax, start));
+  if (own.empty() && group.empty()) return nullptr;
+  return std::make_shared<HeldFiles>(std::move(own), std::move(group));
 }
 
 }  // namespace
 
-std::string held_name(std::size_t number) { return fmt::format("held{}", number); }
+std::string file_name(const char* member, std::size_t number) {
+  return fmt::format("{}{}", member, number);
+}
 
 std::string_view role_name(Role role) { return role == Role::kSource ? "source" : "destination"; }
 

@@ -25,8 +25,11 @@ struct MoverStart {
 
 Result<MoverStart> read_mover_start(net::ProgramStart start);
 
-// A held file's descriptor among the start message's: "held0", "held1", ...
-std::string held_name(std::size_t number);
+// Members of the start message: how many held files there are of this VM, and of its group.
+inline constexpr const char* kHeldMember = "held";
+inline constexpr const char* kGroupMember = "group";
+// The name of such a file's descriptor: "held0", "held1", ..., "group0", ...
+std::string file_name(const char* member, std::size_t number);
 
 std::string_view role_name(Role role);  // "source", "destination"
 Result<Role> role_from_name(std::string_view name);

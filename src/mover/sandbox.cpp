@@ -21,7 +21,7 @@ constexpr const char* kUserName = "drover-mover";
 constexpr uid_t kNobody = 65534;
 
 constexpr rlim_t kDescriptorsMax =
-    288;  // 64 streams, 24 links, 32 half-way in, 32 held files, control
+    320;  // 64 streams, 24 links, 32 half-way in, 64 held files, control
 // Address space that can be written: what is in flight (at most 144 MiB at the default window), the
 // index or the cache of content (64 MiB), link buffers, 170 stacks of 512 KiB, zstd's tables, the C
 // library's slack. A mover stays far below; this stops a runaway.

@@ -33,6 +33,7 @@ void add_tally(const content::Tally& tally, ContentCounts& counts) {
   counts.cached_pages = tally.cached_pages;
   counts.disk_pages = tally.disk_pages;
   counts.held_blocks = tally.held_blocks;
+  counts.group_blocks = tally.group_blocks;
   counts.literal_pages = tally.literal_pages;
   counts.resent_pages = tally.resent_pages;
   counts.literal_bytes = tally.literal_bytes;
@@ -68,7 +69,7 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
       tls_(std::move(key), options_.identity),
       reads_back_(destination_content_ != nullptr && disks != nullptr),
       holds_(destination_content_ != nullptr && options_.held != nullptr &&
-             options_.held->count() > 0),
+             !options_.held->empty()),
       choice_(pack_workers(), options_.fixed_way),
       rate_(options_.window_bytes),
       break_(options_.patience, options_.pause_budget, Clock::now()),

@@ -31,7 +31,8 @@ struct ContentCounts {
   std::uint64_t same_pages = 0;
   std::uint64_t cached_pages = 0;
   std::uint64_t disk_pages = 0;
-  std::uint64_t held_blocks = 0;  // of memory and disks: found in files of an earlier move
+  std::uint64_t held_blocks = 0;   // of memory and disks: found in files of an earlier move
+  std::uint64_t group_blocks = 0;  // likewise: in images of VMs of the group
   std::uint64_t literal_pages = 0;
   std::uint64_t resent_pages = 0;
   std::uint64_t literal_bytes = 0;

@@ -64,6 +64,8 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kNvramExists, "NVRAM_EXISTS"},
     {Code::kFileMissing, "FILE_MISSING"},
     {Code::kResidueUsed, "RESIDUE_USED"},
+    {Code::kGroupUsed, "GROUP_USED"},
+    {Code::kGroupNotShared, "GROUP_NOT_SHARED"},
     {Code::kHostDevice, "HOST_DEVICE"},
     {Code::kFilesystemShared, "FILESYSTEM_SHARED"},
     {Code::kSharedMemory, "SHARED_MEMORY"},

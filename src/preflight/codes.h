@@ -68,6 +68,8 @@ enum class Code {
   kNvramExists,
   kFileMissing,
   kResidueUsed,
+  kGroupUsed,
+  kGroupNotShared,
   // Devices.
   kHostDevice,
   kFilesystemShared,
