@@ -22,6 +22,7 @@ void remove_element(pugi::xml_node parent, pugi::xml_node child) {
 
 void place(pugi::xml_node disk, const DiskPlacement& placement) {
   for (const char* name : {"backingStore", "mirror"}) {
+    if (placement.shared && std::string_view(name) == "backingStore") continue;
     while (const auto leftover = disk.child(name)) remove_element(disk, leftover);
   }
   xml::set_attribute(disk, "type", "file");

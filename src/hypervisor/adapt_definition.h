@@ -13,8 +13,9 @@
 namespace drover {
 
 // Each placed disk becomes a file at its `destination_path`, with no backing file and no unfinished
-// block job: the copy is complete in itself. `nvram_destination` replaces the NVRAM's path; empty
-// leaves it. kInvalidArgument: a placement names a disk that the definition lacks.
+// block job: the copy is complete in itself, while a shared disk keeps its chain.
+// `nvram_destination` replaces the NVRAM's path; empty leaves it. kInvalidArgument: a placement
+// names a disk that the definition lacks.
 Result<std::string> adapt_definition(std::string_view xml,
                                      std::span<const DiskPlacement> placements,
                                      std::string_view nvram_destination);

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "hypervisor/conformance.h"
+#include "hypervisor/fence_image.h"
 
 namespace drover {
 namespace {
@@ -227,6 +228,20 @@ TEST_P(HypervisorConformance, HoldsDescriptorsAndDropsThem) {
   EXPECT_TRUE(hypervisor().drop_descriptors(uuid));
   EXPECT_TRUE(hypervisor().drop_descriptors(uuid));
   EXPECT_TRUE(hypervisor().hold_descriptors(uuid, descriptors));
+}
+
+TEST_P(HypervisorConformance, HoldsAnImageOfOurs) {
+  const std::string uuid = define_vm("conformance 10");
+  const auto image = make_fence_image();
+  ASSERT_TRUE(image) << image.error().text();
+  EXPECT_FALSE(hypervisor().hold_image(uuid, image->for_qemu.get()));  // it is off
+  subject_->start(uuid);
+  for (int round = 0; round < 2; ++round) {
+    const auto held = hypervisor().hold_image(uuid, image->for_qemu.get());
+    EXPECT_TRUE(held) << held.error().text();
+  }
+  EXPECT_TRUE(hypervisor().drop_descriptors(uuid));
+  EXPECT_TRUE(hypervisor().drop_descriptors(uuid));
 }
 
 TEST_P(HypervisorConformance, LeavesTheVmRunningWhenNoDestinationAnswers) {

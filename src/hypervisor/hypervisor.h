@@ -38,7 +38,8 @@ struct MigrateCall {
   std::string destination_xml;
   std::string persistent_xml;
   std::vector<std::string> copied_disks;  // targets, e.g. "vda"
-  bool slow_guest = false;                // take processor time from a guest that outruns the link
+  bool shared_disks = false;  // others are proven to be on shared storage, whatever libvirt thinks
+  bool slow_guest = false;    // take processor time from a guest that outruns the link
 };
 
 struct JobProgress {
@@ -143,7 +144,11 @@ class Hypervisor {
   // their open file descriptions live as long as this QEMU, whatever happens to Drover. Before
   // migrate() only: libvirt refuses monitor commands while it migrates (facts 2.5).
   virtual Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) = 0;
-  // Has QEMU close them again; nothing held is success.
+  // The fence of a VM none of whose disks is copied (fence_image.h): QEMU opens this qcow2 image
+  // for writing beside its disks, and must take it back like them before the guest can resume. One
+  // that is there already is replaced. Before migrate() only.
+  virtual Status hold_image(std::string_view uuid, int image) = 0;
+  // Has QEMU close them all again; nothing held is success.
   virtual Status drop_descriptors(std::string_view uuid) = 0;
 };
 

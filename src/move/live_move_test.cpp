@@ -62,6 +62,7 @@ class SourceHypervisor final : public Hypervisor {
   Status abort_job(std::string_view) override { return {}; }
   Status set_downtime_limit(std::string_view, std::chrono::milliseconds) override { return {}; }
   Status hold_descriptors(std::string_view, std::span<const int>) override { return {}; }
+  Status hold_image(std::string_view, int) override { return {}; }
   Status drop_descriptors(std::string_view) override {
     dropped = true;
     return {};

@@ -258,6 +258,10 @@ Status FakeHypervisor::hold_descriptors(std::string_view uuid, std::span<const i
   return {};
 }
 
+Status FakeHypervisor::hold_image(std::string_view uuid, int image) {
+  return hold_descriptors(uuid, {&image, 1});
+}
+
 Status FakeHypervisor::drop_descriptors(std::string_view uuid) {
   const std::lock_guard lock(mutex_);
   const auto found = machine(uuid);

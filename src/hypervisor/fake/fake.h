@@ -75,6 +75,7 @@ class FakeHypervisor final : public Hypervisor {
   Status abort_job(std::string_view uuid) override;
   Status set_downtime_limit(std::string_view uuid, std::chrono::milliseconds limit) override;
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
+  Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fence's descriptors inside QEMU: QMP's add-fd, through libvirt
-// (docs/decisions/0001-fence-held-by-qemu.md).
+// The fence's descriptors and its image inside QEMU: QMP's add-fd and blockdev-add, through libvirt
+// (docs/decisions/0001-fence-held-by-qemu.md, 0004-what-shared-storage-is.md).
+#include <algorithm>
 #include <optional>
 
 #include <libvirt/libvirt-qemu.h>
@@ -18,6 +19,8 @@ constexpr const char* kOpaque = "drover-fence";
 // libvirt numbers sets of its own from 0 up and opens disks as /dev/fdset/N: one of ours must never
 // be among them.
 constexpr std::int64_t kFirstSet = 0x44520000;  // "DR"
+constexpr std::int64_t kImageSet = 0x44520fff;  // behind those of any VM's disks
+constexpr const char* kImageNode = "drover-fence";
 
 Result<Json> monitor_command(virDomainPtr domain, const Json& command, int descriptor = -1) {
   char* raw = nullptr;
@@ -50,7 +53,40 @@ std::optional<std::int64_t> our_set(const Json& set) {
   return id.get<std::int64_t>();
 }
 
+bool is_our_node(const Json& node) {
+  return node.is_object() && node.contains("node-name") && node["node-name"] == kImageNode;
+}
+
+Status drop_image(virDomainPtr domain) {
+  ASSIGN_OR_RETURN(const Json nodes,
+                   monitor_command(domain, {{"execute", "query-named-block-nodes"},
+                                            {"arguments", {{"flat", true}}}}));
+  if (!nodes.is_array())
+    return fail(ErrorCode::kHypervisor, "QEMU's list of images is not a list.");
+  if (std::ranges::none_of(nodes, is_our_node)) return {};
+  const auto gone = monitor_command(
+      domain, {{"execute", "blockdev-del"}, {"arguments", {{"node-name", kImageNode}}}});
+  if (!gone) return std::unexpected(gone.error());
+  return {};
+}
+
 }  // namespace
+
+Status Adapter::hold_image(std::string_view uuid, int image) {
+  ASSIGN_OR_RETURN(const auto found, find(uuid));
+  RETURN_IF_ERROR(drop_image(found.get()));
+  const Json pass{{"execute", "add-fd"},
+                  {"arguments", {{"fdset-id", kImageSet}, {"opaque", kOpaque}}}};
+  auto done = monitor_command(found.get(), pass, image);
+  if (done) {
+    const Json file{{"driver", "file"}, {"filename", fmt::format("/dev/fdset/{}", kImageSet)}};
+    const Json node{{"driver", "qcow2"}, {"node-name", kImageNode}, {"file", file}};
+    done = monitor_command(found.get(), {{"execute", "blockdev-add"}, {"arguments", node}});
+  }
+  if (done) return {};
+  (void)drop_descriptors(uuid);
+  return std::unexpected(done.error());
+}
 
 Status Adapter::hold_descriptors(std::string_view uuid, std::span<const int> descriptors) {
   ASSIGN_OR_RETURN(const auto found, find(uuid));
@@ -72,6 +108,7 @@ Status Adapter::drop_descriptors(std::string_view uuid) {
   if (!found && found.error().code == ErrorCode::kNotFound) return {};
   if (!found) return std::unexpected(found.error());
   if (virDomainIsActive(found->get()) == 0) return {};
+  RETURN_IF_ERROR(drop_image(found->get()));
   ASSIGN_OR_RETURN(const Json sets, monitor_command(found->get(), {{"execute", "query-fdsets"}}));
   if (!sets.is_array())
     return fail(ErrorCode::kHypervisor, "QEMU's list of descriptors is not a list.");
