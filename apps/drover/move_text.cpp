@@ -90,6 +90,8 @@ std::string passes_text(const std::vector<MemoryPass>& passes) {
 
 std::string proof_words(const Proof& proof) {
   if (proof.level == Verification::kNone) return "not asked for";
+  if (proof.compared.bytes + proof.unproven.bytes == 0)
+    return "no disk was sent, so none is compared";
   std::string words = fmt::format("{} of the disks compared as sent, all equal ({})",
                                   to_text(proof.compared), span_words(proof.duration));
   if (proof.unproven.bytes > 0) words += fmt::format("; {} not proven", to_text(proof.unproven));
@@ -112,6 +114,9 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     facts.add({"took", span_words(report.duration)});
     facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
     if (report.proof) facts.add({"proof", proof_words(*report.proof)});
+  }
+  for (const DiskPlacement& disk : move.plan.placements) {
+    if (disk.shared) facts.add({"shared", disk.target + " stays where it is: " + disk.source_path});
   }
   for (const QuarantinedDisk& disk : kept) {
     if (disk.move_id != move.id) continue;

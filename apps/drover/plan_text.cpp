@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan_text.h"
 
+#include <algorithm>
+
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -32,12 +34,22 @@ std::string proof_line(const Plan& plan) {
   if (plan.request.verification == Verification::kNone)
     return "Nothing is compared before the old disks are let go.";
   ByteCount read;
-  for (const DiskPlacement& disk : plan.placements) read += disk.allocated;
+  for (const DiskPlacement& disk : plan.placements) {
+    if (!disk.shared) read += disk.allocated;
+  }
   return fmt::format(
       "Once it runs there, {} of the old disks are read and compared with what was "
       "sent.",
       to_text(read));
 }
+
+std::string place_words(const DiskPlacement& disk) {
+  const std::string path =
+      disk.destination_path == disk.source_path ? "the same path" : disk.destination_path;
+  return disk.shared ? path + " (shared, stays)" : path;
+}
+
+bool is_copied(const DiskPlacement& disk) { return !disk.shared; }
 
 std::string way(const Plan& plan) {
   std::vector<std::string> parts;
@@ -122,9 +134,8 @@ std::string plan_text(const Plan& plan) {
                {"IN USE", Table::Align::kRight}},
               "  ");
   for (const DiskPlacement& disk : plan.placements) {
-    disks.add({disk.target, disk.source_path,
-               disk.destination_path == disk.source_path ? "the same path" : disk.destination_path,
-               disk.format, to_text(disk.virtual_size), to_text(disk.allocated)});
+    disks.add({disk.target, disk.source_path, place_words(disk), disk.format,
+               to_text(disk.virtual_size), to_text(disk.allocated)});
   }
   if (!plan.nvram_destination.empty()) {
     disks.add({"nvram", vm.nvram_path,
@@ -137,7 +148,7 @@ std::string plan_text(const Plan& plan) {
                        to_text(plan.bytes_expected));
   }
   if (!plan.networks.empty()) out += fmt::format("  {}\n", way(plan));
-  if (!plan.placements.empty())
+  if (std::ranges::any_of(plan.placements, is_copied))
     out += fmt::format("  {}\n  {}\n", proof_line(plan), afterwards(plan));
   if (plan.request.convergence)
     out += fmt::format("  {}\n", outrun_words(*plan.request.convergence));

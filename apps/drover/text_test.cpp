@@ -92,6 +92,17 @@ TEST(PlanText, SaysWhatMovesWhere) {
 )");
 }
 
+TEST(PlanText, SharedDisksStayAndAreNotCompared) {
+  Plan plan = sample_plan();
+  plan.placements[1].shared = true;
+  EXPECT_NE(plan_text(plan).find("/var/lib/libvirt/images/größe.raw (shared, stays)"),
+            std::string::npos);
+  EXPECT_NE(plan_text(plan).find("547 MiB of the old disks are read"), std::string::npos);
+  plan.placements[0].shared = true;
+  EXPECT_NE(plan_text(plan).find("the same path (shared, stays)"), std::string::npos);
+  EXPECT_EQ(plan_text(plan).find("old disks"), std::string::npos) << "there are none";
+}
+
 TEST(PlanText, NamesTheNetworks) {
   Plan plan = sample_plan();
   plan.networks = {{"any", "10.77.0.1", "host2.example"}};

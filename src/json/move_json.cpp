@@ -97,7 +97,8 @@ Json encode(const DiskPlacement& value) {
           {"format", value.format},
           {"virtual_size_bytes", value.virtual_size.bytes},
           {"allocated_bytes", value.allocated.bytes},
-          {"cluster_size_bytes", value.cluster_size.bytes}};
+          {"cluster_size_bytes", value.cluster_size.bytes},
+          {"shared", value.shared}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPlacement& out) {
@@ -109,6 +110,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPl
       .need("virtual_size_bytes", out.virtual_size)
       .may("allocated_bytes", out.allocated)
       .may("cluster_size_bytes", out.cluster_size)
+      .may("shared", out.shared)
       .finish();
 }
 

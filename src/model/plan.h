@@ -67,6 +67,7 @@ struct DiskPlacement {
   ByteCount virtual_size;
   ByteCount allocated;
   ByteCount cluster_size;
+  bool shared = false;  // both hosts see this very file: it stays, whatever becomes of the move
 };
 
 inline constexpr std::string_view kAnyNetwork = "any";
@@ -86,8 +87,8 @@ struct Plan {
   std::string nvram_destination;      // empty: the VM has none
   std::vector<NetworkPair> networks;  // all are used at once, the first named first
   std::vector<Finding> findings;
-  ByteCount
-      bytes_expected;  // memory in use plus allocated disk blocks: an upper estimate of one pass
+  ByteCount bytes_expected;    // memory plus allocated blocks of copied disks: an upper estimate of
+                               // one pass
   ByteCount quarantine_bytes;  // what the source keeps occupied afterwards
   std::chrono::system_clock::time_point made_at;
   std::chrono::system_clock::time_point expires_at;

@@ -18,6 +18,7 @@
 #include "move/destination_side.h"
 #include "move/group.h"
 #include "move/residue.h"
+#include "move/shared_disks.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -114,6 +115,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
     }
   }
   RETURN_IF_ERROR(check_networks(request.plan, settings));
+  RETURN_IF_ERROR(check_shared_disks(request, folders));
   const auto state = world_.hypervisor.run_state(vm.uuid);
   if (!state) return std::unexpected(state.error());
   if (state->kind != RunState::Kind::kAbsent) {
@@ -166,7 +168,7 @@ Status DestinationSide::create_images(Entry& entry) {
   const HostSettings settings = world_.book.settings();
   ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
   const auto folders = preflight::usable_folders(facts, settings);
-  for (const auto& placement : entry.job.plan.placements) {
+  for (const auto& placement : copied_disks(entry.job.plan)) {
     entry.job.created.push_back({placement.target, placement.destination_path, 0, 0});
     RETURN_IF_ERROR(save(entry));
     auto identity = create_image(placement, folders);
@@ -204,19 +206,20 @@ Status DestinationSide::start_carriers(Entry& entry) {
   policy.vm_uuid = vm.uuid;
   policy.rules = rules_of(settings, facts);
   policy.memory_uri = paths.memory_uri;
-  if (!entry.job.plan.placements.empty()) policy.disks_uri = paths.disks_uri;
-  for (const auto& placement : entry.job.plan.placements)
+  if (copies_disks(entry.job.plan)) policy.disks_uri = paths.disks_uri;
+  for (const auto& placement : copied_disks(entry.job.plan))
     policy.disk_targets.push_back(placement.target);
   for (const auto* xml : {&entry.job.destination_xml, &entry.job.persistent_xml}) {
     RETURN_IF_ERROR(gate::reserve_references(policy, *xml));
   }
+  const bool record_writes =
+      copies_disks(entry.job.plan) && entry.job.plan.request.verification != Verification::kNone;
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
-  ASSIGN_OR_RETURN(
-      entry.carriers,
-      world_.carriage.start_destination(
-          name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
-          {open_residue(world_, vm.uuid, entry.job.peer), open_group(world_, entry.job.plan),
-           entry.job.plan.request.verification != Verification::kNone}));
+  ASSIGN_OR_RETURN(entry.carriers,
+                   world_.carriage.start_destination(
+                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
+                       {open_residue(world_, vm.uuid, entry.job.peer),
+                        open_group(world_, entry.job.plan), record_writes}));
   entry.job.link_key.clear();
   return save(entry);
 }

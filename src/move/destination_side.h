@@ -87,6 +87,7 @@ class DestinationSide final : public net::PeerHandler {
 
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
   Result<content::WrittenDisk> read_written(Entry& entry, const DiskPlacement& placement);
+  Status check_shared_disks(const ReserveRequest& request, const std::vector<std::string>& folders);
   Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
   Status start_carriers(Entry& entry);

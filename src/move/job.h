@@ -35,7 +35,8 @@ struct SourceJob {
   bool reserved = false;          // the destination may hold something for us
   bool refusal_proven =
       false;  // the destination, or our own gate, proved that the guest never ran there
-  std::vector<KnownFile> files;  // the copied disks and NVRAM on the source
+  std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
+  KnownFile fence_image;         // fence_image.h; inode 0: copied disks are the fence
 };
 
 // Our side is the destination.

@@ -50,7 +50,8 @@ std::string to_json(const SourceJob& job) {
                      {"migrate_called", job.migrate_called},
                      {"reserved", job.reserved},
                      {"refusal_proven", job.refusal_proven},
-                     {"files", files_to_json(job.files)}});
+                     {"files", files_to_json(job.files)},
+                     {"fence_image", files_to_json({job.fence_image})}});
 }
 
 Result<SourceJob> source_job_from_json(std::string_view text) {
@@ -67,6 +68,11 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.reserved = reader.flag("reserved");
   job.refusal_proven = reader.flag("refusal_proven");
   job.files = files_from_json(reader, "files");
+  // Earlier versions knew none.
+  if (reader.has("fence_image")) {
+    const auto images = files_from_json(reader, "fence_image");
+    if (images.size() == 1) job.fence_image = images.front();
+  }
   RETURN_IF_ERROR(reader.status());
   return job;
 }

@@ -89,6 +89,8 @@ class LiveMove {
 
   // Parts of prepare() and copy().
   Result<std::vector<gate::FencedDisk>> open_source_files();
+  Status add_fence_image(std::vector<gate::FencedDisk>& fence, UniqueFd& for_qemu);
+  Status hold_fence(const std::vector<gate::FencedDisk>& fence, const UniqueFd& image);
   StepResult watch(const std::function<bool()>& ended);
   void look_after_a_late_answer();
   void take_event(const CarrierEvent& event);

@@ -8,9 +8,11 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "hypervisor/disk_image.h"
+#include "hypervisor/fence_image.h"
 #include "move/live_move.h"
 #include "move/planner.h"
 #include "move/quarantine.h"
+#include "move/shared_disks.h"
 
 namespace drover::move {
 namespace {
@@ -66,13 +68,17 @@ StepResult LiveMove::reserve() {
   job_.reserved = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
 
+  // Until the answer: the destination looks whether it still sees the same files.
+  const auto marks = DiskMarks::on_shared(job_.move.plan);
+  if (!marks) return undo_because(marks.error());
   const ReserveRequest request{job_.move.id,
                                job_.move.epoch,
                                job_.move.plan,
                                job_.destination_xml,
                                job_.destination_persistent_xml,
                                to_hex(secret_.key),
-                               secret_.identity};
+                               secret_.identity,
+                               marks->where()};
   const auto reply = world_.peers.call(job_.move.destination, verb::kReserve, to_json(request),
                                        Deadline::after(kPeerCallLimit));
   if (!reply) {
@@ -94,18 +100,11 @@ StepResult LiveMove::prepare() {
   }
   auto fence = open_source_files();
   if (!fence) return undo_because(fence.error());
+  UniqueFd image;  // for QEMU, where no disk is copied
+  if (auto made = add_fence_image(*fence, image); !made) return undo_because(made.error());
   job_.carriers_started = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
-
-  // QEMU gets copies before libvirt's migration job begins: afterwards its monitor is closed to us.
-  std::vector<int> numbers;
-  std::vector<gate::FencedDisk> copies;
-  for (const auto& disk : *fence) {
-    numbers.push_back(disk.image.get());
-    copies.push_back({disk.target, disk.image.duplicate()});
-  }
-  fence_.emplace(std::move(copies));
-  if (auto held = world_.hypervisor.hold_descriptors(uuid(), numbers); !held) {
+  if (auto held = hold_fence(*fence, image); !held) {
     return undo_because(wrap(
         held.error(), fmt::format("The fence of {} cannot be raised.", job_.move.plan.vm.name)));
   }
@@ -128,7 +127,7 @@ StepResult LiveMove::prepare() {
 Result<std::vector<gate::FencedDisk>> LiveMove::open_source_files() {
   std::vector<gate::FencedDisk> fence;
   job_.files.clear();
-  for (const auto& placement : job_.move.plan.placements) {
+  for (const auto& placement : copied_disks(job_.move.plan)) {
     UniqueFd fd(::open(placement.source_path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return fail_errno(fmt::format("Cannot open {}", placement.source_path));
     ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
@@ -143,13 +142,39 @@ Result<std::vector<gate::FencedDisk>> LiveMove::open_source_files() {
   return fence;
 }
 
+// A lock on a shared image would keep the destination out as well; and without any disk there is
+// nothing to lock. Then the source's QEMU gets an image of its own to take back.
+Status LiveMove::add_fence_image(std::vector<gate::FencedDisk>& fence, UniqueFd& for_qemu) {
+  job_.fence_image = {};
+  if (!fence.empty()) return {};
+  ASSIGN_OR_RETURN(FenceImage made, make_fence_image());
+  job_.fence_image = {"fence", "", made.identity.device, made.identity.inode};
+  for_qemu = std::move(made.for_qemu);
+  fence.push_back({job_.fence_image.target, std::move(made.for_lock)});
+  return {};
+}
+
+// QEMU gets copies before libvirt's migration job begins: afterwards its monitor is closed to us.
+Status LiveMove::hold_fence(const std::vector<gate::FencedDisk>& fence, const UniqueFd& image) {
+  std::vector<int> numbers;
+  std::vector<gate::FencedDisk> copies;
+  for (const auto& disk : fence) {
+    numbers.push_back(disk.image.get());
+    copies.push_back({disk.target, disk.image.duplicate()});
+  }
+  fence_.emplace(std::move(copies));
+  RETURN_IF_ERROR(world_.hypervisor.hold_descriptors(uuid(), numbers));
+  if (!image) return {};
+  return world_.hypervisor.hold_image(uuid(), image.get());
+}
+
 // libvirt's one call copies disks, then memory, then switches. It runs on a thread of its own, so
 // that nothing here waits behind it; after a restart of droverd there is no such thread and the job
 // itself is watched.
 StepResult LiveMove::copy() {
   const bool resumed = job_.migrate_called;
   if (!meter_) {
-    meter_.emplace(!job_.move.plan.placements.empty(), ProgressMeter::Clock::now(),
+    meter_.emplace(copies_disks(job_.move.plan), ProgressMeter::Clock::now(),
                    job_.move.progress.percent);
     passes_.emplace(job_.move.progress.passes);
     convergence_.emplace(job_.move.convergence);
@@ -162,8 +187,9 @@ StepResult LiveMove::copy() {
   call.uuid = uuid();
   call.connection_uri = paths.connection_uri;
   call.memory_uri = paths.memory_uri;
-  for (const auto& placement : job_.move.plan.placements)
+  for (const auto& placement : copied_disks(job_.move.plan))
     call.copied_disks.push_back(placement.target);
+  call.shared_disks = shares_disks(job_.move.plan);
   if (!call.copied_disks.empty()) call.disks_uri = paths.disks_uri;
   call.destination_xml = job_.destination_xml;
   call.persistent_xml = job_.destination_persistent_xml;

@@ -8,6 +8,7 @@
 #include "content/written_disk.h"
 #include "move/frozen_disk.h"
 #include "move/live_move.h"
+#include "move/shared_disks.h"
 
 namespace drover::move {
 namespace {
@@ -33,7 +34,7 @@ StepResult LiveMove::prove() {
   const auto began = std::chrono::steady_clock::now();
   std::string difference;
   if (proof.level != Verification::kNone) {
-    for (const auto& placement : job_.move.plan.placements) {
+    for (const auto& placement : copied_disks(job_.move.plan)) {
       const auto compared = compare_disk(placement, proof, difference);
       if (!compared) return compared;
       if (!difference.empty()) break;

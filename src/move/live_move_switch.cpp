@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "move/live_move.h"
+#include "move/shared_disks.h"
 
 namespace drover::move {
 namespace {
@@ -175,12 +176,15 @@ void LiveMove::tell_doubt(const std::string& cause) {
 // Accepted there, and no longer there: its disks are newer than ours, or may be.
 StepResult LiveMove::park_lost(const Answer& answer) {
   change([](Move& move) { move.runner = Runner::kDestination; });
+  const std::string disks = copies_disks(job_.move.plan)
+                                ? "Its newer disks are on " + job_.move.destination
+                                : "Its disks are newer than what is left of it here";
   return parked(
       Error{ErrorCode::kInDoubt, Retry::kNever, answer.text, {}},
-      fmt::format("{0} was accepted by {1} and does not run there any more ({3}). Its newer disks "
-                  "are on {1}: "
-                  "start it there. The copy on {2} stays fenced and must not be started.",
-                  job_.move.plan.vm.name, job_.move.destination, job_.move.source, answer.text));
+      fmt::format("{0} was accepted by {1} and does not run there any more ({3}). {4}: "
+                  "start it there, on {1}. The copy on {2} stays fenced and must not be started.",
+                  job_.move.plan.vm.name, job_.move.destination, job_.move.source, answer.text,
+                  disks));
 }
 
 // It is proven that the guest never ran at the destination, and never will by this move. undo()

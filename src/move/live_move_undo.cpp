@@ -107,6 +107,8 @@ void LiveMove::lift_fence() {
   if (!fence_) {
     std::vector<gate::FencedFile> files;
     for (const auto& file : job_.files) files.push_back({file.target, file.device, file.inode});
+    if (const auto& image = job_.fence_image; image.inode != 0)
+      files.push_back({image.target, image.device, image.inode});
     auto borrowed = gate::borrow_fence(files);
     if (!borrowed) {
       log::error("Move {}: the fence of {} cannot be found: {}", job_.move.id,

@@ -38,7 +38,8 @@ class ObjectReader {
     return value != nullptr && value->get<bool>();
   }
   // For members that earlier versions did not write.
-  bool flag_or_false(const char* name) { return value_.contains(name) && flag(name); }
+  bool has(const char* name) const { return value_.contains(name); }
+  bool flag_or_false(const char* name) { return has(name) && flag(name); }
   std::uint64_t number(const char* name) {
     const auto* value =
         member(name, [](const auto& v) { return v.is_number_unsigned(); }, "a number");

@@ -45,6 +45,38 @@ auto value_of(const Table& table, ObjectReader& reader, const char* member) {
   return table.front().first;
 }
 
+// What is found must not be told beforehand.
+enum class MarkPart { kStart, kBoth };
+
+Object marks_to_json(const std::vector<preflight::DiskMark>& marks, MarkPart part) {
+  Object list = Object::array();
+  for (const auto& mark : marks) {
+    Object one{{"target", mark.target}, {"start", mark.where.start}};
+    if (part == MarkPart::kBoth) one["length"] = mark.where.length;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+// Earlier versions know no marks.
+std::vector<preflight::DiskMark> marks_from_json(ObjectReader& reader) {
+  std::vector<preflight::DiskMark> marks;
+  if (!reader.has("marks")) return marks;
+  const auto* list = reader.elements("marks");
+  if (list == nullptr) return marks;
+  for (const auto& element : *list) {
+    auto mark = ObjectReader::parse(element.dump(), "mark");
+    if (!mark) {
+      reader.note(mark.error());
+      return marks;
+    }
+    marks.push_back({mark->text("target"), {mark->number("start"), 0}});
+    if (mark->has("length")) marks.back().where.length = mark->number("length");
+    if (auto status = mark->status(); !status) reader.note(status.error());
+  }
+  return marks;
+}
+
 }  // namespace
 
 std::string to_json(const MoveName& value) { return dump(Object{{"move", value.move}}); }
@@ -63,7 +95,8 @@ std::string to_json(const ReserveRequest& value) {
                      {"destination_xml", value.destination_xml},
                      {"persistent_xml", value.persistent_xml},
                      {"link_key", value.link_key},
-                     {"link_identity", value.link_identity}});
+                     {"link_identity", value.link_identity},
+                     {"marks", marks_to_json(value.marks, MarkPart::kBoth)}});
 }
 
 Result<ReserveRequest> reserve_request_from_json(std::string_view text) {
@@ -76,6 +109,7 @@ Result<ReserveRequest> reserve_request_from_json(std::string_view text) {
   value.persistent_xml = reader.text("persistent_xml");
   value.link_key = reader.text("link_key");
   value.link_identity = reader.text("link_identity");
+  value.marks = marks_from_json(reader);
   RETURN_IF_ERROR(reader.status());
   return value;
 }
@@ -184,7 +218,8 @@ std::string to_json(const preflight::Proposal& value) {
                      {"live_xml", value.live_xml},
                      {"persistent_xml", value.persistent_xml},
                      {"request", embed(json::to_json(value.request))},
-                     {"source", embed(json::to_json(value.source))}});
+                     {"source", embed(json::to_json(value.source))},
+                     {"marks", marks_to_json(value.marks, MarkPart::kStart)}});
 }
 
 Result<preflight::Proposal> proposal_from_json(std::string_view text) {
@@ -195,6 +230,7 @@ Result<preflight::Proposal> proposal_from_json(std::string_view text) {
   value.persistent_xml = reader.text("persistent_xml");
   value.request = reader.take(json::move_request_from_json(reader.object("request"), kIgnore));
   value.source = reader.take(json::host_facts_from_json(reader.object("source"), kIgnore));
+  value.marks = marks_from_json(reader);
   RETURN_IF_ERROR(reader.status());
   return value;
 }
@@ -208,7 +244,8 @@ std::string to_json(const preflight::DestinationReport& value) {
   return dump(Object{{"plan", embed(json::to_json(plan))},
                      {"destination_xml", value.destination_xml},
                      {"persistent_xml", value.persistent_xml},
-                     {"host", embed(json::to_json(value.host))}});
+                     {"host", embed(json::to_json(value.host))},
+                     {"marks", marks_to_json(value.marks, MarkPart::kBoth)}});
 }
 
 Result<preflight::DestinationReport> destination_report_from_json(std::string_view text) {
@@ -221,6 +258,7 @@ Result<preflight::DestinationReport> destination_report_from_json(std::string_vi
   value.destination_xml = reader.text("destination_xml");
   value.persistent_xml = reader.text("persistent_xml");
   value.host = reader.take(json::host_facts_from_json(reader.object("host"), kIgnore));
+  value.marks = marks_from_json(reader);
   RETURN_IF_ERROR(reader.status());
   return value;
 }

@@ -45,6 +45,7 @@ struct ReserveRequest {
   std::string persistent_xml;
   std::string link_key;       // hex of the 32 byte pre-shared key of this move's links
   std::string link_identity;  // what both movers bind that key to
+  std::vector<preflight::DiskMark> marks = {};  // on the images of shared placements, all of them
 };
 
 // The destination's word on who runs the VM (docs/ownership.md, rules 2 and 3).

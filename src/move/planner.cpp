@@ -8,6 +8,7 @@
 #include "hypervisor/qemu_conf.h"
 #include "model/group.h"
 #include "move/peer_messages.h"
+#include "move/shared_disks.h"
 #include "preflight/preflight.h"
 #include "preflight/road.h"
 
@@ -23,18 +24,21 @@ constexpr auto kPlanLife = 10min;
 // guest's writes, more.
 ByteCount bytes_of(const Plan& plan) {
   ByteCount total = plan.vm.memory;
-  for (const auto& placement : plan.placements) total += placement.allocated;
+  for (const auto& placement : copied_disks(plan)) total += placement.allocated;
   return total;
 }
 
 Result<preflight::DestinationReport> ask_destination(World& world, const MoveRequest& request,
                                                      const preflight::SourceView& view) {
-  const preflight::Proposal proposal{view.vm, view.live_xml, view.persistent_xml, request,
-                                     view.host};
+  const DiskMarks marks = DiskMarks::on(view.vm);
+  const preflight::Proposal proposal{view.vm, view.live_xml, view.persistent_xml,
+                                     request, view.host,     marks.where()};
   const auto text = world.peers.call(request.destination, verb::kPreflight, to_json(proposal),
                                      Deadline::after(kPreflightLimit));
   if (!text) return std::unexpected(text.error());
-  return destination_report_from_json(*text);
+  ASSIGN_OR_RETURN(auto report, destination_report_from_json(*text));
+  RETURN_IF_ERROR(check_shared(proposal.marks, report, request.destination));
+  return report;
 }
 
 }  // namespace
@@ -90,7 +94,7 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   plan.nvram_destination = std::move(report.nvram_destination);
   plan.bytes_expected = bytes_of(plan);
   if (request.disposal != SourceDisposal::kDeleteNow) {
-    for (const auto& placement : plan.placements) plan.quarantine_bytes += placement.allocated;
+    for (const auto& placement : copied_disks(plan)) plan.quarantine_bytes += placement.allocated;
   }
   planned.persistent_xml = std::move(view.persistent_xml);
   planned.destination_xml = std::move(report.destination_xml);

@@ -100,6 +100,54 @@ TEST_F(CheckDestination, RefusesAnExistingFileALinkAndAFolderOutside) {
   EXPECT_TRUE(has(check(), "FOLDER_NOT_ALLOWED"));
 }
 
+TEST_F(CheckDestination, KnowsTheMarkedDiskAgainAndPlansNoCopyOfIt) {
+  const std::string path = (root_ / "images/web.qcow2").string();
+  std::ofstream(path) << "image";
+  const auto marked = MarkedImage::mark(path);
+  ASSERT_TRUE(marked);
+  propose("web", path);
+  proposal_.vm.disks[0].allocated = gib(1 << 20);  // would never fit as a copy
+  proposal_.marks = {{"vda", {marked->where().start, 0}}};
+  const auto report = check();
+  EXPECT_FALSE(has(report, "DISK_EXISTS"));
+  EXPECT_FALSE(has(report, "SPACE_SHORT"));
+  ASSERT_EQ(report.placements.size(), 1u);
+  EXPECT_TRUE(report.placements[0].shared);
+  EXPECT_EQ(report.placements[0].destination_path, path);
+  ASSERT_EQ(report.marks.size(), 1u);
+  EXPECT_EQ(report.marks[0].where, marked->where()) << "the whole mark is the proof";
+}
+
+TEST_F(CheckDestination, FindsOutThatOnlyThePathIsTheSame) {
+  const std::string path = (root_ / "images/web.qcow2").string();
+  std::ofstream(path) << "image";
+  std::ofstream(root_ / "web.qcow2") << "image";
+  const auto marked = MarkedImage::mark((root_ / "web.qcow2").string());  // of the other host
+  ASSERT_TRUE(marked);
+  propose("web", path);
+  proposal_.marks = {{"vda", {marked->where().start, 0}}};
+  const auto report = check();
+  EXPECT_TRUE(has(report, "DISK_EXISTS"));
+  EXPECT_FALSE(report.placements.at(0).shared);
+  EXPECT_TRUE(report.marks.empty());
+
+  // A mark on what is not an allowed folder's is not even looked for.
+  settings_.allowed_folders = {(root_ / "images").string()};
+  propose("web", (root_ / "web.qcow2").string());
+  proposal_.marks = {{"vda", {marked->where().start, 0}}};
+  EXPECT_FALSE(check().placements.at(0).shared);
+}
+
+TEST_F(CheckDestination, AMarkOfAnotherDiskProvesNothing) {
+  const std::string path = (root_ / "images/web.qcow2").string();
+  std::ofstream(path) << "image";
+  const auto marked = MarkedImage::mark(path);
+  ASSERT_TRUE(marked);
+  propose("web", path);
+  proposal_.marks = {{"vdb", {marked->where().start, 0}}};
+  EXPECT_TRUE(has(check(), "DISK_EXISTS"));
+}
+
 TEST_F(CheckDestination, AnswersWhileTheHypervisorIsDown) {
   fake_.set_answering(false);
   const auto report = check();

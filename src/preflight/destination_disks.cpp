@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether the disks have a place here.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -65,6 +66,40 @@ void check_folders(const DestinationView& view, Findings& findings) {
   }
 }
 
+namespace {
+
+// It is not the disk itself, or that could not be proven.
+void tell_taken(const DestinationView& view, const DiskPlacement& placement, Findings& findings) {
+  const std::string& path = placement.destination_path;
+  const bool was_marked = std::ranges::find(view.proposal.marks, placement.target,
+                                            &DiskMark::target) != view.proposal.marks.end();
+  const auto unmarkable = view.unmarkable.find(path);
+  std::string why = "It may be the disk of another VM; Drover never overwrites a file.";
+  std::vector<std::string> fixes;
+  if (unmarkable != view.unmarkable.end() || !was_marked) {
+    why += fmt::format(
+        " If it is this VM's own on shared storage, that could not be proven: {}",
+        was_marked ? unmarkable->second : "the image could not be marked by a lock at the source.");
+    fixes.push_back(
+        "On shared storage, on both hosts: findmnt -T FOLDER shows whether locks are kept local "
+        "(nolock, local_lock) or root may not read there.");
+  } else {
+    why += fmt::format(
+        " It is not the file that the VM uses: a lock on that one is not seen on {}. A share that "
+        "keeps locks local looks the same.",
+        view.host.name);
+  }
+  fixes.push_back(fmt::format("On {}: qemu-img info -U {}", view.host.name, word(path)));
+  fixes.push_back(fmt::format("If nothing uses it, on {}: mv {} {}", view.host.name, word(path),
+                              word(path + ".old")));
+  fixes.emplace_back("Choose another folder with --disks-to.");
+  findings.blocker(Code::kDiskExists, placement.target,
+                   fmt::format("{} exists on {} already.", path, view.host.name), std::move(why),
+                   std::move(fixes));
+}
+
+}  // namespace
+
 void check_paths(const DestinationView& view, Findings& findings) {
   std::map<std::string, std::string> first_with;
   for (const auto& placement : view.placements) {
@@ -80,22 +115,16 @@ void check_paths(const DestinationView& view, Findings& findings) {
            fmt::format("Rename one of the images while {} is off.", view.name())});
     }
     const auto taken = view.taken.find(path);
-    if (taken != view.taken.end() && taken->second) {
-      findings.blocker(
-          Code::kDiskExists, placement.target,
-          fmt::format("{} exists on {} already.", path, view.host.name),
-          "It may be the disk of another VM, or of this one on shared storage; Drover "
-          "never overwrites a file.",
-          {fmt::format("On {}: qemu-img info -U {}", view.host.name, word(path)),
-           fmt::format("If it is not needed, on {}: rm {}", view.host.name, word(path)),
-           "Choose another folder with --disks-to."});
-    }
+    if (taken != view.taken.end() && taken->second && !placement.shared)
+      tell_taken(view, placement, findings);
     if (view.proposal.request.disks_to.empty() && path != placement.source_path) {
       findings.note(
           Code::kPlacedElsewhere, placement.target,
           fmt::format("{} becomes {} on {}.", placement.source_path, path, view.host.name),
-          fmt::format("{} is not an allowed folder there; the default folder is used.",
-                      folder_of(placement.source_path)));
+          fmt::format(
+              "{} is not an allowed folder there; the default folder is used. If both hosts "
+              "see that folder, allow it there and nothing has to be copied.",
+              folder_of(placement.source_path)));
     }
   }
   const auto nvram = view.taken.find(view.nvram_destination);
@@ -116,6 +145,7 @@ void check_space(const DestinationView& view, Findings& findings) {
   };
   std::map<std::uint64_t, Sum> per_file_system;
   for (const auto& placement : view.placements) {
+    if (placement.shared) continue;
     const FolderFacts* folder = view.folder(folder_of(placement.destination_path));
     if (folder == nullptr || !folder->exists) continue;
     Sum& sum = per_file_system[folder->file_system];

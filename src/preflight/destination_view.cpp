@@ -15,6 +15,24 @@ bool may_be_asked_for(const std::string& file, std::span<const std::string> fold
   return is_allowed(file, kPublic) || is_allowed(file, folders);
 }
 
+// A file that is there already is the disk itself if it bears the mark that the source has just
+// made.
+void look_for_mark(DestinationView& view, DiskPlacement& placement,
+                   std::span<const std::string> folders) {
+  if (!view.taken[placement.destination_path]) return;
+  for (const DiskMark& mark : view.proposal.marks) {
+    if (mark.target != placement.target) continue;
+    const auto found = find_mark(placement.destination_path, mark.where.start, folders);
+    if (!found) {
+      view.unmarkable[placement.destination_path] = found.error().text();
+    } else if (*found) {
+      placement.shared = true;
+      view.marks.push_back({placement.target, **found});
+    }
+    return;
+  }
+}
+
 void look_at_files(DestinationView& view, const std::string& user) {
   const auto folders = usable_folders(view.host, view.settings());
   for (const auto& placement : view.placements) {
@@ -25,6 +43,7 @@ void look_at_files(DestinationView& view, const std::string& user) {
     if (view.folder(folder)->exists)
       view.taken[placement.destination_path] = path_taken(placement.destination_path);
   }
+  for (auto& placement : view.placements) look_for_mark(view, placement, folders);
   if (!view.nvram_destination.empty())
     view.taken[view.nvram_destination] = path_taken(view.nvram_destination);
   const auto look = [&](const std::string& file) {

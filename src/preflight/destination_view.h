@@ -27,6 +27,8 @@ struct DestinationView {
   bool swtpm_there = true;
   std::vector<Vm> vms;  // that are here already
   std::vector<DiskPlacement> placements;
+  std::vector<DiskMark> marks;                    // the source's, found on images here
+  std::map<std::string, std::string> unmarkable;  // destination paths: why none can be found
   std::string nvram_destination;
   std::vector<FolderFacts> folders;      // that placements land in, each once
   std::map<std::string, bool> taken;     // destination paths: something is there

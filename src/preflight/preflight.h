@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/image_mark.h"
 #include "model/host.h"
 #include "model/plan.h"
 #include "model/vm.h"
@@ -26,6 +27,12 @@ struct SourceView {
   bool peer_known = true;   // request.destination is a paired host that we may send to
 };
 
+// A disk's image that the source has marked while it asks (hypervisor/image_mark.h).
+struct DiskMark {
+  std::string target;
+  ImageMark where;
+};
+
 // What travels to the destination for its checks.
 struct Proposal {
   Vm vm;
@@ -33,6 +40,7 @@ struct Proposal {
   std::string persistent_xml;
   MoveRequest request;
   HostFacts source;
+  std::vector<DiskMark> marks = {};  // where each begins; how long it is has to be found
 };
 
 // What the destination answers: its findings, and where everything would land.
@@ -42,7 +50,8 @@ struct DestinationReport {
   std::string nvram_destination;  // empty: the VM has none
   std::string destination_xml;    // empty when a blocker kept it from being made
   std::string persistent_xml;
-  HostFacts host;  // with `settings`
+  HostFacts host;                    // with `settings`
+  std::vector<DiskMark> marks = {};  // found on the images of shared placements
 };
 
 std::vector<Finding> check_source(const SourceView& view);

@@ -79,6 +79,7 @@ Result<DestinationReport> check_destination(const Proposal& proposal, Hypervisor
   ASSIGN_OR_RETURN(DestinationView view, gather(proposal, hypervisor, report.host));
   run_checks(view, findings);
   report.placements = view.placements;
+  report.marks = view.marks;
   report.nvram_destination = view.nvram_destination;
   if (!findings.blocked()) RETURN_IF_ERROR(adapt(view, report));
   report.findings = findings.take();

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Disks that a source says both hosts see. A VM is started here on an image that exists already, so
+// the source must show that it has that very image: else it could have any VM's disk opened.
+#include <algorithm>
+
+#include "hypervisor/image_mark.h"
+#include "move/destination_side.h"
+
+namespace drover::move {
+namespace {
+
+bool uses(const Disk& disk, const std::string& path) {
+  return disk.path == path ||
+         std::ranges::find(disk.backing_chain, path) != disk.backing_chain.end();
+}
+
+}  // namespace
+
+Status DestinationSide::check_shared_disks(const ReserveRequest& request,
+                                           const std::vector<std::string>& folders) {
+  for (const auto& placement : request.plan.placements) {
+    if (!placement.shared) continue;
+    const std::string& path = placement.destination_path;
+    const auto mark =
+        std::ranges::find(request.marks, placement.target, &preflight::DiskMark::target);
+    const auto not_shown = [&](const std::string& why) {
+      return fail(ErrorCode::kPolicy,
+                  "{} is not shown to be the disk {} that {} uses at the source: {}. Fix: plan the "
+                  "move again.",
+                  path, placement.target, request.plan.vm.name, why);
+    };
+    if (mark == request.marks.end()) return not_shown("no mark was made on it");
+    const auto found = find_mark(path, mark->where.start, folders);
+    if (!found) return not_shown(found.error().text());
+    if (!*found || **found != mark->where) return not_shown("it does not bear the source's mark");
+    ASSIGN_OR_RETURN(const auto vms, world_.hypervisor.list_vms());
+    for (const auto& vm : vms) {
+      if (vm.uuid == request.plan.vm.uuid) continue;
+      if (std::ranges::any_of(vm.disks, [&](const Disk& disk) { return uses(disk, path); })) {
+        return fail(ErrorCode::kConflict, "{} is also a disk of {} on {}.", path, vm.name,
+                    world_.host_name);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace drover::move

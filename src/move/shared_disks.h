@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Disks that both hosts see: how the source proves which, and what counts as copied. Any thread.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "hypervisor/image_mark.h"
+#include "model/plan.h"
+#include "preflight/preflight.h"
+
+namespace drover::move {
+
+// Marks on a VM's images, for as long as this object is there.
+class DiskMarks {
+ public:
+  // Each disk that is a file. What cannot be marked is left out, and so never taken for shared.
+  static DiskMarks on(const Vm& vm);
+  // The images of the plan's shared placements. An error: one cannot be marked.
+  static Result<DiskMarks> on_shared(const Plan& plan);
+
+  std::vector<preflight::DiskMark> where() const;
+
+ private:
+  struct Marked {
+    std::string target;
+    MarkedImage image;
+  };
+  std::vector<Marked> marked_;
+};
+
+// kProtocol: the destination calls a disk shared and has not found the mark that we made on it.
+Status check_shared(const std::vector<preflight::DiskMark>& made,
+                    const preflight::DestinationReport& report, std::string_view destination);
+
+std::vector<DiskPlacement> copied_disks(const Plan& plan);
+bool copies_disks(const Plan& plan);
+bool shares_disks(const Plan& plan);
+
+}  // namespace drover::move
