@@ -21,7 +21,9 @@ FOLDERS = {
     "/etc/libvirt": 0o755, "/var/lib/libvirt": 0o755, "/run/libvirt": 0o755, "/var/log/libvirt": 0o755,
     "/var/cache/libvirt": 0o711, "/etc/drover": 0o755, "/var/lib/drover": 0o755, "/run/drover": 0o755, "/srv": 0o755,
 }
-BELOW = {"/var/lib/libvirt/images": 0o711, "/var/lib/libvirt/boot": 0o711}
+# One folder that all hosts see at this path, as they would see storage that they share.
+SHARED = "/srv/shared"
+BELOW = {SHARED: 0o755, "/var/lib/libvirt/images": 0o711, "/var/lib/libvirt/boot": 0o711}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LIBVIRTD_PID = "/run/libvirt/libvirtd.pid"
 LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
@@ -47,7 +49,9 @@ def host_dir(host):
 
 
 def outside(host, path):
-    """Where a path of a host's own folders is found from outside the host."""
+    """Where a path of a host's own folders, or of the shared one, is found from outside the host."""
+    if path == SHARED or path.startswith(SHARED + "/"):
+        return os.path.join(LAB_DIR, "shared") + path[len(SHARED):]
     for folder in FOLDERS:
         if path == folder or path.startswith(folder + "/"):
             return os.path.join(host_dir(host), folder.strip("/").replace("/", "-")) + path[len(folder):]
@@ -201,7 +205,8 @@ def setup_script(host, root):
     machine's D-Bus is hidden, so that libvirtd does not talk to the machine's services."""
     empty = os.path.join(host_dir(host), "empty")
     os.makedirs(empty, exist_ok=True)
-    binds = [(outside(host, folder), folder) for folder in FOLDERS]
+    os.makedirs(outside(host, "/srv") + "/shared", exist_ok=True)
+    binds = [(outside(host, folder), folder) for folder in [*FOLDERS, SHARED]]
     binds += [(os.path.join(host_dir(host), name), "/etc/" + name) for name in ("hosts", "machine-id")
               if os.path.exists("/etc/" + name)]
     binds += [(empty, folder) for folder in ("/run/dbus", "/run/systemd") if os.path.isdir(folder)]
@@ -212,7 +217,7 @@ def setup_script(host, root):
         lines += [f"mount --bind {shlex.quote(root)} {shlex.quote(root)}"]
         lines += [f"mount --rbind {shlex.quote(folder)} {shlex.quote(root + folder)}" for folder in ("/dev", "/proc", "/sys")]
         lines += [f"mount --bind {shlex.quote(source)} {shlex.quote(root + target)}" for source, target in binds
-                  if target in FOLDERS or target.startswith("/etc/")]
+                  if target in FOLDERS or target == SHARED or target.startswith("/etc/")]
     lines += [f"echo {host} > /proc/sys/kernel/hostname", "echo ready", "exec sleep infinity"]
     return "\n".join(lines)
 
