@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/ip_network.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "gate/definition_policy.h"
@@ -61,24 +60,6 @@ Status sync_items(const std::vector<KnownFile>& files, const std::string& vm_nam
 }
 
 }  // namespace
-
-Status DestinationSide::check_networks(const Plan& plan, const HostSettings& settings) const {
-  if (plan.networks.size() > kNetworksMax) {
-    return fail(ErrorCode::kProtocol, "A move has at most {} networks.", kNetworksMax);
-  }
-  for (const auto& pair : plan.networks) {
-    const bool allowed = pair.network == kAnyNetwork
-                             ? settings.networks.empty()
-                             : lies_in_networks(pair.destination_address, settings.networks);
-    if (allowed) continue;
-    return fail(ErrorCode::kPolicy,
-                "{} takes moves in over {} only, not at {}. Fix: plan the move again, or on {}: "
-                "drover settings networks=any.",
-                world_.host_name, networks_text(settings.networks), pair.destination_address,
-                world_.host_name);
-  }
-  return {};
-}
 
 // A peer proposes the plan as well as the definition: neither is believed. Both are held against
 // this host's own rules, and again by the gate when libvirt speaks.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks that a source says both hosts see. A VM is started here on an image that exists already, so
-// the source must show that it has that very image: else it could have any VM's disk opened.
+// Parts of check_reservation() in destination_phases.cpp: what a plan says of networks and of disks
+// that both hosts see.
 #include <algorithm>
 
+#include "base/ip_network.h"
 #include "hypervisor/image_mark.h"
 #include "move/destination_side.h"
 
@@ -16,6 +17,26 @@ bool uses(const Disk& disk, const std::string& path) {
 
 }  // namespace
 
+Status DestinationSide::check_networks(const Plan& plan, const HostSettings& settings) const {
+  if (plan.networks.size() > kNetworksMax) {
+    return fail(ErrorCode::kProtocol, "A move has at most {} networks.", kNetworksMax);
+  }
+  for (const auto& pair : plan.networks) {
+    const bool allowed = pair.network == kAnyNetwork
+                             ? settings.networks.empty()
+                             : lies_in_networks(pair.destination_address, settings.networks);
+    if (allowed) continue;
+    return fail(ErrorCode::kPolicy,
+                "{} takes moves in over {} only, not at {}. Fix: plan the move again, or on {}: "
+                "drover settings networks=any.",
+                world_.host_name, networks_text(settings.networks), pair.destination_address,
+                world_.host_name);
+  }
+  return {};
+}
+
+// A VM is started here on an image that exists already, so the source must show that it has that
+// very image: else it could have any VM's disk opened.
 Status DestinationSide::check_shared_disks(const ReserveRequest& request,
                                            const std::vector<std::string>& folders) {
   for (const auto& placement : request.plan.placements) {
