@@ -11,6 +11,7 @@ import sys
 import base
 import case_busy
 import case_idle
+import case_memory
 import case_mover
 import case_moves
 import case_multilink
@@ -23,8 +24,8 @@ from base import LabError
 
 LINKS = ("unlimited", "1gbit", "100mbit")
 # Case -> what runs it, the links that it is measured on (none: it has no link), whether it needs the lab.
-CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_return.NAME: (case_return.Return, case_return.LINKS, True),
-         case_multilink.NAME: (case_multilink.Multilink, (), True), case_mover.NAME: (case_mover.Mover, (), False),
+CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_memory.NAME: (case_memory.Memory, LINKS, True),
+         case_return.NAME: (case_return.Return, case_return.LINKS, True), case_multilink.NAME: (case_multilink.Multilink, (), True), case_mover.NAME: (case_mover.Mover, (), False),
          case_idle.NAME: (case_idle.Idle, (), True), case_busy.NAME: (case_busy.Busy, case_busy.LINKS, True)}
 PRESET = "release"
 REDIS_WRITES = 300
@@ -140,7 +141,7 @@ def fill_in(options):
     options.link = list(dict.fromkeys(options.link or []))
     options.case = list(dict.fromkeys(options.case or CASES))
     if "drover" not in options.side:
-        options.case = [name for name in options.case if name in (case_moves.NAME, case_busy.NAME)] or [case_moves.NAME]
+        options.case = [name for name in options.case if name in (case_moves.NAME, case_memory.NAME, case_busy.NAME)] or [case_moves.NAME]
 
 
 def interrupted(*_):

@@ -19,6 +19,9 @@ GOALS = {
     ("shared-nothing", "100mbit"): [Goal("wire", 0.25), Goal("wall", 0.30), Goal("pause", 1.2)],
     ("shared-nothing", "1gbit"): [Goal("wire", 0.32), Goal("wall", 0.62), Goal("pause", 1.2)],
     ("shared-nothing", "unlimited"): [Goal("wall", 1.15), Goal("pause", 1.2)],
+    ("memory", "100mbit"): [Goal("wire", 0.30), Goal("wall", 0.38), Goal("pause", 1.2)],
+    ("memory", "1gbit"): [Goal("wire", 0.40), Goal("wall", 0.72), Goal("pause", 1.2)],
+    ("memory", "unlimited"): [Goal("wall", 1.15), Goal("pause", 1.2)],
     ("return", "1gbit"): [Goal("wire", 0.12), Goal("wall", 0.50), Goal("pause", 1.2)],
     ("multilink", "500mbit"): [Goal("wall", 0.60), Goal("pause", 1.2)],
 }

@@ -82,14 +82,14 @@ class Libvirt:
     runs and the source's is deleted after it stopped: libvirt does neither."""
     name = "libvirt"
 
-    def __init__(self, flags=()):
-        self.flags = flags
+    def __init__(self, flags=(), storage=("--copy-storage-all",)):
+        self.flags = [*storage, *flags]
 
     def move(self, guest, source, destination, timeout):
         guest.remove_image(destination)
         guest.create_image(destination)
         command = hosts.inside(source, [
-            "virsh", "-q", "migrate", "--live", "--p2p", "--copy-storage-all", "--persistent", "--undefinesource", *self.flags,
+            "virsh", "-q", "migrate", "--live", "--p2p", "--persistent", "--undefinesource", *self.flags,
             guest.name, f"qemu+tcp://{destination}/system", "--migrateuri", f"tcp://{network.move_address(destination)}"])
         with Meters(guest.name, source, stage.HOSTS) as meters:
             timed(command, hosts.environment(), meters, timeout,
