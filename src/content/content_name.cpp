@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "content/content_name.h"
 
-#include <algorithm>
-
 #include <openssl/evp.h>
 
 #include "base/error.h"
 
 namespace drover::content {
+namespace {
 
-void Namer::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
-void Namer::Free::operator()(evp_md_st* digest) const { EVP_MD_free(digest); }
+constexpr std::array<std::uint8_t, 12> kNonce{};
 
-Namer::Namer(const ContentKey& key)
-    : digest_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) {
-  DROVER_CHECK(digest_ != nullptr && context_ != nullptr);
-  std::copy(key.begin(), key.end(), key_block_.begin());
+}  // namespace
+
+void Namer::Free::operator()(evp_cipher_ctx_st* context) const { EVP_CIPHER_CTX_free(context); }
+
+Namer::Namer(const ContentKey& key) : context_(EVP_CIPHER_CTX_new()) {
+  static_assert(std::tuple_size_v<ContentKey> == 32);
+  DROVER_CHECK(context_ != nullptr && EVP_EncryptInit_ex2(context_.get(), EVP_aes_256_gcm(),
+                                                          key.data(), nullptr, nullptr) == 1);
 }
 
 Name Namer::name(std::span<const std::uint8_t, kBlockBytes> block) const {
-  std::array<std::uint8_t, 32> whole;
-  DROVER_CHECK(EVP_DigestInit_ex2(context_.get(), digest_.get(), nullptr) == 1 &&
-               EVP_DigestUpdate(context_.get(), key_block_.data(), key_block_.size()) == 1 &&
-               EVP_DigestUpdate(context_.get(), block.data(), block.size()) == 1 &&
-               EVP_DigestFinal_ex(context_.get(), whole.data(), nullptr) == 1);
   Name name;
-  std::copy_n(whole.begin(), name.size(), name.begin());
+  int written = 0;
+  DROVER_CHECK(EVP_EncryptInit_ex2(context_.get(), nullptr, nullptr, kNonce.data(), nullptr) == 1 &&
+               EVP_EncryptUpdate(context_.get(), nullptr, &written, block.data(), kBlockBytes) ==
+                   1 &&
+               EVP_EncryptFinal_ex(context_.get(), nullptr, &written) == 1 &&
+               EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG,
+                                   static_cast<int>(name.size()), name.data()) == 1);
   return name;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names of content: SHA-256 of the scope's key and the block, truncated to 16 bytes
-// (docs/mover_protocol.md, "Content", says why so many). One thread each.
+// Names of content: AES-256-GMAC of the block under the scope's key, with one nonce for all
+// (docs/mover_protocol.md, "Content", says why that is enough, and decision 0004 why it is not
+// SHA-256). One thread each.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +14,7 @@
 #include "content/ops.h"
 #include "content/source_content.h"
 
-struct evp_md_ctx_st;
-struct evp_md_st;
+struct evp_cipher_ctx_st;
 
 namespace drover::content {
 
@@ -31,12 +31,9 @@ class Namer {
 
  private:
   struct Free {
-    void operator()(evp_md_ctx_st* context) const;
-    void operator()(evp_md_st* digest) const;
+    void operator()(evp_cipher_ctx_st* context) const;
   };
-  std::array<std::uint8_t, 64> key_block_{};  // SHA-256's block size: the key, then zeros
-  std::unique_ptr<evp_md_st, Free> digest_;
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
+  std::unique_ptr<evp_cipher_ctx_st, Free> context_;  // has the key
 };
 
 }  // namespace drover::content

@@ -12,7 +12,7 @@ constexpr std::size_t kNamesOfWriteMax = (32u << 20) / kBlockBytes;
 }  // namespace
 
 // Nothing here is secret, and both hosts must be able to compare after their daemons were
-// restarted: no key.
+// restarted: a key that everybody knows.
 WriteLog::WriteLog(std::shared_ptr<WriteRecord> record)
     : record_(std::move(record)), namer_(ContentKey{}) {}
 

@@ -41,8 +41,8 @@ Name plain_name(std::uint64_t content) {
 struct Expected {
   std::vector<Name> names = std::vector<Name>(kDiskBlocks, kZeroName);
   Name chunk(std::uint64_t number) const {
-    return chunk_name(Namer(ContentKey{}), std::span<const Name, kChunkBlocks>(
-                                               &names[number * kChunkBlocks], kChunkBlocks));
+    return chunk_name(
+        std::span<const Name, kChunkBlocks>(&names[number * kChunkBlocks], kChunkBlocks));
   }
 };
 

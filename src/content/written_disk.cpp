@@ -2,11 +2,13 @@
 #include "content/written_disk.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <set>
 #include <system_error>
 
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,12 +19,16 @@ constexpr std::uint64_t kDiskBytesMax = std::uint64_t{1} << 50;
 
 }  // namespace
 
-Name chunk_name(const Namer& namer, std::span<const Name, kChunkBlocks> blocks) {
-  static_assert(sizeof(Name) * kChunkBlocks == kBlockBytes);
+Name chunk_name(std::span<const Name, kChunkBlocks> blocks) {
   if (std::ranges::find(blocks, kUnknownName) != blocks.end()) return kUnknownName;
   if (std::ranges::all_of(blocks, [](const Name& name) { return name == kZeroName; }))
     return kZeroName;
-  return namer.name(std::span<const std::uint8_t, kBlockBytes>(blocks.front().data(), kBlockBytes));
+  std::array<std::uint8_t, 32> whole;
+  DROVER_CHECK(EVP_Digest(blocks.data(), blocks.size_bytes(), whole.data(), nullptr, EVP_sha256(),
+                          nullptr) == 1);
+  Name name;
+  std::copy_n(whole.begin(), name.size(), name.begin());
+  return name;
 }
 
 // Of one disk's entries: a later one replaces what an earlier one said.
@@ -94,8 +100,8 @@ Result<WrittenDisk> WrittenDisk::read(int record, std::string_view export_name,
 Name WrittenDisk::name(std::uint64_t chunk) const {
   DROVER_CHECK(chunk < chunks_);
   if (!complete_) return kUnknownName;
-  return chunk_name(namer_, std::span<const Name, kChunkBlocks>(names_.get() + chunk * kChunkBlocks,
-                                                                kChunkBlocks));
+  return chunk_name(
+      std::span<const Name, kChunkBlocks>(names_.get() + chunk * kChunkBlocks, kChunkBlocks));
 }
 
 void WrittenDisk::Unmap::operator()(Name* names) const { ::munmap(names, bytes); }

@@ -13,7 +13,6 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
-#include "content/content_name.h"
 #include "content/write_record.h"
 
 namespace drover::content {
@@ -21,9 +20,9 @@ namespace drover::content {
 inline constexpr std::size_t kChunkBlocks = 256;
 inline constexpr std::size_t kChunkBytes = kChunkBlocks * kBlockBytes;
 
-// The inner node over a chunk's blocks: kZeroName if all are zero, kUnknownName if one of them is
-// not known.
-Name chunk_name(const Namer& namer, std::span<const Name, kChunkBlocks> blocks);
+// The inner node over a chunk's blocks, SHA-256 cut to a name's length: kZeroName if all are zero,
+// kUnknownName if one of them is not known.
+Name chunk_name(std::span<const Name, kChunkBlocks> blocks);
 
 class WrittenDisk {
  public:
@@ -46,7 +45,6 @@ class WrittenDisk {
   };
   class Reader;
 
-  Namer namer_{ContentKey{}};
   bool complete_ = false;
   std::uint64_t chunks_ = 0;
   std::unique_ptr<Name, Unmap> names_;  // chunks_ * kChunkBlocks

@@ -102,7 +102,7 @@ Result<content::Name> FrozenDisk::name(std::uint64_t chunk) {
       if (!content::is_zero(content)) names[block - first] = namer_.name(content);
     }
   }
-  return content::chunk_name(namer_, names);
+  return content::chunk_name(names);
 }
 
 // Whole blocks from the file; those that the range covers in part, and all without a place there,

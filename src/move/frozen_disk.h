@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "content/content_name.h"
 #include "content/written_disk.h"
 #include "hypervisor/served_image.h"
 #include "mover/nbd_reader.h"

@@ -215,7 +215,7 @@ TEST(SessionContent, WhatIsWrittenToADiskIsPutDown) {
         const Bytes page = content::page_of(chunk * content::kChunkBlocks + i + 1);
         names[i] = namer.name(std::span(page).first<content::kBlockBytes>());
       }
-      EXPECT_EQ(written->name(chunk), content::chunk_name(namer, names));
+      EXPECT_EQ(written->name(chunk), content::chunk_name(names));
     }
   }
 }
