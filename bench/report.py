@@ -3,10 +3,12 @@
 import statistics
 
 import case_busy
+import case_group
 import case_idle
 import case_mover
 import goals
 
+DROVERS = ("drover", case_group.UNGROUPED, "drover_literal")
 MOVER_PEAK_BYTES_MAX = 256 << 20
 FIGURES = (("wall", "wall_s", "{:.2f} s", 1), ("wire", "wire_bytes", "{:.1f} MB", 1e-6), ("pause", "pause_ms", "{:.0f} ms", 1),
            ("silence", "silence_ms", "{:.0f} ms", 1))
@@ -51,7 +53,7 @@ def processors(results):
     """Processor seconds of a move, mean over the runs."""
     rows = []
     for result in results:
-        for side in ("libvirt", "drover", "drover_literal"):
+        for side in ("libvirt", *DROVERS):
             samples = result.get(side, {}).get("samples", [])
             if samples:
                 cells = [show(mean(samples, lambda sample, role=role: sample["cpu_s"].get(role)), "{:.2f}")
@@ -74,14 +76,15 @@ def phases(results):
 
 
 KINDS = (("untouched", "untouched_bytes"), ("zero", "zero_bytes"), ("same", "same_bytes"), ("cached", "cached_bytes"),
-         ("own disk", "own_disk_bytes"), ("residue", "residue_bytes"), ("packed", "packed_bytes"), ("became", "wire_bytes"), ("resent", "resent_bytes"))
+         ("own disk", "own_disk_bytes"), ("residue", "residue_bytes"), ("group", "group_bytes"),
+         ("packed", "packed_bytes"), ("became", "wire_bytes"), ("resent", "resent_bytes"))
 
 
 def kinds(results):
     """What Drover made of the bytes that QEMU gave it, medians in MB; "" if no build told."""
     rows = []
     for result in results:
-        for side in ("drover", "drover_literal"):
+        for side in DROVERS:
             found = result.get(side, {}).get("kinds")
             if found:
                 rows.append([result["case"], result["link"], side, *(show(found.get(kind), "{:.1f}", 1e-6) for _, kind in KINDS),

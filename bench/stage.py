@@ -17,6 +17,7 @@ HOSTS = ["host1", "host2"]
 LAB = os.path.join(base.SOURCES, "lab")
 GUEST = "bench-probe"
 REDIS_GUEST = "bench-redis"
+IMAGE_GUESTS = tuple(f"bench-image-{number}" for number in range(1, 9))
 ANSWER_SECONDS = 30
 MAKE_SECONDS = 1800
 # At 100 Mbit/s libvirt's own move does not converge under the load of the faster links: there the guest changes less. (A
@@ -66,7 +67,7 @@ class Stage:
         return self
 
     def remove_guests(self, check=True):
-        for name in (GUEST, REDIS_GUEST):
+        for name in (GUEST, REDIS_GUEST, *IMAGE_GUESTS):
             lab("guest", "--remove", name, check=check)
 
     def check_drover(self):

@@ -15,6 +15,7 @@ TOPS = ("/usr/bin", "/usr/lib")
 SMALLEST, LARGEST = 16 << 10, 8 << 20  # bytes of a file that counts
 FOLDERS = ("bin", "data", "dev", "lab", "proc", "run", "sys")
 MIB = image.MIB
+SMALLEST_SYSTEM_MIB = 520  # mke2fs gives smaller file systems blocks of 1 KiB, as no server's disk has them
 
 
 def start_script():
@@ -39,7 +40,8 @@ def programs(mib):
 
 def disk_size(mib):
     """Of such a guest, in bytes: a fifth is room for the file system and what the guest writes."""
-    return image.RECORDS_START + image.RECORDS_SIZE_BESIDE_SYSTEM + (mib + mib // 5 + 16) * MIB
+    system = max(mib + mib // 5 + 16, SMALLEST_SYSTEM_MIB)
+    return image.RECORDS_START + image.RECORDS_SIZE_BESIDE_SYSTEM + system * MIB
 
 
 def fill(root, files):

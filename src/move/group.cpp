@@ -17,7 +17,7 @@ namespace {
 
 // To read and name an image is work for this host, and those of a group hold much the same: what
 // the first of them do not have, the others hardly do.
-constexpr std::uint64_t kShareMax = 4;
+constexpr std::uint64_t kShareMax = 2;
 
 struct GroupImages {
   std::size_t vms = 0;  // of which something could be opened

@@ -24,7 +24,7 @@ Status came_in_group(World& world, std::string_view vm_uuid, std::string_view gr
 void forget_gone_members(World& world);
 
 // The images of other VMs of the plan's group, open for reading, beneath folders that the
-// administrator allows, following no link: of who came last first, until they have four times as
+// administrator allows, following no link: of who came last first, until they have twice as
 // much as the VM that comes, at most kGroupFilesMax. None without a group, or if it is not allowed
 // here. What cannot be opened is left out and logged: the move is only slower.
 std::vector<UniqueFd> open_group(World& world, const Plan& plan);

@@ -199,7 +199,7 @@ TEST_F(Group, ReadsABaseImageOnce) {
 
 TEST_F(Group, IsReadOnlyAsFarAsItIsWorthIt) {
   for (const int number : {1, 2, 3}) come(number);
-  EXPECT_EQ(opened("web", 99, ByteCount{1}).size(), 1u) << "one has more than four times as much";
+  EXPECT_EQ(opened("web", 99, ByteCount{1}).size(), 1u) << "one has more than twice as much";
   for (int number = 10; number < 50; ++number) come(number);
   EXPECT_EQ(opened().size(), content::kGroupFilesMax);
 }
