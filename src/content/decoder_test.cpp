@@ -63,7 +63,13 @@ class Disks : public DiskReader {
     }
     return {};
   }
+  bool read_named(const Name& name, std::span<std::uint8_t, kBlockBytes> out) override {
+    const auto found = named.find(name);
+    if (found != named.end()) std::ranges::copy(found->second, out.begin());
+    return found != named.end();
+  }
   std::map<std::pair<std::string, std::uint64_t>, Bytes> blocks;
+  std::map<Name, Bytes> named;
   int reads = 0;
 };
 
@@ -107,6 +113,23 @@ Op on_disk(std::uint64_t at, std::uint8_t disk, std::uint64_t block, unsigned co
 }
 Op define(std::uint8_t disk, const Bytes& name) {
   return {.kind = OpKind::kDisk, .disk = disk, .text = name};
+}
+
+TEST(Decoder, BelievesAnImageOnlyWhatIsStillThere) {
+  Receiver receiver;
+  const Bytes vda{'v', 'd', 'a'};
+  receiver.disks->blocks[{"vda", 5 * kBlockBytes}] = page(20);
+  receiver.disks->blocks[{"vda", 6 * kBlockBytes}] = page(21);
+  receiver.disks->named[name_of(page(20))] = page(20);
+  receiver.disks->named[name_of(page(21))] = page(99);  // written anew since it was named
+  const auto one = receiver.decode({define(0, vda), on_disk(1, 0, 5, 20)});
+  ASSERT_TRUE(one && *one);
+  EXPECT_EQ(**one, record(1, kFlagPage, page(20)));
+  EXPECT_EQ(receiver.disks->reads, 0) << "it lay in a file";
+  const auto both = receiver.decode({on_disk(1, 0, 5, 20), on_disk(2, 0, 6, 21)});
+  ASSERT_TRUE(both && *both);
+  EXPECT_EQ(**both, joined({record(1, kFlagPage, page(20)), record(2, kFlagPage, page(21))}));
+  EXPECT_EQ(receiver.disks->reads, 1);
 }
 
 TEST(Decoder, RebuildsPageRecordsFromRuns) {

@@ -49,6 +49,10 @@ bool DestinationContent::read_disk(const std::string& export_name,
   return reader_->read(export_name, offsets_of(where), out).has_value();
 }
 
+bool DestinationContent::read_named(const Name& name, std::span<std::uint8_t, kBlockBytes> out) {
+  return reader_ != nullptr && reader_->read_named(name, out);
+}
+
 bool DestinationContent::read_held(std::uint8_t disk, std::span<const std::uint64_t> where,
                                    std::span<std::uint8_t> out) {
   DROVER_CHECK(check_held(disk).has_value());

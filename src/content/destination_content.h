@@ -27,6 +27,10 @@ class DiskReader {
   // is none of this move's disks, is a miss: the sender then sends the bytes.
   virtual Status read(const std::string& export_name, std::span<const std::uint64_t> offsets,
                       std::span<std::uint8_t> out) = 0;
+  // A block that had this name a while ago, from where it is cheaper to read than read() does it.
+  // It may be something else by now: the caller names it. False: none is known.
+  virtual bool reads_files() const { return false; }  // otherwise it never is; never changes
+  virtual bool read_named(const Name&, std::span<std::uint8_t, kBlockBytes>) { return false; }
 };
 
 // Files that the destination holds already. Called by decoders, each on its own thread.
@@ -68,6 +72,8 @@ class DestinationContent {
   // Likewise of the held file of this number, kHeldFirst and on.
   bool read_held(std::uint8_t disk, std::span<const std::uint64_t> where,
                  std::span<std::uint8_t> out);
+  // As DiskReader::read_named.
+  bool read_named(const Name& name, std::span<std::uint8_t, kBlockBytes> out);
   // kProtocol unless this number is a held file's.
   Status check_held(std::uint8_t disk) const;
 

@@ -119,7 +119,7 @@ Status Rebuild::put_pages(const Op& op) {
 
 // The newest pages are those that this very batch brings.
 void Rebuild::put_cached_page(const Op& op) {
-  references_.push_back({out_.size(), op.name, -1, 0});
+  references_.push_back({out_.size(), op.name, kCopied, 0});
   if (op.where > 0 && op.where <= to_cache_.size()) {
     const std::size_t from = to_cache_[to_cache_.size() - op.where];
     out_.resize(out_.size() + kBlockBytes);
@@ -145,7 +145,9 @@ void Rebuild::put(std::span<const std::uint8_t> bytes) {
 }
 
 bool Rebuild::fill_references(DestinationContent& content, const Namer& namer) {
-  if (missed_ || !read_disks(content)) return false;
+  if (missed_) return false;
+  read_named(content, namer);
+  if (!read_disks(content)) return false;
   for (const Reference& reference : references_) {
     const std::span<const std::uint8_t, kBlockBytes> copy(out_.data() + reference.at, kBlockBytes);
     if (namer.name(copy) != reference.name) return false;
@@ -157,6 +159,16 @@ bool Rebuild::fill_references(DestinationContent& content, const Namer& namer) {
 std::string Rebuild::export_name(const DestinationContent& content, std::uint8_t disk) const {
   const auto defined = std::ranges::find(disks_, disk, &Disk::number);
   return defined == disks_.end() ? content.export_name(disk) : defined->export_name;
+}
+
+// Blocks of this move's disks that lie in a file where they can be had at once.
+void Rebuild::read_named(DestinationContent& content, const Namer& namer) {
+  for (Reference& reference : references_) {
+    if (reference.disk == kCopied || is_held(static_cast<std::uint8_t>(reference.disk))) continue;
+    const std::span<std::uint8_t, kBlockBytes> place(out_.data() + reference.at, kBlockBytes);
+    if (content.read_named(reference.name, place) && namer.name(place) == reference.name)
+      reference.disk = kCopied;
+  }
 }
 
 // One read for each disk, so that its requests are under way together.

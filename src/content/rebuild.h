@@ -44,10 +44,11 @@ class Rebuild {
   const std::vector<Disk>& disks() const { return disks_; }
 
  private:
+  static constexpr int kCopied = -1;
   struct Reference {
     std::size_t at;  // in out_
     Name name;
-    int disk;  // -1: from the cache, already copied
+    int disk;  // kCopied: nothing is left to be read
     std::uint64_t where;
   };
   Status apply(const Op& op);
@@ -58,6 +59,7 @@ class Rebuild {
   void put_cached_page(const Op& op);
   std::span<const std::uint8_t> take_literals(std::size_t count);
   void put(std::span<const std::uint8_t> bytes);
+  void read_named(DestinationContent& content, const Namer& namer);
   bool read_disks(DestinationContent& content);
   bool read_disk(DestinationContent& content, int disk);
   std::string export_name(const DestinationContent& content, std::uint8_t disk) const;

@@ -154,6 +154,7 @@ void remove_carrier_files(const CarrierOptions& options, const CarrierName& name
 struct MoverFiles {
   std::vector<UniqueFd> held;
   std::vector<UniqueFd> group;
+  std::vector<UniqueFd> images;
   UniqueFd writes;
 };
 
@@ -331,6 +332,7 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
   }
   for (const UniqueFd& file : files.held) descriptors.held.push_back(file.get());
   for (const UniqueFd& file : files.group) descriptors.group.push_back(file.get());
+  for (const UniqueFd& file : files.images) descriptors.images.push_back(file.get());
   ASSIGN_OR_RETURN(mover_,
                    mover::MoverProcess::start(options_.mover_program, start, descriptors,
                                               mover_handler(), Deadline::after(kStartLimit)));
@@ -382,7 +384,7 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const Carri
                                                                      const LinkSecret& secret,
                                                                      std::string_view policy,
                                                                      DestinationFiles files) {
-  MoverFiles given{std::move(files.held), std::move(files.group), {}};
+  MoverFiles given{std::move(files.held), std::move(files.group), std::move(files.images), {}};
   if (files.record_writes) {
     const std::string path = writes_path(options_, name);
     given.writes = UniqueFd(::open(path.c_str(), kWritesFlags, kControlMode));

@@ -103,9 +103,10 @@ struct WireCount {
 
 // What the destination's mover works on, beside its streams.
 struct DestinationFiles {
-  std::vector<UniqueFd> held = {};   // of an earlier move, open for reading
-  std::vector<UniqueFd> group = {};  // images of VMs of the group, likewise
-  bool record_writes = false;        // what is written to disks is put down, for written()
+  std::vector<UniqueFd> held = {};    // of an earlier move, open for reading
+  std::vector<UniqueFd> group = {};   // images of VMs of the group, likewise
+  std::vector<UniqueFd> images = {};  // that this move made, likewise
+  bool record_writes = false;         // what is written to disks is put down, for written()
 };
 
 // The two processes of one move.

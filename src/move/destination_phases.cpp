@@ -174,6 +174,22 @@ Status DestinationSide::create_images(Entry& entry) {
   return {};
 }
 
+// For the mover, which may read what it has written. One that cannot be opened is read through
+// QEMU.
+std::vector<UniqueFd> DestinationSide::open_created(const Entry& entry) {
+  std::vector<UniqueFd> images;
+  if (!entry.job.plan.request.references) return images;
+  const auto facts = world_.hypervisor.host_facts();
+  if (!facts) return images;
+  const auto folders = preflight::usable_folders(*facts, world_.book.settings());
+  for (const KnownFile& file : entry.job.created) {
+    if (file.inode == 0 || images.size() == content::kOwnFilesMax) continue;
+    auto image = open_image(file.path, {file.device, file.inode}, folders);
+    if (image) images.push_back(std::move(*image));
+  }
+  return images;
+}
+
 Status DestinationSide::start_carriers(Entry& entry) {
   const auto& vm = entry.job.plan.vm;
   RETURN_IF_ERROR(world_.records.create_destination(entry.key(), entry.job.move_id));
@@ -200,7 +216,7 @@ Status DestinationSide::start_carriers(Entry& entry) {
                    world_.carriage.start_destination(
                        name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
                        {open_residue(world_, vm.uuid, entry.job.peer),
-                        open_group(world_, entry.job.plan), record_writes}));
+                        open_group(world_, entry.job.plan), open_created(entry), record_writes}));
   entry.job.link_key.clear();
   return save(entry);
 }

@@ -90,6 +90,7 @@ class DestinationSide final : public net::PeerHandler {
   Status check_shared_disks(const ReserveRequest& request, const std::vector<std::string>& folders);
   Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
+  std::vector<UniqueFd> open_created(const Entry& entry);
   Status start_carriers(Entry& entry);
   Answer answer_accepted(Entry& entry);
   Status remove_created(Entry& entry);

@@ -180,11 +180,12 @@ TEST(Hello, SurvivesItsEncodingAndRefusesWhatIsOutOfBounds) {
                      .window_bytes = 16 << 20,
                      .content = 1,
                      .reads_back = true,
-                     .holds = true};
+                     .holds = true,
+                     .reads_files = true};
   std::array<std::uint8_t, kHelloBytes> answered;
   encode_hello(answer, answered);
   EXPECT_EQ(*decode_hello(answered), answer);
-  answered[23] = 4;
+  answered[23] = 8;
   EXPECT_FALSE(decode_hello(answered)) << "unknown flags";
   EXPECT_FALSE(decode_hello(std::span(bytes).first(23)));
   store_be<std::uint16_t>(&bytes[0], 1);

@@ -14,13 +14,15 @@ std::uint16_t flags_of(const Hello& hello) {
   if (hello.role == Role::kSource) return hello.takes_held ? kHelloTakesHeld : 0;
   const unsigned reads_back = hello.reads_back ? kHelloReadsBack : 0;
   const unsigned holds = hello.holds ? kHelloHolds : 0;
-  return static_cast<std::uint16_t>(reads_back | holds);
+  const unsigned reads_files = hello.reads_files ? kHelloReadsFiles : 0;
+  return static_cast<std::uint16_t>(reads_back | holds | reads_files);
 }
 
 // Before content there were none.
 std::uint16_t flags_max(const Hello& hello) {
   if (hello.version < kContentSince) return 0;
-  return hello.role == Role::kSource ? kHelloTakesHeld : kHelloReadsBack | kHelloHolds;
+  return hello.role == Role::kSource ? kHelloTakesHeld
+                                     : kHelloReadsBack | kHelloHolds | kHelloReadsFiles;
 }
 
 }  // namespace
@@ -56,6 +58,7 @@ Result<Hello> decode_hello(std::span<const std::uint8_t> payload) {
   hello.takes_held = source && (flags & kHelloTakesHeld) != 0;
   hello.reads_back = !source && (flags & kHelloReadsBack) != 0;
   hello.holds = !source && (flags & kHelloHolds) != 0;
+  hello.reads_files = !source && (flags & kHelloReadsFiles) != 0;
   const bool before_content = hello.version < kContentSince;
   const bool reserved_zero = payload[3] == 0 && load_be<std::uint16_t>(&payload[6]) == 0 &&
                              flags <= flags_max(hello) &&

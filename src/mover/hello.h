@@ -21,8 +21,9 @@ inline constexpr std::uint16_t kContentSince = 2;  // the version that brought P
 inline constexpr std::uint16_t kNoContent = 0;
 inline constexpr std::uint16_t kContentVersion = 2;
 inline constexpr std::uint16_t kHelloTakesHeld = 1;  // of the source
-inline constexpr std::uint16_t kHelloReadsBack = 1;  // of the destination, as the next
+inline constexpr std::uint16_t kHelloReadsBack = 1;  // of the destination, as the next two
 inline constexpr std::uint16_t kHelloHolds = 2;
+inline constexpr std::uint16_t kHelloReadsFiles = 4;
 inline constexpr std::uint32_t kHelloBytes = 24;
 inline constexpr std::uint32_t kKnownVersionsMax = 32;
 
@@ -36,6 +37,7 @@ struct Hello {
   bool takes_held = false;             // source: knows streams of held content
   bool reads_back = false;             // destination: references to its disks can be resolved
   bool holds = false;                  // destination, if the source takes it: files it can name
+  bool reads_files = false;            // destination: its disks in their images' files, cheaply
 
   bool operator==(const Hello&) const = default;
 };

@@ -53,5 +53,8 @@ inline constexpr std::uint64_t kReadLeastBytes = 64u << 10;
 inline constexpr std::chrono::milliseconds kReadBackPatience{2000};  // of one batch's references
 // Beyond this, sending the bytes is cheaper than having the destination read them back.
 inline constexpr double kReadBackBytesPerSecondMax = 300e6;
+inline constexpr double kReadFileBytesPerSecondMax = 1'500e6;
+// How often the images of this move are looked at for what was written to them.
+inline constexpr std::chrono::milliseconds kImageInterval{100};
 
 }  // namespace drover::mover

@@ -82,6 +82,7 @@ Result<Hello> Link::greet() {
   answer.version = hello.version;
   answer.content = agreed_content(hello.content, ours_.content);
   answer.holds = ours_.holds && hello.takes_held && answer.content != kNoContent;
+  answer.reads_files = ours_.reads_files && answer.content != kNoContent;
   RETURN_IF_ERROR(send_hello(answer));
   return hello;
 }

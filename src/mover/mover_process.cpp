@@ -79,6 +79,7 @@ json start_message(const MoverSettings& settings, const MoverDescriptors& descri
           {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
           {kHeldMember, descriptors.held.size()},
           {kGroupMember, descriptors.group.size()},
+          {kImagesMember, descriptors.images.size()},
           {"sandbox", settings.sandbox}};
 }
 
@@ -122,6 +123,9 @@ Result<std::unique_ptr<MoverProcess>> MoverProcess::start(const std::filesystem:
   }
   for (std::size_t i = 0; i < descriptors.held.size(); ++i) {
     fds.push_back({file_name(kHeldMember, i), descriptors.held[i]});
+  }
+  for (std::size_t i = 0; i < descriptors.images.size(); ++i) {
+    fds.push_back({file_name(kImagesMember, i), descriptors.images[i]});
   }
   for (std::size_t i = 0; i < descriptors.group.size(); ++i) {
     fds.push_back({file_name(kGroupMember, i), descriptors.group[i]});

@@ -44,6 +44,7 @@ struct MoverDescriptors {
   // of VMs of the group, at most kGroupFilesMax.
   std::vector<int> held = {};
   std::vector<int> group = {};
+  std::vector<int> images = {};  // destination: of this move, open for reading
   int writes = -1;  // destination only: a file to append to; -1: no record of what is written
 };
 

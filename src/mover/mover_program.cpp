@@ -37,8 +37,12 @@ MoverProgram::MoverProgram(MoverStart start, UniqueFd channel) : role_(start.opt
   };
   std::shared_ptr<ReadBack> disks;
   if (role_ == Role::kDestination) {
+    std::unique_ptr<ImageNames> images;
+    if (!start.images.empty() && start.options.content && start.options.references)
+      images = std::make_unique<ImageNames>(content_key(*start.key), std::move(start.images));
     disks = std::make_shared<ReadBack>(
-        [this] { return gate_->open_read_back(Deadline::after(kReadBackPatience)); });
+        [this] { return gate_->open_read_back(Deadline::after(kReadBackPatience)); },
+        std::move(images));
   }
   std::shared_ptr<content::WriteRecord> writes;
   if (start.writes) writes = std::make_shared<content::WriteRecord>(std::move(start.writes));

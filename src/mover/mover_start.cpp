@@ -94,6 +94,7 @@ Result<MoverStart> read_mover_start(net::ProgramStart start) {
     ASSIGN_OR_RETURN(read.disks, start.take("disks"));
   } else {
     ASSIGN_OR_RETURN(read.options.held, take_held(message, start));
+    ASSIGN_OR_RETURN(read.images, take_files(message, kImagesMember, content::kOwnFilesMax, start));
     if (start.descriptors.contains("writes")) {
       ASSIGN_OR_RETURN(read.writes, start.take("writes"));
     }

@@ -20,14 +20,17 @@ struct MoverStart {
   UniqueFd gate;
   UniqueFd memory;  // source only, as the next
   UniqueFd disks;
-  UniqueFd writes;  // destination only; none: no record of what is written
+  std::vector<UniqueFd> images;  // destination only: this move's own, open for reading
+  UniqueFd writes;               // destination only; none: no record of what is written
 };
 
 Result<MoverStart> read_mover_start(net::ProgramStart start);
 
-// Members of the start message: how many held files there are of this VM, and of its group.
+// Members of the start message: how many held files there are of this VM, and of its group; how
+// many images of this move.
 inline constexpr const char* kHeldMember = "held";
 inline constexpr const char* kGroupMember = "group";
+inline constexpr const char* kImagesMember = "images";
 // The name of such a file's descriptor: "held0", "held1", ..., "group0", ...
 std::string file_name(const char* member, std::size_t number);
 

@@ -39,14 +39,13 @@ void add_tally(const content::Tally& tally, ContentCounts& counts) {
   counts.literal_bytes = tally.literal_bytes;
 }
 
-// Both sides name content under a key that only they have (docs/mover_protocol.md, "Content").
+}  // namespace
+
 content::ContentKey content_key(const PskKey& key) {
   const auto& bytes = key.bytes();
   return net::derive_key({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                          "drover content 1");
 }
-
-}  // namespace
 
 Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEvents events,
                  StreamOpener opener, std::shared_ptr<content::DiskReader> disks,
@@ -68,6 +67,7 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
       writes_(std::move(writes)),
       tls_(std::move(key), options_.identity),
       reads_back_(destination_content_ != nullptr && disks != nullptr),
+      reads_files_(reads_back_ && disks->reads_files()),
       holds_(destination_content_ != nullptr && options_.held != nullptr &&
              !options_.held->empty()),
       choice_(pack_workers(), options_.fixed_way),
@@ -196,7 +196,8 @@ Status Session::add_link(std::uint32_t number, UniqueFd socket) {
                     .content = content ? kContentVersion : kNoContent,
                     .takes_held = content && options_.references && options_.role == Role::kSource,
                     .reads_back = content && reads_back_,
-                    .holds = content && holds_};
+                    .holds = content && holds_,
+                    .reads_files = content && reads_files_};
   // The link's thread waits for the mutex with its first call, so it finds its entry.
   links_[serial].link =
       std::make_unique<Link>(static_cast<LinkOwner&>(*this), std::move(tls), serial, hello, pool_);
@@ -217,8 +218,8 @@ bool Session::drained() const {
 void Session::choose_references() {
   if (!source_content_) return;
   const double throughput = choice_.throughput();
-  const bool slow = throughput > 0 && throughput < kReadBackBytesPerSecondMax;
-  source_content_->refer_to_disks(peer_reads_back_ && slow);
+  const double most = peer_reads_files_ ? kReadFileBytesPerSecondMax : kReadBackBytesPerSecondMax;
+  source_content_->refer_to_disks(peer_reads_back_ && throughput > 0 && throughput < most);
 }
 
 void Session::watch() {

@@ -45,6 +45,9 @@ struct SessionOptions {
   std::shared_ptr<HeldFiles> held = {};  // destination: of an earlier move; null: nothing
 };
 
+// Both sides name content under a key that only they have (docs/mover_protocol.md, "Content").
+content::ContentKey content_key(const PskKey& key);
+
 enum class SessionEnd { kStopped, kSettled, kGaveUp };
 
 // What a session tells, on its own threads. Must not destroy the session.
@@ -174,7 +177,8 @@ class Session : private LinkOwner, private StreamOwner {
   const PskTls tls_;
   WireBytes wire_;
   const bool reads_back_;  // destination: it can
-  const bool holds_;       // destination: something of an earlier move
+  const bool reads_files_;
+  const bool holds_;  // destination: something of an earlier move
   PackChoice choice_;
 
   std::mutex mutex_;                 // guards all below
@@ -193,6 +197,7 @@ class Session : private LinkOwner, private StreamOwner {
   std::uint16_t version_ = kProtocolVersion;  // source: of the next HELLO
   std::optional<std::uint16_t> content_;      // as the first link agreed
   bool peer_reads_back_ = false;
+  bool peer_reads_files_ = false;
   bool held_asked_ = false;  // source: asked; destination, of its opener alone: was asked
   NamesWait names_;          // source
   RateLimit limit_;

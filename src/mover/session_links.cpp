@@ -46,6 +46,7 @@ Status Session::link_up(Link& link, const Hello& peer) {
     content_ = agreed_content(peer.content, at->second.link->content());
     peer_session_ = peer.session;
     peer_reads_back_ = peer.reads_back;
+    peer_reads_files_ = peer.reads_files;
     if (peer.holds && *content_ != kNoContent) ask_for_held();
     peer_window_ = peer.window_bytes;
     at->second.up = true;
