@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of content: AES-256-GMAC of the block under the scope's key, with one nonce for all
-// (docs/mover_protocol.md, "Content", says why that is enough, and decision 0004 why it is not
+// (docs/mover_protocol.md, "Content", says why that is enough, and decision 0006 why it is not
 // SHA-256). One thread each.
 #pragma once
 
