@@ -26,7 +26,9 @@ from base import LabError
 LINKS = ("unlimited", "1gbit", "100mbit")
 # Case -> what runs it, the links that it is measured on (none: it has no link), whether it needs the lab.
 CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_memory.NAME: (case_memory.Memory, LINKS, True),
-         case_return.NAME: (case_return.Return, case_return.LINKS, True), case_group.NAME: (case_group.Group, case_group.LINKS, True),
+         case_return.NAME: (case_return.Return, case_return.LINKS, True),
+         case_return.WITH_MEMORY: (case_return.ReturnWithMemory, case_return.LINKS, True),
+         case_group.NAME: (case_group.Group, case_group.LINKS, True),
          case_multilink.NAME: (case_multilink.Multilink, (), True), case_mover.NAME: (case_mover.Mover, (), False),
          case_idle.NAME: (case_idle.Idle, (), True), case_busy.NAME: (case_busy.Busy, case_busy.LINKS, True)}
 PRESET = "release"
@@ -47,7 +49,7 @@ def parser():
         "and left as it was, else one is made and removed. Exit code 0: everything was measured, whatever the figures say."))
     top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
     top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times (default: all; "
-                     "of the cases return and group only 1gbit)")
+                     "of the cases return, return-memory and group only 1gbit)")
     top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")

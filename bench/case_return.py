@@ -3,13 +3,17 @@
 
 In between all of Drover's processes of the first host are restarted: what it knows of the guest's disks is what its journal and
 the disks in its quarantine say. libvirt does the same two moves.
+
+Case `return-memory`: the same, but nothing is restarted, and the first move keeps the guest's memory as well.
 """
 import time
 
 import stage
 from case_moves import Moves
+from sides import Drover
 
 NAME = "return"
+WITH_MEMORY = "return-memory"
 LINKS = ("1gbit",)
 
 
@@ -30,8 +34,24 @@ class Return(Moves):
         self.guest.verify()
         time.sleep(self.away_seconds)
         try:
-            side.restart(source)
+            self.between(side, source)
             stage.settle()
             return {"source": destination, **side.move(self.guest, destination, source, self.limit(link))}
         finally:
             side.clear(source)
+
+    def between(self, side, source):
+        side.restart(source)
+
+
+class ReturnWithMemory(Return):
+    name = WITH_MEMORY
+
+    def __init__(self, options, scene, say):
+        super().__init__(options, scene, say)
+        for side in self.sides.values():
+            if isinstance(side, Drover):
+                side.leave_flags = ("--keep-residue", "memory")
+
+    def between(self, side, source):
+        """What is in the memory of droverd stays."""

@@ -23,6 +23,7 @@ GOALS = {
     ("memory", "1gbit"): [Goal("wire", 0.40), Goal("wall", 0.72), Goal("pause", 1.2)],
     ("memory", "unlimited"): [Goal("wall", 1.15), Goal("pause", 1.2)],
     ("return", "1gbit"): [Goal("wire", 0.12), Goal("wall", 0.50), Goal("pause", 1.2)],
+    ("return-memory", "1gbit"): [Goal("wire", 0.06), Goal("wall", 0.48), Goal("pause", 1.2)],
     ("group", "1gbit"): [Goal("wire", 0.15), Goal("wall", 0.60), Goal("pause", 1.2)],
     ("multilink", "500mbit"): [Goal("wall", 0.60), Goal("pause", 1.2)],
 }

@@ -115,6 +115,7 @@ class Libvirt:
 class Drover:
     """`drover move`, everything in it: the plan, the destination's image, the verification, deleting the source's disk."""
     name = "drover"
+    leave_flags = ()
 
     def __init__(self, flags=()):
         self.flags = flags
@@ -124,7 +125,7 @@ class Drover:
 
     def leave(self, guest, source, destination, timeout):
         """A move that is followed by one back: the source keeps the disk, as it does for every user who says nothing."""
-        self.carry(guest, source, destination, timeout, [])
+        self.carry(guest, source, destination, timeout, self.leave_flags)
 
     def restart(self, host):
         """All of Drover's processes there: gates and movers end with their move."""

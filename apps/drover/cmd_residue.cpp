@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// drover residue: what a host still has of VMs, from which their next move to it profits. It is
-// what stands in quarantine; here by the name of its use.
+// drover residue: what a host still has of VMs, from which their next move to it profits: what
+// stands in quarantine, and memory (docs/residue.md).
 #include <memory>
 #include <set>
 #include <string>
@@ -83,7 +83,8 @@ void add_residue(CLI::App& app, Session& session) {
       "A VM that left is cheap to move back while its disks are in quarantine: only what changed\n"
       "travels. With keep-residue = \"disks\" in /etc/drover/droverd.toml the unfinished copy of a "
       "move to\n"
-      "this host that failed serves its next attempt likewise.\n"
+      "this host that failed serves its next attempt likewise. With --keep-residue memory a move\n"
+      "leaves the VM's memory too, encrypted, until droverd ends.\n"
       "\n"
       "Examples:\n"
       "  drover residue list\n"

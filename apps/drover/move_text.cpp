@@ -120,8 +120,9 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   }
   for (const QuarantinedDisk& disk : kept) {
     if (disk.move_id != move.id) continue;
-    facts.add({"kept", fmt::format("{} on {} ({}), {}", disk.kept_path, move.source,
-                                   to_text(disk.allocated), until_words(disk))});
+    facts.add({"kept", fmt::format("{} on {} ({}), {}",
+                                   disk.kept_path.empty() ? "its memory" : disk.kept_path,
+                                   move.source, to_text(disk.allocated), until_words(disk))});
   }
   facts.add({"undo", fmt::format("drover move {} {}", shell_word(move.plan.vm.name),
                                  shell_word(move.source))});
@@ -227,8 +228,8 @@ std::string quarantine_text(const std::vector<QuarantinedDisk>& disks) {
   if (disks.empty()) return "No disks are kept.\n";
   Table table({{"MOVE"}, {"VM"}, {"FILE"}, {"WAS"}, {"IN USE", Table::Align::kRight}, {"KEPT"}});
   for (const QuarantinedDisk& disk : disks) {
-    table.add({disk.move_id, disk.vm_name, disk.kept_path, disk.original_path,
-               to_text(disk.allocated), until_words(disk)});
+    table.add({disk.move_id, disk.vm_name, disk.kept_path.empty() ? "encrypted" : disk.kept_path,
+               disk.original_path, to_text(disk.allocated), until_words(disk)});
   }
   return table.text();
 }

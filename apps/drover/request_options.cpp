@@ -45,7 +45,18 @@ void RequestOptions::add_to(CLI::App& command) {
                   "Do not send what VMs of this group have on their disks at the destination, if "
                   "its setting groups allows it; else nothing is shared")
       ->type_name("NAME");
+  command
+      .add_option("--keep-residue", keep_residue,
+                  "memory: keep the VM's memory at the source, encrypted, for a move back within a "
+                  "day")
+      ->type_name("WHAT");
 }
+
+namespace {
+
+constexpr std::string_view kMemory = "memory";
+
+}  // namespace
 
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
                                             const std::string& destination) const {
@@ -76,6 +87,10 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
     RETURN_IF_ERROR(check_group_name(group));
     request.group = group;
   }
+  if (!keep_residue.empty() && keep_residue != kMemory) {
+    return fail(ErrorCode::kInvalidArgument, "--keep-residue is memory, not \"{}\".", keep_residue);
+  }
+  request.keep_memory = keep_residue == kMemory;
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;

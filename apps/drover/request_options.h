@@ -14,11 +14,12 @@ struct RequestOptions {
   std::string disks_to;
   bool delete_now = false;
   bool keep_source = false;
-  std::string performance;  // empty: as the source's settings say
-  std::string bandwidth;    // likewise
-  std::string convergence;  // likewise
-  std::string networks;     // likewise
-  std::string group;        // empty: none
+  std::string performance;   // empty: as the source's settings say
+  std::string bandwidth;     // likewise
+  std::string convergence;   // likewise
+  std::string networks;      // likewise
+  std::string group;         // empty: none
+  std::string keep_residue;  // likewise
   bool no_references = false;
   std::string verify;  // empty: as-sent
 

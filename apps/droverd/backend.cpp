@@ -34,7 +34,12 @@ Result<Move> Backend::converge_move(std::string_view id, const Convergence& poli
   return engine_.converge(id, policy);
 }
 
-Result<std::vector<QuarantinedDisk>> Backend::quarantine() { return world_.journal.quarantine(); }
+Result<std::vector<QuarantinedDisk>> Backend::quarantine() {
+  ASSIGN_OR_RETURN(auto kept, world_.journal.quarantine());
+  const auto memories = world_.memories->list(world_.book.settings());
+  kept.insert(kept.end(), memories.begin(), memories.end());
+  return kept;
+}
 
 Status Backend::restore_quarantine(std::string_view move_id, std::string_view requested_by) {
   log::info("Quarantine of move {}: {} asks to restore it.", move_id, requested_by);
@@ -43,7 +48,10 @@ Status Backend::restore_quarantine(std::string_view move_id, std::string_view re
 
 Status Backend::drop_quarantine(std::string_view move_id, std::string_view requested_by) {
   log::info("Quarantine of move {}: {} asks to drop it.", move_id, requested_by);
-  return move::drop_quarantine(world_, move_id);
+  const bool had_memory = world_.memories->drop(move_id);
+  const Status dropped = move::drop_quarantine(world_, move_id);
+  if (!dropped && dropped.error().code == ErrorCode::kNotFound && had_memory) return {};
+  return dropped;
 }
 
 Result<std::vector<Finding>> Backend::doctor() {

@@ -102,6 +102,7 @@ std::size_t MemoryEncoder::encode_token(std::span<const std::uint8_t> rest) {
 void MemoryEncoder::begin_pages() {
   if (table_ != nullptr) return;
   table_ = std::make_unique<PageTable>(parser_.pages(), content_->page_table_bytes());
+  keeper_ = content_->claim_keeper();
   if (!content_->limits().references) return;
   if (content_->claim_cache()) ring_ = std::make_unique<PageRing>(content_->limits().cache_bytes);
 }
@@ -128,8 +129,10 @@ void MemoryEncoder::encode_page(const Page& page) {
     writer_.named_header(token.header, head.subspan(kRecordHeaderBytes));
     number.reset();
   }
-  if (!content_->limits().references) return write_page(page, number);
-
+  if (!content_->limits().references) {
+    keep(page);
+    return write_page(page, number);
+  }
   const Name name = namer_.name(page.body());
   const bool unchanged = table_->holds(token.index, name);
   table_->put(token.index, name);
@@ -139,9 +142,15 @@ void MemoryEncoder::encode_page(const Page& page) {
     tally.same_pages.fetch_add(1, std::memory_order_relaxed);
     return;
   }
+  if (!unchanged) keep(page);
   if (refer(name, number)) return;
   write_page(page, number);
   if (ring_) ring_->put(name);
+}
+
+// Not in the pause, which it would prolong.
+void MemoryEncoder::keep(const Page& page) {
+  if (keeper_ && !urgent_) keeper_->keep(page.token.index, page.body());
 }
 
 void MemoryEncoder::write_page(const Page& page, std::optional<std::uint64_t> number) {

@@ -43,6 +43,7 @@ class MemoryEncoder : public StreamEncoder {
   void encode_page(const Page& page);
   // From the literals. `number`: none after a header that names its block.
   void write_page(const Page& page, std::optional<std::uint64_t> number);
+  void keep(const Page& page);
   void encode_zero(const MemoryToken& token, std::span<const std::uint8_t> record);
   bool refer(const Name& name, std::optional<std::uint64_t> number);
   void literal(std::span<const std::uint8_t> bytes);
@@ -57,8 +58,9 @@ class MemoryEncoder : public StreamEncoder {
   std::vector<std::uint8_t> carried_;  // a head's beginning, already sent
   std::size_t skip_ = 0;               // bytes of a record whose head was sent before
   std::atomic<bool> urgent_{false};
-  std::unique_ptr<PageTable> table_;  // from the first record on
-  std::unique_ptr<PageRing> ring_;    // null: another stream has the cache
+  std::unique_ptr<PageTable> table_;    // from the first record on
+  std::unique_ptr<PageRing> ring_;      // null: another stream has the cache
+  std::unique_ptr<PageKeeper> keeper_;  // null: pages are not kept
 };
 
 }  // namespace drover::content

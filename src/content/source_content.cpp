@@ -54,6 +54,16 @@ void SourceContent::forget_blocks(std::uint8_t disk, std::uint64_t first, std::u
   index_->forget_range(disk, first, end);
 }
 
+void SourceContent::keep_pages(std::unique_ptr<PageKeeper> keeper) {
+  const std::lock_guard lock(mutex_);
+  keeper_ = std::move(keeper);
+}
+
+std::unique_ptr<PageKeeper> SourceContent::claim_keeper() {
+  const std::lock_guard lock(mutex_);
+  return std::move(keeper_);
+}
+
 void SourceContent::add_held(const DiskBlock& at, const Name& name) {
   DROVER_CHECK(is_held(at.disk));
   const std::lock_guard lock(mutex_);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "content/disk_index.h"
+#include "content/page_keeper.h"
 
 namespace drover::content {
 
@@ -74,6 +75,10 @@ class SourceContent {
   bool only_memory_stream() const { return memory_streams_ == 1; }
   // True for the first stream that asks: the receiver has one page cache for a move.
   bool claim_cache() { return !cache_claimed_.exchange(true); }
+  // Keeps the pages of the first memory stream that asks. Before any stream.
+  void keep_pages(std::unique_ptr<PageKeeper> keeper);
+  // Null: nothing is kept, or another stream's pages are.
+  std::unique_ptr<PageKeeper> claim_keeper();
   // What a memory stream's table may take of the index: half of it once there are disks, whose
   // streams always come before.
   std::size_t page_table_bytes() const;
@@ -111,6 +116,7 @@ class SourceContent {
   std::atomic<bool> cache_claimed_{false};
   mutable std::mutex mutex_;  // guards what follows; taken after a DiskEncoder's
   std::unique_ptr<DiskIndex> index_;
+  std::unique_ptr<PageKeeper> keeper_;
   struct Disk {
     std::string export_name;
     bool dropped = false;

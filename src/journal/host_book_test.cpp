@@ -148,7 +148,13 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"groups", Op::kSet, "web,off"},
       {"groups", Op::kSet, std::string(33, 'a')},
       {"groups", Op::kAdd, "off"},
-      {"groups", Op::kRemove, "web"}};
+      {"groups", Op::kRemove, "web"},
+      {"residue-max", Op::kSet, "much"},
+      {"residue-max", Op::kAdd, "1G"},
+      {"residue-age", Op::kSet, "24"},
+      {"residue-age", Op::kSet, "0h"},
+      {"residue-age", Op::kSet, "721h"},
+      {"residue-age", Op::kSet, "99999999999h"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
@@ -193,6 +199,13 @@ TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
   EXPECT_EQ(settings.groups, (std::vector<std::string>{"web", "a_1-b"}));
   ASSERT_TRUE(apply({"groups", Op::kSet, "off"}, settings));
   EXPECT_TRUE(settings.groups.empty());
+
+  ASSERT_TRUE(apply({"residue-max", Op::kSet, "512M"}, settings));
+  EXPECT_EQ(settings.residue_max, mib(512));
+  ASSERT_TRUE(apply({"residue-max", Op::kSet, "off"}, settings));
+  EXPECT_EQ(settings.residue_max, ByteCount{});
+  ASSERT_TRUE(apply({"residue-age", Op::kSet, "3h"}, settings));
+  EXPECT_EQ(settings.residue_age, std::chrono::hours(3));
 }
 
 TEST(SettingsChange, DefaultFolderMustBeAllowed) {

@@ -2,6 +2,7 @@
 #include "journal/settings_change.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/ip_network.h"
 #include "model/group.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr std::string_view kKeys =
     "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth, "
-    "convergence, networks, groups";
+    "convergence, networks, groups, residue-max, residue-age";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -162,6 +163,28 @@ Status change_groups(const SettingChange& change, std::vector<std::string>& out)
   return {};
 }
 
+Status change_residue_max(const SettingChange& change, ByteCount& out) {
+  if (change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument,
+                "residue-max is one size: use residue-max=4G or residue-max=off.");
+  }
+  ASSIGN_OR_RETURN(out, parse_byte_count(change.value == "off" ? "0" : change.value));
+  return {};
+}
+
+Status change_residue_age(const SettingChange& change, std::chrono::hours& out) {
+  int hours = 0;
+  const char* const end = change.value.data() + change.value.size();
+  const auto [next, error] = std::from_chars(change.value.data(), end, hours);
+  if (change.op != SettingChange::Op::kSet || error != std::errc() ||
+      std::string_view(next, end) != "h" || hours < 1 || hours > kResidueAgeMost.count()) {
+    return fail(ErrorCode::kInvalidArgument, "residue-age is 1h to {}h: use residue-age=24h.",
+                kResidueAgeMost.count());
+  }
+  out = std::chrono::hours(hours);
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -202,6 +225,8 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   if (key == "convergence") return change_convergence(change, settings.convergence);
   if (key == "networks") return change_networks(change, settings.networks);
   if (key == "groups") return change_groups(change, settings.groups);
+  if (key == "residue-max") return change_residue_max(change, settings.residue_max);
+  if (key == "residue-age") return change_residue_age(change, settings.residue_age);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

@@ -111,21 +111,30 @@ Json encode(const HostSettings& value) {
           {"bandwidth_bytes_per_second", value.bandwidth.value},
           {"convergence", convergence_text(value.convergence)},
           {"networks", value.networks},
-          {"groups", value.groups}};
+          {"groups", value.groups},
+          {"residue_max_bytes", value.residue_max.bytes},
+          {"residue_age_hours", value.residue_age.count()}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
-  return Fields(from, path, unknown)
-      .need("incoming", out.incoming)
-      .need("outgoing", out.outgoing)
-      .need("default_folder", out.default_folder)
-      .need("allowed_folders", out.allowed_folders)
-      .may("performance", out.performance)
-      .may("bandwidth_bytes_per_second", out.bandwidth)
-      .may("convergence", out.convergence)
-      .may("networks", out.networks)
-      .may("groups", out.groups)
-      .finish();
+  int hours = static_cast<int>(out.residue_age.count());
+  RETURN_IF_ERROR(Fields(from, path, unknown)
+                      .need("incoming", out.incoming)
+                      .need("outgoing", out.outgoing)
+                      .need("default_folder", out.default_folder)
+                      .need("allowed_folders", out.allowed_folders)
+                      .may("performance", out.performance)
+                      .may("bandwidth_bytes_per_second", out.bandwidth)
+                      .may("convergence", out.convergence)
+                      .may("networks", out.networks)
+                      .may("groups", out.groups)
+                      .may("residue_max_bytes", out.residue_max)
+                      .may("residue_age_hours", hours)
+                      .finish());
+  if (hours < 1 || hours > kResidueAgeMost.count())
+    return fail(ErrorCode::kProtocol, "{}.residue_age_hours is out of range.", path);
+  out.residue_age = std::chrono::hours(hours);
+  return {};
 }
 
 Json encode(const PeerRights& value) {

@@ -56,6 +56,7 @@ MoveRequest full_request() {
           std::vector<std::string>{"10.77.1.0/24"},
           "web",
           true,
+          true,
           {"A", "B"},
           "alice@host3"};
 }
@@ -147,7 +148,9 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                                  {7},
                                  {ConvergencePolicy::kPause, 12s},
                                  {"10.0.0.0/8"},
-                                 {"web", "db"}},
+                                 {"web", "db"},
+                                 gib(9),
+                                 std::chrono::hours(3)},
                     host_settings_from_json);
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},

@@ -60,6 +60,7 @@ Json encode(const MoveRequest& value) {
            {"bandwidth_bytes_per_second", value.bandwidth.value},
            {"references", value.references},
            {"verification", verification_name(value.verification)},
+           {"keep_memory", value.keep_memory},
            {"accept_notes", value.accept_notes},
            {"accepted_codes", value.accepted_codes},
            {"requested_by", value.requested_by}};
@@ -84,6 +85,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("verification", out.verification)
       .may("networks", out.networks)
       .may("group", out.group)
+      .may("keep_memory", out.keep_memory)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)

@@ -2,6 +2,7 @@
 // A host, its settings, and what its hypervisor is. Plain values.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "model/performance.h"
 
 namespace drover {
+
+inline constexpr std::chrono::hours kResidueAgeMost{24 * 30};
 
 // Changed at run time by `drover settings`; kept in the journal's database.
 struct HostSettings {
@@ -25,6 +28,9 @@ struct HostSettings {
   std::vector<std::string> networks;
   // Whose VMs here may lend the content of their disks to VMs that come in the same group.
   std::vector<std::string> groups;
+  // Of the memory that VMs had when they left, kept for their way back: all together, and how long.
+  ByteCount residue_max = gib(4);  // 0: none is kept
+  std::chrono::hours residue_age{24};
 };
 
 // Rights of a peer, set where it is added.

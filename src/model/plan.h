@@ -52,6 +52,7 @@ struct MoveRequest {
   std::optional<std::vector<std::string>> networks;  // for its links, in order; nothing: as the
                                                      // settings say; empty: any
   std::string group;                                 // whose VMs' disk content it may share; or ""
+  bool keep_memory = false;                          // at the source, for the way back
   bool accept_notes = false;                         // --yes
   std::vector<std::string> accepted_codes;           // --accept CODE, for warnings
   std::string

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "gate/gate_process.h"
 #include "hypervisor/qemu_conf.h"
+#include "move/memory_store.h"
 #include "mover/mover_process.h"
 #include "net/unix_socket.h"
 
@@ -103,9 +104,9 @@ void count_pages(const mover::ContentCounts& counts, WireCount& out) {
   out.unchanged_pages = counts.same_pages;
 }
 
-// The key of the links, in memory that is no file, for the mover alone.
-Result<UniqueFd> secret_memory(const std::vector<std::uint8_t>& key) {
-  UniqueFd fd(::memfd_create("drover-link-key", MFD_CLOEXEC));
+// A key, in memory that is no file, for the mover alone.
+Result<UniqueFd> secret_memory(std::span<const std::uint8_t> key) {
+  UniqueFd fd(::memfd_create("drover-key", MFD_CLOEXEC));
   if (!fd) return fail_errno("Cannot create memory for a key");
   if (::write(fd.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size())) {
     return fail_errno("Cannot write a key");
@@ -155,6 +156,7 @@ struct MoverFiles {
   std::vector<UniqueFd> held;
   std::vector<UniqueFd> group;
   std::vector<UniqueFd> images;
+  std::shared_ptr<const MemoryFile> memory;
   UniqueFd writes;
 };
 
@@ -330,6 +332,13 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
   } else if (files.writes) {
     descriptors.writes = files.writes.get();
   }
+  const MemoryFile* kept = role == gate::GateRole::kSource ? road.keep.get() : files.memory.get();
+  UniqueFd kept_key;
+  if (kept != nullptr) {
+    ASSIGN_OR_RETURN(kept_key, secret_memory(kept->key));
+    descriptors.kept = kept->file.get();
+    descriptors.kept_key = kept_key.get();
+  }
   for (const UniqueFd& file : files.held) descriptors.held.push_back(file.get());
   for (const UniqueFd& file : files.group) descriptors.group.push_back(file.get());
   for (const UniqueFd& file : files.images) descriptors.images.push_back(file.get());
@@ -384,7 +393,11 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const Carri
                                                                      const LinkSecret& secret,
                                                                      std::string_view policy,
                                                                      DestinationFiles files) {
-  MoverFiles given{std::move(files.held), std::move(files.group), std::move(files.images), {}};
+  MoverFiles given{std::move(files.held),
+                   std::move(files.group),
+                   std::move(files.images),
+                   std::move(files.memory),
+                   {}};
   if (files.record_writes) {
     const std::string path = writes_path(options_, name);
     given.writes = UniqueFd(::open(path.c_str(), kWritesFlags, kControlMode));

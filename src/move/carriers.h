@@ -24,6 +24,8 @@
 
 namespace drover::move {
 
+struct MemoryFile;  // move/memory_store.h
+
 struct CarrierOptions {
   std::filesystem::path gate_program;   // bin/drover-gate
   std::filesystem::path mover_program;  // bin/drover-mover
@@ -86,8 +88,9 @@ struct GateState {
 // How the movers use the links. Both sides must allow content; the source decides.
 struct RoadOptions {
   Performance performance = Performance::kCompress;
-  bool references = true;    // source
-  BytesPerSecond bandwidth;  // source; 0: no limit
+  bool references = true;                       // source
+  BytesPerSecond bandwidth;                     // source; 0: no limit
+  std::shared_ptr<const MemoryFile> keep = {};  // source: where the guest's pages are kept
 };
 
 struct WireCount {
@@ -103,10 +106,11 @@ struct WireCount {
 
 // What the destination's mover works on, beside its streams.
 struct DestinationFiles {
-  std::vector<UniqueFd> held = {};    // of an earlier move, open for reading
-  std::vector<UniqueFd> group = {};   // images of VMs of the group, likewise
-  std::vector<UniqueFd> images = {};  // that this move made, likewise
-  bool record_writes = false;         // what is written to disks is put down, for written()
+  std::vector<UniqueFd> held = {};                // of an earlier move, open for reading
+  std::vector<UniqueFd> group = {};               // images of VMs of the group, likewise
+  std::vector<UniqueFd> images = {};              // that this move made, likewise
+  std::shared_ptr<const MemoryFile> memory = {};  // that was kept of the guest, likewise
+  bool record_writes = false;  // what is written to disks is put down, for written()
 };
 
 // The two processes of one move.

@@ -212,11 +212,12 @@ Status DestinationSide::start_carriers(Entry& entry) {
   const bool record_writes =
       copies_disks(entry.job.plan) && entry.job.plan.request.verification != Verification::kNone;
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
-  ASSIGN_OR_RETURN(entry.carriers,
-                   world_.carriage.start_destination(
-                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
-                       {open_residue(world_, vm.uuid, entry.job.peer),
-                        open_group(world_, entry.job.plan), open_created(entry), record_writes}));
+  ASSIGN_OR_RETURN(
+      entry.carriers,
+      world_.carriage.start_destination(
+          name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
+          {open_residue(world_, vm.uuid, entry.job.peer), open_group(world_, entry.job.plan),
+           open_created(entry), world_.memories->find(vm.uuid, entry.job.peer), record_writes}));
   entry.job.link_key.clear();
   return save(entry);
 }
@@ -349,14 +350,11 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   entry.carriers.reset();
   entry.written.clear();
   world_.carriage.remove_files(entry.name());
-  // While the record still proves that the VM came by this move: whose word "settle" is, does not.
-  if (const auto decision = world_.records.decision(entry.key());
-      decision && *decision == gate::Decision::kAccepted) {
-    RETURN_IF_ERROR(came_in_group(world_, vm.uuid, entry.job.plan.request.group));
-  }
+  RETURN_IF_ERROR(settle_group(world_, entry.key(), entry.job.plan));
   // The record first: one that nobody removes later would let the VM start here for ever, whatever
   // a later move of it says.
   RETURN_IF_ERROR(world_.records.remove(entry.key()));
+  world_.memories->drop_of_vm(vm.uuid);
   entry.job.settled = true;
   if (auto saved = save(entry); !saved) {
     entry.job.settled = false;

@@ -121,6 +121,8 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
   // Last of all notes: it stands in nobody's way.
   if (auto note = residue_note(world_, proposal.vm.uuid, peer_name))
     report.findings.push_back(std::move(*note));
+  if (auto note = memory_note(world_, proposal.vm, peer_name))
+    report.findings.push_back(std::move(*note));
   if (auto note = group_note(world_, proposal.request, proposal.vm))
     report.findings.push_back(std::move(*note));
   report.host.name = world_.host_name;

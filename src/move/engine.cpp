@@ -246,7 +246,10 @@ void Engine::keep_house(std::stop_token stop) {
     destination_.sweep();
     retry_undos();
     reap();
-    if (round % kExpireEvery == 0) expire_quarantine(world_);
+    if (round % kExpireEvery == 0) {
+      expire_quarantine(world_);
+      world_.memories->expire(world_.book.settings());
+    }
     std::unique_lock lock(mutex_);
     stopping_.wait_for(lock, stop, kHouseInterval, [] { return false; });
   }

@@ -121,6 +121,12 @@ Status came_in_group(World& world, std::string_view vm_uuid, std::string_view gr
                        : world.journal.join_group(vm_uuid, group);
 }
 
+Status settle_group(World& world, const gate::RecordKey& record, const Plan& plan) {
+  const auto decision = world.records.decision(record);
+  if (!decision || *decision != gate::Decision::kAccepted) return {};
+  return came_in_group(world, plan.vm.uuid, plan.request.group);
+}
+
 void forget_gone_members(World& world) {
   if (!world.hypervisor.connected()) return;
   const auto members = world.journal.group_members();

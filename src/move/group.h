@@ -19,6 +19,10 @@ namespace drover::move {
 // A VM came here by a move, in this group or in none. May run twice.
 Status came_in_group(World& world, std::string_view vm_uuid, std::string_view group);
 
+// The same for a move that is being settled, while its record still proves that the VM came by it:
+// whose word "settle" is, does not. Without that nothing changes.
+Status settle_group(World& world, const gate::RecordKey& record, const Plan& plan);
+
 // Forgets what is known of VMs that are no longer here. Only logs errors: nothing is used of a VM
 // that libvirt does not know.
 void forget_gone_members(World& world);

@@ -109,8 +109,9 @@ StepResult LiveMove::prepare() {
         held.error(), fmt::format("The fence of {} cannot be raised.", job_.move.plan.vm.name)));
   }
   keep_bandwidth();
-  auto carriers =
-      world_.carriage.start_source(carrier_name(), secret_, std::move(*fence), road_options());
+  RoadOptions road = road_options();
+  road.keep = begin_memory(world_, job_.move);
+  auto carriers = world_.carriage.start_source(carrier_name(), secret_, std::move(*fence), road);
   if (!carriers) return undo_because(carriers.error());
   carriers_ = std::move(*carriers);
 
@@ -367,6 +368,7 @@ StepResult LiveMove::settle() {
                     "there; remove it with: virsh undefine --keep-nvram {}",
                     job_.move.plan.vm.name, job_.move.destination, job_.move.source, uuid()));
   }
+  world_.memories->keep(job_.move);
   if (auto kept = quarantine_files(world_, job_); !kept) {
     return parked(
         kept.error(),

@@ -22,6 +22,7 @@ bool LiveMove::undo() {
   if (job_.migrate_called) (void)world_.hypervisor.abort_job(uuid());
   if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
   if (carriers_) stop_carriers();
+  (void)world_.memories->drop(job_.move.id);
   if (job_.carriers_started) {
     world_.carriage.remove_files(carrier_name());
     if (!take_back_the_guest()) return false;

@@ -81,6 +81,8 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   plan.made_at = std::chrono::system_clock::now();
   plan.expires_at = plan.made_at + kPlanLife;
   plan.findings = preflight::check_source(view);
+  if (auto note = memory_not_kept(plan.request, plan.vm, view.host.settings))
+    plan.findings.push_back(std::move(*note));
   ASSIGN_OR_RETURN(auto report, ask_destination(world, view.request, view));
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
   report.host.name = request.destination;

@@ -2,6 +2,7 @@
 // Everything a move may touch, handed in: no globals. All members outlive every move.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "gate/ownership_record.h"
@@ -10,6 +11,7 @@
 #include "journal/move_journal.h"
 #include "move/bandwidth.h"
 #include "move/carriers.h"
+#include "move/memory_store.h"
 #include "move/slots.h"
 #include "net/peer_transport.h"
 
@@ -26,6 +28,7 @@ struct World {
   Bandwidth& bandwidth;
   std::string host_name;
   std::string public_key;  // hex, ours
+  std::shared_ptr<MemoryStore> memories = std::make_shared<MemoryStore>();
 };
 
 }  // namespace drover::move

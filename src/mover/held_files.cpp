@@ -10,8 +10,14 @@
 
 namespace drover::mover {
 
-HeldFiles::HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group)
+HeldFiles::HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group,
+                     std::optional<KeptMemory> memory)
     : files_(std::move(own)) {
+  if (memory) {
+    encrypted_ = files_.size();
+    key_ = memory->key;
+    files_.push_back(std::move(memory->file));
+  }
   DROVER_CHECK(files_.size() <= content::kOwnFilesMax && group.size() <= content::kGroupFilesMax);
   if (group.empty()) return;
   files_.resize(content::kOwnFilesMax);
@@ -54,7 +60,18 @@ std::size_t HeldFiles::read_at(std::uint8_t file, std::uint64_t offset,
     if (n <= 0) break;
     done += static_cast<std::size_t>(n);
   }
+  if (file == encrypted_)
+    decrypt(offset, out.first(done / content::kBlockBytes * content::kBlockBytes));
   return done;
+}
+
+void HeldFiles::decrypt(std::uint64_t offset, std::span<std::uint8_t> blocks) const {
+  content::PageCipher cipher(key_, content::PageCipher::Does::kDecrypts);
+  for (std::uint64_t page = offset / content::kBlockBytes; !blocks.empty(); ++page) {
+    const auto block = blocks.first(content::kBlockBytes);
+    cipher.apply(page, block, block);
+    blocks = blocks.subspan(block.size());
+  }
 }
 
 }  // namespace drover::mover

@@ -10,14 +10,23 @@
 
 #include "base/unique_fd.h"
 #include "content/destination_content.h"
+#include "content/page_cipher.h"
 
 namespace drover::mover {
+
+// Guest memory that was kept of an earlier move, encrypted (docs/residue.md).
+struct KeptMemory {
+  UniqueFd file;
+  content::PageKey key{};
+};
 
 class HeldFiles : public content::HeldReader {
  public:
   // `own`: of this VM, from an earlier move. `group`: of VMs of its group, which may run and write
   // them. REQUIRES: at most kOwnFilesMax and kGroupFilesMax.
-  explicit HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group = {});
+  // `memory` becomes the last one of `own`, which then has room for it.
+  explicit HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group = {},
+                     std::optional<KeptMemory> memory = {});
 
   bool empty() const { return files_.empty(); }
   bool has(std::uint8_t file) const override {
@@ -34,10 +43,15 @@ class HeldFiles : public content::HeldReader {
   // be asked.
   std::optional<Extent> next_extent(std::uint8_t file, std::uint64_t from) const;
   // How many of the bytes at `offset` could be read: all, unless the file ends or fails.
+  // REQUIRES: whole blocks at a multiple of kBlockBytes; a file may end within the last.
   std::size_t read_at(std::uint8_t file, std::uint64_t offset, std::span<std::uint8_t> out) const;
 
  private:
-  std::vector<UniqueFd> files_;  // by number; none: there is no such file
+  void decrypt(std::uint64_t offset, std::span<std::uint8_t> blocks) const;
+
+  std::vector<UniqueFd> files_;           // by number; none: there is no such file
+  std::optional<std::size_t> encrypted_;  // the number of such a file
+  content::PageKey key_{};                // of that one
 };
 
 }  // namespace drover::mover

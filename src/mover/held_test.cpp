@@ -132,6 +132,34 @@ TEST(SessionHeld, FilesThatShrinkAreMissesAndMended) {
   EXPECT_GT(pair.source->status().content.held_blocks, 0u);
 }
 
+TEST(SessionHeld, KeptMemoryIsDecryptedBeforeItIsNamed) {
+  content::PageKey key;
+  for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::uint8_t>(i);
+  const auto kept = [&key](const content::PageKey& with) {
+    KeptMemory memory{UniqueFd(::memfd_create("kept", MFD_CLOEXEC)), with};
+    content::PageKeeper keeper(memory.file.duplicate(), key);
+    for (std::uint64_t content = 1; content <= MirroredDisk::kBlocks; ++content) {
+      const Bytes page = content::page_of(content);
+      keeper.keep(3 * content, std::span(page).first<kBlockBytes>());
+    }
+    return memory;
+  };
+  const auto found = [](KeptMemory memory) {
+    SessionPair pair({.held = std::make_shared<HeldFiles>(
+                          std::vector<UniqueFd>(), std::vector<UniqueFd>(), std::move(memory))});
+    pair.link(1);
+    auto nbd = pair.open(StreamKind::kDisks);
+    EXPECT_TRUE(nbd);
+    content::TestDisks disks;
+    const MirroredDisk disk(*nbd, disks);
+    return pair.source->status().content.held_blocks;
+  };
+  EXPECT_GT(found(kept(key)), 0u);
+  content::PageKey other = key;
+  other[0] ^= 1;
+  EXPECT_EQ(found(kept(other)), 0u) << "without the key it is noise";
+}
+
 TEST(SessionHeld, ContentOfTheGroupIsCountedApart) {
   std::vector<std::uint64_t> own, group;
   for (std::uint64_t content = 1; content <= MirroredDisk::kBlocks; ++content) {

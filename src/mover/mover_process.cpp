@@ -130,6 +130,10 @@ Result<std::unique_ptr<MoverProcess>> MoverProcess::start(const std::filesystem:
   for (std::size_t i = 0; i < descriptors.group.size(); ++i) {
     fds.push_back({file_name(kGroupMember, i), descriptors.group[i]});
   }
+  if (descriptors.kept >= 0) {
+    fds.push_back({kKeptName, descriptors.kept});
+    fds.push_back({kKeptKeyName, descriptors.kept_key});
+  }
   ASSIGN_OR_RETURN(
       auto started,
       net::start_program({program, {}}, start_message(settings, descriptors), fds, deadline));

@@ -45,6 +45,10 @@ struct MoverDescriptors {
   std::vector<int> held = {};
   std::vector<int> group = {};
   std::vector<int> images = {};  // destination: of this move, open for reading
+  // Memory kept of the guest (docs/residue.md), and its key as a memfd: the source's is written,
+  // the destination's is read; -1: none.
+  int kept = -1;
+  int kept_key = -1;
   int writes = -1;  // destination only: a file to append to; -1: no record of what is written
 };
 

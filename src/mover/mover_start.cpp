@@ -2,6 +2,7 @@
 #include "mover/mover_start.h"
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "mover/limits.h"
 #include "net/control_message.h"
@@ -56,12 +57,27 @@ Result<std::vector<UniqueFd>> take_files(const json& message, const char* name, 
   return files;
 }
 
+Result<std::optional<KeptMemory>> take_kept_memory(net::ProgramStart& start) {
+  if (!start.descriptors.contains(kKeptName)) return std::nullopt;
+  KeptMemory memory;
+  ASSIGN_OR_RETURN(memory.file, start.take(kKeptName));
+  ASSIGN_OR_RETURN(const UniqueFd key, start.take(kKeptKeyName));
+  const ssize_t n = ::pread(key.get(), memory.key.data(), memory.key.size(), 0);
+  if (n == static_cast<ssize_t>(memory.key.size())) return memory;
+  return fail(ErrorCode::kInvalidArgument, "The key of kept memory has {} bytes.",
+              memory.key.size());
+}
+
 // Null: none.
 Result<std::shared_ptr<HeldFiles>> take_held(const json& message, net::ProgramStart& start) {
   ASSIGN_OR_RETURN(auto own, take_files(message, kHeldMember, content::kOwnFilesMax, start));
   ASSIGN_OR_RETURN(auto group, take_files(message, kGroupMember, content::kGroupFilesMax, start));
-  if (own.empty() && group.empty()) return nullptr;
-  return std::make_shared<HeldFiles>(std::move(own), std::move(group));
+  ASSIGN_OR_RETURN(auto memory, take_kept_memory(start));
+  if (own.size() + (memory ? 1 : 0) > content::kOwnFilesMax) {
+    return fail(ErrorCode::kInvalidArgument, "Kept memory takes the place of a held file.");
+  }
+  if (own.empty() && group.empty() && !memory) return nullptr;
+  return std::make_shared<HeldFiles>(std::move(own), std::move(group), std::move(memory));
 }
 
 }  // namespace
@@ -92,6 +108,8 @@ Result<MoverStart> read_mover_start(net::ProgramStart start) {
   if (read.options.role == Role::kSource) {
     ASSIGN_OR_RETURN(read.memory, start.take("memory"));
     ASSIGN_OR_RETURN(read.disks, start.take("disks"));
+    ASSIGN_OR_RETURN(auto keep, take_kept_memory(start));
+    if (keep) read.options.keep = std::make_shared<KeptMemory>(std::move(*keep));
   } else {
     ASSIGN_OR_RETURN(read.options.held, take_held(message, start));
     ASSIGN_OR_RETURN(read.images, take_files(message, kImagesMember, content::kOwnFilesMax, start));

@@ -31,6 +31,10 @@ Result<MoverStart> read_mover_start(net::ProgramStart start);
 inline constexpr const char* kHeldMember = "held";
 inline constexpr const char* kGroupMember = "group";
 inline constexpr const char* kImagesMember = "images";
+// Descriptors of kept memory (docs/residue.md), both or none: the source writes, the destination
+// reads.
+inline constexpr const char* kKeptName = "kept";
+inline constexpr const char* kKeptKeyName = "kept_key";
 // The name of such a file's descriptor: "held0", "held1", ..., "group0", ...
 std::string file_name(const char* member, std::size_t number);
 

@@ -77,6 +77,10 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
   DROVER_CHECK(options_.window_bytes >= kWindowMin && options_.window_bytes <= kWindowMax);
   set_bandwidth(options_.bandwidth_bytes_per_second);
   if (source_content_) {
+    if (options_.keep) {
+      source_content_->keep_pages(std::make_unique<content::PageKeeper>(
+          std::move(options_.keep->file), options_.keep->key));
+    }
     packers_ = std::make_unique<PackPool>(
         pack_workers(), choice_, [this](StreamId stream, std::uint64_t offset, Chunk payload) {
           packed(stream, offset, std::move(payload));

@@ -42,7 +42,8 @@ struct SessionOptions {
   std::optional<std::size_t> fixed_way = {};     // of kPackWays; else chosen by measuring
   std::uint64_t bandwidth_bytes_per_second = 0;  // source: of what it sends; 0: no limit
   content::DestinationLimits destination_limits = {};
-  std::shared_ptr<HeldFiles> held = {};  // destination: of an earlier move; null: nothing
+  std::shared_ptr<HeldFiles> held = {};   // destination: what it has already; null: nothing
+  std::shared_ptr<KeptMemory> keep = {};  // source: where the guest's pages are kept
 };
 
 // Both sides name content under a key that only they have (docs/mover_protocol.md, "Content").

@@ -42,6 +42,7 @@ constexpr std::array kAllowed{
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
     SCMP_SYS(pread64),
+    SCMP_SYS(pwrite64),
     SCMP_SYS(read),
     SCMP_SYS(readv),
     SCMP_SYS(recvfrom),

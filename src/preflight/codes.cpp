@@ -66,6 +66,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kResidueUsed, "RESIDUE_USED"},
     {Code::kGroupUsed, "GROUP_USED"},
     {Code::kGroupNotShared, "GROUP_NOT_SHARED"},
+    {Code::kMemoryNotKept, "MEMORY_NOT_KEPT"},
     {Code::kHostDevice, "HOST_DEVICE"},
     {Code::kFilesystemShared, "FILESYSTEM_SHARED"},
     {Code::kSharedMemory, "SHARED_MEMORY"},

@@ -70,6 +70,7 @@ enum class Code {
   kResidueUsed,
   kGroupUsed,
   kGroupNotShared,
+  kMemoryNotKept,
   // Devices.
   kHostDevice,
   kFilesystemShared,

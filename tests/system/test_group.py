@@ -8,6 +8,7 @@ from product import assert_clean, brief, codes, drop_all
 
 IMAGE = 96  # MiB that the guests have in common
 MIB = 1 << 20
+RATE = "16M"  # slower than any machine names what it holds, however busy it is
 SETTINGS = {"memory": 128, "image": IMAGE, "fill": 8, "records": 16, "dirty": 0.25, "disk_rate": 0.25}
 
 
@@ -28,7 +29,7 @@ def two_guests(lab):
 
 def move_over(source, destination, name, *words):
     """Its report; the guest runs there and all its records are right."""
-    source.drover("move", name, destination.name, "--yes", "--delete-now", *words)
+    source.drover("move", name, destination.name, "--yes", "--delete-now", "--bandwidth", RATE, *words)
     move = source.moves()[0]
     assert (move["state"], move["destination"]) == ("done", destination.name), brief(move)
     result = source.lab.verify(name)

@@ -85,3 +85,26 @@ def test_a_second_attempt_costs_only_what_the_first_did_not_bring(lab, pair):
     finally:
         host2.configure(keep_residue=None)
     assert_clean(*pair)
+
+
+def test_memory_left_behind_does_not_travel_back(lab, pair):
+    """With --keep-residue memory, for the peer that the VM went to. A restart of droverd is the end of it."""
+    host1, host2 = pair
+    with lab.guest("host1", "memo", memory=192, disk="128M", fill=8, dirty=0.5, disk_rate=0):
+        host1.drover("move", "memo", "host2", "--yes", "--keep-residue", "memory", "--delete-now")
+        assert lab.verify("memo")["ok"]
+        [memory] = host1.kept()
+        assert (memory["original_path"], memory["kept_path"]) == ("memory", "") and memory["allocated_bytes"] > 64 * MIB, memory
+        assert "encrypted" in host1.drover("residue", "list").stdout
+        notes = [finding["what"] for finding in host2.plan("memo", "host1")["findings"] if finding["code"] == "RESIDUE_USED"]
+        assert notes and "memory" in notes[0], notes
+        back = move_over(host2, host1, "memo")
+        assert back["kinds"]["residue_bytes"] > 64 * MIB, back
+        assert back["kinds"]["misses"] < 1000, back
+        assert host1.kept() == [], "the VM is here again"
+
+        host1.drover("move", "memo", "host2", "--yes", "--keep-residue", "memory", "--delete-now")
+        host1.restart_droverd()
+        assert host1.kept() == []
+        assert move_over(host2, host1, "memo")["kinds"]["residue_bytes"] == 0
+    assert_clean(*pair)
