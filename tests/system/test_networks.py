@@ -150,21 +150,27 @@ def test_an_outage_of_all_networks_costs_its_time(lab, two, slow_guest, phase):
 
 def cut_within_the_pause(lab, host1):
     """Starts a move and cuts the networks as soon as the guest stands still; gives the move once it has ended, and whether
-    FINISH was on its way already: then the link comes back, and the true answer ends the move."""
+    FINISH was on its way already: then the link comes back, and the true answer ends the move. The pause budget is the guest's:
+    the move itself ends later, for Drover first tries to tell the destination, which does not answer."""
     with events(host1) as said:
         move_id = host1.start_move("wide", "host2")
         wait_for_standstill(said, "wide")
     network.cut()
     stood = time.monotonic()
+    went_on = []
+
+    def has_ended(move):
+        if not went_on and host1.domstate("wide") == "running":
+            went_on.append(time.monotonic() - stood)
+        return move["state"] != "running" or move["phase"] == "switch"
+
     try:
-        move = host1.wait_move(move_id, lambda move: move["state"] != "running" or move["phase"] == "switch",
-                               patience=PAUSE_BUDGET_MS / 1000 + 30)
-        print(f"{move['state']} in phase {move['phase']} {time.monotonic() - stood:.1f} s after the cut")
+        move = host1.wait_move(move_id, has_ended, patience=PAUSE_BUDGET_MS / 1000 + 30)
         finish_was_first = move["phase"] in ("switch", "verify", "settle")
         if not finish_was_first:
-            # libvirt lets the guest go on before Drover has undone the rest.
-            assert host1.domstate("wide") == "running"
-            assert time.monotonic() - stood < PAUSE_BUDGET_MS / 1000 + 10
+            print(f"the guest went on {went_on[0]:.1f} s after the cut; the move {move['state']} after "
+                  f"{time.monotonic() - stood:.1f} s")
+            assert PAUSE_BUDGET_MS / 1000 - 1 < went_on[0] < PAUSE_BUDGET_MS / 1000 + 2
     finally:
         lab.run("link", "restore")
     return host1.wait_move(move_id), finish_was_first
