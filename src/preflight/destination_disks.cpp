@@ -132,9 +132,15 @@ void check_paths(const DestinationView& view, Findings& findings) {
     findings.blocker(
         Code::kNvramExists, view.nvram_destination,
         fmt::format("{} exists on {} already.", view.nvram_destination, view.host.name),
-        "It holds another VM's firmware variables, or those of an earlier stay of this one.",
-        {fmt::format("If it is not needed, on {}: rm {}", view.host.name,
-                     word(view.nvram_destination))});
+        "It holds another VM's firmware variables, or those of an earlier stay of this one; or "
+        "both "
+        "hosts see this VM's own, which cannot be moved so.",
+        {fmt::format("If nothing uses it, on {}: mv {} {}", view.host.name,
+                     word(view.nvram_destination), word(view.nvram_destination + ".old")),
+         fmt::format(
+             "If both hosts see that folder: keep the NVRAM of {} in a folder of each host's "
+             "own, while it is off.",
+             view.name())});
   }
 }
 
