@@ -52,7 +52,7 @@ std::string kinds_words(const TransferKinds& kinds) {
   add(kinds.same, "sent before and unchanged");
   add(kinds.cached, "known from memory");
   add(kinds.own_disk, "known from its disks");
-  add(kinds.residue, "left there by an earlier move");
+  add(kinds.residue, "left there by an earlier move, or on a shared disk");
   add(kinds.group, "known from VMs of its group");
   return fmt::format("{}", fmt::join(parts, ", "));
 }

@@ -217,6 +217,22 @@ TEST(QemuConf, ReadsWhatMatters) {
   EXPECT_EQ(parse_qemu_conf("").user, "libvirt-qemu");
   EXPECT_EQ(parse_qemu_conf("user = \"+107\"").user, "107");
   EXPECT_FALSE(parse_qemu_conf("#migrate_tls_force = 1").tls_forced);
+  EXPECT_TRUE(parse_qemu_conf("").gives_images);
+  EXPECT_FALSE(parse_qemu_conf("dynamic_ownership = 0").gives_images);
+}
+
+TEST_F(DiskImage, IsGivenToQemuOnlyIfItIsRoots) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root gives files away";
+  const fs::path path = root_ / "allowed/disk.qcow2";
+  std::ofstream(path) << "image";
+  const UniqueFd image(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat found{};
+  EXPECT_FALSE(give_image_to_qemu(image.get(), {.user = "64055", .gives_images = false}).value());
+  EXPECT_TRUE(give_image_to_qemu(image.get(), {.user = "64055"}).value());
+  EXPECT_FALSE(give_image_to_qemu(image.get(), {.user = "64056"}).value()) << "it is not root's";
+  ASSERT_EQ(::fstat(image.get(), &found), 0);
+  EXPECT_EQ(found.st_uid, 64055u);
+  EXPECT_FALSE(give_image_to_qemu(image.get(), {.user = "no such user"}));
 }
 
 }  // namespace

@@ -25,6 +25,20 @@ std::string value_of(std::string_view text) {
   return std::string(trimmed(text.substr(0, text.find('#'))));
 }
 
+Result<uid_t> uid_of(const std::string& user) {
+  uid_t uid = 0;
+  const auto [end, failure] = std::from_chars(user.data(), user.data() + user.size(), uid);
+  if (failure == std::errc() && end == user.data() + user.size()) return uid;
+  std::vector<char> buffer(16384);
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
+      found == nullptr) {
+    return fail(ErrorCode::kNotFound, "There is no user {}, whom QEMU runs as by qemu.conf.", user);
+  }
+  return found->pw_uid;
+}
+
 }  // namespace
 
 QemuConf parse_qemu_conf(std::string_view text) {
@@ -40,6 +54,7 @@ QemuConf parse_qemu_conf(std::string_view text) {
     // "+0" names a numeric user.
     if (key == "user") conf.user = value.starts_with('+') ? value.substr(1) : value;
     if (key == "migrate_tls_force") conf.tls_forced = value == "1";
+    if (key == "dynamic_ownership") conf.gives_images = value != "0";
   }
   return conf;
 }
@@ -50,23 +65,22 @@ QemuConf qemu_conf(const std::filesystem::path& file) {
 }
 
 Status give_folder_to_qemu(const std::filesystem::path& folder, const std::string& user) {
-  uid_t uid = 0;
-  const auto [end, failure] = std::from_chars(user.data(), user.data() + user.size(), uid);
-  if (failure != std::errc() || end != user.data() + user.size()) {
-    std::vector<char> buffer(16384);
-    passwd entry{};
-    passwd* found = nullptr;
-    if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
-        found == nullptr) {
-      return fail(ErrorCode::kNotFound, "There is no user {}, whom QEMU runs as by qemu.conf.",
-                  user);
-    }
-    uid = found->pw_uid;
-  }
+  ASSIGN_OR_RETURN(const uid_t uid, uid_of(user));
   if (::chown(folder.c_str(), uid, 0) != 0 || ::chmod(folder.c_str(), 0711) != 0) {
     return fail_errno(fmt::format("Cannot give {} to {}", folder.string(), user));
   }
   return {};
+}
+
+Result<bool> give_image_to_qemu(int image, const QemuConf& conf) {
+  if (!conf.gives_images) return false;
+  ASSIGN_OR_RETURN(const uid_t uid, uid_of(conf.user));
+  struct stat found{};
+  if (::fstat(image, &found) != 0) return fail_errno("Cannot look at an image");
+  if (found.st_uid != 0 || uid == 0) return false;
+  if (::fchown(image, uid, static_cast<gid_t>(-1)) != 0)
+    return fail_errno(fmt::format("Cannot give an image to {}", conf.user));
+  return true;
 }
 
 }  // namespace drover

@@ -106,7 +106,7 @@ struct WireCount {
 
 // What the destination's mover works on, beside its streams.
 struct DestinationFiles {
-  std::vector<UniqueFd> held = {};                // of an earlier move, open for reading
+  std::vector<UniqueFd> held = {};                // of an earlier move, and shared disks; to read
   std::vector<UniqueFd> group = {};               // images of VMs of the group, likewise
   std::vector<UniqueFd> images = {};              // that this move made, likewise
   std::shared_ptr<const MemoryFile> memory = {};  // that was kept of the guest, likewise

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "content/ops.h"
 #include "gate/definition_policy.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
@@ -211,13 +212,17 @@ Status DestinationSide::start_carriers(Entry& entry) {
   }
   const bool record_writes =
       copies_disks(entry.job.plan) && entry.job.plan.request.verification != Verification::kNone;
+  constexpr std::size_t kHeldMost = content::kOwnFilesMax - 1;  // the kept memory is one more
+  auto held = open_shared(world_, entry.job.plan, kHeldMost);
+  for (auto& file : open_residue(world_, vm.uuid, entry.job.peer)) {
+    if (held.size() < kHeldMost) held.push_back(std::move(file));
+  }
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
-  ASSIGN_OR_RETURN(
-      entry.carriers,
-      world_.carriage.start_destination(
-          name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
-          {open_residue(world_, vm.uuid, entry.job.peer), open_group(world_, entry.job.plan),
-           open_created(entry), world_.memories->find(vm.uuid, entry.job.peer), record_writes}));
+  ASSIGN_OR_RETURN(entry.carriers,
+                   world_.carriage.start_destination(
+                       name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
+                       {std::move(held), open_group(world_, entry.job.plan), open_created(entry),
+                        world_.memories->find(vm.uuid, entry.job.peer), record_writes}));
   entry.job.link_key.clear();
   return save(entry);
 }
@@ -342,6 +347,8 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
   const auto& vm = entry.job.plan.vm;
   if (request.autostart) RETURN_IF_ERROR(world_.hypervisor.set_autostart(vm.uuid, true));
+  // The source's libvirt has ended its QEMU by now.
+  keep_images_with_qemu(entry.job.plan, Runs::kAtTheDestination);
   std::set<std::string> folders;
   for (const auto& file : entry.job.created)
     folders.insert(std::filesystem::path(file.path).parent_path().string());

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "gate/fence_recovery.h"
 #include "move/live_move.h"
+#include "move/shared_disks.h"
 
 namespace drover::move {
 namespace {
@@ -34,6 +35,8 @@ bool LiveMove::undo() {
     }
   }
   undo_at_destination();
+  // Its libvirt has ended what was incoming by now.
+  if (job_.migrate_called) keep_images_with_qemu(job_.move.plan, Runs::kHere);
   return true;
 }
 

@@ -3,7 +3,13 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "base/log.h"
+#include "hypervisor/disk_image.h"
+#include "hypervisor/qemu_conf.h"
+#include "preflight/placement.h"
 
 namespace drover::move {
 namespace {
@@ -59,6 +65,42 @@ Status check_shared(const std::vector<preflight::DiskMark>& made,
                 destination, placement.target, placement.destination_path);
   }
   return {};
+}
+
+std::vector<UniqueFd> open_shared(World& world, const Plan& plan, std::size_t most) {
+  std::vector<UniqueFd> files;
+  if (!shares_disks(plan) || !plan.request.references) return files;
+  const auto facts = world.hypervisor.host_facts();
+  if (!facts) return files;
+  const auto folders = preflight::usable_folders(*facts, world.book.settings());
+  for (const DiskPlacement& placement : plan.placements) {
+    if (!placement.shared || files.size() == most) continue;
+    const std::string& path = placement.destination_path;
+    const auto identity = file_identity(path);
+    auto file = identity ? open_image(path, *identity, folders)
+                         : Result<UniqueFd>(std::unexpected(identity.error()));
+    if (file)
+      files.push_back(std::move(*file));
+    else
+      log::info("What lies on {} travels with the memory: {}", path, file.error().text());
+  }
+  return files;
+}
+
+void keep_images_with_qemu(const Plan& plan, Runs runs) {
+  for (const DiskPlacement& placement : plan.placements) {
+    if (!placement.shared) continue;
+    const std::string& path =
+        runs == Runs::kHere ? placement.source_path : placement.destination_path;
+    const UniqueFd image(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat found{};
+    if (!image || ::fstat(image.get(), &found) != 0 || !S_ISREG(found.st_mode)) continue;
+    const auto given = give_image_to_qemu(image.get(), qemu_conf());
+    if (!given)
+      log::warning("{} may belong to root although QEMU uses it: {}", path, given.error().text());
+    else if (*given)
+      log::info("{} had been given back to root by the other host's libvirt.", path);
+  }
 }
 
 std::vector<DiskPlacement> copied_disks(const Plan& plan) {

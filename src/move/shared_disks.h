@@ -7,6 +7,7 @@
 
 #include "hypervisor/image_mark.h"
 #include "model/plan.h"
+#include "move/world.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -32,6 +33,16 @@ class DiskMarks {
 // kProtocol: the destination calls a disk shared and has not found the mark that we made on it.
 Status check_shared(const std::vector<preflight::DiskMark>& made,
                     const preflight::DestinationReport& report, std::string_view destination);
+
+// The destination's mover reads them as held content: what of the guest's memory lies on its disks
+// need not travel. Open for reading, most `most` of them; what cannot be opened is left out. None
+// if the move does without references.
+std::vector<UniqueFd> open_shared(World& world, const Plan& plan, std::size_t most);
+
+// libvirt of the host that a guest has left, or did not come to, gives its images back to root
+// where it does not know the file system as shared: a QEMU that runs could not open them again.
+enum class Runs { kHere, kAtTheDestination };  // the guest, seen from the source
+void keep_images_with_qemu(const Plan& plan, Runs runs);
 
 std::vector<DiskPlacement> copied_disks(const Plan& plan);
 bool copies_disks(const Plan& plan);

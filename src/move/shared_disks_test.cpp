@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "hypervisor/disk_image.h"
 #include "hypervisor/fake/fake.h"
 #include "move/destination_side.h"
 #include "move/move_test_support.h"
@@ -64,10 +65,14 @@ class SharedDisks : public testing::Test {
     records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
     world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
                          bandwidth_, "host1", "00"});
+    there_world_.emplace(World{peers_.hypervisor, *journal_, *book_, peers_, *records_, carriage_,
+                               slots_, bandwidth_, "host2", "00"});
+    there_.emplace(*there_world_, [] { return std::vector<Vm>{}; });
     ASSERT_TRUE(hypervisor_.define(definition(kUuid, "web01", disk_)));
     ASSERT_TRUE(hypervisor_.start(kUuid));
   }
   void TearDown() override {
+    there_.reset();
     database_.reset();
     fs::remove_all(folder_);
   }
@@ -80,9 +85,6 @@ class SharedDisks : public testing::Test {
   }
   // As host2, on the same journal: what it says to a source's reservation.
   Result<std::string> reserve(std::vector<preflight::DiskMark> marks) {
-    World there{peers_.hypervisor, *journal_, *book_,     peers_,  *records_,
-                carriage_,         slots_,    bandwidth_, "host2", "00"};
-    DestinationSide side(there, [] { return std::vector<Vm>{}; });
     ReserveRequest request;
     request.move = request.epoch = kMove;
     request.plan.vm.uuid = kUuid;
@@ -91,7 +93,10 @@ class SharedDisks : public testing::Test {
     request.destination_xml = request.persistent_xml = definition(kUuid, "web01", disk_);
     request.link_key = std::string(64, '0');
     request.marks = std::move(marks);
-    return side.handle("host2", verb::kReserve, to_json(request));
+    return there_->handle("host2", verb::kReserve, to_json(request));
+  }
+  Result<std::string> ask(std::string_view verb) {
+    return there_->handle("host2", verb, to_json(MoveName{kMove}));
   }
 
   const fs::path folder_ = fs::temp_directory_path() / ("drover-shared-" + random_name(8));
@@ -105,7 +110,8 @@ class SharedDisks : public testing::Test {
   std::optional<journal::MoveJournal> journal_;
   std::unique_ptr<journal::HostBook> book_;
   std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
+  std::optional<World> world_, there_world_;
+  std::optional<DestinationSide> there_;
 };
 
 TEST_F(SharedDisks, ThePlanCountsNothingOfThem) {
@@ -163,6 +169,22 @@ TEST_F(SharedDisks, AReservationNeedsTheMarkOnThatVeryFile) {
   EXPECT_EQ(reserve({{"vdb", marked->where()}}).error().code, ErrorCode::kPolicy);
   const auto reserved = reserve({{"vda", marked->where()}});
   EXPECT_TRUE(reserved) << reserved.error().text();
+}
+
+TEST_F(SharedDisks, TheDestinationReadsThemAndMakesAndRemovesNothing) {
+  const auto marked = MarkedImage::mark(disk_);
+  ASSERT_TRUE(marked);
+  const FileIdentity before = file_identity(disk_).value();
+  ASSERT_TRUE(reserve({{"vda", marked->where()}}));
+  const auto prepared = ask(verb::kPrepare);
+  ASSERT_TRUE(prepared) << prepared.error().text();
+  EXPECT_EQ(carriage_.state.held_files, 1u);
+  const auto job = journal_->job(journal::Side::kDestination, kMove);
+  ASSERT_TRUE(job);
+  EXPECT_TRUE(destination_job_from_json(*job)->created.empty());
+  const auto undone = ask(verb::kUndo);
+  ASSERT_TRUE(undone) << undone.error().text();
+  EXPECT_EQ(file_identity(disk_).value(), before);
 }
 
 TEST_F(SharedDisks, AnImageThatAnotherVmThereNamesIsNotTaken) {
