@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 
-from product import ALL, Host, assert_clean, drop_all
+from product import ALL, Host, assert_clean, drop_all, lab_hosts
 from runners import RunnerWatch
 from strange import assert_arrived, strange_domain, variables_at_rest
 
+SHARED = lab_hosts.SHARED
 pytestmark = [
     pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1"),
     pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs the package mmdebstrap"),
@@ -38,6 +39,21 @@ def test_moves_to_the_next_release_and_back(lab, mixed):
             assert result["ok"] and result["states"] == {destination.name: "running"}, (result, done.stdout)
         assert watching.stop()["ok"]
         drop_all(*mixed)
+    assert_clean(*mixed)
+
+
+def test_only_the_vm_moves_to_the_next_release_and_back(lab, mixed):
+    for host in mixed:
+        host.drover("settings", f"allowed-folders+={SHARED}")
+    with lab.guest("host1", "stays", memory=192, disk="128M", fill=16, dirty=8, disk_rate=0.5, folder=SHARED):
+        for source, destination in (mixed, mixed[::-1]):
+            with RunnerWatch("stays", *mixed) as watch:
+                done = source.drover("move", "stays", destination.name, "--yes", "--accept", "HYPERVISOR_OLDER")
+            assert "vda stays where it is" in done.stdout, done.stdout
+            watch.assert_one_runner(source, destination)
+            result = lab.verify("stays")
+            assert result["ok"] and result["states"] == {destination.name: "running"}, (result, done.stdout)
+            assert source.files(SHARED) == ["stays.qcow2"]
     assert_clean(*mixed)
 
 
