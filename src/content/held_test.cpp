@@ -9,6 +9,7 @@
 #include "content/content_pair_fixture.h"
 #include "content/held_names.h"
 #include "content/nbd_stream_fixture.h"
+#include "content/veiled_name.h"
 
 namespace drover::content {
 namespace {
@@ -50,7 +51,10 @@ struct HeldMove {
             std::make_shared<DestinationContent>(kTestKey, nullptr, DestinationLimits{}, held)) {
     held->files[file] = pages(contents);
     HeldRun run{.file = file, .first = 0, .names = {}};
-    for (const std::uint64_t content : contents) run.names.push_back(name_of_page(content));
+    for (const std::uint64_t content : contents) {
+      const Name name = name_of_page(content);
+      run.names.push_back(file < kOwnFilesMax ? name : veiled(name));
+    }
     Bytes bytes;
     append_held_run(bytes, run);
     HeldRunReader reader(

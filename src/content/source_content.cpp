@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "content/source_content.h"
 
+#include "content/veiled_name.h"
+
 namespace drover::content {
 
 SourceContent::SourceContent(const ContentKey& key, SourceLimits limits)
@@ -74,7 +76,10 @@ void SourceContent::add_held(const DiskBlock& at, const Name& name) {
 std::optional<DiskBlock> SourceContent::find_on_disk(const Name& name) const {
   const std::lock_guard lock(mutex_);
   if (index_ == nullptr) return {};
-  return index_->find(name);
+  auto found = index_->find(name);
+  // Of VMs of the group only veiled names are known.
+  if (!found && held_blocks_ > 0) found = index_->find(veiled(name));
+  return found;
 }
 
 std::string SourceContent::export_name(std::uint8_t disk) const {

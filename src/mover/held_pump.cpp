@@ -9,6 +9,7 @@
 
 #include "content/content_name.h"
 #include "content/held_names.h"
+#include "content/veiled_name.h"
 #include "mover/limits.h"
 #include "mover/said_names.h"
 
@@ -64,6 +65,7 @@ class HeldNamer {
 
   bool name_step(std::uint8_t file, std::uint64_t first, std::span<const std::uint8_t> bytes) {
     std::vector<std::uint8_t> said;
+    const bool is_group = file >= content::kOwnFilesMax;
     content::HeldRun run{.file = file, .first = first, .names = {}};
     const auto end_run = [&](std::uint64_t next) {
       if (!run.names.empty()) content::append_held_run(said, run);
@@ -83,7 +85,7 @@ class HeldNamer {
         continue;
       }
       if (++named_ > content::kHeldBlocksMax) return false;
-      run.names.push_back(name);
+      run.names.push_back(is_group ? content::veiled(name) : name);
     }
     end_run(first);
     return say(said);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "content/ops.h"
+#include "content/veiled_name.h"
 #include "mover/limits.h"
 #include "mover/session_peer_fixture.h"
 
@@ -303,14 +304,27 @@ TEST(SessionPeer, SilentStrangersAreBoundedInNumber) {
 
 // Of a destination that holds one file.
 struct HoldingPeer : Peer {
-  HoldingPeer() : Peer(one_file()) {}
-  static std::shared_ptr<HeldFiles> one_file() {
+  explicit HoldingPeer(bool of_group = false) : Peer(one_file(of_group)) {}
+  static std::shared_ptr<HeldFiles> one_file(bool of_group) {
     std::vector<UniqueFd> files;
     files.emplace_back(::memfd_create("held", MFD_CLOEXEC));
     const std::vector<std::uint8_t> block(content::kBlockBytes, 3);
     EXPECT_EQ(::write(files[0].get(), block.data(), block.size()),
               static_cast<ssize_t>(block.size()));
+    if (of_group) return std::make_shared<HeldFiles>(std::vector<UniqueFd>(), std::move(files));
     return std::make_shared<HeldFiles>(std::move(files));
+  }
+  // The name of its one block, as it is said.
+  content::Name said_name() {
+    content::Name name{};
+    EXPECT_TRUE(is_told(kContentVersion, true));
+    send({.type = FrameType::kOpen,
+          .flags = static_cast<std::uint8_t>(StreamKind::kHeld),
+          .stream = 2});
+    const auto named = receive(FrameType::kData);
+    EXPECT_TRUE(named && named->header.length == 32);
+    if (named) std::ranges::copy(named->payload.view().subspan(16, 16), name.begin());
+    return name;
   }
   bool is_told(std::uint16_t content, bool takes_held) {
     connect(1);
@@ -325,6 +339,11 @@ TEST(SessionPeer, OnlyASourceThatTakesItIsToldOfHeldContent) {
   EXPECT_TRUE(HoldingPeer().is_told(kContentVersion, true));
   EXPECT_FALSE(HoldingPeer().is_told(kContentVersion, false)) << "an older program";
   EXPECT_FALSE(HoldingPeer().is_told(kNoContent, true));
+}
+
+TEST(SessionPeer, WhatOtherVmsHoldIsNamedByVeiledNamesOnly) {
+  const content::Name plain = HoldingPeer().said_name();
+  EXPECT_EQ(HoldingPeer(true).said_name(), content::veiled(plain));
 }
 
 constexpr std::uint8_t kHeldKind = static_cast<std::uint8_t>(StreamKind::kHeld);

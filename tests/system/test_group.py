@@ -50,7 +50,7 @@ def test_the_image_of_a_group_travels_once(lab, pair):
         assert "1 VM of group web" in note["what"], note
         second = move_over(host1, host2, "second", "--group", "web")
         assert second["kinds"]["group_bytes"] > IMAGE * MIB / 2, second
-        assert second["wire_bytes"] < first["wire_bytes"] / 2, (first, second)
+        assert second["wire_bytes"] < first["wire_bytes"] * 0.75, (first, second)
         assert lab.verify("first")["ok"]
 
         host1.drover("settings", "groups=web")
