@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// drover move: plans for all VMs first, one confirmation, then the moves one after another.
+// drover move: plans for all VMs first, one confirmation, then all moves are asked for: what may
+// not begin yet waits in the hosts' queues.
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "follow.h"
 #include "move_text.h"
 #include "plan_text.h"
+#include "progress_text.h"
 #include "request_options.h"
 
 namespace drover::cli {
@@ -23,8 +25,15 @@ namespace {
 struct Options {
   std::vector<std::string> words;  // VM... DESTINATION
   RequestOptions request;
+  int priority = 0;
+  bool all = false;
   bool yes = false;
   std::vector<std::string> accepted;
+};
+
+struct Started {
+  client::ApiClient client;
+  Move move;
 };
 
 struct Planned {
@@ -48,13 +57,47 @@ std::vector<std::string> vm_words(const Options& options) {
   return vms;
 }
 
+// --all: the running VMs of the host that is asked.
+Result<std::vector<std::string>> all_vms(const Session& session) {
+  ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
+  ASSIGN_OR_RETURN(const VmListing listing, client.vms(false));
+  std::vector<std::string> vms;
+  for (const Vm& vm : listing.vms) {
+    if (vm.state == VmState::kRunning || vm.state == VmState::kPaused) {
+      vms.push_back(vm.uuid);
+    } else if (!session.json) {
+      fmt::print("{} does not run and stays.\n", printable(vm.name));
+    }
+  }
+  if (vms.empty()) return fail(ErrorCode::kNotFound, "No VM runs here.");
+  return vms;
+}
+
+Result<std::vector<std::string>> chosen_vms(const Session& session, const Options& options) {
+  if (options.all) {
+    if (options.words.size() == 1) return all_vms(session);
+    return fail(ErrorCode::kInvalidArgument,
+                "With --all only the destination is named: drover move --all host2.");
+  }
+  if (options.words.size() < 2) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Name the VMs and then the host: drover move web01 host2. For all VMs that run "
+                "here: drover move --all {}.",
+                printable(options.words.back()));
+  }
+  std::vector<std::string> vms = vm_words(options);
+  if (vms.empty()) return fail(ErrorCode::kInvalidArgument, "No VM was named on standard input.");
+  return vms;
+}
+
 Result<std::vector<Planned>> make_plans(const Session& session, const Options& options,
                                         const std::vector<std::string>& vms) {
   std::vector<Planned> plans;
   for (const std::string& vm : vms) {
     ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
-    ASSIGN_OR_RETURN(const MoveRequest request,
+    ASSIGN_OR_RETURN(MoveRequest request,
                      options.request.request(found.vm.uuid, options.words.back()));
+    request.priority = options.priority;
     ASSIGN_OR_RETURN(Plan plan, found.client.make_plan(request));
     if (!session.json) fmt::print("{}{}", plans.empty() ? "" : "\n", plan_text(plan));
     plans.push_back({std::move(found), std::move(plan)});
@@ -93,58 +136,59 @@ std::vector<QuarantinedDisk> kept_disks(client::ApiClient& client) {
   return client.quarantine().value_or(std::vector<QuarantinedDisk>{});
 }
 
-// Nothing: Ctrl-C, the move goes on.
-Result<std::optional<Move>> carry_out(const Session& session, Planned& planned,
-                                      const Consent& consent) {
-  client::ApiClient& client = planned.found.client;
-  ASSIGN_OR_RETURN(const Move started, client.start_move(client::Approval{
-                                           planned.plan.id, consent.yes, consent.accepted}));
-  if (!session.json) {
-    fmt::print("Move {} has begun. Ctrl-C leaves it running.\n", started.id);
-    std::fflush(stdout);
+void say_started(const Move& move) {
+  if (move.queue) {
+    fmt::print("Move {} of {} is {}\n", move.id, printable(move.plan.vm.name), phase_words(move));
+  } else {
+    fmt::print("Move {} has begun. Ctrl-C leaves it running.\n", move.id);
   }
-  ASSIGN_OR_RETURN(std::optional<Move> ended, follow(session, client, started));
-  if (!ended) {
-    if (!session.json) say_it_goes_on(started);
-  } else if (!session.json) {
-    fmt::print("{}", report_text(*ended, kept_disks(client)));
+  std::fflush(stdout);
+}
+
+// All of them at once. The hosts have changed since the plans were made: the daemon looks again,
+// and accepts no more than was accepted here. One that cannot start stops no other.
+std::vector<Started> start_all(const Session& session, std::vector<Planned>& plans,
+                               const Consent& consent, ExitCode& worst) {
+  std::vector<Started> started;
+  for (Planned& planned : plans) {
+    auto move = planned.found.client.start_move(
+        client::Approval{planned.plan.id, consent.yes, consent.accepted});
+    if (!move) {
+      fmt::print(stderr, "drover: {} was not moved. {}", printable(planned.plan.vm.name),
+                 error_text(move.error()));
+      worst = exit_code(move.error().code);
+      continue;
+    }
+    if (!session.json) say_started(*move);
+    started.push_back({std::move(planned.found.client), std::move(*move)});
   }
-  return ended;
+  return started;
+}
+
+Result<ExitCode> follow_all(const Session& session, std::vector<Started>& started, ExitCode worst) {
+  for (std::size_t i = 0; i < started.size(); ++i) {
+    auto& [client, move] = started[i];
+    ASSIGN_OR_RETURN(const std::optional<Move> ended, follow(session, client, move));
+    if (!ended) {
+      for (; i < started.size() && !session.json; ++i) say_it_goes_on(started[i].move);
+      return ExitCode::kInterrupted;
+    }
+    if (!session.json) fmt::print("{}", report_text(*ended, kept_disks(client)));
+    const ExitCode code = exit_code(ended->state);
+    if (code != ExitCode::kDone && worst != ExitCode::kParked) worst = code;
+  }
+  return worst;
 }
 
 Result<ExitCode> run(const Session& session, const Options& options) {
-  const std::vector<std::string> vms = vm_words(options);
-  if (vms.empty()) {
-    return fail(ErrorCode::kInvalidArgument, "No VM was named on standard input.");
-  }
+  RETURN_IF_ERROR(check_priority(options.priority));
+  ASSIGN_OR_RETURN(const std::vector<std::string> vms, chosen_vms(session, options));
   ASSIGN_OR_RETURN(std::vector<Planned> plans, make_plans(session, options, vms));
   Consent consent{options.yes, options.accepted, session.can_ask()};
   RETURN_IF_ERROR(confirm(plans, options.words.back(), consent));
   ExitCode worst = ExitCode::kDone;
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (i > 0) {
-      // The hosts have changed since it was made: look again, and accept no more than before.
-      ASSIGN_OR_RETURN(plans[i].plan, plans[i].found.client.make_plan(plans[i].plan.request));
-      const Decision decision = decide(plans[i].plan, consent);
-      if (decision.verdict != Verdict::kGo) {
-        fmt::print(stderr, "{}drover: {}\n", findings_text(plans[i].plan.findings),
-                   decision.reason);
-        worst = ExitCode::kFailed;
-        continue;
-      }
-    }
-    ASSIGN_OR_RETURN(const std::optional<Move> ended, carry_out(session, plans[i], consent));
-    if (!ended) {
-      for (std::size_t rest = i + 1; rest < plans.size() && !session.json; ++rest) {
-        fmt::print("{} was not moved.\n", printable(plans[rest].plan.vm.name));
-      }
-      return ExitCode::kInterrupted;
-    }
-    const ExitCode code = exit_code(ended->state);
-    if (code == ExitCode::kParked) return code;
-    if (code != ExitCode::kDone) worst = code;
-  }
-  return worst;
+  std::vector<Started> started = start_all(session, plans, consent, worst);
+  return follow_all(session, started, worst);
 }
 
 }  // namespace
@@ -158,7 +202,13 @@ void add_move(CLI::App& app, Session& session) {
           "Names, HOST/NAME or UUIDs (\"-\": names on standard input), then the paired host "
           "they shall go to")
       ->required()
-      ->expected(2, -1);
+      ->expected(1, -1);
+  command->add_flag("--all", options->all,
+                    "All VMs that run on the host that is asked; then only DESTINATION is named");
+  command
+      ->add_option("--priority", options->priority,
+                   "In the queue, -100 to 100: higher goes first (0)")
+      ->type_name("NUMBER");
   options->request.add_to(*command);
   command->add_flag("--yes", options->yes, "Do not ask; notes are accepted, warnings are not");
   command->add_option("--accept", options->accepted, "With --yes: accept the warnings of this code")
@@ -169,11 +219,14 @@ void add_move(CLI::App& app, Session& session) {
       "2).\n"
       "Blockers are never overridden. Ctrl-C leaves the move running. The old disks are kept for "
       "a\n"
-      "while (drover quarantine) unless you say otherwise.\n"
+      "while (drover quarantine) unless you say otherwise. A host works on as many moves at once "
+      "as\n"
+      "its setting live-moves says; the others wait: drover queue.\n"
       "\n"
       "Examples:\n"
       "  drover move web01 host2\n"
       "  drover move web01 'web 02' host2 --yes\n"
+      "  drover move --all host2 --priority 10\n"
       "  drover move web01 host2 --disks-to /srv/vms --keep-source\n"
       "  drover list --host host1 --names | drover move - host2 --yes");
   command->callback(

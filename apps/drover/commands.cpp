@@ -43,6 +43,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_watch(app, session);
   add_cancel(app, session);
   add_converge(app, session);
+  add_queue(app, session);
   add_host(app, session);
   add_settings(app, session);
   add_quarantine(app, session);

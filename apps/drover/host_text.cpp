@@ -83,6 +83,8 @@ std::string settings_text(const HostSettings& settings) {
   table.add({"outgoing", settings.outgoing ? "on" : "off"});
   table.add({"default-folder", settings.default_folder});
   table.add({"allowed-folders", fmt::format("{}", fmt::join(settings.allowed_folders, ","))});
+  table.add({"live-moves", move_limit_text(settings.live_moves)});
+  table.add({"storage-moves", move_limit_text(settings.storage_moves)});
   table.add({"performance", std::string(performance_name(settings.performance))});
   table.add({"bandwidth", bandwidth_text(settings.bandwidth)});
   table.add({"convergence", convergence_text(settings.convergence)});

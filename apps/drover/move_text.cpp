@@ -153,8 +153,7 @@ std::string report_text(const Move& move, const std::vector<QuarantinedDisk>& ke
       break;
     case MoveState::kRunning:
       return fmt::format("{} is moving from {} to {}: {} %, {}.\n", vm, printable(move.source),
-                         printable(move.destination), move.progress.percent,
-                         phase_words(move.phase));
+                         printable(move.destination), move.progress.percent, phase_words(move));
     case MoveState::kFailed:
       out = fmt::format("{} did not move; it is on {} as before.\n", vm, printable(move.source));
       break;
@@ -180,6 +179,7 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   facts.add({"runs on", runner_words(move)});
   facts.add({"asked by", move.plan.request.requested_by});
   facts.add({"convergence", convergence_text(move.convergence)});
+  if (move.queue) facts.add({"priority", fmt::format("{}", move.queue->priority)});
   facts.add({"started", moment_words(move.started_at)});
   if (move.ended_at) facts.add({"ended", moment_words(*move.ended_at)});
   out += facts.text();
@@ -217,9 +217,30 @@ std::string moves_text(const std::vector<Move>& moves) {
                {"ASKED BY"}});
   for (const Move& move : moves) {
     table.add({move.id, move.plan.vm.name, move.source, move.destination, state_words(move.state),
-               move.state == MoveState::kDone ? "" : phase_words(move.phase),
+               move.state == MoveState::kDone ? "" : phase_words(move),
                fmt::format("{} %", move.progress.percent), moment_words(move.started_at),
                move.plan.request.requested_by});
+  }
+  return table.text();
+}
+
+std::string queue_text(const std::vector<Move>& moves) {
+  if (moves.empty()) return "No moves wait.\n";
+  constexpr auto kRight = Table::Align::kRight;
+  Table table({{"POSITION", kRight},
+               {"MOVE"},
+               {"VM"},
+               {"FROM"},
+               {"TO"},
+               {"PRIORITY", kRight},
+               {"SINCE"},
+               {"ASKED BY"},
+               {"WAITS FOR"}});
+  for (const Move& move : moves) {
+    const QueuePlace place = move.queue.value_or(QueuePlace{});
+    table.add({fmt::format("{}", place.position), move.id, move.plan.vm.name, move.source,
+               move.destination, fmt::format("{}", place.priority), moment_words(place.since),
+               move.plan.request.requested_by, place.waits_for});
   }
   return table.text();
 }

@@ -19,6 +19,9 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
 // `drover moves`: a table, newest first as given.
 std::string moves_text(const std::vector<Move>& moves);
 
+// `drover queue list`: in order, as given.
+std::string queue_text(const std::vector<Move>& moves);
+
 // `drover quarantine list`.
 std::string quarantine_text(const std::vector<QuarantinedDisk>& disks);
 

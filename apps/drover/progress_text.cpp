@@ -32,7 +32,7 @@ std::string transfer_words(std::string_view what, const TransferProgress& transf
 std::string facts(const Move& move, std::string_view separator) {
   const Progress& progress = move.progress;
   std::string out = fmt::format("{:>3} %{}{}", progress.percent, separator,
-                                move.cancel_asked ? "being cancelled" : phase_words(move.phase));
+                                move.cancel_asked ? "being cancelled" : phase_words(move));
   for (const std::string& words :
        {transfer_words("disks", progress.disks, move.phase),
         transfer_words("memory", progress.memory, move.phase),
@@ -83,6 +83,14 @@ std::string phase_words(Phase phase) {
       return "settling";
   }
   return "";
+}
+
+std::string phase_words(const Move& move) {
+  if (!move.queue) return phase_words(move.phase);
+  std::string words = move.queue->held ? "held" : "waiting for its turn";
+  if (move.queue->position > 0) words += fmt::format(", position {}", move.queue->position);
+  if (!move.queue->waits_for.empty()) words += ": " + printable(move.queue->waits_for);
+  return words;
 }
 
 std::string state_words(MoveState state) {

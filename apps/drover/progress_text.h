@@ -20,6 +20,8 @@ std::string warning_text(const Finding& warning);
 
 // "copying disks".
 std::string phase_words(Phase phase);
+// The same of a move; of one that waits for its turn, its position and what it waits for.
+std::string phase_words(const Move& move);
 
 // "done", "failed", "needs a person".
 std::string state_words(MoveState state);

@@ -34,6 +34,19 @@ Result<Move> Backend::converge_move(std::string_view id, const Convergence& poli
   return engine_.converge(id, policy);
 }
 
+Result<std::vector<Move>> Backend::queue() { return engine_.queue(); }
+
+Result<Move> Backend::hold_move(std::string_view id, bool held, std::string_view requested_by) {
+  log::info("Move {}: {} {} it.", id, requested_by, held ? "holds" : "releases");
+  return engine_.hold(id, held);
+}
+
+Result<Move> Backend::set_priority(std::string_view id, int priority,
+                                   std::string_view requested_by) {
+  log::info("Move {}: {} asks for the priority {}.", id, requested_by, priority);
+  return engine_.set_priority(id, priority);
+}
+
 Result<std::vector<QuarantinedDisk>> Backend::quarantine() {
   ASSIGN_OR_RETURN(auto kept, world_.journal.quarantine());
   const auto memories = world_.memories->list(world_.book.settings());

@@ -26,6 +26,10 @@ class Backend final : public api::Backend {
   Result<Move> cancel_move(std::string_view id, std::string_view requested_by) override;
   Result<Move> converge_move(std::string_view id, const Convergence& policy,
                              std::string_view requested_by) override;
+  Result<std::vector<Move>> queue() override;
+  Result<Move> hold_move(std::string_view id, bool held, std::string_view requested_by) override;
+  Result<Move> set_priority(std::string_view id, int priority,
+                            std::string_view requested_by) override;
   Result<std::vector<QuarantinedDisk>> quarantine() override;
   Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
   Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;

@@ -25,7 +25,6 @@
 namespace drover::droverd {
 namespace {
 
-constexpr unsigned kLiveMoves = 2;
 constexpr mode_t kPrivate = 0700;
 constexpr mode_t kTraversable = 0755;  // QEMU's user connects to sockets beneath it
 
@@ -104,7 +103,7 @@ Status run(const Config& config) {
   client::HttpsPeerTransport peers([&](std::string_view name) { return book->find_peer(name); },
                                    connections);
 
-  move::Slots slots(kLiveMoves);
+  move::Slots slots;
   move::Bandwidth bandwidth;
   move::CarrierPrograms carriage(carrier_options(config, journal.instance()));
   move::World world{*hypervisor, journal, *book,     peers,       records,

@@ -48,6 +48,13 @@ class Backend {
   virtual Result<Move> converge_move(std::string_view id, const Convergence& policy,
                                      std::string_view requested_by) = 0;
 
+  // Moves that wait for their turn, in order, with their positions.
+  virtual Result<std::vector<Move>> queue() = 0;
+  // kConflict: the move does not wait.
+  virtual Result<Move> hold_move(std::string_view id, bool held, std::string_view requested_by) = 0;
+  virtual Result<Move> set_priority(std::string_view id, int priority,
+                                    std::string_view requested_by) = 0;
+
   virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
   virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;
   virtual Status drop_quarantine(std::string_view move_id, std::string_view requested_by) = 0;

@@ -15,6 +15,7 @@ using Json = nlohmann::json;
 Move full_move() {
   Move move;
   move.error.emplace();
+  move.queue.emplace();
   move.phases.push_back({Phase::kPlan, {}, move.started_at});
   move.progress.left_least = move.progress.left_most = std::chrono::milliseconds(1);
   move.report.emplace().pause = std::chrono::milliseconds(1);
@@ -77,6 +78,7 @@ int main() {
                     {"DiskPlacement", move["plan"]["placements"][0]},
                     {"NetworkPair", move["plan"]["networks"][0]},
                     {"Plan", move["plan"]},
+                    {"QueuePlace", move["queue"]},
                     {"PhaseTimes", move["phases"][0]},
                     {"TransferProgress", move["progress"]["disks"]},
                     {"Progress", move["progress"]},

@@ -51,6 +51,12 @@ TEST(LocalUser, MayEverythingButSpeakAsAPeer) {
   EXPECT_TRUE(api.cancel_move("m1")->cancel_asked);
   const Convergence pause{ConvergencePolicy::kPause, 12s};
   EXPECT_EQ(api.converge_move("m1", pause)->convergence, pause);
+  EXPECT_TRUE(api.queue()->empty());
+  EXPECT_TRUE(api.hold_move("m1")->queue->held);
+  EXPECT_EQ(api.queue()->size(), 1u);
+  EXPECT_FALSE(api.release_move("m1")->queue->held);
+  EXPECT_EQ(api.set_priority("m1", -7)->queue->priority, -7);
+  EXPECT_EQ(api.set_priority("m9", 1).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(api.raw("POST", "/v1/moves/m1/convergence", R"({"convergence":"hope"})").error().code,
             ErrorCode::kInvalidArgument);
   EXPECT_EQ(api.moves()->size(), 1u);

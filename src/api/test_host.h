@@ -68,6 +68,23 @@ class FakeBackend final : public Backend {
     known.convergence = policy;
     return put(known);
   }
+  Result<std::vector<Move>> queue() override {
+    const std::lock_guard lock(mutex_);
+    std::vector<Move> waiting;
+    for (const auto& [id, move] : moves_)
+      if (move.queue) waiting.push_back(move);
+    return waiting;
+  }
+  Result<Move> hold_move(std::string_view id, bool held, std::string_view) override {
+    ASSIGN_OR_RETURN(Move known, move(id));
+    known.queue.emplace().held = held;
+    return put(known);
+  }
+  Result<Move> set_priority(std::string_view id, int priority, std::string_view) override {
+    ASSIGN_OR_RETURN(Move known, move(id));
+    known.queue.emplace().priority = priority;
+    return put(known);
+  }
   Result<std::vector<QuarantinedDisk>> quarantine() override {
     return std::vector<QuarantinedDisk>(1);
   }

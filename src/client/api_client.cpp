@@ -257,6 +257,23 @@ Result<Move> ApiClient::converge_move(std::string_view id, const Convergence& po
                                    json::dump({{"convergence", convergence_text(policy)}})));
 }
 
+Result<std::vector<Move>> ApiClient::queue() {
+  return read_list<Move>(state_->ask("GET", "/v1/queue"), "moves");
+}
+
+Result<Move> ApiClient::hold_move(std::string_view id) {
+  return read_as<Move>(state_->ask("POST", "/v1/queue/" + part(id) + "/hold", "{}"));
+}
+
+Result<Move> ApiClient::release_move(std::string_view id) {
+  return read_as<Move>(state_->ask("POST", "/v1/queue/" + part(id) + "/release", "{}"));
+}
+
+Result<Move> ApiClient::set_priority(std::string_view id, int priority) {
+  return read_as<Move>(state_->ask("POST", "/v1/queue/" + part(id) + "/priority",
+                                   json::dump({{"priority", priority}})));
+}
+
 Status ApiClient::follow_move(std::string_view id, const OnMove& on_move) {
   std::optional<Error> fault;
   bool ended = false;

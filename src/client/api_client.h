@@ -75,6 +75,12 @@ class ApiClient {
   Result<Move> cancel_move(std::string_view id);
   Result<Move> converge_move(std::string_view id, const Convergence& policy);
 
+  // Moves that wait for their turn, in order.
+  Result<std::vector<Move>> queue();
+  Result<Move> hold_move(std::string_view id);
+  Result<Move> release_move(std::string_view id);
+  Result<Move> set_priority(std::string_view id, int priority);
+
   // Calls `on_move` with the event's name ("progress", "phase", "state") and the Move, first with
   // the present one, until it has ended (success) or `on_move` returns false (kCancelled).
   // kUnavailable: the stream broke, or was silent for 10 s; the move itself goes on. Call again to

@@ -131,6 +131,10 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"default-folder", Op::kSet, "relative"},
       {"performance", Op::kSet, "fast"},
       {"performance", Op::kAdd, "direct"},
+      {"live-moves", Op::kSet, "0"},
+      {"live-moves", Op::kSet, "1000000"},
+      {"live-moves", Op::kSet, "auto"},
+      {"storage-moves", Op::kAdd, "2"},
       {"bandwidth", Op::kSet, "100 Mbit"},
       {"bandwidth", Op::kSet, "100"},
       {"bandwidth", Op::kRemove, "100M"},
@@ -173,6 +177,11 @@ TEST(SettingsChange, PerformanceAndBandwidth) {
   HostSettings settings;
   ASSERT_TRUE(apply({"performance", Op::kSet, "multilink"}, settings));
   EXPECT_EQ(settings.performance, Performance::kMultilink);
+  EXPECT_EQ(settings.live_moves, MoveLimit{2});
+  ASSERT_TRUE(apply({"live_moves", Op::kSet, "7"}, settings));
+  ASSERT_TRUE(apply({"storage-moves", Op::kSet, "unlimited"}, settings));
+  EXPECT_EQ(settings.live_moves.count, 7u);
+  EXPECT_TRUE(settings.storage_moves.unlimited());
   ASSERT_TRUE(apply({"bandwidth", Op::kSet, "100M"}, settings));
   EXPECT_EQ(settings.bandwidth.value, 100u << 20);
   ASSERT_TRUE(apply({"bandwidth", Op::kSet, "off"}, settings));

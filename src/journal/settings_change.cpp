@@ -11,7 +11,8 @@ namespace drover::journal {
 namespace {
 
 constexpr std::string_view kKeys =
-    "incoming, outgoing, default-folder, allowed-folders, performance, bandwidth, "
+    "incoming, outgoing, default-folder, allowed-folders, live-moves, storage-moves, performance, "
+    "bandwidth, "
     "convergence, networks, groups, residue-max, residue-age";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
@@ -88,6 +89,15 @@ Status change_performance(const SettingChange& change, Performance& out) {
                 "performance is direct, compress or multilink: use performance=compress.");
   }
   out = *named;
+  return {};
+}
+
+Status change_limit(const SettingChange& change, const std::string& key, MoveLimit& out) {
+  if (change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument, "{} is one limit: use {}=2 or {}=unlimited.", key, key,
+                key);
+  }
+  ASSIGN_OR_RETURN(out, parse_move_limit(key, change.value));
   return {};
 }
 
@@ -220,6 +230,8 @@ Status apply(const SettingChange& change, HostSettings& settings) {
     settings.default_folder = change.value;
     return {};
   }
+  if (key == "live-moves") return change_limit(change, key, settings.live_moves);
+  if (key == "storage-moves") return change_limit(change, key, settings.storage_moves);
   if (key == "performance") return change_performance(change, settings.performance);
   if (key == "bandwidth") return change_bandwidth(change, settings.bandwidth);
   if (key == "convergence") return change_convergence(change, settings.convergence);

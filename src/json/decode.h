@@ -47,6 +47,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               NetworkTraffic& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Report& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              QueuePlace& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Move& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               QuarantinedDisk& out);
@@ -73,6 +75,7 @@ bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);
 bool decode_name(std::string_view text, Performance& out);
 bool decode_name(std::string_view text, Convergence& out);
+bool decode_name(std::string_view text, MoveLimit& out);
 bool decode_name(std::string_view text, Verification& out);
 bool decode_name(std::string_view text, ErrorCode& out);
 

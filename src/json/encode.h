@@ -33,6 +33,7 @@ nlohmann::json encode(const TransferKinds& value);
 nlohmann::json encode(const Proof& value);
 nlohmann::json encode(const NetworkTraffic& value);
 nlohmann::json encode(const Report& value);
+nlohmann::json encode(const QueuePlace& value);
 nlohmann::json encode(const Move& value);
 nlohmann::json encode(const QuarantinedDisk& value);
 nlohmann::json encode(const Error& value);

@@ -108,6 +108,8 @@ Json encode(const HostSettings& value) {
           {"default_folder", value.default_folder},
           {"allowed_folders", value.allowed_folders},
           {"performance", performance_name(value.performance)},
+          {"live_moves", move_limit_text(value.live_moves)},
+          {"storage_moves", move_limit_text(value.storage_moves)},
           {"bandwidth_bytes_per_second", value.bandwidth.value},
           {"convergence", convergence_text(value.convergence)},
           {"networks", value.networks},
@@ -124,6 +126,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
                       .need("default_folder", out.default_folder)
                       .need("allowed_folders", out.allowed_folders)
                       .may("performance", out.performance)
+                      .may("live_moves", out.live_moves)
+                      .may("storage_moves", out.storage_moves)
                       .may("bandwidth_bytes_per_second", out.bandwidth)
                       .may("convergence", out.convergence)
                       .may("networks", out.networks)

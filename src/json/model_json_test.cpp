@@ -55,6 +55,7 @@ MoveRequest full_request() {
           Verification::kNone,
           std::vector<std::string>{"10.77.1.0/24"},
           "web",
+          -7,
           true,
           true,
           {"A", "B"},
@@ -110,6 +111,7 @@ Move full_move() {
                        {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
                        Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"},
                        {{"10.77.1.0/24", mib(9)}}};
+  move.queue = QueuePlace{-7, true, 3, "host2 is full", at(3)};
   move.cancel_asked = true;
   move.convergence = {ConvergencePolicy::kWait};
   move.may_slow_guest = true;
@@ -145,6 +147,8 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                                  "/srv",
                                  {"/srv", "/data"},
                                  Performance::kDirect,
+                                 {0},
+                                 {9},
                                  {7},
                                  {ConvergencePolicy::kPause, 12s},
                                  {"10.0.0.0/8"},

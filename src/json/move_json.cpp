@@ -61,6 +61,7 @@ Json encode(const MoveRequest& value) {
            {"references", value.references},
            {"verification", verification_name(value.verification)},
            {"keep_memory", value.keep_memory},
+           {"priority", value.priority},
            {"accept_notes", value.accept_notes},
            {"accepted_codes", value.accepted_codes},
            {"requested_by", value.requested_by}};
@@ -86,6 +87,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("networks", out.networks)
       .may("group", out.group)
       .may("keep_memory", out.keep_memory)
+      .may("priority", out.priority)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)
@@ -324,6 +326,24 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Report
       .finish();
 }
 
+Json encode(const QueuePlace& value) {
+  return {{"priority", value.priority},
+          {"held", value.held},
+          {"position", value.position},
+          {"waits_for", value.waits_for},
+          {"since", time_text(value.since)}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, QueuePlace& out) {
+  return Fields(from, path, unknown)
+      .need("priority", out.priority)
+      .need("held", out.held)
+      .may("position", out.position)
+      .may("waits_for", out.waits_for)
+      .need("since", out.since)
+      .finish();
+}
+
 Json encode(const Move& value) {
   Json out{{"id", value.id},
            {"plan", encode(value.plan)},
@@ -340,6 +360,7 @@ Json encode(const Move& value) {
            {"convergence", convergence_text(value.convergence)},
            {"may_slow_guest", value.may_slow_guest},
            {"started_at", time_text(value.started_at)}};
+  if (value.queue) out["queue"] = encode(*value.queue);
   if (value.error) out["error"] = encode(*value.error);
   if (value.report) out["report"] = encode(*value.report);
   put_time(out, "ended_at", value.ended_at);
@@ -361,6 +382,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Move& 
       .may("phases", out.phases)
       .may("progress", out.progress)
       .may("report", out.report)
+      .may("queue", out.queue)
       .may("cancel_asked", out.cancel_asked)
       .may("convergence", out.convergence)
       .may("may_slow_guest", out.may_slow_guest)

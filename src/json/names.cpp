@@ -102,6 +102,13 @@ bool decode_name(std::string_view text, Convergence& out) {
   return parsed.has_value();
 }
 
+// Of a setting: the text says which.
+bool decode_name(std::string_view text, MoveLimit& out) {
+  const auto parsed = parse_move_limit("a limit", text);
+  if (parsed) out = *parsed;
+  return parsed.has_value();
+}
+
 // A code of a newer version is carried as INTERNAL rather than refused: the message still says what
 // happened.
 bool decode_name(std::string_view text, ErrorCode& out) {

@@ -9,6 +9,7 @@
 
 #include "base/byte_count.h"
 #include "model/convergence.h"
+#include "model/move_limit.h"
 #include "model/performance.h"
 
 namespace drover {
@@ -22,6 +23,8 @@ struct HostSettings {
   std::string default_folder = "/var/lib/libvirt/images";
   std::vector<std::string> allowed_folders = {"/var/lib/libvirt/images"};
   Performance performance = Performance::kCompress;  // of moves that leave, unless they say else
+  MoveLimit live_moves;                              // at once, to and from this host together
+  MoveLimit storage_moves;                           // likewise, of disks within this host
   BytesPerSecond bandwidth;  // of all moves that leave, together; 0: no limit
   Convergence convergence;   // of moves that leave, unless they say else
   // Where links go, in this order, and nowhere else; empty: any. Texts of IpNetwork.

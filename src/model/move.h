@@ -128,6 +128,15 @@ struct Report {
   std::vector<NetworkTraffic> networks;
 };
 
+// Of a move that waits for its turn (docs/queue.md).
+struct QueuePlace {
+  int priority = 0;
+  bool held = false;      // does not start until it is released
+  unsigned position = 0;  // from 1; 0: not known yet
+  std::string waits_for;  // one sentence; empty: not looked at yet
+  std::chrono::system_clock::time_point since;
+};
+
 struct Move {
   std::string id;  // 8 characters of random_name
   Plan plan;
@@ -142,6 +151,7 @@ struct Move {
   std::vector<PhaseTimes> phases;
   Progress progress;
   std::optional<Report> report;
+  std::optional<QueuePlace> queue;  // only while it waits: nothing was touched
   bool cancel_asked = false;
   Convergence convergence;      // in force; the request's, or the settings', until it is changed
   bool may_slow_guest = false;  // libvirt was told so at the start, and does

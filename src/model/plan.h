@@ -53,6 +53,7 @@ struct MoveRequest {
                                                      // settings say; empty: any
   std::string group;                                 // whose VMs' disk content it may share; or ""
   bool keep_memory = false;                          // at the source, for the way back
+  int priority = 0;                                  // in the queue; higher goes first
   bool accept_notes = false;                         // --yes
   std::vector<std::string> accepted_codes;           // --accept CODE, for warnings
   std::string

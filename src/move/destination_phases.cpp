@@ -130,6 +130,7 @@ Result<std::string> DestinationSide::prepare(Entry& entry) {
     return fail(ErrorCode::kConflict, "Move {} was undone on {}.", entry.job.move_id,
                 world_.host_name);
   if (entry.job.prepared) return "{}";
+  world_.slots.keep(Slots::Way::kIn, entry.place());
   entry.job.prepared = true;
   RETURN_IF_ERROR(save(entry));
   Status status = create_images(entry);

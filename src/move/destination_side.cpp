@@ -53,6 +53,7 @@ Status DestinationSide::recover() {
     entry->job = std::move(job);
     if (entry->job.prepared) {
       entry->carriers = world_.carriage.attach(entry->name());
+      world_.slots.keep(Slots::Way::kIn, entry->place());
     }
     log::info("Move {} of {} from {}: found again.", entry->job.move_id, entry->job.plan.vm.name,
               entry->job.peer);
@@ -79,6 +80,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
                 world_.host_name, world_.host_name, peer_name);
   }
   if (verb == verb::kPreflight) return preflight(peer_name, body);
+  if (verb == verb::kAdmit) return admit(peer_name, body);
   if (verb == verb::kReserve) return reserve(peer_name, body);
 
   std::string move_id;
@@ -134,6 +136,26 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
   return to_json(report);
 }
 
+// A place for a move that has not begun: lost in a minute unless it comes (prepare).
+Result<std::string> DestinationSide::admit(std::string_view peer_name, std::string_view body) {
+  ASSIGN_OR_RETURN(const AdmitRequest request, admit_request_from_json(body));
+  if (!is_move_id(request.move))
+    return fail(ErrorCode::kProtocol, "A move's id is 8 characters of 0-9 and a-z.");
+  const HostSettings settings = world_.book.settings();
+  const std::string place = place_of(peer_name, request.move);
+  if (request.give_back) {
+    if (!find(request.move)) world_.slots.give_back(Slots::Way::kIn, place);
+    return to_json(AdmitReply{true, ""});
+  }
+  if (!settings.incoming) {
+    return fail(ErrorCode::kPermission, "{} takes no VMs. Fix: drover settings {} incoming=on.",
+                world_.host_name, world_.host_name);
+  }
+  const bool granted = world_.slots.lease(Slots::Way::kIn, place, settings.live_moves);
+  return to_json(AdmitReply{
+      granted, granted ? "" : full_text(world_.host_name, world_.slots.used(), settings)});
+}
+
 Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::string_view body) {
   ASSIGN_OR_RETURN(const ReserveRequest request, reserve_request_from_json(body));
   if (!is_move_id(request.move) || request.epoch != request.move) {
@@ -150,6 +172,14 @@ Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::st
   }
   const std::lock_guard reserving(reserving_);
   RETURN_IF_ERROR(check_reservation(peer_name, request));
+  const HostSettings settings = world_.book.settings();
+  if (!world_.slots.lease(Slots::Way::kIn, place_of(peer_name, request.move),
+                          settings.live_moves)) {
+    return std::unexpected(Error{ErrorCode::kUnavailable,
+                                 Retry::kLater,
+                                 full_text(world_.host_name, world_.slots.used(), settings),
+                                 {}});
+  }
   auto entry = std::make_shared<Entry>();
   entry->job.move_id = request.move;
   entry->job.epoch = request.epoch;
@@ -169,6 +199,7 @@ Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::st
 
 Status DestinationSide::save(Entry& entry) {
   const bool ended = entry.job.settled || entry.job.undone;
+  if (ended) world_.slots.give_back(Slots::Way::kIn, entry.place());
   if (ended) entry.concern_ends = Deadline::after(kEventDelay);
   const auto state = ended ? journal::JobState::kEnded : journal::JobState::kOpen;
   return world_.journal.save(journal::Side::kDestination, entry.job.move_id, state,

@@ -54,6 +54,10 @@ class DestinationSide final : public net::PeerHandler {
   bool concerns(std::string_view vm_uuid) const;
 
  private:
+  static std::string place_of(std::string_view peer, std::string_view move_id) {
+    return fmt::format("{}/{}", peer, move_id);
+  }
+
   // One move to us. `working` is held for the whole of a verb; lock order: working, then
   // entries_mutex_.
   struct Entry {
@@ -67,6 +71,8 @@ class DestinationSide final : public net::PeerHandler {
     Deadline sweep_after = Deadline::never();
     Deadline concern_ends = Deadline::never();  // events come later than what they tell of
 
+    // Its place among the moves of this host: of another peer's move with this id it is not.
+    std::string place() const { return place_of(job.peer, job.move_id); }
     gate::RecordKey key() const { return {job.plan.vm.uuid, job.epoch}; }
     CarrierName name() const {
       return {job.move_id, job.epoch, job.plan.vm.name, job.plan.vm.uuid};
@@ -74,6 +80,7 @@ class DestinationSide final : public net::PeerHandler {
   };
 
   Result<std::string> preflight(std::string_view peer_name, std::string_view body);
+  Result<std::string> admit(std::string_view peer_name, std::string_view body);
   Result<std::string> reserve(std::string_view peer_name, std::string_view body);
   Result<std::string> prepare(Entry& entry);
   Result<std::string> answer(Entry& entry);

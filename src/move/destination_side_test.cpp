@@ -140,7 +140,7 @@ class DestinationWord : public testing::Test {
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
   ScriptedCarriage carriage_;
-  Slots slots_{2};
+  Slots slots_;
   Bandwidth bandwidth_;
   std::unique_ptr<journal::Database> database_;
   std::optional<journal::MoveJournal> journal_;

@@ -17,6 +17,7 @@ constexpr std::size_t kPlansMax = 256;
 constexpr int kMovesListed = 200;
 constexpr auto kEventDelay = 60s;  // within which the hypervisor's events of a move have come
 constexpr std::size_t kIdCharacters = 8;
+constexpr std::size_t kQueueMax = 1000;
 constexpr auto kHouseInterval = 2s;
 constexpr int kExpireEvery = 30;  // rounds of keeping house
 
@@ -32,6 +33,11 @@ Status Engine::recover() {
   ASSIGN_OR_RETURN(const auto jobs, world_.journal.open_jobs(journal::Side::kSource));
   for (const auto& text : jobs) {
     ASSIGN_OR_RETURN(SourceJob job, source_job_from_json(text));
+    // Nothing was touched: it waits again.
+    if (job.move.state == MoveState::kRunning && job.move.phase <= Phase::kAdmit && !job.reserved) {
+      enqueue(std::move(job));
+      continue;
+    }
     // A job that has ended and is still open has an undo that its destination did not hear of.
     if (job.move.state == MoveState::kRunning) {
       launch(std::move(job), &LiveMove::resume);
@@ -39,14 +45,17 @@ Status Engine::recover() {
       const std::lock_guard lock(mutex_);
       const std::string id = job.move.id;
       running_[id] = std::make_shared<Running>(
-          Running{std::make_unique<LiveMove>(world_, std::move(job), changed_), std::jthread()});
+          Running{std::make_unique<LiveMove>(world_, std::move(job), listener()), std::jthread()});
     }
   }
+  dispatcher_ = std::jthread([this](std::stop_token stop) { let_begin(std::move(stop)); });
   housekeeper_ = std::jthread([this](std::stop_token stop) { keep_house(std::move(stop)); });
   return {};
 }
 
 void Engine::stop() {
+  dispatcher_.request_stop();
+  if (dispatcher_.joinable()) dispatcher_.join();
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running;
   {
     const std::lock_guard lock(mutex_);
@@ -136,22 +145,34 @@ Result<Move> Engine::start_checked(Planned planned) {
   job.move.source = world_.host_name;
   job.move.destination = job.move.plan.request.destination;
   job.move.started_at = std::chrono::system_clock::now();
+  const int priority = job.move.plan.request.priority;
+  RETURN_IF_ERROR(check_priority(priority));
+  job.move.queue = QueuePlace{priority, false, 0, "", job.move.started_at};
   const Move first = job.move;
   // Checked again: two requests may have been planned side by side.
-  const std::lock_guard starting(starting_);
-  RETURN_IF_ERROR(check_free(first.plan.vm));
-  RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
-                                      to_json(job)));
-  log::info("Move {}: {} to {}, asked by {}.", first.id, first.plan.vm.name, first.destination,
-            first.plan.request.requested_by);
-  launch(std::move(job), &LiveMove::run);
-  return first;
+  {
+    const std::lock_guard starting(starting_);
+    RETURN_IF_ERROR(check_free(first.plan.vm));
+    if (waiting().size() >= kQueueMax) {
+      return fail(ErrorCode::kConflict,
+                  "{} moves wait already. Try again when some have begun: drover queue list.",
+                  kQueueMax);
+    }
+    RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
+                                        to_json(job)));
+    log::info("Move {}: {} to {}, asked by {}.", first.id, first.plan.vm.name, first.destination,
+              first.plan.request.requested_by);
+    enqueue(std::move(job));
+  }
+  wait_for_a_look();
+  return move(first.id);
 }
 
 void Engine::launch(SourceJob job, void (LiveMove::*how)(std::stop_token)) {
   const std::string id = job.move.id;
+  world_.slots.keep(Slots::Way::kOut, id);
   auto entry = std::make_shared<Running>(
-      Running{std::make_unique<LiveMove>(world_, std::move(job), changed_), std::jthread()});
+      Running{std::make_unique<LiveMove>(world_, std::move(job), listener()), std::jthread()});
   const std::lock_guard lock(mutex_);
   running_[id] = entry;
   entry->thread = std::jthread(
@@ -194,8 +215,14 @@ Result<Move> Engine::cancel(std::string_view id) {
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = running_.find(id); it != running_.end()) {
-      RETURN_IF_ERROR(it->second->move->cancel());
-      return it->second->move->snapshot();
+      Running& entry = *it->second;
+      RETURN_IF_ERROR(entry.move->cancel());
+      // One that waits ends by beginning: it sees at once what was asked for.
+      if (!entry.thread.joinable()) {
+        entry.thread = std::jthread(
+            [move = entry.move.get()](std::stop_token stop) { move->run(std::move(stop)); });
+      }
+      return entry.move->snapshot();
     }
   }
   ASSIGN_OR_RETURN(const Move ended, move(id));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // All moves of this host: plans kept for a while, moves started, found again after a restart,
-// listed, cancelled. One thread for each move that leaves, and one that keeps house. Any thread may
-// call any function.
+// listed, cancelled. What may not begin yet waits in a queue (engine_queue.cpp, docs/queue.md). One
+// thread for each move that leaves, one that lets moves begin, and one that keeps house. Any thread
+// may call any function.
 #pragma once
 
 #include <functional>
@@ -15,6 +16,7 @@
 
 #include "move/destination_side.h"
 #include "move/live_move.h"
+#include "move/move_queue.h"
 #include "move/planner.h"
 #include "move/world.h"
 
@@ -40,6 +42,12 @@ class Engine {
                              std::string_view requested_by);
   Result<Move> start(const MoveRequest& request);
 
+  // Those that wait for their turn, in order, with their positions.
+  std::vector<Move> queue() const;
+  // kConflict: it does not wait any more.
+  Result<Move> hold(std::string_view id, bool held);
+  Result<Move> set_priority(std::string_view id, int priority);
+
   std::vector<Move> moves() const;
   Result<Move> move(std::string_view id) const;
   Result<Move> cancel(std::string_view id);
@@ -55,12 +63,24 @@ class Engine {
  private:
   struct Running {
     std::unique_ptr<LiveMove> move;
-    std::jthread thread;
+    std::jthread thread;  // none: the move waits in the queue, or its undo has to be told
   };
 
   Status check_free(const Vm& vm) const;
   Result<Planned> plan_free(const MoveRequest& request) const;
   Result<Move> start_checked(Planned planned);
+  MoveListener listener();
+  void enqueue(SourceJob job);
+  std::vector<Waiting> waiting() const;
+  Result<Move> change_place(std::string_view id, const std::function<void(QueuePlace&)>& edit);
+  void let_begin(std::stop_token stop);
+  void dispatch();
+  enum class Asked { kGranted, kFull, kFailed };
+  std::pair<Asked, std::string> ask(const Waiting& move);
+  bool begin(std::string_view id);
+  void tell_place(std::string_view id, unsigned position, const std::string& waits_for);
+  void look_at_queue();
+  void wait_for_a_look();
   void launch(SourceJob job, void (LiveMove::*how)(std::stop_token));
   void keep_house(std::stop_token stop);
   void retry_undos();
@@ -74,6 +94,12 @@ class Engine {
   std::map<std::string, Plan, std::less<>> plans_;
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running_;
   std::condition_variable_any stopping_;
+  QueuePacing pacing_;     // the dispatcher's own
+  std::mutex look_mutex_;  // guards the three below; taken last
+  std::condition_variable_any look_changed_;
+  bool look_wanted_ = false;
+  std::uint64_t looks_begun_ = 0, looks_ended_ = 0;
+  std::jthread dispatcher_;
   std::jthread housekeeper_;
 };
 

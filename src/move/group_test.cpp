@@ -111,7 +111,7 @@ class Group : public testing::Test {
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
   ScriptedCarriage carriage_;
-  Slots slots_{2};
+  Slots slots_;
   Bandwidth bandwidth_;
   std::unique_ptr<journal::Database> database_;
   std::optional<journal::MoveJournal> journal_;

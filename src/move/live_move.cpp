@@ -52,6 +52,10 @@ const std::vector<LiveMove::Step>& LiveMove::steps() {
 
 void LiveMove::run(std::stop_token stop) {
   stop_ = std::move(stop);
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.queue.reset();
+  }
   run_from(Phase::kPlan);
 }
 
@@ -112,7 +116,7 @@ void LiveMove::end(const StepResult& result) {
     return;
   }
   if (!result && result.error().then == AfterFailure::kUndo && !undo()) return;
-  slot_ = {};
+  world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
   change([&](Move& move) {
     move.ended_at = std::chrono::system_clock::now();
@@ -151,6 +155,25 @@ LiveMove::LiveMove(World& world, SourceJob job, MoveListener changed)
       slowing_settled_(job_.migrate_called) {}
 
 LiveMove::~LiveMove() = default;
+
+Status LiveMove::wait_at(QueuePlace place) {
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.queue = std::move(place);
+  }
+  return save();
+}
+
+void LiveMove::tell_place(unsigned position, std::string waits_for) {
+  {
+    const std::lock_guard lock(mutex_);
+    auto& place = job_.move.queue;
+    if (!place || (place->position == position && place->waits_for == waits_for)) return;
+    place->position = position;
+    place->waits_for = std::move(waits_for);
+  }
+  changed_(MoveChange::kProgress, snapshot());
+}
 
 Status LiveMove::cancel() {
   const Move move = snapshot();

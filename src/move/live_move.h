@@ -56,6 +56,12 @@ class LiveMove {
   // resume() ended.
   bool undo_at_destination();
 
+  // While it waits for its turn, before run(), one thread at a time: its place in the queue,
+  // written down; what people see of it, told only; and that both hosts have room for it now.
+  Status wait_at(QueuePlace place);
+  void tell_place(unsigned position, std::string waits_for);
+  void admitted() { admitted_ = true; }
+
   // Asks for an end; kConflict once the switch has begun.
   Status cancel();
   // What shall be done about a guest that outruns the link, from now on. kConflict: too late, or
@@ -170,7 +176,7 @@ class LiveMove {
   SourceJob job_;
   std::atomic<bool> cancel_asked_{false};
   std::atomic<bool> stands_still_{false};  // the guest, for the switch
-  Slots::Held slot_;
+  bool admitted_ = false;                  // the destination holds a place for it
   LinkSecret secret_;
   std::unique_ptr<Carriers> carriers_;
   std::optional<gate::Fence>

@@ -20,6 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPlanFresh = 30s;
+constexpr auto kSlotRetry = 200ms;
 constexpr auto kPeerCallLimit = 30s;   // reserve, prepare: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;  // how late the end of libvirt's call may be noticed
 constexpr auto kForwardRetry = 2s;     // verify and settle ask again for ever
@@ -51,12 +52,13 @@ StepResult LiveMove::plan() {
   return {};
 }
 
+// The engine has taken a place on both hosts before it let the move begin (Engine::dispatch).
 StepResult LiveMove::admit() {
-  while (true) {
-    slot_ = world_.slots.take(Deadline::after(500ms));
-    if (slot_.held()) return {};
+  while (!world_.slots.take(Slots::Way::kOut, job_.move.id, world_.book.settings().live_moves)) {
     if (auto interruption = interrupted(); !interruption) return interruption;
+    pause_for(kSlotRetry);
   }
+  return {};
 }
 
 StepResult LiveMove::reserve() {

@@ -133,7 +133,7 @@ class LiveMoveSwitch : public testing::Test {
   SourceHypervisor hypervisor_;
   ScriptedPeer peer_;
   ScriptedCarriage carriage_;
-  Slots slots_{2};
+  Slots slots_;
   Bandwidth bandwidth_;
   std::unique_ptr<journal::Database> database_;
   std::optional<journal::MoveJournal> journal_;

@@ -94,7 +94,12 @@ bool LiveMove::undo_at_destination() {
                    job_.move.destination, reply.error().text());
       return false;
     }
+  } else if (admitted_) {
+    // Else its place there is free in a minute.
+    (void)world_.peers.call(job_.move.destination, verb::kAdmit,
+                            to_json(AdmitRequest{job_.move.id, true}), Deadline::after(2s));
   }
+  admitted_ = false;
   // The record before the journal's last word, after which nobody would remove it.
   if (auto removed = world_.records.remove(record_key()); !removed) {
     log::warning("Move {}: {}", job_.move.id, removed.error().text());

@@ -88,6 +88,28 @@ Result<MoveName> move_name_from_json(std::string_view text) {
   return value;
 }
 
+std::string to_json(const AdmitRequest& value) {
+  return dump(Object{{"move", value.move}, {"give_back", value.give_back}});
+}
+
+Result<AdmitRequest> admit_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "request for a place"));
+  AdmitRequest value{reader.text("move"), reader.flag("give_back")};
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const AdmitReply& value) {
+  return dump(Object{{"granted", value.granted}, {"text", value.text}});
+}
+
+Result<AdmitReply> admit_reply_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "answer about a place"));
+  AdmitReply value{reader.flag("granted"), reader.text("text")};
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
 std::string to_json(const ReserveRequest& value) {
   return dump(Object{{"move", value.move},
                      {"epoch", value.epoch},

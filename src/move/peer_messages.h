@@ -22,7 +22,8 @@ namespace verb {
 inline constexpr std::string_view kVms = "vms";      // {} -> list of Vm; right: none
 inline constexpr std::string_view kFacts = "facts";  // {} -> HostFacts; right: none
 inline constexpr std::string_view kPreflight =
-    "preflight";  // Proposal -> DestinationReport; right: send
+    "preflight";                                     // Proposal -> DestinationReport; right: send
+inline constexpr std::string_view kAdmit = "admit";  // AdmitRequest -> AdmitReply; right: send
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
@@ -35,6 +36,17 @@ inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; noth
 
 struct MoveName {
   std::string move;
+};
+
+// May this move begin, or: its place is not needed any more.
+struct AdmitRequest {
+  std::string move;
+  bool give_back = false;
+};
+
+struct AdmitReply {
+  bool granted = false;
+  std::string text;  // for people: why not
 };
 
 struct ReserveRequest {
@@ -92,6 +104,8 @@ struct SettleRequest {
 };
 
 std::string to_json(const MoveName&);
+std::string to_json(const AdmitRequest&);
+std::string to_json(const AdmitReply&);
 std::string to_json(const ReserveRequest&);
 std::string to_json(const Answer&);
 std::string to_json(const VerifyReply&);
@@ -102,6 +116,8 @@ std::string to_json(const preflight::Proposal&);
 std::string to_json(const preflight::DestinationReport&);
 
 Result<MoveName> move_name_from_json(std::string_view text);
+Result<AdmitRequest> admit_request_from_json(std::string_view text);
+Result<AdmitReply> admit_reply_from_json(std::string_view text);
 Result<ReserveRequest> reserve_request_from_json(std::string_view text);
 Result<Answer> answer_from_json(std::string_view text);
 Result<VerifyReply> verify_reply_from_json(std::string_view text);

@@ -59,7 +59,7 @@ struct Host {
   std::filesystem::path folder;
   fake::FakeHypervisor hypervisor{{}};
   ScriptedCarriage carriage;
-  Slots slots{2};
+  Slots slots;
   Bandwidth bandwidth;
   std::unique_ptr<journal::Database> database;
   std::optional<journal::MoveJournal> journal;

@@ -1,61 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many live moves may leave this host at once. Any thread.
+// How many moves this host works on at once, those that leave and those that come together
+// (docs/queue.md). Nobody waits here: who is refused asks again, and has its turn. Any thread.
 #pragma once
 
-#include <condition_variable>
+#include <chrono>
+#include <cstdint>
+#include <map>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/deadline.h"
+#include "model/host.h"
 
 namespace drover::move {
 
 class Slots {
  public:
-  explicit Slots(unsigned count) : free_(count) {}
+  enum class Way { kOut, kIn };
 
-  // A slot in use; given back when it goes out of scope.
-  class Held {
-   public:
-    Held() = default;
-    explicit Held(Slots* slots) : slots_(slots) {}
-    ~Held() { give_back(); }
-    Held(Held&& other) noexcept : slots_(std::exchange(other.slots_, nullptr)) {}
-    Held& operator=(Held&& other) noexcept {
-      if (this != &other) {
-        give_back();
-        slots_ = std::exchange(other.slots_, nullptr);
-      }
-      return *this;
-    }
-    bool held() const { return slots_ != nullptr; }
+  // A place for a move; false: as many as `limit` have one, or others have waited for longer. Who
+  // was refused keeps its turn if it asks again within kTurn. May be repeated.
+  bool take(Way way, std::string_view move, MoveLimit limit);
+  // The same, but the place is lost after kLease unless keep() comes.
+  bool lease(Way way, std::string_view move, MoveLimit limit);
+  // A move that is there has a place, whatever the limit.
+  void keep(Way way, std::string_view move);
+  // Its place, or its turn. May be repeated.
+  void give_back(Way way, std::string_view move);
+  std::size_t used();
 
-   private:
-    void give_back() {
-      if (slots_ != nullptr) slots_->release();
-      slots_ = nullptr;
-    }
-    Slots* slots_ = nullptr;
-  };
-
-  // Waits for a free slot; not held: the deadline passed.
-  Held take(Deadline deadline) {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_until(lock, deadline.at(), [&] { return free_ > 0; })) return {};
-    --free_;
-    return Held(this);
-  }
+  static constexpr std::chrono::seconds kLease{60};
+  static constexpr std::chrono::seconds kTurn{3};
 
  private:
-  void release() {
-    const std::lock_guard lock(mutex_);
-    ++free_;
-    changed_.notify_one();
-  }
+  using Key = std::pair<Way, std::string>;
+  struct Turn {
+    std::uint64_t number = 0;
+    Deadline until = Deadline::never();
+  };
+  bool enter(Way way, std::string_view move, MoveLimit limit, Deadline until);
+  void expire();
 
-  std::mutex mutex_;  // guards free_
-  std::condition_variable changed_;
-  unsigned free_;
+  std::mutex mutex_;  // guards all below
+  std::map<Key, Deadline> places_;
+  std::map<Key, Turn> turns_;  // of those that were refused
+  std::uint64_t last_ = 0;
 };
+
+// Why a move has to wait for this host. For people.
+std::string full_text(std::string_view host, std::size_t used, const HostSettings& settings);
 
 }  // namespace drover::move

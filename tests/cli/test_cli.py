@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from fake_daemon import REPORT, UUID, error, finding, move, plan, vm
+from fake_daemon import REPORT, TIME, UUID, error, finding, move, plan, vm
 
 
 def steps(*percents):
@@ -240,19 +240,66 @@ def test_ambiguous_names_say_what_to_say(daemon, drover):
     assert drover("plan", "host1/my vm", "host2").returncode == 0
 
 
-def test_several_vms_move_one_after_another(daemon, drover):
+PLACE = {"priority": 5, "held": False, "position": 1, "waits_for": "host1 works on 1 move; its live-moves is 1.", "since": TIME}
+
+
+def test_several_vms_are_asked_for_together(daemon, drover):
+    """What may not begin yet waits; all are followed to their ends."""
     daemon.answers["GET /v1/vms"] = {"vms": [vm(), vm("größe 2", uuid=UUID.replace("6", "7"))], "unreachable": []}
-    daemon.events = [DONE]
-
-    def start(_):
-        daemon.events = [DONE]
-        return move(percent=0)
-
-    daemon.answers["POST /v1/moves"] = start
-    done = drover("move", "-", "host2", "--yes", input="web01\n\ngröße 2\n")
+    daemon.events = [DONE, "break", DONE]
+    answers = [move(percent=0), move(percent=0, phase="plan", queue=PLACE)]
+    daemon.answers["POST /v1/moves"] = lambda _: answers.pop(0)
+    done = drover("move", "-", "host2", "--yes", "--priority", "5", input="web01\n\ngröße 2\n")
     assert done.returncode == 0, done.stderr
     assert len(daemon.times_asked("POST /v1/moves")) == 2
+    assert all(body["priority"] == 5 for _, body in daemon.times_asked("POST /v1/plans"))
+    assert "waiting for its turn, position 1: host1 works on 1 move; its live-moves is 1." in done.stdout
     assert drover("move", "-", "host2", "--yes", input="").returncode == 2
+    assert drover("move", "web01", "host2", "--yes", "--priority", "101").returncode == 2
+
+
+def test_one_that_cannot_start_stops_no_other(daemon, drover):
+    daemon.answers["GET /v1/vms"] = {"vms": [vm(), vm("größe 2", uuid=UUID.replace("6", "7"))], "unreachable": []}
+    daemon.events = [DONE]
+    answers = [(409, error("CONFLICT", "web01 is moving already.")), move(percent=0)]
+    daemon.answers["POST /v1/moves"] = lambda _: answers.pop(0)
+    done = drover("move", "web01", "größe 2", "host2", "--yes")
+    assert done.returncode != 0 and "was not moved. web01 is moving already." in done.stderr
+    assert "runs on host2" in done.stdout
+
+
+def test_all_running_vms_of_the_host(daemon, drover):
+    daemon.answers["GET /v1/vms"] = {"vms": [vm(), vm("asleep", uuid=UUID.replace("6", "7"), state="off")], "unreachable": []}
+    daemon.events = [DONE]
+    daemon.answers["POST /v1/moves"] = move(percent=0)
+    done = drover("move", "--all", "host2", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(daemon.times_asked("POST /v1/moves")) == 1 and "asleep does not run and stays." in done.stdout
+    wrong = drover("move", "--all", "web01", "host2", "--yes")
+    assert wrong.returncode == 2 and "only the destination" in wrong.stderr
+    assert drover("move", "host2", "--yes").returncode == 2
+
+
+def test_the_queue_is_shown_and_changed(daemon, drover):
+    waits = move(percent=0, phase="plan", queue=PLACE)
+    daemon.answers["GET /v1/queue"] = {"moves": [waits]}
+    for words in (["queue"], ["queue", "list"]):
+        done = drover(*words)
+        assert done.returncode == 0 and "k3f9x2qa" in done.stdout and "live-moves is 1" in done.stdout
+    assert json.loads(drover("queue", "--json").stdout)["moves"][0]["queue"]["position"] == 1
+    daemon.answers["GET /v1/moves/k3f9x2qa"] = waits
+    for action in ("hold", "release"):
+        daemon.answers[f"POST /v1/queue/k3f9x2qa/{action}"] = waits
+        assert drover("queue", action, "k3f9x2qa").returncode == 0
+    daemon.answers["POST /v1/queue/k3f9x2qa/priority"] = waits
+    done = drover("queue", "priority", "k3f9x2qa", "-7")
+    assert done.returncode == 0 and "position 1" in done.stdout, done.stderr
+    assert [body for _, body in daemon.times_asked("POST /v1/queue/k3f9x2qa/priority")] == [{"priority": -7}]
+    daemon.answers["POST /v1/moves/k3f9x2qa/cancel"] = waits
+    assert "will not be moved" in drover("queue", "cancel", "k3f9x2qa").stdout
+    daemon.answers["GET /v1/moves/k3f9x2qa"] = move()
+    refused = drover("queue", "cancel", "k3f9x2qa")
+    assert refused.returncode != 0 and "drover cancel k3f9x2qa" in refused.stderr
 
 
 def test_the_list_names_hosts_that_did_not_answer(daemon, drover):

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/move_limit.h"
+
+#include <charconv>
+
+namespace drover {
+
+std::string move_limit_text(MoveLimit limit) {
+  return limit.unlimited() ? "unlimited" : std::to_string(limit.count);
+}
+
+Result<MoveLimit> parse_move_limit(std::string_view key, std::string_view text) {
+  if (text == "unlimited") return MoveLimit{0};
+  unsigned count = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const bool number = problem == std::errc() && end == text.data() + text.size();
+  if (number && count == 0) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{}=0 would leave moves waiting for ever. To let none leave, use outgoing=off; to "
+                "take none in, incoming=off.",
+                key);
+  }
+  if (!number || count > kMoveLimitMost) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{} is a number from 1 to {}, or unlimited, not \"{}\".", key, kMoveLimitMost,
+                text);
+  }
+  return MoveLimit{count};
+}
+
+Status check_priority(int priority) {
+  if (priority >= kPriorityLeast && priority <= kPriorityMost) return {};
+  return fail(ErrorCode::kInvalidArgument, "A priority is a number from {} to {}, not {}.",
+              kPriorityLeast, kPriorityMost, priority);
+}
+
+}  // namespace drover
