@@ -150,6 +150,32 @@ class DestinationWord : public testing::Test {
   std::unique_ptr<DestinationSide> side_;
 };
 
+// A place is given for a minute, kept from prepare on, and free when the move is undone.
+TEST_F(DestinationWord, GivesAsManyPlacesAsItsSettingAllows) {
+  const auto admitted = [&](const char* move, bool give_back = false) {
+    const auto text = side_->handle("host1", verb::kAdmit, to_json(AdmitRequest{move, give_back}));
+    EXPECT_TRUE(text) << text.error().text();
+    const auto reply = admit_reply_from_json(*text);
+    EXPECT_EQ(reply->granted, reply->text.empty()) << reply->text;
+    return reply->granted;
+  };
+  ASSERT_TRUE(admitted(kMove));
+  EXPECT_TRUE(admitted(kMove)) << "it has one";
+  EXPECT_TRUE(admitted("aaaaaaaa"));
+  EXPECT_FALSE(admitted("bbbbbbbb")) << "live-moves is 2";
+  EXPECT_TRUE(admitted("bbbbbbbb", true)) << "it needs none any more";
+  EXPECT_TRUE(admitted("aaaaaaaa", true));
+  prepare();
+  EXPECT_TRUE(admitted(kMove, true)) << "and changes nothing: the move is there";
+  EXPECT_EQ(slots_.used(), 1u);
+  EXPECT_TRUE(admitted("cccccccc"));
+  EXPECT_FALSE(admitted("dddddddd"));
+  ASSERT_TRUE(call(verb::kUndo));
+  EXPECT_TRUE(admitted("dddddddd"));
+  EXPECT_EQ(side_->handle("host1", verb::kAdmit, to_json(AdmitRequest{"../x", false})).error().code,
+            ErrorCode::kProtocol);
+}
+
 TEST_F(DestinationWord, ReservesOnlyWhatItsNetworksAllow) {
   ASSERT_TRUE(book_->change_settings({{"networks", SettingChange::Op::kSet, "10.77.1.0/24"}}));
   const auto way = [](const char* network, const char* to) {

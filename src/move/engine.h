@@ -74,7 +74,7 @@ class Engine {
   std::vector<Waiting> waiting() const;
   Result<Move> change_place(std::string_view id, const std::function<void(QueuePlace&)>& edit);
   void let_begin(std::stop_token stop);
-  void dispatch();
+  bool dispatch();
   enum class Asked { kGranted, kFull, kFailed };
   std::pair<Asked, std::string> ask(const Waiting& move);
   bool begin(std::string_view id);

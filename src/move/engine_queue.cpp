@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLookInterval = 500ms;  // places come free without a word to us, too
+constexpr auto kIdleInterval = 30s;    // nobody waits, and who comes says so
 constexpr auto kAskLimit = 5s;         // the destination's answer needs nothing but itself
 constexpr auto kLookWait = 2s;         // of who has just asked for a move
 
@@ -109,11 +110,12 @@ void Engine::let_begin(std::stop_token stop) {
       look_wanted_ = false;
       ++looks_begun_;
     }
-    dispatch();
+    const bool any = dispatch();
     std::unique_lock lock(look_mutex_);
     looks_ended_ = looks_begun_;
     look_changed_.notify_all();
-    look_changed_.wait_for(lock, stop, kLookInterval, [&] { return look_wanted_; });
+    look_changed_.wait_for(lock, stop, any ? kLookInterval : kIdleInterval,
+                           [&] { return look_wanted_; });
   }
 }
 
@@ -132,9 +134,9 @@ void Engine::wait_for_a_look() {
   look_changed_.wait_for(lock, kLookWait, [&] { return looks_ended_ >= wanted; });
 }
 
-// In order. A place here is never kept while the destination's is waited for, so hosts that move
-// VMs to each other cannot stop each other.
-void Engine::dispatch() {
+// In order; false: nobody waits. A place here is never kept while the destination's is waited for,
+// so hosts that move VMs to each other cannot stop each other.
+bool Engine::dispatch() {
   const std::vector<Waiting> order = waiting();
   pacing_.forget_others(order);
   std::vector<std::string> in_front;
@@ -170,6 +172,7 @@ void Engine::dispatch() {
     if (pacing_.is_kept_for(move.id))
       nobody_because = fmt::format("Move {} has waited for longer.", move.id);
   }
+  return !order.empty();
 }
 
 std::pair<Engine::Asked, std::string> Engine::ask(const Waiting& move) {
