@@ -104,7 +104,7 @@ class SharedDisks : public testing::Test {
   fake::FakeHypervisor hypervisor_{{}};
   Destination peers_;
   ScriptedCarriage carriage_;
-  Slots slots_{2};
+  Slots slots_;
   Bandwidth bandwidth_;
   std::unique_ptr<journal::Database> database_;
   std::optional<journal::MoveJournal> journal_;
