@@ -55,8 +55,8 @@ MoveRequest full_request() {
           Verification::kNone,
           std::vector<std::string>{"10.77.1.0/24"},
           "web",
-          -7,
           true,
+          -7,
           true,
           {"A", "B"},
           "alice@host3"};
