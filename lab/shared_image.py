@@ -59,6 +59,7 @@ def whole_disk(mib):
     """The disk that they all start from, as a raw file; made once for a size and what is in it."""
     files = programs(mib)
     digest = hashlib.sha256(os.path.basename(image.base_image()).encode() + image.read(start_script()))
+    digest.update(image.read(os.path.realpath(__file__)))
     for path in files:
         digest.update(f"{path} {os.path.getsize(path)} {os.stat(path).st_mtime_ns}\n".encode())
     made = os.path.join(CACHE_DIR, f"shared-{mib}-{digest.hexdigest()[:16]}.raw")
