@@ -53,7 +53,9 @@ Status DestinationSide::recover() {
     entry->job = std::move(job);
     if (entry->job.prepared) {
       entry->carriers = world_.carriage.attach(entry->name());
-      world_.slots.keep(Slots::Way::kIn, entry->place());
+      const auto decision = world_.records.decision(entry->key());
+      const bool accepted = decision && *decision == gate::Decision::kAccepted;
+      if (!accepted) world_.slots.keep(Slots::Way::kIn, entry->place());
     }
     log::info("Move {} of {} from {}: found again.", entry->job.move_id, entry->job.plan.vm.name,
               entry->job.peer);

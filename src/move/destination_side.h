@@ -100,6 +100,7 @@ class DestinationSide final : public net::PeerHandler {
   std::vector<UniqueFd> open_created(const Entry& entry);
   Status start_carriers(Entry& entry);
   Answer answer_accepted(Entry& entry);
+  Answer truth_of(Entry& entry);
   Status remove_created(Entry& entry);
   Status wait_until_gone(const std::string& uuid);
   bool is_left(Entry& entry);

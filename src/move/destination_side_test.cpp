@@ -176,6 +176,19 @@ TEST_F(DestinationWord, GivesAsManyPlacesAsItsSettingAllows) {
             ErrorCode::kProtocol);
 }
 
+TEST_F(DestinationWord, HoldsNoPlaceForWhatHasCome) {
+  prepare();
+  accept();
+  ASSERT_TRUE(call(verb::kLook));
+  EXPECT_EQ(slots_.used(), 1u) << "nobody knows yet whether it runs";
+  guest_runs();
+  ASSERT_TRUE(call(verb::kLook));
+  EXPECT_EQ(slots_.used(), 0u);
+  DestinationSide again(*world_, [] { return std::vector<Vm>{}; });
+  ASSERT_TRUE(again.recover());
+  EXPECT_EQ(slots_.used(), 0u) << "nor after a restart";
+}
+
 TEST_F(DestinationWord, ReservesOnlyWhatItsNetworksAllow) {
   ASSERT_TRUE(book_->change_settings({{"networks", SettingChange::Op::kSet, "10.77.1.0/24"}}));
   const auto way = [](const char* network, const char* to) {
