@@ -87,9 +87,11 @@ inline Move finished_move() {
                        {},
                        Proof{.level = Verification::kAsSent,
                              .compared = gib(2),
+                             .excluded = {},
                              .unproven = {},
                              .duration = std::chrono::milliseconds(800),
-                             .text = {}},
+                             .text = {},
+                             .difference = {}},
                        {}};
   move.phases[1].ended_at = moment(11);
   move.ended_at = moment(12);

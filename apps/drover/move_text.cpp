@@ -88,12 +88,24 @@ std::string passes_text(const std::vector<MemoryPass>& passes) {
   return table.text();
 }
 
+std::string excluded_words(const Proof& proof) {
+  if (proof.excluded.bytes == 0) return "";
+  const double share = 100.0 * static_cast<double>(proof.excluded.bytes) /
+                       static_cast<double>(proof.excluded.bytes + proof.compared.bytes);
+  return fmt::format("; {} ({:.2g} %) left out, which it wrote since", to_text(proof.excluded),
+                     share);
+}
+
 std::string proof_words(const Proof& proof) {
   if (proof.level == Verification::kNone) return "not asked for";
-  if (proof.compared.bytes + proof.unproven.bytes == 0)
+  if (!proof.difference.empty()) return "not equal: " + printable(proof.difference);
+  if (proof.compared.bytes + proof.excluded.bytes + proof.unproven.bytes == 0)
     return "no disk was sent, so none is compared";
-  std::string words = fmt::format("{} of the disks compared as sent, all equal ({})",
-                                  to_text(proof.compared), span_words(proof.duration));
+  const bool read_back = proof.level == Verification::kReadBack;
+  std::string words =
+      fmt::format("{} of the disks compared as {}, all equal ({})", to_text(proof.compared),
+                  read_back ? "read back" : "sent", span_words(proof.duration));
+  words += excluded_words(proof);
   if (proof.unproven.bytes > 0) words += fmt::format("; {} not proven", to_text(proof.unproven));
   if (!proof.text.empty()) words += ": " + printable(proof.text);
   return words;

@@ -37,6 +37,12 @@ std::string proof_line(const Plan& plan) {
   for (const DiskPlacement& disk : plan.placements) {
     if (!disk.shared) read += disk.allocated;
   }
+  if (plan.request.verification == Verification::kReadBack) {
+    return fmt::format(
+        "Once it runs there, {} of the old disks are read and compared with what was sent and "
+        "with the new disks, which are read whole; for that it stands still a moment longer.",
+        to_text(read));
+  }
   return fmt::format(
       "Once it runs there, {} of the old disks are read and compared with what was "
       "sent.",

@@ -32,8 +32,10 @@ void RequestOptions::add_to(CLI::App& command) {
   command.add_flag("--no-references", no_references,
                    "Send as bytes also what the destination has; to see what that saves");
   command
-      .add_option("--verify", verify,
-                  "as-sent: compare the disks before the source lets go of them; or none")
+      .add_option(
+          "--verify", verify,
+          "as-sent: before the source lets go of its disks, compare them with what was sent; "
+          "read-back: and with what the destination's hold; or none")
       ->type_name("LEVEL");
   command
       .add_option("--networks", networks,
@@ -71,7 +73,8 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   if (!verify.empty()) {
     const auto level = verification_from_name(verify);
     if (!level) {
-      return fail(ErrorCode::kInvalidArgument, "--verify is as-sent or none, not \"{}\".", verify);
+      return fail(ErrorCode::kInvalidArgument,
+                  "--verify is as-sent, read-back or none, not \"{}\".", verify);
     }
     request.verification = *level;
   }

@@ -58,14 +58,24 @@ Result<std::unique_ptr<DestinationGate>> DestinationGate::create(GateStart start
 DestinationGate::DestinationGate(GateStart start, RecordFolder records, UniqueFd rpc,
                                  UniqueFd mover, PathChecker check_path)
     : GateShell(std::move(start), std::move(records), std::move(rpc), std::move(mover)),
-      machine_(start_.policy.host, checks_for(start_.policy, std::move(check_path))),
+      machine_(start_.policy.host, checks_for(start_.policy, std::move(check_path)),
+               start_.watch ? start_.move : ""),
       memory_{"memory", start_.memory_socket, {}},
       disks_{"disks", start_.disks_socket, {}},
       read_back_{"read-back", start_.disks_socket, {}},
       patience_(Deadline::after(kFirstPacketPatience)) {}
 
 Actions DestinationGate::on_libvirt_packet(RpcPacket packet) {
-  return machine_.libvirt_packet(std::move(packet));
+  const bool held = machine_.watching();
+  Actions actions = machine_.libvirt_packet(std::move(packet));
+  if (!held && machine_.watching()) held_since_ = std::chrono::steady_clock::now();
+  if (held && !machine_.watching()) {
+    held_ = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                  held_since_);
+    log::info("Move {}, destination: {} was held for {} ms, for its writes to be watched.",
+              start_.move, start_.vm_name, held_.count());
+  }
+  return actions;
 }
 
 Actions DestinationGate::on_libvirt_closed(const std::string& why) {
@@ -187,6 +197,7 @@ Result<json> DestinationGate::status() const {
   reply["finish_cancelled"] = machine_.finish_cancelled();
   reply["finish_replied"] = machine_.finish_replied();
   reply["in_doubt"] = machine_.in_doubt();
+  reply["held_ms"] = held_.count();
   const auto outcome = records_.outcome(start_.key());
   if (outcome && *outcome) reply["outcome"] = outcome_json(**outcome);
   return reply;

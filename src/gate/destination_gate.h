@@ -3,6 +3,7 @@
 // One thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -57,6 +58,9 @@ class DestinationGate : public GateShell {
   Wishes read_back_;   // of what was written to the disks: QEMU's NBD server too
   Deadline patience_;  // for the first packet, and later for whoever still wants to know
   bool was_lingering_ = false;
+  // The guest stood still so much longer, for its writes to be watched.
+  std::chrono::steady_clock::time_point held_since_{};
+  std::chrono::milliseconds held_{0};
 };
 
 }  // namespace drover::gate

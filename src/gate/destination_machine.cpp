@@ -3,10 +3,15 @@
 
 #include <utility>
 
+#include "base/log.h"
 #include "gate/allow_list.h"
+#include "gate/write_watch.h"
 
 namespace drover::gate {
 namespace {
+
+// libvirtd numbers its calls from 0; FINISH alone is under way when ours are made.
+constexpr std::uint32_t kOwnSerial = 0x44520001;
 
 Actions& operator+=(Actions& actions, Actions more) {
   for (Action& action : more) actions.push_back(std::move(action));
@@ -114,6 +119,7 @@ Actions DestinationMachine::decided(const Result<Decision>& decision) {
               SendToLibvirt{std::move(finish)}};
     }
     if (decision && *decision == Decision::kAccepted) {
+      if (!watch_.empty()) held_ = hold_guest(finish);
       state_ = Finishing{finish.header};
       return {TellMover{MoverNews::kFinishForwarded}, SendToLibvirt{std::move(finish)},
               Emit{{.kind = GateEventKind::kFinishSeen}}};
@@ -146,9 +152,7 @@ Actions DestinationMachine::give_up(const std::string& why) {
 }
 
 Actions DestinationMachine::refuse() {
-  const bool accepted =
-      std::holds_alternative<Finishing>(state_) || std::holds_alternative<Answered>(state_);
-  if (ended() || accepted) return {};
+  if (ended() || accepted()) return {};
   // Asked before, and perhaps it could not be recorded then.
   if (std::holds_alternative<Refused>(state_)) return {Decide{Decision::kRefused}};
   return give_up("the move was taken back");
@@ -167,15 +171,19 @@ Actions DestinationMachine::road_closed(const std::string& why) {
   if (ended()) return {};
   road_gone_ = true;
   // Accepted: the VM belongs here; what libvirtd says is recorded for whoever asks.
-  if (std::holds_alternative<Finishing>(state_) || std::holds_alternative<Answered>(state_)) {
-    return {};
-  }
+  if (accepted()) return {};
   return give_up(why);
+}
+
+bool DestinationMachine::accepted() const {
+  return std::holds_alternative<Finishing>(state_) || watching() ||
+         std::holds_alternative<Answered>(state_);
 }
 
 Actions DestinationMachine::libvirt_packet(RpcPacket packet) {
   if (is_ping(packet.header)) return {SendToLibvirt{make_pong()}};
   if (is_keepalive(packet.header) || ended()) return {};
+  if (watching() && packet.header.serial == kOwnSerial) return watch_answered(packet);
   if (is_connection_closed_event(packet.header)) {
     const bool relaying = std::holds_alternative<Relaying>(state_);
     return relaying ? Actions{SendToPeer{std::move(packet)}} : Actions{};
@@ -203,15 +211,62 @@ Actions DestinationMachine::finish_answered(RpcPacket reply) {
   }
   Outcome outcome{!is_error, -1, event.error};
   if (!is_error) {
-    const auto answer = decode_finish_reply(reply.payload());
+    auto answer = decode_finish_reply(reply.payload());
+    if (!watch_.empty() && !watching()) {
+      if (answer) return begin_watch(std::move(reply), std::move(*answer));
+      state_ = Watching{std::move(reply), {}, WatchStep::kResuming};
+      return not_let_run("FINISH's answer is malformed");
+    }
     if (answer) event.domain_id = outcome.domain_id = answer->domain_id;
   }
   state_ = Answered{outcome.ok ? GateOutcome::kRuns : GateOutcome::kInDoubt};
   return {RecordOutcome{std::move(outcome)}, SendToPeer{std::move(reply)}, Emit{std::move(event)}};
 }
 
+// The guest stands still at its first instruction here: whatever it writes comes later.
+Actions DestinationMachine::begin_watch(RpcPacket reply, FinishReply domain) {
+  RpcPacket list = monitor_call(domain, list_disks_command(), kOwnSerial);
+  finish_replied_ = false;
+  state_ = Watching{std::move(reply), std::move(domain)};
+  return {SendToLibvirt{std::move(list)}};
+}
+
+Actions DestinationMachine::watch_answered(const RpcPacket& reply) {
+  auto& watching = std::get<Watching>(state_);
+  if (reply.header.type != RpcType::kReply) return {};
+  if (watching.step == WatchStep::kResuming) {
+    if (reply.header.status != RpcStatus::kOk) return not_let_run(error_text(reply));
+    return finish_answered(std::move(watching.reply));
+  }
+  const auto answer = monitor_answer(reply);
+  if (!answer) return let_run(std::unexpected(answer.error()));
+  if (watching.step == WatchStep::kBeginning) return let_run(check_answer(*answer));
+  const auto command = begin_watch_command(*answer, watch_);
+  if (!command) return let_run(std::unexpected(command.error()));
+  watching.step = WatchStep::kBeginning;
+  return {SendToLibvirt{monitor_call(watching.domain, *command, kOwnSerial)}};
+}
+
+Actions DestinationMachine::let_run(const Status& watched) {
+  if (!watched) {
+    log::warning("Move {}: what the guest writes on {} is not watched: {}", watch_, host_,
+                 watched.error().text());
+  }
+  auto& watching = std::get<Watching>(state_);
+  if (!held_) return finish_answered(std::move(watching.reply));
+  watching.step = WatchStep::kResuming;
+  return {SendToLibvirt{resume_call(watching.domain, kOwnSerial)}};
+}
+
+// As if FINISH itself had failed: the truth is looked for, and droverd lets it run.
+Actions DestinationMachine::not_let_run(const std::string& why) {
+  const RpcHeader finish = std::get<Watching>(state_).reply.header;
+  return finish_answered(refusal({.procedure = kMigrateFinish, .serial = finish.serial},
+                                 kErrOperationFailed, "the guest was not let run: " + why));
+}
+
 Actions DestinationMachine::libvirt_closed(const std::string& why) {
-  if (std::holds_alternative<Finishing>(state_)) {
+  if (std::holds_alternative<Finishing>(state_) || watching()) {
     finish_replied_ = true;
     state_ = Answered{GateOutcome::kInDoubt};
     GateEvent event{.kind = GateEventKind::kFinishReplied};
@@ -237,7 +292,7 @@ Status DestinationMachine::may_open_streams() const {
 
 Result<Actions> DestinationMachine::stop() {
   if (ended()) return Actions{};
-  if (std::holds_alternative<Finishing>(state_)) {
+  if (std::holds_alternative<Finishing>(state_) || watching()) {
     return fail(ErrorCode::kConflict,
                 "The destination's gate cannot stop while an accepted FINISH has no answer.");
   }
@@ -257,9 +312,9 @@ bool DestinationMachine::lingering() const {
 }
 
 std::string_view DestinationMachine::state_name() const {
-  constexpr std::string_view kNames[] = {"idle",     "connecting", "relaying",
-                                         "deciding", "finishing",  "cancelling",
-                                         "answered", "refused",    "ended"};
+  constexpr std::string_view kNames[] = {"idle",      "connecting", "relaying",   "deciding",
+                                         "finishing", "watching",   "cancelling", "answered",
+                                         "refused",   "ended"};
   return kNames[state_.index()];
 }
 

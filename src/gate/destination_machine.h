@@ -22,9 +22,10 @@ class DestinationMachine {
     std::function<Status(const FinishCall&)> finish;
   };
 
-  // `host` is this host's name, for messages.
-  DestinationMachine(std::string host, Checks checks)
-      : host_(std::move(host)), checks_(std::move(checks)) {}
+  // `host` is this host's name, for messages. `watch`: a move whose guest is held at FINISH until
+  // its writes are watched (gate/write_watch.h); empty: none is.
+  DestinationMachine(std::string host, Checks checks, std::string watch = {})
+      : host_(std::move(host)), checks_(std::move(checks)), watch_(std::move(watch)) {}
 
   Actions peer_packet(RpcPacket packet);
   Actions peer_note(const Note& note);
@@ -45,6 +46,8 @@ class DestinationMachine {
   bool finish_cancelled() const { return finish_cancelled_; }
   bool finish_replied() const { return finish_replied_; }
   bool in_doubt() const;
+  // The guest stands still, and libvirtd does what lets it run.
+  bool watching() const { return std::holds_alternative<Watching>(state_); }
   bool ended() const { return std::holds_alternative<Ended>(state_); }
   // Nothing more is owed to anybody; a restarted droverd may still ask.
   bool lingering() const;
@@ -64,6 +67,12 @@ class DestinationMachine {
   struct Finishing {  // accepted and forwarded
     RpcHeader call;
   };
+  enum class WatchStep { kListing, kBeginning, kResuming };
+  struct Watching {  // FINISH succeeded; what the guest writes will be watched
+    RpcPacket reply;
+    FinishReply domain;
+    WatchStep step = WatchStep::kListing;
+  };
   struct Cancelling {};  // FINISH(1) was forwarded
   struct Answered {      // an accepted FINISH has its answer, or libvirtd went away without one
     GateOutcome outcome;
@@ -72,14 +81,20 @@ class DestinationMachine {
     std::string why;
   };
   struct Ended {};
-  using State = std::variant<Idle, Connecting, Relaying, Deciding, Finishing, Cancelling, Answered,
-                             Refused, Ended>;
+  using State = std::variant<Idle, Connecting, Relaying, Deciding, Finishing, Watching, Cancelling,
+                             Answered, Refused, Ended>;
 
   Actions pass_call(RpcPacket packet);
   Actions pass_prepare(RpcPacket packet);
   Actions pass_finish(RpcPacket packet);
   Actions refuse_call(const RpcPacket& packet, const std::string& why);
   Actions finish_answered(RpcPacket reply);
+  Actions begin_watch(RpcPacket reply, FinishReply domain);
+  Actions watch_answered(const RpcPacket& reply);
+  // What cannot be watched is not; the guest runs all the same.
+  Actions let_run(const Status& watched);
+  Actions not_let_run(const std::string& why);
+  bool accepted() const;
   // Lets the incoming QEMU die with libvirtd's connection and asks for `refused`.
   Actions give_up(const std::string& why);
   Actions end(GateOutcome outcome);
@@ -87,6 +102,8 @@ class DestinationMachine {
 
   std::string host_;
   Checks checks_;
+  std::string watch_;
+  bool held_ = false;  // FINISH was told to leave the guest standing
   State state_ = Idle{};
   PendingCalls pending_;
   bool road_gone_ = false;

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "gate/machine_test_support.h"
+#include "gate/write_watch.h"
+#include "gate/xdr.h"
 
 namespace drover::gate {
 namespace {
@@ -45,6 +47,42 @@ DestinationMachine finishing() {
   return machine;
 }
 
+constexpr std::uint32_t kOwn = 0x44520001;
+const std::string kDisks =
+    R"({"return":[{"inserted":{"ro":false,"node-name":"libvirt-1-format"}}]})";
+
+RpcPacket monitor_reply(const std::string& text) {
+  XdrWriter out;
+  out.bytes(text);
+  return make_reply({.program = kProgramQemu, .procedure = kMonitorCommand, .serial = kOwn},
+                    out.out());
+}
+
+RpcPacket resumed() { return make_reply({.procedure = kDomainResume, .serial = kOwn}, {}); }
+
+// FINISH came as `flags` say.
+DestinationMachine told_to_watch(std::uint32_t flags = 0) {
+  DestinationMachine machine(
+      "host2",
+      {[](const PrepareCall&) { return Status{}; }, [](const FinishCall&) { return Status{}; }},
+      "k3f9x2qa");
+  machine.peer_packet(call(kAuthList, 0));
+  machine.libvirt_connected({});
+  machine.peer_packet(prepare_call());
+  machine.libvirt_packet(prepare_reply());
+  FinishCall finish;
+  finish.flags = flags;
+  machine.peer_packet(call(kMigrateFinish, 10, encode(finish)));
+  return machine;
+}
+
+DestinationMachine watching() {
+  DestinationMachine machine = told_to_watch();
+  machine.decided(Decision::kAccepted);
+  machine.libvirt_packet(finish_reply());
+  return machine;
+}
+
 DestinationMachine cancelling() {
   DestinationMachine machine = prepared();
   machine.peer_packet(finish_call(true));
@@ -79,15 +117,12 @@ DestinationMachine ended() {
 }
 
 using MakeMachine = std::function<DestinationMachine()>;
-const std::map<std::string, MakeMachine> kStates{{"idle", idle},
-                                                 {"relaying", relaying},
-                                                 {"prepared", prepared},
-                                                 {"finishing", finishing},
-                                                 {"cancelling", cancelling},
-                                                 {"answered", answered},
-                                                 {"answered badly", answered_badly},
-                                                 {"refused", refused},
-                                                 {"ended", ended}};
+const std::map<std::string, MakeMachine> kStates{
+    {"idle", idle},         {"relaying", relaying},
+    {"prepared", prepared}, {"finishing", finishing},
+    {"watching", watching}, {"cancelling", cancelling},
+    {"answered", answered}, {"answered badly", answered_badly},
+    {"refused", refused},   {"ended", ended}};
 
 using Input = std::function<std::string(DestinationMachine&)>;
 const std::map<std::string, Input> kInputs{
@@ -157,6 +192,14 @@ const std::map<std::string, std::map<std::string, std::string>> kTable{
       {"libvirt pings", "libvirt:pong"},
       {"FINISH reply", "outcome:ok peer:reply306 event:finish_replied"},
       {"FINISH error", "outcome:error peer:error306 event:finish_replied"},
+      {"libvirt closed", "note:libvirt_closed event:finish_replied"},
+      {"stop", "CONFLICT"},
+      {"may open", "no"}}},
+    {"watching",
+     {{"allowed call", "peer:error66"},
+      {"foreign call", kForeign},
+      {"FINISH(0)", "peer:error306"},
+      {"libvirt pings", "libvirt:pong"},
       {"libvirt closed", "note:libvirt_closed event:finish_replied"},
       {"stop", "CONFLICT"},
       {"may open", "no"}}},
@@ -285,6 +328,67 @@ TEST(DestinationMachine, DropsWhatNobodyAskedFor) {
   EXPECT_EQ(words(machine.libvirt_packet(
                 make_packet({.procedure = kConnectionClosedEvent, .type = RpcType::kMessage}, {}))),
             "peer:reply362");
+}
+
+std::uint32_t flags_forwarded(const Actions& actions) {
+  for (const Action& action : actions) {
+    if (const auto* sent = std::get_if<SendToLibvirt>(&action))
+      return decode_finish_call(sent->packet.payload()).value().flags;
+  }
+  return 77;
+}
+
+TEST(DestinationMachine, HoldsTheGuestUntilItsWritesAreWatched) {
+  DestinationMachine machine = told_to_watch(1);
+  EXPECT_EQ(flags_forwarded(machine.decided(Decision::kAccepted)), 1 | kFlagPaused);
+  EXPECT_EQ(words(machine.libvirt_packet(finish_reply())), "libvirt:call1");
+  EXPECT_EQ(machine.state_name(), "watching");
+  EXPECT_FALSE(machine.finish_replied());
+  EXPECT_EQ(words(machine.libvirt_packet(monitor_reply(kDisks))), "libvirt:call1");
+  EXPECT_EQ(words(machine.libvirt_packet(monitor_reply(R"({"return":{}})"))), "libvirt:call28");
+  EXPECT_EQ(words(machine.libvirt_packet(resumed())),
+            "outcome:ok peer:reply306 event:finish_replied");
+  EXPECT_TRUE(machine.finish_replied());
+}
+
+TEST(DestinationMachine, LetsTheGuestRunThoughNothingCanBeWatched) {
+  for (const std::string& answer : {std::string("no JSON"), std::string(R"({"return":[]})"),
+                                    std::string(R"({"error":{"desc":"no"}})")}) {
+    DestinationMachine machine = watching();
+    EXPECT_EQ(words(machine.libvirt_packet(monitor_reply(answer))), "libvirt:call28") << answer;
+    EXPECT_EQ(words(machine.libvirt_packet(resumed())),
+              "outcome:ok peer:reply306 event:finish_replied");
+  }
+  DestinationMachine machine = watching();
+  machine.libvirt_packet(monitor_reply(kDisks));
+  EXPECT_EQ(words(machine.libvirt_packet(error_reply(kMonitorCommand, kOwn))), "libvirt:call28");
+}
+
+TEST(DestinationMachine, IsInDoubtIfTheHeldGuestWasNotLetRun) {
+  DestinationMachine machine = watching();
+  machine.libvirt_packet(monitor_reply("?"));
+  EXPECT_EQ(words(machine.libvirt_packet(error_reply(kDomainResume, kOwn))),
+            "outcome:error peer:error306 event:finish_replied");
+  EXPECT_TRUE(machine.in_doubt());
+  machine = told_to_watch();
+  machine.decided(Decision::kAccepted);
+  EXPECT_EQ(words(machine.libvirt_packet(
+                make_reply({.procedure = kMigrateFinish, .serial = 10}, Bytes{1, 2, 3, 4}))),
+            "outcome:error peer:error306 event:finish_replied")
+      << "nobody can say which guest to let run";
+  machine = told_to_watch();
+  machine.decided(Decision::kAccepted);
+  EXPECT_EQ(words(machine.libvirt_packet(error_reply(kMigrateFinish, 10))),
+            "outcome:error peer:error306 event:finish_replied");
+}
+
+TEST(DestinationMachine, LeavesAPausedGuestPaused) {
+  DestinationMachine machine = told_to_watch(kFlagPaused);
+  EXPECT_EQ(flags_forwarded(machine.decided(Decision::kAccepted)), kFlagPaused);
+  machine.libvirt_packet(finish_reply());
+  machine.libvirt_packet(monitor_reply(kDisks));
+  EXPECT_EQ(words(machine.libvirt_packet(monitor_reply(R"({"return":{}})"))),
+            "outcome:ok peer:reply306 event:finish_replied");
 }
 
 TEST(DestinationMachine, PreparesOnce) {

@@ -95,6 +95,10 @@ Result<GateStatus> GateProcess::status(Deadline deadline) {
   ASSIGN_OR_RETURN(status.libvirt_connected, net::flag_member(reply, "libvirt_connected"));
   ASSIGN_OR_RETURN(status.peer_connected, net::flag_member(reply, "peer_connected"));
   ASSIGN_OR_RETURN(status.in_doubt, net::flag_member(reply, "in_doubt"));
+  if (reply.contains("held_ms")) {
+    ASSIGN_OR_RETURN(const std::uint64_t held, net::count_member(reply, "held_ms"));
+    status.held = std::chrono::milliseconds(static_cast<std::int64_t>(held));
+  }
   return status;
 }
 

@@ -48,6 +48,7 @@ struct GateStatus {
   bool libvirt_connected = false;
   bool peer_connected = false;
   bool in_doubt = false;
+  std::chrono::milliseconds held{0};  // destination: the guest stood so much longer, to be watched
 };
 
 class GateProcess {

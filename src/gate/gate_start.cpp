@@ -21,6 +21,7 @@ std::string start_text(const GateStart& start) {
     message["libvirt_socket"] = start.libvirt_socket;
     message["memory_socket"] = start.memory_socket;
     message["disks_socket"] = start.disks_socket;
+    if (start.watch) message["watch"] = true;
     message["policy"] = json::parse(policy_text(start.policy));
   }
   return message.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -43,6 +44,7 @@ Result<GateStart> parse_start(std::string_view text) {
   ASSIGN_OR_RETURN(start.libvirt_socket, net::text_member(message, "libvirt_socket"));
   ASSIGN_OR_RETURN(start.memory_socket, net::text_member(message, "memory_socket"));
   ASSIGN_OR_RETURN(start.disks_socket, net::text_member_or(message, "disks_socket", ""));
+  ASSIGN_OR_RETURN(start.watch, net::flag_member_or(message, "watch", false));
   const auto policy = message.find("policy");
   if (policy == message.end()) {
     return fail(ErrorCode::kProtocol, "The start message of a destination's gate has no policy.");

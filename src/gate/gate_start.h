@@ -23,6 +23,7 @@ struct GateStart {
   std::string libvirt_socket;  // destination only, like all below
   std::string memory_socket;
   std::string disks_socket;
+  bool watch = false;  // what the guest writes here, from its first instruction on
   Policy policy;
 
   RecordKey key() const { return {vm_uuid, epoch}; }

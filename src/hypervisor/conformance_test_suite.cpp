@@ -222,9 +222,12 @@ TEST_P(HypervisorConformance, HoldsDescriptorsAndDropsThem) {
   const UniqueFd second(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
   const std::array<int, 2> descriptors{first.get(), second.get()};
   EXPECT_FALSE(hypervisor().hold_descriptors(uuid, descriptors));  // it is off
+  EXPECT_FALSE(hypervisor().ask_qemu(uuid, R"({"execute":"query-name"})"));
   subject_->start(uuid);
   const auto held = hypervisor().hold_descriptors(uuid, descriptors);
   EXPECT_TRUE(held) << held.error().text();
+  const auto answer = hypervisor().ask_qemu(uuid, R"({"execute":"query-name"})");
+  EXPECT_TRUE(answer && answer->find("return") != std::string::npos);
   EXPECT_TRUE(hypervisor().drop_descriptors(uuid));
   EXPECT_TRUE(hypervisor().drop_descriptors(uuid));
   EXPECT_TRUE(hypervisor().hold_descriptors(uuid, descriptors));

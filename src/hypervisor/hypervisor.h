@@ -150,6 +150,9 @@ class Hypervisor {
   virtual Status hold_image(std::string_view uuid, int image) = 0;
   // Has QEMU close them all again; nothing held is success.
   virtual Status drop_descriptors(std::string_view uuid) = 0;
+  // A command to the VM's QEMU and its answer, as QMP's JSON, an error of QEMU's included. Not
+  // while a migration is under way. The answer is not trusted to have any shape.
+  virtual Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) = 0;
 };
 
 }  // namespace drover

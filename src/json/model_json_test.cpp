@@ -109,7 +109,7 @@ Move full_move() {
                        TransferKinds{mib(1), mib(2), mib(3), mib(4), mib(5), mib(6), mib(7), mib(8),
                                      mib(9), mib(10), 11},
                        {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
-                       Proof{Verification::kAsSent, gib(3), mib(1), 4s, "why"},
+                       Proof{Verification::kReadBack, gib(3), mib(2), mib(1), 4s, "why", "where"},
                        {{"10.77.1.0/24", mib(9)}}};
   move.queue = QueuePlace{-7, true, 3, "host2 is full", at(3)};
   move.cancel_asked = true;

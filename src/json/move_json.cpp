@@ -271,20 +271,21 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Transf
 }
 
 Json encode(const Proof& value) {
-  return {{"level", verification_name(value.level)},
-          {"compared_bytes", value.compared.bytes},
-          {"unproven_bytes", value.unproven.bytes},
-          {"duration_ms", value.duration.count()},
-          {"text", value.text}};
+  return {{"level", verification_name(value.level)}, {"compared_bytes", value.compared.bytes},
+          {"excluded_bytes", value.excluded.bytes},  {"unproven_bytes", value.unproven.bytes},
+          {"duration_ms", value.duration.count()},   {"text", value.text},
+          {"difference", value.difference}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Proof& out) {
   return Fields(from, path, unknown)
       .need("level", out.level)
       .may("compared_bytes", out.compared)
+      .may("excluded_bytes", out.excluded)
       .may("unproven_bytes", out.unproven)
       .may("duration_ms", out.duration)
       .may("text", out.text)
+      .may("difference", out.difference)
       .finish();
 }
 

@@ -103,11 +103,13 @@ struct TransferKinds {
 
 // What was compared before the source let go (docs/proof.md).
 struct Proof {
-  Verification level = Verification::kNone;
-  ByteCount compared;  // of the disks, equal
+  Verification level = Verification::kNone;  // that ran: not more than was asked for
+  ByteCount compared;                        // of the disks, equal
+  ByteCount excluded;  // read back: the guest wrote there since, so it may well differ
   ByteCount unproven;  // of which the destination cannot say what it was given
   std::chrono::milliseconds duration{0};
-  std::string text;  // why something is not proven; else empty
+  std::string text;        // why something is not proven; else empty
+  std::string difference;  // what is not equal: then nothing was released; else empty
 };
 
 // What went over one of the plan's networks.

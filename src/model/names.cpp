@@ -46,9 +46,10 @@ constexpr std::array<std::pair<Performance, std::string_view>, 3> kPerformances{
     {Performance::kMultilink, "multilink"},
 }};
 
-constexpr std::array<std::pair<Verification, std::string_view>, 2> kVerifications{{
+constexpr std::array<std::pair<Verification, std::string_view>, 3> kVerifications{{
     {Verification::kNone, "none"},
     {Verification::kAsSent, "as-sent"},
+    {Verification::kReadBack, "read-back"},
 }};
 
 constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{

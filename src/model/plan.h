@@ -32,8 +32,10 @@ struct Finding {
 enum class Verification {
   kNone,    // what the protocols guarantee
   kAsSent,  // the source's frozen disks hold what the destination was given
+  // And the destination's disks, read there, hold it, but for what the guest wrote since.
+  kReadBack,
 };
-std::string_view verification_name(Verification level);  // "none", "as-sent"
+std::string_view verification_name(Verification level);  // "none", "as-sent", "read-back"
 std::optional<Verification> verification_from_name(std::string_view name);
 
 enum class SourceDisposal { kQuarantine, kDeleteNow, kKeepSource };

@@ -151,13 +151,14 @@ void remove_carrier_files(const CarrierOptions& options, const CarrierName& name
   std::filesystem::remove_all(paths.gate_control.parent_path(), ignored);
 }
 
-// Of the destination's mover alone.
-struct MoverFiles {
-  std::vector<UniqueFd> held;
-  std::vector<UniqueFd> group;
-  std::vector<UniqueFd> images;
-  std::shared_ptr<const MemoryFile> memory;
-  UniqueFd writes;
+// What the destination's processes alone are given.
+struct DestinationGifts {
+  std::vector<UniqueFd> held = {};
+  std::vector<UniqueFd> group = {};
+  std::vector<UniqueFd> images = {};
+  std::shared_ptr<const MemoryFile> memory = {};
+  UniqueFd writes = {};
+  bool watch_guest = false;
 };
 
 class RealCarriers final : public Carriers {
@@ -166,7 +167,7 @@ class RealCarriers final : public Carriers {
       : options_(options), name_(std::move(name)), paths_(carrier_paths(options_, name_)) {}
 
   Status start(gate::GateRole role, const LinkSecret& secret, std::vector<gate::FencedDisk> fence,
-               std::string_view policy, const RoadOptions& road, const MoverFiles& files);
+               std::string_view policy, const RoadOptions& road, const DestinationGifts& gifts);
   void attach();
 
   bool gate_alive() override { return gate_ && !gate_gone_->load(); }
@@ -178,7 +179,7 @@ class RealCarriers final : public Carriers {
   Result<GateState> gate_state() override {
     if (!gate_) return gate_missing();
     ASSIGN_OR_RETURN(const gate::GateStatus status, gate_->status(Deadline::after(kAskLimit)));
-    return GateState{status.finish_seen && !status.finish_cancelled, status.in_doubt};
+    return GateState{status.finish_seen && !status.finish_cancelled, status.in_doubt, status.held};
   }
   Status standstill() override {
     if (!gate_) return gate_missing();
@@ -227,9 +228,9 @@ class RealCarriers final : public Carriers {
     return fail(ErrorCode::kUnavailable, "The gate of move {} is gone.", name_.move_id);
   }
   Status start_gate(gate::GateRole role, int rpc, int mover, std::vector<gate::FencedDisk> fence,
-                    std::string_view policy);
+                    std::string_view policy, const DestinationGifts& gifts);
   Status start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
-                     const RoadOptions& road, const MoverFiles& files);
+                     const RoadOptions& road, const DestinationGifts& gifts);
 
   // The handlers run on the processes' reader threads, also while those are being destroyed: they
   // hold what they use.
@@ -259,18 +260,20 @@ class RealCarriers final : public Carriers {
 
 Status RealCarriers::start(gate::GateRole role, const LinkSecret& secret,
                            std::vector<gate::FencedDisk> fence, std::string_view policy,
-                           const RoadOptions& road, const MoverFiles& files) {
+                           const RoadOptions& road, const DestinationGifts& gifts) {
   RETURN_IF_ERROR(make_folder(options_.socket_folder, kSocketFolderMode));
   RETURN_IF_ERROR(give_folder_to_qemu(options_.socket_folder, qemu_conf().user));
   RETURN_IF_ERROR(make_folder(paths_.gate_control.parent_path(), 0700));
   ASSIGN_OR_RETURN(auto rpc, net::socket_pair(SocketKind::kStream));
   ASSIGN_OR_RETURN(auto talk, net::socket_pair(SocketKind::kPackets));
-  RETURN_IF_ERROR(start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy));
-  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road, files);
+  RETURN_IF_ERROR(
+      start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy, gifts));
+  return start_mover(role, rpc.second.get(), talk.second.get(), secret, road, gifts);
 }
 
 Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
-                                std::vector<gate::FencedDisk> fence, std::string_view policy) {
+                                std::vector<gate::FencedDisk> fence, std::string_view policy,
+                                const DestinationGifts& gifts) {
   gate::GateStart start;
   start.move = name_.move_id;
   start.role = role;
@@ -297,6 +300,7 @@ Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
     start.libvirt_socket = options_.libvirt_socket;
     start.memory_socket = paths_.memory;
     start.disks_socket = paths_.disks;
+    start.watch = gifts.watch_guest;
     ASSIGN_OR_RETURN(start.policy, gate::parse_policy(policy));
   }
   ASSIGN_OR_RETURN(gate_, gate::GateProcess::start(options_.gate_program, start, descriptors,
@@ -305,7 +309,7 @@ Status RealCarriers::start_gate(gate::GateRole role, int rpc, int mover,
 }
 
 Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const LinkSecret& secret,
-                                 const RoadOptions& road, const MoverFiles& files) {
+                                 const RoadOptions& road, const DestinationGifts& gifts) {
   mover::MoverSettings start;
   start.move = name_.move_id;
   start.role = role == gate::GateRole::kSource ? mover::Role::kSource : mover::Role::kDestination;
@@ -329,19 +333,19 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
     ASSIGN_OR_RETURN(disks, net::listen_unix(paths_.disks, SocketKind::kStream, kRoadMode));
     descriptors.memory = memory.get();
     descriptors.disks = disks.get();
-  } else if (files.writes) {
-    descriptors.writes = files.writes.get();
+  } else if (gifts.writes) {
+    descriptors.writes = gifts.writes.get();
   }
-  const MemoryFile* kept = role == gate::GateRole::kSource ? road.keep.get() : files.memory.get();
+  const MemoryFile* kept = role == gate::GateRole::kSource ? road.keep.get() : gifts.memory.get();
   UniqueFd kept_key;
   if (kept != nullptr) {
     ASSIGN_OR_RETURN(kept_key, secret_memory(kept->key));
     descriptors.kept = kept->file.get();
     descriptors.kept_key = kept_key.get();
   }
-  for (const UniqueFd& file : files.held) descriptors.held.push_back(file.get());
-  for (const UniqueFd& file : files.group) descriptors.group.push_back(file.get());
-  for (const UniqueFd& file : files.images) descriptors.images.push_back(file.get());
+  for (const UniqueFd& file : gifts.held) descriptors.held.push_back(file.get());
+  for (const UniqueFd& file : gifts.group) descriptors.group.push_back(file.get());
+  for (const UniqueFd& file : gifts.images) descriptors.images.push_back(file.get());
   ASSIGN_OR_RETURN(mover_,
                    mover::MoverProcess::start(options_.mover_program, start, descriptors,
                                               mover_handler(), Deadline::after(kStartLimit)));
@@ -393,11 +397,12 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const Carri
                                                                      const LinkSecret& secret,
                                                                      std::string_view policy,
                                                                      DestinationFiles files) {
-  MoverFiles given{std::move(files.held),
-                   std::move(files.group),
-                   std::move(files.images),
-                   std::move(files.memory),
-                   {}};
+  DestinationGifts given{std::move(files.held),
+                         std::move(files.group),
+                         std::move(files.images),
+                         std::move(files.memory),
+                         {},
+                         files.watch_guest};
   if (files.record_writes) {
     const std::string path = writes_path(options_, name);
     given.writes = UniqueFd(::open(path.c_str(), kWritesFlags, kControlMode));

@@ -83,6 +83,7 @@ struct GateState {
   bool finish_forwarded =
       false;              // a FINISH was let pass that may start the guest at the destination
   bool in_doubt = false;  // and its answer cannot come on this road
+  std::chrono::milliseconds held{0};  // destination: the guest stood so much longer, to be watched
 };
 
 // How the movers use the links. Both sides must allow content; the source decides.
@@ -111,6 +112,7 @@ struct DestinationFiles {
   std::vector<UniqueFd> images = {};              // that this move made, likewise
   std::shared_ptr<const MemoryFile> memory = {};  // that was kept of the guest, likewise
   bool record_writes = false;  // what is written to disks is put down, for written()
+  bool watch_guest = false;    // QEMU marks what the guest writes, from its start on
 };
 
 // The two processes of one move.

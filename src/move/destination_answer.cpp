@@ -61,6 +61,7 @@ Answer DestinationSide::truth_of(Entry& entry) {
     while (entry.carriers->next_event(Deadline::after(0ms))) {
     }
   }
+  let_held_guest_run(entry);
   const auto state = world_.hypervisor.run_state(vm.uuid);
   if (!state)
     return {Answer::Kind::kPending, {}, 0, "libvirt on " + world_.host_name + " does not answer"};

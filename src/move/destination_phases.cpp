@@ -223,7 +223,8 @@ Status DestinationSide::start_carriers(Entry& entry) {
                    world_.carriage.start_destination(
                        name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
                        {std::move(held), open_group(world_, entry.job.plan), open_created(entry),
-                        world_.memories->find(vm.uuid, entry.job.peer), record_writes}));
+                        world_.memories->find(vm.uuid, entry.job.peer), record_writes,
+                        is_read_back(entry.job.plan)}));
   entry.job.link_key.clear();
   return save(entry);
 }
@@ -242,7 +243,7 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
     RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
     RETURN_IF_ERROR(sync_items(entry.job.created, vm.name));
     if (const auto job = world_.hypervisor.completed_job(vm.uuid)) {
-      reply.pause = job->pause;
+      reply.pause = job->pause + held_by_gate(entry);
       reply.memory_sent = job->memory_sent;
       reply.disks_sent = job->disks_sent;
     }
@@ -264,9 +265,9 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   for (const auto& file : entry.job.created)
     folders.insert(std::filesystem::path(file.path).parent_path().string());
   for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
+  end_proof(entry);
   if (entry.carriers) (void)entry.carriers->stop();
   entry.carriers.reset();
-  entry.written.clear();
   world_.carriage.remove_files(entry.name());
   RETURN_IF_ERROR(settle_group(world_, entry.key(), entry.job.plan));
   // The record first: one that nobody removes later would let the VM start here for ever, whatever

@@ -109,6 +109,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (verb == verb::kLook) return look(*entry);
   if (verb == verb::kVerify) return verify(*entry);
   if (verb == verb::kProve) return prove(*entry, body);
+  if (verb == verb::kUnwatch) return unwatch(*entry);
   if (verb == verb::kSettle) return settle(*entry, body);
   if (verb == verb::kUndo) {
     RETURN_IF_ERROR(undo(*entry));
@@ -249,6 +250,7 @@ void DestinationSide::sweep() {
   for (const auto& entry : all()) {
     const std::unique_lock working(entry->working, std::try_to_lock);
     if (!working || entry->job.settled || entry->job.undone) continue;
+    let_held_guest_run(*entry);
     if (!entry->job.undoing) {
       if (!is_left(*entry)) {
         entry->sweep_after = Deadline::never();

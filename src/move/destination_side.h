@@ -14,6 +14,7 @@
 #include "content/written_disk.h"
 #include "hypervisor/hypervisor.h"
 #include "move/job.h"
+#include "move/live_disks.h"
 #include "move/peer_messages.h"
 #include "move/world.h"
 #include "net/peer_transport.h"
@@ -68,6 +69,7 @@ class DestinationSide final : public net::PeerHandler {
     bool stopped_seen = false;    // its QEMU ended here
     bool watch_unbroken = false;  // we saw every lifecycle event since the reservation, in order
     std::map<std::string, content::WrittenDisk> written;  // by target; read when first asked for
+    std::unique_ptr<LiveDisks> live;                      // likewise
     Deadline sweep_after = Deadline::never();
     Deadline concern_ends = Deadline::never();  // events come later than what they tell of
 
@@ -87,6 +89,7 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> look(Entry& entry);
   Result<std::string> verify(Entry& entry);
   Result<std::string> prove(Entry& entry, std::string_view body);
+  Result<std::string> unwatch(Entry& entry);
   Result<std::string> settle(Entry& entry, std::string_view body);
   Status undo(Entry& entry);
   Status check_undo(Entry& entry);
@@ -95,6 +98,16 @@ class DestinationSide final : public net::PeerHandler {
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
   Result<content::WrittenDisk> read_written(Entry& entry, const DiskPlacement& placement);
   Status check_shared_disks(const ReserveRequest& request, const std::vector<std::string>& folders);
+  Result<ProveReply> compare_given(Entry& entry, const ProveRequest& request,
+                                   const DiskPlacement& placement);
+  Result<ProveReply> compare_read(Entry& entry, const ProveRequest& request,
+                                  const DiskPlacement& placement);
+  Result<ProveReply> read_and_compare(Entry& entry, const ProveRequest& request,
+                                      const DiskPlacement& placement);
+  Status open_live_disks(Entry& entry);
+  void end_proof(Entry& entry);
+  void let_held_guest_run(Entry& entry);
+  static std::chrono::milliseconds held_by_gate(Entry& entry);
   Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
   std::vector<UniqueFd> open_created(const Entry& entry);

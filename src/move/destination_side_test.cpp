@@ -189,6 +189,62 @@ TEST_F(DestinationWord, HoldsNoPlaceForWhatHasCome) {
   EXPECT_EQ(slots_.used(), 0u) << "nor after a restart";
 }
 
+// A guest whose writes were to be watched stands still after FINISH; its gate lets it run.
+class HeldGuest : public DestinationWord {
+ protected:
+  void SetUp() override {
+    DestinationWord::SetUp();
+    prepare();
+    auto job = job_in_journal();
+    job.plan.request.verification = Verification::kReadBack;
+    job.plan.placements = {{"vda", "/srv/a", "/srv/a", "raw", {}, {}, {}}};
+    save(job, journal::JobState::kOpen);
+    restart();
+    accept();
+    guest_runs();
+    ASSERT_TRUE(hypervisor_.suspend(kUuid));
+    carriage_.state.gate_alive = false;
+  }
+  bool runs() { return hypervisor_.run_state(kUuid)->kind == RunState::Kind::kRunning; }
+};
+
+TEST_F(HeldGuest, IsLetRunIfItsGateEnded) {
+  side_->sweep();
+  EXPECT_TRUE(runs());
+  EXPECT_TRUE(job_in_journal().unwatched) << "a watch that is found later proves nothing";
+  EXPECT_EQ(answer(verb::kLook).kind, Answer::Kind::kRuns);
+}
+
+TEST_F(HeldGuest, IsLetRunWhenItsSourceAsks) {
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kRuns);
+  EXPECT_TRUE(runs());
+}
+
+TEST_F(HeldGuest, WaitsForAGateThatIsAtWork) {
+  carriage_.state.gate_alive = true;
+  side_->sweep();
+  EXPECT_FALSE(runs());
+  EXPECT_EQ(answer(verb::kAnswer).kind, Answer::Kind::kPending);
+  carriage_.state.gate.in_doubt = true;
+  side_->sweep();
+  EXPECT_TRUE(runs());
+}
+
+TEST_F(HeldGuest, IsNotLetRunIfThatCannotBeWrittenDown) {
+  fill_disk();
+  side_->sweep();
+  EXPECT_FALSE(runs());
+  make_room();
+  side_->sweep();
+  EXPECT_TRUE(runs());
+}
+
+TEST_F(HeldGuest, StaysAsAPersonLeftItOnceItRan) {
+  ASSERT_TRUE(records_->set_outcome(kKey, {true, 7, ""}));
+  side_->sweep();
+  EXPECT_FALSE(runs());
+}
+
 TEST_F(DestinationWord, ReservesOnlyWhatItsNetworksAllow) {
   ASSERT_TRUE(book_->change_settings({{"networks", SettingChange::Op::kSet, "10.77.1.0/24"}}));
   const auto way = [](const char* network, const char* to) {

@@ -70,13 +70,29 @@ Result<std::vector<content::Name>> FrozenDisk::names(std::uint64_t first, std::u
   const std::uint64_t end = std::min(chunks(), first + count);
   next_range_ = 0;
   for (std::uint64_t chunk = first; chunk < end; ++chunk) {
-    ASSIGN_OR_RETURN(names.emplace_back(), name(chunk));
+    ASSIGN_OR_RETURN(const ChunkNames blocks, names_of(chunk));
+    names.push_back(content::chunk_name(blocks));
   }
   return names;
 }
 
+Result<std::vector<content::Name>> FrozenDisk::block_names(std::uint64_t first,
+                                                           std::uint64_t count) {
+  std::vector<content::Name> names;
+  const std::uint64_t end = std::min(chunks(), first + count);
+  next_range_ = 0;
+  for (std::uint64_t chunk = first; chunk < end; ++chunk) {
+    ASSIGN_OR_RETURN(const ChunkNames blocks, names_of(chunk));
+    names.insert(names.end(), blocks.begin(), blocks.end());
+  }
+  const std::uint64_t blocks =
+      bytes() / kBlockBytes - std::min(first * kChunkBlocks, bytes() / kBlockBytes);
+  names.resize(std::min<std::uint64_t>(names.size(), blocks));
+  return names;
+}
+
 // Blocks without data are zero and need not be read.
-Result<content::Name> FrozenDisk::name(std::uint64_t chunk) {
+Result<FrozenDisk::ChunkNames> FrozenDisk::names_of(std::uint64_t chunk) {
   const std::uint64_t first = chunk * kChunkBlocks;
   const std::uint64_t end = std::min(first + kChunkBlocks, bytes() / kBlockBytes);
   const auto& data = map_.data;
@@ -84,7 +100,7 @@ Result<content::Name> FrozenDisk::name(std::uint64_t chunk) {
          data[next_range_].offset + data[next_range_].length <= first * kBlockBytes) {
     ++next_range_;
   }
-  std::array<content::Name, kChunkBlocks> names{};
+  ChunkNames names{};
   static_assert(content::kZeroName == content::Name{});
   std::vector<std::uint8_t> bytes;
   std::uint64_t done = first;
@@ -102,7 +118,7 @@ Result<content::Name> FrozenDisk::name(std::uint64_t chunk) {
       if (!content::is_zero(content)) names[block - first] = namer_.name(content);
     }
   }
-  return content::chunk_name(names);
+  return names;
 }
 
 // Whole blocks from the file; those that the range covers in part, and all without a place there,

@@ -3,6 +3,7 @@
 // Nothing may write the image meanwhile. One thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -31,10 +32,13 @@ class FrozenDisk {
   // Names of the chunks from `first` on, `count` or as many as there are; as WrittenDisk names
   // them. Reads what has data.
   Result<std::vector<content::Name>> names(std::uint64_t first, std::uint64_t count);
+  // Names of the blocks of these chunks, likewise; none beyond the disk's last whole block.
+  Result<std::vector<content::Name>> block_names(std::uint64_t first, std::uint64_t count);
 
  private:
   FrozenDisk(ImageMap map, UniqueFd file) : map_(std::move(map)), file_(std::move(file)) {}
-  Result<content::Name> name(std::uint64_t chunk);
+  using ChunkNames = std::array<content::Name, content::kChunkBlocks>;
+  Result<ChunkNames> names_of(std::uint64_t chunk);
   Status read(std::uint64_t block, std::uint64_t end, const DataRange& range,
               std::span<std::uint8_t> out);
 

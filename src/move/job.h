@@ -52,6 +52,7 @@ struct DestinationJob {
   bool prepared = false;
   bool settled = false;
   bool never_ran = false;  // accepted, and proven to have ended unrun: the source was told so
+  bool unwatched = false;  // droverd itself let the guest run: what it wrote first is not known
   bool undoing = false;    // it never runs here by this move; what was made for it is being removed
   bool undone = false;
   std::vector<KnownFile> created;  // images made for this move; inode 0: about to be made

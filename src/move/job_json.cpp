@@ -89,6 +89,7 @@ std::string to_json(const DestinationJob& job) {
                      {"prepared", job.prepared},
                      {"settled", job.settled},
                      {"never_ran", job.never_ran},
+                     {"unwatched", job.unwatched},
                      {"undoing", job.undoing},
                      {"undone", job.undone},
                      {"created", files_to_json(job.created)}});
@@ -108,6 +109,7 @@ Result<DestinationJob> destination_job_from_json(std::string_view text) {
   job.prepared = reader.flag("prepared");
   job.settled = reader.flag("settled");
   job.never_ran = reader.flag_or_false("never_ran");
+  job.unwatched = reader.flag_or_false("unwatched");
   job.undoing = reader.flag_or_false("undoing");
   job.undone = reader.flag("undone");
   job.created = files_from_json(reader, "created");

@@ -33,6 +33,8 @@ enum class AfterFailure {
   kLeave,  // droverd is stopping: leave everything as it is, the next one goes on
 };
 
+class FrozenDisk;
+
 struct StepFailure {
   AfterFailure then = AfterFailure::kUndo;
   Error error;
@@ -112,7 +114,11 @@ class LiveMove {
   void write_report(const VerifyReply& reply);
 
   // Parts of prove() (live_move_proof.cpp).
-  StepResult compare_disk(const DiskPlacement& placement, Proof& proof, std::string& difference);
+  StepResult compare_disk(const DiskPlacement& placement, Proof& proof);
+  StepResult read_back_part(FrozenDisk& disk, ProveRequest request, Proof& proof,
+                            ByteCount& excluded);
+  StepResult keep_everything(const std::string& difference);
+  void stop_the_watch();
   std::expected<Result<ProveReply>, StepFailure> ask_for_proof(const ProveRequest& request);
 
   // Its links and its bandwidth (live_move_road.cpp).

@@ -352,6 +352,8 @@ void LiveMove::write_report(const VerifyReply& reply) {
   report.kinds = wire_.kinds;
   report.passes = passes_ ? passes_->passes() : job_.move.progress.passes;
   report.networks = network_traffic();
+  // Of a droverd that was restarted since: a difference that was found stays found.
+  if (job_.move.report) report.proof = job_.move.report->proof;
   change([&](Move& move) {
     move.report = report;
     move.runner = Runner::kDestination;

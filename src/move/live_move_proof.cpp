@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proof "as sent": before the source lets go of anything, its disks, which nobody writes any
-// more, are read and compared with what the destination was given (docs/proof.md). The guest runs
-// there meanwhile.
+// The proof, the source's side: before it lets go of anything, its disks, which nobody writes any
+// more, are read and compared with what the destination was given, and with what its disks hold
+// (docs/proof.md). The guest runs there meanwhile.
 #include <algorithm>
 
 #include "base/log.h"
 #include "content/written_disk.h"
 #include "move/frozen_disk.h"
+#include "move/live_disks.h"
 #include "move/live_move.h"
 #include "move/shared_disks.h"
 
@@ -14,42 +15,79 @@ namespace drover::move {
 namespace {
 
 using namespace std::chrono_literals;
+using With = ProveRequest::With;
+using content::kBlockBytes;
+using content::kChunkBlocks;
+using content::kChunkBytes;
 
 constexpr std::uint64_t kPartChunks = 256;  // MiB a question: people may stop droverd in between
+constexpr std::uint64_t kReadChunks = 32;   // likewise, where the destination reads its disk
+constexpr std::uint64_t kCloseChunks = 16;  // likewise, block by block
 constexpr auto kAskLimit = 60s;             // the first question of a disk makes its tree there
 constexpr auto kAskAgain = 2s;
-static_assert(kPartChunks <= kProveNamesMax);
+constexpr int kUnwatchTries = 5;
+static_assert(kPartChunks <= kProveNamesMax && kCloseChunks * kChunkBlocks <= kProveNamesMax);
 
 // Nothing is wrong with the disks; the other side cannot answer now.
 bool worth_asking_again(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kTimeout;
 }
 
+// For whoever reads that something is not proven: it is no damage, but nobody has looked.
+std::string advice(const Move& move) {
+  const bool kept = move.plan.request.disposal == SourceDisposal::kQuarantine;
+  return fmt::format(
+      ". Nothing shows a loss. To be sure, check the file systems of {} on {}{}, or move it once "
+      "more with --verify read-back.",
+      move.plan.vm.name, move.destination,
+      kept ? fmt::format(" while its old disks are in quarantine on {} (drover quarantine list)",
+                         move.source)
+           : "");
+}
+
+std::string difference_text(const std::string& target, std::size_t parts, std::uint64_t part_bytes,
+                            std::uint64_t first) {
+  const std::uint64_t offset = first * part_bytes;
+  return fmt::format("disk {} differs in {} of its parts of {} KiB, first at {} MiB (byte {})",
+                     target, parts, part_bytes / 1024, offset / kChunkBytes, offset);
+}
+
 }  // namespace
 
 // What cannot be compared is said in the report and stops nothing; what differs stops everything.
 StepResult LiveMove::prove() {
+  // Found before droverd was restarted: the destination may have been told already to watch no
+  // longer, so that it cannot be found again.
+  if (job_.move.report && job_.move.report->proof && !job_.move.report->proof->difference.empty())
+    return keep_everything(job_.move.report->proof->difference);
   Proof proof;
   proof.level = job_.move.plan.request.verification;
   const auto began = std::chrono::steady_clock::now();
-  std::string difference;
   if (proof.level != Verification::kNone) {
     for (const auto& placement : copied_disks(job_.move.plan)) {
-      const auto compared = compare_disk(placement, proof, difference);
+      const auto compared = compare_disk(placement, proof);
       if (!compared) return compared;
-      if (!difference.empty()) break;
+      if (!proof.difference.empty()) break;
     }
+  }
+  if (!proof.text.empty()) {
+    while (proof.text.ends_with('.')) proof.text.pop_back();
+    proof.text += advice(job_.move);
   }
   proof.duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
   change([&](Move& move) {
     if (move.report) move.report->proof = proof;
   });
-  if (difference.empty()) return {};
+  return proof.difference.empty() ? StepResult{} : keep_everything(proof.difference);
+}
+
+StepResult LiveMove::keep_everything(const std::string& difference) {
+  if (save()) stop_the_watch();
   const Move& move = job_.move;
   return parked(
-      Error{ErrorCode::kCorrupt, Retry::kNever, difference, {}},
-      fmt::format("{0} runs on {1}, but what {1} was given is not what {2} has: {3} Nothing was "
+      Error{ErrorCode::kCorrupt, Retry::kNever, difference + ".", {}},
+      fmt::format("{0} runs on {1}, but what {1} has is not what {2} has: {3}. Nothing was "
                   "released: {2} keeps its disks and the definition, and both hosts know that {0} "
                   "may run on {1} only. Look at the file systems of {0} on {1}. If they are whole, "
                   "put the disks on {2} aside and remove the definition there: virsh undefine "
@@ -58,9 +96,20 @@ StepResult LiveMove::prove() {
                   move.plan.vm.name, move.destination, move.source, difference, uuid()));
 }
 
-// In parts. `difference` is set, for people, if there is one.
-StepResult LiveMove::compare_disk(const DiskPlacement& placement, Proof& proof,
-                                  std::string& difference) {
+// The difference is in the journal; nothing more will be asked. What the destination watches in
+// vain costs it little.
+void LiveMove::stop_the_watch() {
+  if (!is_read_back(job_.move.plan)) return;
+  for (int tries = 0; tries < kUnwatchTries; ++tries) {
+    const auto told =
+        world_.peers.call(job_.move.destination, verb::kUnwatch, to_json(MoveName{job_.move.id}),
+                          Deadline::after(kAskLimit));
+    if (told || !worth_asking_again(told.error()) || !pause_for(kAskAgain)) return;
+  }
+}
+
+// In parts, each with what the destination was given, and, where wanted, with what it has.
+StepResult LiveMove::compare_disk(const DiskPlacement& placement, Proof& proof) {
   const auto unproven = [&](ByteCount bytes, const std::string& why) {
     proof.unproven += bytes;
     if (proof.text.empty()) proof.text = why;
@@ -72,31 +121,87 @@ StepResult LiveMove::compare_disk(const DiskPlacement& placement, Proof& proof,
     unproven(placement.virtual_size, disk.error().text());
     return {};
   }
-  for (std::uint64_t first = 0; first < disk->chunks(); first += kPartChunks) {
+  for (std::uint64_t first = 0; first < disk->chunks();) {
     if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
-    const ByteCount left{disk->bytes() - first * content::kChunkBytes};
-    auto names = disk->names(first, kPartChunks);
+    const bool read_back = proof.level == Verification::kReadBack;
+    const std::uint64_t count = read_back ? kReadChunks : kPartChunks;
+    const ByteCount left{disk->bytes() - first * kChunkBytes};
+    const ByteCount part{std::min<std::uint64_t>(left.bytes, count * kChunkBytes)};
+    auto names = disk->names(first, count);
     if (!names) {
       unproven(left, names.error().text());
       return {};
     }
-    auto reply = ask_for_proof({job_.move.id, placement.target, first, std::move(*names)});
+    const ProveRequest request{job_.move.id, With::kGiven, placement.target, first,
+                               std::move(*names)};
+    auto reply = ask_for_proof(request);
     if (!reply) return std::unexpected(reply.error());
-    if (!*reply) {
+    if (*reply && !(*reply)->different.empty()) {
+      proof.difference = difference_text(placement.target, (*reply)->different.size(), kChunkBytes,
+                                         (*reply)->different.front());
+      return {};
+    }
+    ByteCount excluded;
+    if (read_back) {
+      auto read = read_back_part(*disk, request, proof, excluded);
+      if (!read) return read;
+      if (!proof.difference.empty()) return {};
+    }
+    // Read back and equal: it does not matter what is known of the way there.
+    if (read_back && proof.level == Verification::kReadBack) {
+      proof.excluded += excluded;
+      proof.compared += ByteCount{part.bytes - excluded.bytes};
+    } else if (!*reply) {
       unproven(left, reply->error().text());
       return {};
+    } else {
+      const ByteCount unknown{
+          std::min<std::uint64_t>(part.bytes, (*reply)->unproven * kChunkBytes)};
+      if (unknown.bytes > 0) unproven(unknown, (*reply)->text);
+      proof.compared += ByteCount{part.bytes - unknown.bytes};
     }
-    const ByteCount part{std::min<std::uint64_t>(left.bytes, kPartChunks * content::kChunkBytes)};
-    const ByteCount unknown{
-        std::min<std::uint64_t>(part.bytes, (*reply)->unproven * content::kChunkBytes)};
-    if (unknown.bytes > 0) unproven(unknown, (*reply)->text);
-    if (!(*reply)->different.empty()) {
-      difference = fmt::format(
-          "disk {} differs in {} of the {} MiB from {} MiB on, first at {} MiB.", placement.target,
-          (*reply)->different.size(), kPartChunks, first, (*reply)->different.front());
-      return {};
+    first += count;
+  }
+  return {};
+}
+
+// One part of a disk. Chunks that differ are looked at by blocks: the guest may have written there.
+// Where it cannot be done the whole move is proven as sent only, and says why.
+StepResult LiveMove::read_back_part(FrozenDisk& disk, ProveRequest request, Proof& proof,
+                                    ByteCount& excluded) {
+  const auto not_read = [&](const Error& error) {
+    proof.level = Verification::kAsSent;
+    proof.text = fmt::format("disk {} was not read back on {}: {}", request.target,
+                             job_.move.destination, error.text());
+    log::warning("Move {}: {}", job_.move.id, proof.text);
+    return StepResult{};
+  };
+  request.with = With::kRead;
+  auto chunks = ask_for_proof(request);
+  if (!chunks) return std::unexpected(chunks.error());
+  if (!*chunks) return not_read(chunks->error());
+  std::vector<std::uint64_t> different;
+  const auto& doubtful = (*chunks)->different;
+  for (std::size_t i = 0; i < doubtful.size();) {
+    if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    std::uint64_t count = 1;
+    while (count < kCloseChunks && i + count < doubtful.size() &&
+           doubtful[i + count] == doubtful[i] + count) {
+      ++count;
     }
-    proof.compared += ByteCount{part.bytes - unknown.bytes};
+    auto names = disk.block_names(doubtful[i], count);
+    if (!names) return not_read(names.error());
+    auto blocks = ask_for_proof({job_.move.id, With::kReadBlock, request.target,
+                                 doubtful[i] * kChunkBlocks, std::move(*names)});
+    if (!blocks) return std::unexpected(blocks.error());
+    if (!*blocks) return not_read(blocks->error());
+    excluded += ByteCount{(*blocks)->excluded * kBlockBytes};
+    different.insert(different.end(), (*blocks)->different.begin(), (*blocks)->different.end());
+    i += count;
+  }
+  if (!different.empty()) {
+    proof.difference =
+        difference_text(request.target, different.size(), kBlockBytes, different.front());
   }
   return {};
 }

@@ -67,6 +67,9 @@ class SourceHypervisor final : public Hypervisor {
     dropped = true;
     return {};
   }
+  Result<std::string> ask_qemu(std::string_view, const std::string&) override {
+    return fail(ErrorCode::kUnavailable, "It is only a source.");
+  }
 };
 
 // The destination: answers in order, the last one for ever.

@@ -175,10 +175,25 @@ Result<VerifyReply> verify_reply_from_json(std::string_view text) {
   return value;
 }
 
+namespace {
+
+using With = ProveRequest::With;
+constexpr std::array kWiths{std::pair{With::kGiven, "given"}, std::pair{With::kRead, "read"},
+                            std::pair{With::kReadBlock, "read-block"}};
+
+Result<With> with_of(const std::string& text) {
+  for (const auto& [value, name] : kWiths)
+    if (name == text) return value;
+  return fail(ErrorCode::kProtocol, "A proof compares with '{}', which is unknown.", text);
+}
+
+}  // namespace
+
 std::string to_json(const ProveRequest& value) {
   const std::span<const content::Name> names(value.names);
   const std::span bytes(reinterpret_cast<const std::uint8_t*>(names.data()), names.size_bytes());
   return dump(Object{{"move", value.move},
+                     {"with", kWiths[static_cast<std::size_t>(value.with)].second},
                      {"target", value.target},
                      {"first", value.first},
                      {"names", to_hex(bytes)}});
@@ -188,6 +203,7 @@ Result<ProveRequest> prove_request_from_json(std::string_view text) {
   ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "proof"));
   ProveRequest value;
   value.move = reader.text("move");
+  value.with = reader.take(with_of(reader.text("with")));
   value.target = reader.text("target");
   value.first = reader.number("first");
   const auto bytes = reader.take(from_hex(reader.text("names")));
@@ -204,8 +220,10 @@ Result<ProveRequest> prove_request_from_json(std::string_view text) {
 }
 
 std::string to_json(const ProveReply& value) {
-  return dump(
-      Object{{"different", value.different}, {"unproven", value.unproven}, {"text", value.text}});
+  return dump(Object{{"different", value.different},
+                     {"excluded", value.excluded},
+                     {"unproven", value.unproven},
+                     {"text", value.text}});
 }
 
 Result<ProveReply> prove_reply_from_json(std::string_view text) {
@@ -218,6 +236,7 @@ Result<ProveReply> prove_reply_from_json(std::string_view text) {
       value.different.push_back(chunk.get<std::uint64_t>());
     }
   }
+  value.excluded = reader.number("excluded");
   value.unproven = reader.number("unproven");
   value.text = reader.text("text");
   RETURN_IF_ERROR(reader.status());

@@ -30,6 +30,7 @@ inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: 
 inline constexpr std::string_view kLook = "look";        // MoveName -> Answer; records nothing
 inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyReply; all is synced
 inline constexpr std::string_view kProve = "prove";      // ProveRequest -> ProveReply
+inline constexpr std::string_view kUnwatch = "unwatch";  // MoveName -> {}; no more is proven
 inline constexpr std::string_view kSettle = "settle";    // SettleRequest -> {}; the move is over
 inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; nothing is left here
 }  // namespace verb
@@ -83,19 +84,26 @@ struct VerifyReply {
   ByteCount disks_sent;
 };
 
-// A part of the source's frozen disk, to be compared with what the destination was given.
+// A part of the source's frozen disk, to be compared at the destination.
 struct ProveRequest {
+  enum class With {
+    kGiven,     // what it was given, by chunks of content::kChunkBytes
+    kRead,      // what its disk holds now, by chunks: what differs may be the guest's doing
+    kReadBlock  // the same by blocks; what the guest wrote since is told apart
+  };
   std::string move;
+  With with = With::kGiven;
   std::string target;
-  std::uint64_t first = 0;           // chunk of content::kChunkBytes
-  std::vector<content::Name> names;  // of the chunks from there on, at most kProveNamesMax
+  std::uint64_t first = 0;           // chunk, or block
+  std::vector<content::Name> names;  // from there on, at most kProveNamesMax
 };
 inline constexpr std::size_t kProveNamesMax = 4096;
 
 struct ProveReply {
-  std::vector<std::uint64_t> different;  // chunks
-  std::uint64_t unproven = 0;            // chunks of which the destination cannot say it
-  std::string text;                      // why, if it is more than a few
+  std::vector<std::uint64_t> different = {};  // chunks, or blocks
+  std::uint64_t excluded = 0;                 // blocks that differ, and that the guest wrote
+  std::uint64_t unproven = 0;                 // chunks of which the destination cannot say it
+  std::string text = {};                      // why, if it is more than a few
 };
 
 struct SettleRequest {

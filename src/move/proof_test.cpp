@@ -146,9 +146,21 @@ class AsSent : public testing::TestWithParam<const char*> {
     EXPECT_TRUE(identity);
     here.files[0].device = identity->device;
     here.files[0].inode = identity->inode;
-    LiveMove live(*source_.world, here, [](MoveChange, const Move&) {});
+    job_ = here;
+    return run();
+  }
+  Move run() {
+    LiveMove live(*source_.world, job_, [](MoveChange, const Move&) {});
     live.resume(std::stop_token());
     return live.snapshot();
+  }
+  // droverd was killed as the move was about to end so.
+  Move take_up_again(const Move& ended) {
+    job_.move = ended;
+    job_.move.state = MoveState::kRunning;
+    job_.move.error.reset();
+    job_.move.explanation.clear();
+    return run();
   }
   bool released() { return !std::filesystem::exists(image_); }
 
@@ -157,6 +169,7 @@ class AsSent : public testing::TestWithParam<const char*> {
   Host destination_{"host2", peer_, "host1"};
   std::string image_;
   DiskPlacement placement_;
+  SourceJob job_;
   Verification level_ = Verification::kAsSent;
   bool ends_ = true;  // the mover closes its record
   std::uint64_t cookie_ = 1;
@@ -261,6 +274,84 @@ TEST_P(AsSent, IsNotDoneIfNobodyWantsIt) {
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kProve), 0);
 }
 
+// The destination's answers are scripted: live_disks_test.cpp has its disks.
+class ReadBack : public AsSent {
+ protected:
+  void SetUp() override {
+    AsSent::SetUp();
+    level_ = Verification::kReadBack;
+    write(0, 7);
+  }
+  void answer(const ProveReply& reply) { peer_.instead["prove"].push_back(to_json(reply)); }
+};
+
+TEST_P(ReadBack, WhatTheGuestWroteIsLeftOut) {
+  answer({});
+  answer({.different = {0, 2, 3}});
+  answer({.excluded = 5});
+  answer({.excluded = 2});
+  const Move done = move();
+  EXPECT_EQ(done.state, MoveState::kDone) << done.explanation;
+  const Proof& proof = *done.report->proof;
+  EXPECT_EQ(proof.level, Verification::kReadBack);
+  EXPECT_EQ(proof.excluded.bytes, 7 * content::kBlockBytes);
+  EXPECT_EQ(proof.compared.bytes, kDiskBytes - 7 * content::kBlockBytes);
+  EXPECT_EQ(proof.text, "");
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kProve), 4) << "chunks 2 and 3 are asked at once";
+}
+
+TEST_P(ReadBack, WhatNobodyKnowsOfTheWayDoesNotMatter) {
+  answer({.unproven = 4, .text = "why"});
+  answer({});
+  const Move done = move();
+  EXPECT_EQ(done.report->proof->compared.bytes, kDiskBytes);
+  EXPECT_EQ(done.report->proof->unproven.bytes, 0u);
+}
+
+TEST_P(ReadBack, ABlockThatDiffersKeepsEverything) {
+  answer({});
+  answer({.different = {2}});
+  answer({.different = {515}, .excluded = 1});
+  const Move kept = move();
+  EXPECT_EQ(kept.state, MoveState::kParked);
+  EXPECT_EQ(kept.error->code, ErrorCode::kCorrupt);
+  EXPECT_NE(kept.explanation.find("1 of its parts of 4 KiB, first at 2 MiB (byte 2109440)"),
+            std::string::npos)
+      << kept.explanation;
+  EXPECT_FALSE(kept.report->proof->difference.empty());
+  EXPECT_FALSE(released());
+  EXPECT_EQ(peer_.verbs.back(), verb::kUnwatch);
+  // Killed before that was written down, droverd finds nothing watched any more, and asks nothing.
+  peer_.verbs.clear();
+  peer_.instead["unwatch"].push_back(std::string("{}"));
+  const Move again = take_up_again(kept);
+  EXPECT_EQ(again.state, MoveState::kParked);
+  EXPECT_EQ(again.explanation, kept.explanation);
+  EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kProve), 0);
+  EXPECT_FALSE(released());
+}
+
+TEST_P(ReadBack, IsNeverClaimedWhereItCouldNotBeDone) {
+  answer({});
+  peer_.instead["prove"].push_back(fail(ErrorCode::kNotFound, "Nothing was watched."));
+  const Move done = move();
+  EXPECT_EQ(done.state, MoveState::kDone);
+  const Proof& proof = *done.report->proof;
+  EXPECT_EQ(proof.level, Verification::kAsSent);
+  EXPECT_EQ(proof.compared.bytes, kDiskBytes);
+  EXPECT_NE(proof.text.find("Nothing was watched. Nothing shows a loss."), std::string::npos)
+      << proof.text;
+  EXPECT_NE(proof.text.find("check the file systems"), std::string::npos) << proof.text;
+}
+
+// The fake hypervisor's QEMU knows of no watch.
+TEST_P(ReadBack, IsNotClaimedByADestinationWhoseQemuWatchesNothing) {
+  const Move done = move();
+  EXPECT_EQ(done.state, MoveState::kDone);
+  EXPECT_EQ(done.report->proof->level, Verification::kAsSent);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, ReadBack, testing::Values("qcow2", "raw"));
 INSTANTIATE_TEST_SUITE_P(Formats, AsSent, testing::Values("qcow2", "raw"));
 
 }  // namespace

@@ -3,39 +3,19 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <vector>
 
-#include <poll.h>
-#include <sys/socket.h>
-
 #include "base/big_endian.h"
-#include "net/unix_socket.h"
+#include "mover/nbd_io.h"
 
 namespace drover::mover {
+
+using namespace nbd;
+
 namespace {
 
-// Facts of the protocol.
-constexpr std::uint64_t kServerMagic = 0x4e42444d41474943;  // "NBDMAGIC"
-constexpr std::uint64_t kOptionMagic = 0x49484156454f5054;  // "IHAVEOPT"
-constexpr std::uint64_t kOptionReplyMagic = 0x0003e889045565a9;
-constexpr std::uint32_t kRequestMagic = 0x25609513;
-constexpr std::uint32_t kSimpleReplyMagic = 0x67446698;
-constexpr std::uint16_t kFixedNewstyle = 1;
-constexpr std::uint32_t kClientFlags = 3;  // fixed newstyle, no zeroes
-constexpr std::uint32_t kOptionGo = 7;
-constexpr std::uint32_t kReplyAck = 1;
-constexpr std::uint32_t kReplyInfo = 3;
-constexpr std::uint16_t kInfoExport = 0;
-constexpr std::uint16_t kCommandRead = 0;
-constexpr std::size_t kRequestBytes = 28;
-constexpr std::size_t kOptionReplyBytesMax = 8192;
 // QEMU works on 16 requests of a connection at once; more would wait in its socket.
 constexpr std::size_t kRunsAtOnce = 16;
-
-std::unexpected<Error> broken(const char* what) {
-  return fail(ErrorCode::kProtocol, "The hypervisor's NBD server {}.", what);
-}
 
 }  // namespace
 
@@ -53,13 +33,7 @@ Result<std::unique_ptr<NbdReader>> NbdReader::open(UniqueFd socket, std::string_
 }
 
 Status NbdReader::shake_hands(std::string_view export_name, Deadline deadline) {
-  std::array<std::uint8_t, 18> hello{};
-  RETURN_IF_ERROR(receive_all(hello, deadline));
-  if (load_be<std::uint64_t>(&hello[0]) != kServerMagic ||
-      load_be<std::uint64_t>(&hello[8]) != kOptionMagic ||
-      (load_be<std::uint16_t>(&hello[16]) & kFixedNewstyle) == 0) {
-    return broken("does not speak the fixed newstyle protocol");
-  }
+  RETURN_IF_ERROR(take_greeting(socket_.get(), deadline));
   const auto name_bytes = static_cast<std::uint32_t>(export_name.size());
   std::vector<std::uint8_t> go(4 + 16 + 4 + export_name.size() + 2);
   store_be(&go[0], kClientFlags);
@@ -68,7 +42,7 @@ Status NbdReader::shake_hands(std::string_view export_name, Deadline deadline) {
   store_be(&go[16], name_bytes + 6);
   store_be(&go[20], name_bytes);
   std::ranges::copy(export_name, go.begin() + 24);
-  RETURN_IF_ERROR(send_all(go, deadline));
+  RETURN_IF_ERROR(send_all(socket_.get(), go, deadline));
   bool done = false;
   while (!done) RETURN_IF_ERROR(take_export_reply(done, deadline));
   return {};
@@ -76,7 +50,7 @@ Status NbdReader::shake_hands(std::string_view export_name, Deadline deadline) {
 
 Status NbdReader::take_export_reply(bool& done, Deadline deadline) {
   std::array<std::uint8_t, 20> header{};
-  RETURN_IF_ERROR(receive_all(header, deadline));
+  RETURN_IF_ERROR(receive_all(socket_.get(), header, deadline));
   const auto type = load_be<std::uint32_t>(&header[12]);
   const auto bytes = load_be<std::uint32_t>(&header[16]);
   if (load_be<std::uint64_t>(&header[0]) != kOptionReplyMagic ||
@@ -84,7 +58,7 @@ Status NbdReader::take_export_reply(bool& done, Deadline deadline) {
     return broken("answers GO with something else");
   }
   std::vector<std::uint8_t> data(bytes);
-  RETURN_IF_ERROR(receive_all(data, deadline));
+  RETURN_IF_ERROR(receive_all(socket_.get(), data, deadline));
   if (type == kReplyInfo && bytes >= 12 && load_be<std::uint16_t>(&data[0]) == kInfoExport)
     export_bytes_ = load_be<std::uint64_t>(&data[2]);
   if (type == kReplyAck) done = true;
@@ -117,7 +91,7 @@ Status NbdReader::read(std::span<const std::uint64_t> offsets, std::size_t block
       store_be(request + 16, batch[i].offset);
       store_be(request + 24, static_cast<std::uint32_t>(batch[i].bytes));
     }
-    RETURN_IF_ERROR(send_all(requests, deadline));
+    RETURN_IF_ERROR(send_all(socket_.get(), requests, deadline));
     for (std::size_t i = 0; i < batch.size(); ++i)
       RETURN_IF_ERROR(take_reply(batch, out, deadline));
   }
@@ -127,44 +101,13 @@ Status NbdReader::read(std::span<const std::uint64_t> offsets, std::size_t block
 Status NbdReader::take_reply(std::span<const Run> runs, std::span<std::uint8_t> out,
                              Deadline deadline) {
   std::array<std::uint8_t, 16> header{};
-  RETURN_IF_ERROR(receive_all(header, deadline));
+  RETURN_IF_ERROR(receive_all(socket_.get(), header, deadline));
   const auto cookie = load_be<std::uint64_t>(&header[8]);
   if (load_be<std::uint32_t>(&header[0]) != kSimpleReplyMagic || cookie >= runs.size())
     return broken("sent a reply that answers nothing");
   if (const auto error = load_be<std::uint32_t>(&header[4]); error != 0)
     return fail(ErrorCode::kHypervisor, "The hypervisor's NBD server reports error {}.", error);
-  return receive_all(out.subspan(runs[cookie].at, runs[cookie].bytes), deadline);
-}
-
-Status NbdReader::send_all(std::span<const std::uint8_t> bytes, Deadline deadline) {
-  while (!bytes.empty()) {
-    const ssize_t n =
-        ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n > 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      RETURN_IF_ERROR(net::wait_for(socket_.get(), POLLOUT, deadline));
-    } else if (errno != EINTR) {
-      return fail_errno("Cannot write to the hypervisor's NBD server");
-    }
-  }
-  return {};
-}
-
-Status NbdReader::receive_all(std::span<std::uint8_t> bytes, Deadline deadline) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (n > 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    } else if (n == 0) {
-      return fail(ErrorCode::kUnavailable, "The hypervisor's NBD server closed the connection.");
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      RETURN_IF_ERROR(net::wait_for(socket_.get(), POLLIN, deadline));
-    } else if (errno != EINTR) {
-      return fail_errno("Cannot read from the hypervisor's NBD server");
-    }
-  }
-  return {};
+  return receive_all(socket_.get(), out.subspan(runs[cookie].at, runs[cookie].bytes), deadline);
 }
 
 }  // namespace drover::mover

@@ -31,8 +31,6 @@ class NbdReader {
   Status shake_hands(std::string_view export_name, Deadline deadline);
   Status take_export_reply(bool& done, Deadline deadline);
   Status take_reply(std::span<const Run> runs, std::span<std::uint8_t> out, Deadline deadline);
-  Status send_all(std::span<const std::uint8_t> bytes, Deadline deadline);
-  Status receive_all(std::span<std::uint8_t> bytes, Deadline deadline);
 
   UniqueFd socket_;
   std::uint64_t export_bytes_ = 0;

@@ -27,10 +27,20 @@ active proctype destination_libvirtd() {
   do
   :: d_step { d_libvirtd && d_asked == finish && d_qemu == qemu_incoming ->
       d_asked = NONE;
-      run_at_destination();
       d_defined = true;
+#ifdef HELD
+      d_qemu = qemu_paused;
+#else
+      run_at_destination();
       resumed_event = d_droverd;
+#endif
       d_replying = true }
+#ifdef HELD
+  :: d_step { d_libvirtd && d_asked == let_run && d_qemu == qemu_paused ->
+      d_asked = NONE; run_at_destination(); resumed_event = d_droverd; d_replying = true }
+  :: d_step { d_libvirtd && d_asked == let_run && d_qemu != qemu_paused ->
+      d_asked = NONE; d_answered = reply_error }
+#endif
   :: d_step { d_libvirtd && d_replying ->
       d_replying = false;
       if
@@ -74,6 +84,12 @@ inline do_not_forward(words) {
   d_connected = false; tell_source(words); d_gate = dgate_refused
 }
 
+#ifdef HELD
+#define ENDS_WITH_FINISH (d_answered != reply_ok)
+#else
+#define ENDS_WITH_FINISH true
+#endif
+
 active proctype destination_gate() {
   do
   :: d_step { d_gate == dgate_relaying && FROM_SOURCE ->
@@ -99,10 +115,16 @@ active proctype destination_gate() {
   :: d_step { d_forwarding && (d_gate == dgate_finishing || d_gate == dgate_cancelling) ->
       d_forwarding = false;
       d_asked = (!d_connected -> NONE : (d_gate == dgate_finishing -> finish : finish_cancelled)) }
+#ifdef HELD
+  :: d_step { d_gate == dgate_finishing && d_answered == reply_ok ->
+      d_answered = NONE; d_gate = dgate_watching; d_asked = (d_connected -> let_run : NONE) }
+#endif
   /* The outcome is recorded before it is passed on. */
-  :: d_step { d_gate == dgate_finishing && d_answered != NONE ->
+  :: d_step { (d_gate == dgate_watching || (d_gate == dgate_finishing && ENDS_WITH_FINISH)) &&
+              d_answered != NONE ->
       d_outcome = d_answered; tell_source(d_answered); d_answered = NONE; d_gate = dgate_answered }
-  :: d_step { d_gate == dgate_finishing && !d_forwarding && !d_connected && d_answered == NONE ->
+  :: d_step { (d_gate == dgate_finishing || d_gate == dgate_watching) && !d_forwarding &&
+              !d_connected && d_answered == NONE ->
       tell_source(note_libvirt_closed); d_gate = dgate_answered }
   :: d_step { d_gate == dgate_cancelling && !d_forwarding && (d_answered != NONE || !d_connected) ->
       tell_source(reply_ok); d_answered = NONE; d_connected = false; d_gate = dgate_refused }
@@ -123,7 +145,7 @@ active proctype destination_gate() {
 active proctype destination_mover() {
   do
   :: d_step { d_mover && (!link || !s_mover) && d_gate != dgate_finishing &&
-              d_gate != dgate_answered ->
+              d_gate != dgate_watching && d_gate != dgate_answered ->
       d_mover = false; road_is_gone() }
   :: d_step { d_mover && (d_gate == NONE || d_gate == dgate_ended) && to_source == NONE ->
       d_mover = false; road_is_gone() }
@@ -188,6 +210,16 @@ active proctype destination_droverd() {
   :: d_step { d_droverd && resumed_event -> resumed_event = false; resumed_seen = true }
   :: d_step { d_droverd && stopped_event && !resumed_event ->
       stopped_event = false; stopped_seen = true }
+#ifdef HELD
+#ifndef THE_HELD_WAIT_FOR_THEIR_GATE
+  /* Its gate ended before it let the guest run, or cannot reach libvirtd any more. */
+  :: d_step { d_droverd && d_libvirtd && d_known && d_prepared && !d_undone && !d_undoing &&
+              !d_settled && d_record == decision_accepted && d_outcome != reply_ok &&
+              !resumed_seen && d_qemu == qemu_paused &&
+              (d_gate == NONE || d_gate == dgate_ended || d_gate == dgate_answered) ->
+      run_at_destination(); resumed_event = true }
+#endif
+#endif
   /* The sweep of what a silent source left. */
   :: d_step { d_droverd && d_known && d_prepared && (d_gate == NONE || d_gate == dgate_ended) &&
               (d_record == decision_reserved || d_record == decision_refused) && MAY_BE_UNDONE ->
@@ -201,6 +233,7 @@ active proctype destination_droverd() {
   :: d_step { d_droverd && d_undoing && d_libvirtd && d_record != NONE && d_qemu != qemu_incoming &&
               (d_gate == NONE || d_gate == dgate_ended) ->
       assert(!ran_there); /* images go here */
+      d_defined = false;
       d_record = NONE }
   :: d_step { d_droverd && d_undoing && d_record == NONE ->
       d_undoing = false; d_undone = true }

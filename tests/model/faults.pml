@@ -56,7 +56,8 @@ active proctype faults() {
       crashes--; destination_gate_dies() }
   :: d_step { crashes > 0 && d_mover -> crashes--; d_mover = false; road_is_gone() }
   :: d_step { crashes > 0 && d_libvirtd -> crashes--; destination_libvirtd_dies() }
-  :: d_step { crashes > 0 && d_qemu == qemu_incoming -> crashes--; destination_qemu_ends() }
+  :: d_step { crashes > 0 && (d_qemu == qemu_incoming || d_qemu == qemu_paused) ->
+      crashes--; destination_qemu_ends() }
   :: d_step { crashes > 0 && d_up ->
       crashes--;
       destination_droverd_dies(); destination_gate_dies(); destination_libvirtd_dies();

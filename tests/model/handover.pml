@@ -5,6 +5,8 @@
  * source_droverd.pml and destination.pml are the two hosts, one guarded command for each step after
  * which a crash may come; faults.pml is what may go wrong.
  *
+ * With HELD the guest stands still after FINISH until its writes are watched (docs/proof.md).
+ *
  * Names with a prefix are the code's; tests/lint/model_names.py compares them:
  *   record_    SourceState         src/gate/ownership_record.cpp
  *   decision_  what the destination's record says: reserved, and Decision, same file
@@ -34,7 +36,7 @@ mtype:decision = {decision_reserved, decision_accepted, decision_refused};
 mtype:sgate = {sgate_waiting, sgate_relaying, sgate_fencing, sgate_finishing, sgate_in_doubt,
                sgate_cancelling, sgate_settled, sgate_ended};
 mtype:dgate = {dgate_idle, dgate_connecting, dgate_relaying, dgate_deciding, dgate_finishing,
-               dgate_cancelling, dgate_answered, dgate_refused, dgate_ended};
+               dgate_watching, dgate_cancelling, dgate_answered, dgate_refused, dgate_ended};
 mtype:phase = {phase_plan, phase_admit, phase_reserve, phase_prepare, phase_copy_disks,
                phase_copy_memory, phase_switch, phase_verify, phase_settle};
 mtype:job = {job_running, job_done, job_failed, job_cancelled, job_parked};
@@ -45,7 +47,7 @@ mtype:qemu = {qemu_off, qemu_incoming, qemu_paused, qemu_running};
 /* How far the migration is in the source's libvirtd. */
 mtype:call = {call_none, call_disks, call_memory, call_standstill, call_finish, call_cancel};
 /* Between the gates, and between a gate and its libvirtd. */
-mtype:message = {finish, finish_cancelled, reply_ok, reply_error, note_refused, note_undecided,
+mtype:message = {finish, finish_cancelled, let_run, reply_ok, reply_error, note_refused, note_undecided,
                  note_libvirt_closed};
 /* Where the source's droverd is in live_move*.cpp. */
 mtype:step = {step_down, step_reserve, step_prepare, step_carriers, step_autostart, step_migrate,

@@ -271,4 +271,11 @@ Status FakeHypervisor::drop_descriptors(std::string_view uuid) {
   return {};
 }
 
+Result<std::string> FakeHypervisor::ask_qemu(std::string_view uuid, const std::string& command) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));
+  if (found->live_xml.empty()) return fail(ErrorCode::kConflict, "The VM {} does not run.", uuid);
+  return qemu ? qemu(command) : std::string(R"({"return":{}})");
+}
+
 }  // namespace drover::fake

@@ -77,6 +77,10 @@ class FakeHypervisor final : public Hypervisor {
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
   Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
+  Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) override;
+
+  // Answers ask_qemu(); set before any call of it. Without: there is no such QEMU.
+  std::function<std::string(const std::string& command)> qemu;
 
  private:
   struct Machine {

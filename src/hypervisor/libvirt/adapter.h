@@ -73,6 +73,7 @@ class Adapter final : public Hypervisor {
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
   Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
+  Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) override;
 
  private:
   // A domain together with the connection it belongs to: handles die in the right order.

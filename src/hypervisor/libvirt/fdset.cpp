@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fence's descriptors and its image inside QEMU: QMP's add-fd and blockdev-add, through libvirt
-// (docs/decisions/0001-fence-held-by-qemu.md, 0004-what-shared-storage-is.md).
+// What only QEMU's own monitor can do, through libvirt: the fence's descriptors and its image, by
+// add-fd and blockdev-add (docs/decisions/0001-fence-held-by-qemu.md,
+// 0004-what-shared-storage-is.md), and commands of others.
 #include <algorithm>
 #include <optional>
 
@@ -120,6 +121,16 @@ Status Adapter::drop_descriptors(std::string_view uuid) {
     if (!removed) return std::unexpected(removed.error());
   }
   return {};
+}
+
+Result<std::string> Adapter::ask_qemu(std::string_view uuid, const std::string& command) {
+  ASSIGN_OR_RETURN(const auto found, find(uuid));
+  char* raw = nullptr;
+  const int failed = virDomainQemuMonitorCommand(found.get(), command.c_str(), &raw,
+                                                 VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT);
+  const Text reply(raw);
+  if (failed != 0) return fail_libvirt("QEMU cannot be asked");
+  return std::string(raw != nullptr ? raw : "");
 }
 
 }  // namespace drover::libvirt
