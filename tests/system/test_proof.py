@@ -7,10 +7,13 @@ import socket
 import struct
 import threading
 
-from product import ENDED, RELAY, assert_clean, brief, drop_all, until
+import pytest
+
+from product import ALL, ENDED, RELAY, assert_clean, brief, drop_all, until
 
 NBD_OPTION, NBD_REQUEST = b"IHAVEOPT", 0x25609513
 NBD_WRITE, NBD_FLUSH = 1, 3
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 
 
 class Thief:
@@ -194,6 +197,7 @@ def test_a_flipped_bit_is_read_back(lab, pair, relayed):
         settle_by_hand(pair, guest)
 
 
+@LONG
 def test_a_flipped_bit_is_not_seen_as_sent(lab, pair, relayed):
     """The control: that the destination's disk changed by itself is what only reading it back finds."""
     host1, host2 = pair
@@ -205,6 +209,7 @@ def test_a_flipped_bit_is_not_seen_as_sent(lab, pair, relayed):
         drop_all(*pair)
 
 
+@LONG
 def test_reading_back_outlives_the_destinations_droverd(lab, pair, relayed):
     """Killed before FINISH: the gate alone has the writes watched, and lets the guest run. Killed while disks are read."""
     host1, host2 = pair
@@ -226,6 +231,7 @@ def test_reading_back_outlives_the_destinations_droverd(lab, pair, relayed):
         drop_all(*pair)
 
 
+@LONG
 def test_a_guest_whose_gate_dies_while_it_is_held_is_let_run(lab, pair, relayed):
     """libvirt's call 28 is RESUME, which the gate makes once the guest's writes are watched."""
     host1, host2 = pair
