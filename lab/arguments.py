@@ -4,6 +4,7 @@ import argparse
 import signal
 
 import cli
+import faults
 import network
 import processes
 
@@ -44,6 +45,8 @@ def add_hosts(verbs):
                     help="how many networks join the hosts; 2 adds move1, 10.77.1.0/24")
     up.add_argument("--release", action="append", default=[], metavar="HOST=RELEASE", help="for example host2=trixie")
     up.add_argument("--root-qemu", action="store_true", help="run QEMU as root, without ownership labels")
+    up.add_argument("--disks", metavar="SIZE", help="each host keeps its folders on a disk of its own, ext4 of that size")
+    up.add_argument("--faults", action="store_true", help="make `lab fault` work: preload a library into the daemons")
     up.add_argument("--no-drover", action="store_true", help="start no droverd")
     up.add_argument("--no-pair", action="store_true", help="start droverd but do not introduce the hosts to each other")
     up.add_argument("--libvirt-tcp", action="store_true", help="libvirt also listens on the move network, unprotected")
@@ -110,6 +113,10 @@ def add_faults(verbs):
     power.add_argument("host")
     power.add_argument("state", choices=["off", "on"])
     power.add_argument("--no-drover", action="store_true", help="start no droverd")
+    fault = verbs.add("fault", cli.fault, "put a fault into the daemons of a host (made with `up --faults`)")
+    fault.add_argument("host")
+    fault.add_argument("name", choices=[*faults.NAMES, "off"], help="off: none any more, and droverd goes on")
+    fault.add_argument("value", nargs="?", help="a text of droverd's journal, the end of a path, or seconds")
     pids = verbs.add("pids", cli.pids, "the processes of a host that play a role, and signalling them")
     pids.add_argument("host")
     pids.add_argument("role", choices=sorted(processes.ROLES))

@@ -9,6 +9,7 @@ import sys
 import base
 import capture
 import droverd
+import faults
 import guests
 import hosts
 import network
@@ -50,7 +51,9 @@ def up(options):
         there = hosts.known()
         settings = {}
         for host in names:
-            settings[host] = there.get(host) or {"release": releases.get(host, release.OWN), "root_qemu": options.root_qemu}
+            settings[host] = there.get(host) or {
+                "release": releases.get(host, release.OWN), "root_qemu": options.root_qemu, "faults": options.faults,
+                "disk_bytes": guests.size(options.disks) if options.disks else 0}
             if settings[host]["release"] != releases.get(host, settings[host]["release"]):
                 raise UsageError(f"{host} is already up with another release: run `lab down` first.")
         base.make_lab_dir()
@@ -234,6 +237,18 @@ def power(options):
             hosts.boot(options.host, hosts.known()[options.host])
             if not options.no_drover:
                 droverd.start_droverd(options.host)
+    return 0
+
+
+def fault(options):
+    hosts.need(options.host)
+    folder = hosts.faults_dir(options.host)
+    if options.name == "off":
+        faults.clear(folder)
+        for pid in processes.with_role(hosts.members(options.host), "droverd"):
+            processes.send(pid, signal.SIGCONT)
+    else:
+        faults.put(folder, options.name, options.value or "")
     return 0
 
 

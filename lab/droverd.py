@@ -45,7 +45,7 @@ def start_droverd(host):
     ensure_config(host)
     if running(host) is None:
         hosts.spawn(host, "droverd", [os.path.join(folder, "droverd"), "--config", CONFIG],
-                    env=hosts.daemon_environment(folder))
+                    env=hosts.daemon_environment(host, folder))
         wait_for_socket(host)
     return True
 

@@ -10,6 +10,8 @@ import sys
 import time
 import uuid
 
+import disks
+import faults
 import image
 import network
 import processes
@@ -48,13 +50,23 @@ def host_dir(host):
     return os.path.join(LAB_DIR, "hosts", host)
 
 
+def faults_dir(host):
+    return os.path.join(host_dir(host), "faults")
+
+
+def kept_in(host, folder):
+    """Where a host's own folder lies: on its disk, if it has one, but for what a boot forgets."""
+    on_disk = disks.exists(host_dir(host)) and not folder.startswith("/run/")
+    return disks.paths(host_dir(host))[1] if on_disk else host_dir(host)
+
+
 def outside(host, path):
     """Where a path of a host's own folders, or of the shared one, is found from outside the host."""
     if path == SHARED or path.startswith(SHARED + "/"):
         return os.path.join(LAB_DIR, "shared") + path[len(SHARED):]
     for folder in FOLDERS:
         if path == folder or path.startswith(folder + "/"):
-            return os.path.join(host_dir(host), folder.strip("/").replace("/", "-")) + path[len(folder):]
+            return os.path.join(kept_in(host, folder), folder.strip("/").replace("/", "-")) + path[len(folder):]
     raise UsageError(f"{path} is not in one of the host's own folders ({', '.join(FOLDERS)}).")
 
 
@@ -87,10 +99,12 @@ def environment(drover_bin=None):
     return {**os.environ, "PATH": path, "LIBVIRT_DEFAULT_URI": "qemu:///system"}
 
 
-def daemon_environment(drover_bin=None):
+def daemon_environment(host, drover_bin=None):
     """What a daemon sees: what an init gives it, nothing of the caller's."""
     path = ":".join([*([drover_bin] if drover_bin else []), SYSTEM_PATH])
-    return {"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    library = faults.preloaded(faults_dir(host))
+    return {"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
+            **({"LD_PRELOAD": library} if library else {})}
 
 
 def run_inside(host, *command, check=True, **options):
@@ -109,7 +123,7 @@ def spawn(host, name, command, chroot=None, env=None):
     with open(os.path.join(host_dir(host), name + ".log"), "ab") as log:
         subprocess.Popen([sys.executable, os.path.join(SOURCES, "reaper.py"), pids, *inside(host, command, chroot)],
                          stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                         env=env or daemon_environment())
+                         env=env or daemon_environment(host))
     end = time.monotonic() + 10
     while not os.path.exists(pids):
         if time.monotonic() > end:
@@ -212,6 +226,9 @@ def setup_script(host, root):
     binds += [(empty, folder) for folder in ("/run/dbus", "/run/systemd") if os.path.isdir(folder)]
     binds += [(node, "/dev/kvm") for node in [kvm_device(host)] if node]
     lines = ["set -e", "mount --make-rprivate /", "mount -t sysfs sysfs /sys"]
+    # Another host's disk must not stay in use here when that host gives it up.
+    lines += [f"! mountpoint -q {point} || umount -l {point}" for point in
+              (shlex.quote(disks.paths(host_dir(other))[1]) for other in known() if other != host)]
     lines += [f"mount --bind {shlex.quote(source)} {shlex.quote(target)}" for source, target in binds]
     if root:
         lines += [f"mount --bind {shlex.quote(root)} {shlex.quote(root)}"]
@@ -262,6 +279,10 @@ def boot(host, settings):
     """Starts a host, or whatever of it does not run."""
     root = release.root(settings["release"])
     network.ensure_host(host)
+    if settings.get("disk_bytes"):
+        disks.ensure(host_dir(host), settings["disk_bytes"])
+    if settings.get("faults"):
+        faults.ensure(faults_dir(host))
     make_folders(host, settings["root_qemu"])
     if not holder(host):
         processes.kill_members(lambda: members(host))
@@ -271,9 +292,16 @@ def boot(host, settings):
 
 
 def power_off(host):
-    """The host loses its power: every process of it dies at once, what is on its disks stays."""
+    """The host loses its power: every process of it dies at once, what is on its disks stays. On a host with a disk of its own that
+    is what was written out; else what is in the machine's memory stays too."""
+    has_disk = disks.exists(host_dir(host))
+    if has_disk:
+        processes.stop_all(lambda: members(host))
+        disks.snapshot(host_dir(host))
     processes.kill_members(lambda: members(host))
     clear_volatile(host)
+    if has_disk:
+        disks.take_snapshot(host_dir(host))
 
 
 def remember(host, settings):

@@ -116,6 +116,30 @@ def kill_members(find, patience=10.0):
         time.sleep(0.02)
 
 
+def state(pid):
+    """The kernel's letter for what a process does (S sleeps, T is stopped, ...), "" if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def is_stopped(pid):
+    return state(pid) == "T"
+
+
+def stop_all(find, patience=10.0):
+    """Lets everybody that `find` finds stand still (SIGSTOP): a process may fork while we look."""
+    end = time.monotonic() + patience
+    while moving := [pid for pid in find() if state(pid) not in ("", "T", "Z", "X")]:
+        for pid in moving:
+            send(pid, signal.SIGSTOP)
+        if time.monotonic() > end:
+            raise LabError(f"Processes {moving} do not stand still: look at them with ps, then run the verb again.")
+        time.sleep(0.005)
+
+
 def send(pid, number):
     try:
         os.kill(pid, number)

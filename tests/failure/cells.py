@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One cell: a move of the guest from where it is to the other host, the fault in the phase, and what was found afterwards."""
+import contextlib
+import dataclasses
+import sqlite3
+import threading
+import time
+import traceback
+
+import checks
+import harm
+import moments
+import policy
+import rig as rigs
+from product import ENDED, until
+from runners import RunnerWatch
+
+ENDS_WITHIN = 90.0
+STARTS_WITHIN = 30.0
+
+
+class Scene:
+    """What a cell's parts know of each other."""
+
+    def __init__(self, rig, cell, moment=None):
+        self.rig, self.cell = rig, cell
+        self.fault = harm.FAULTS[cell.fault]
+        self.moment = moment or moments.MOMENTS[cell.phase]
+        self.source = rig.runner()
+        assert self.source is not None, "the guest runs on no host, or on two"
+        self.destination = rig.other(self.source)
+        self.keeps_link = self.fault.keeps_link
+        self.move_id, self.watch = "", None
+        self.struck = self.disk_was_ill = False
+        self.beside, self.ending, self.lost = [], [], []
+
+    def host(self, side):
+        return self.source if side == harm.SOURCE else self.destination
+
+    def has_ended(self):
+        """As far as the journal says: droverd may be down, held, or out of reach."""
+        rows = self.source.sql(f"SELECT job FROM jobs WHERE side = 'source' AND id = '{self.move_id}'")
+        return bool(rows) and any(f'"state":"{state}"' in rows[0][0] for state in ENDED)
+
+
+@dataclasses.dataclass
+class Outcome:
+    phase: str
+    fault: str
+    end: str = ""
+    runs_on: str = ""
+    passed: bool = False
+    seconds: float = 0.0
+    wrong: list = dataclasses.field(default_factory=list)
+    move: str = ""
+    foreseeable: bool = False
+
+
+def newest_move(host):
+    rows = host.sql("SELECT id FROM jobs WHERE side = 'source' ORDER BY number DESC LIMIT 1")
+    return rows[0][0] if rows else ""
+
+
+def start_move(scene):
+    """Starts the move beside us: droverd may be held before it has answered. The journal knows the move's id."""
+    before = newest_move(scene.source)
+    said = []
+
+    def ask():
+        with contextlib.suppress(OSError, ValueError):
+            said.append(scene.source.start_move(rigs.GUEST, scene.destination.name, check=False))
+
+    scene.beside.append(threading.Thread(target=ask, daemon=True))
+    scene.beside[-1].start()
+
+    def known():
+        newest = newest_move(scene.source)
+        assert not said or said[0][0] in (200, 201, 202), f"the move was refused: {said}"
+        return newest != before and newest
+
+    scene.move_id = until(known, "the move is in the journal", STARTS_WITHIN, pause=0.01)
+
+
+def mend(scene):
+    """What the fault did ends, and what was killed is started again."""
+    scene.fault.mend(scene)
+    for host in scene.rig.hosts:
+        if not host.pids("libvirtd"):
+            host.start_libvirtd()
+        if not host.pids("droverd"):
+            host.start_droverd()
+
+
+def let_it_last(scene):
+    end = time.monotonic() + (harm.LASTS_MOST if scene.fault.lasts else scene.fault.harm)
+    while time.monotonic() < end and not (scene.fault.lasts and scene.has_ended()):
+        time.sleep(0.1)
+
+
+def play(scene):
+    """The move, the blow and the mending; the move as it ended."""
+    scene.moment.arrange(scene)
+    with RunnerWatch(rigs.GUEST, *scene.rig.hosts) as scene.watch:
+        start_move(scene)
+        try:
+            scene.moment.wait(scene)
+            scene.fault.strike(scene)
+            scene.struck = True
+        except harm.Absent:
+            if not scene.moment.may_be_late:
+                raise
+        finally:
+            scene.moment.let_go(scene)
+        let_it_last(scene)
+        mend(scene)
+        move = scene.source.wait_move(scene.move_id, patience=ENDS_WITHIN)
+        time.sleep(0.5)
+    return move
+
+
+def run_cell(rig, cell, moment=None):
+    """Makes the cell happen; the guest is left running on one host, and the lab whole, or an outcome that did not pass."""
+    outcome = Outcome(cell.phase, cell.fault)
+    began = time.monotonic()
+    scene = None
+    try:
+        rig.mend()
+        scene = Scene(rig, cell, moment)
+        move = play(scene)
+        outcome.move = move["id"]
+        outcome.end, host, outcome.wrong = checks.after(scene, move)
+        outcome.runs_on = host.name if host and rig.qemus(host) else ""
+        outcome.foreseeable = checks.foreseeable(scene, move)
+        tidy(scene, move, host)
+    except Exception as error:  # whatever went wrong is this cell's, and the next one begins anew
+        outcome.foreseeable = bool(scene) and failed_unstruck(scene)
+        outcome.wrong.append(f"{type(error).__name__}: {error}" if isinstance(error, (AssertionError, moments.Missed, harm.Absent))
+                             else traceback.format_exc())
+    outcome.passed = not outcome.wrong
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
+
+
+def failed_unstruck(scene):
+    with contextlib.suppress(Exception):
+        return not scene.struck and scene.source.move(scene.move_id)["state"] == "failed"
+    return False
+
+
+def tidy(scene, move, host):
+    """The next cell finds one running guest with a whole disk."""
+    rig = scene.rig
+    if move["state"] == "parked":
+        settle_by_hand(scene, host)
+    rig.drop_quarantine()
+    if host and scene.disk_was_ill:
+        host.virsh("destroy", rigs.GUEST)
+        rig.start(host)
+
+
+def settle_by_hand(scene, host):
+    """A parked move, as a person settles it: the VM stays where its newer disk is, and the other copy goes."""
+    other = scene.rig.other(host)
+    for each in scene.rig.hosts:
+        each.kill_droverd()
+    other.virsh("destroy", rigs.GUEST, check=False)
+    other.virsh("undefine", rigs.GUEST, check=False)
+    other.path(scene.rig.disk).unlink(missing_ok=True)
+    for each in scene.rig.hosts:
+        for folder in ("/var/lib/drover/records", "/var/lib/drover/writes"):
+            for entry in each.path(folder).glob("*"):
+                entry.unlink()
+        with contextlib.closing(sqlite3.connect(each.path("/var/lib/drover/drover.db"))) as book, book:
+            book.execute("UPDATE jobs SET is_open = 0")
+        each.start_droverd()
+
+
+def possible(cells):
+    return [cell for cell in cells if cell.ends]
+
+
+def all_cells():
+    """The page's cells, once page, code and suite agree."""
+    cells = policy.read()
+    wrong = policy.disagreements(cells, policy.phases_of_the_code(), list(harm.FAULTS), moments.MOMENTS)
+    if wrong:
+        raise policy.PageError("\n".join(wrong))
+    return cells

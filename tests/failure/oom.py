@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host out of memory: its processes together may have not one page more than they have, and the kernel ends one that asks for more.
+By a control group of the machine, of the first or the second kind."""
+import os
+import pathlib
+import time
+
+import product
+
+V1 = pathlib.Path("/sys/fs/cgroup/memory")
+V2 = pathlib.Path("/sys/fs/cgroup")
+
+
+def is_v1():
+    return (V1 / "cgroup.procs").exists()
+
+
+def own_group():
+    """The group that this process is in: the hosts' groups are made below it, where we may."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, kinds, path = line.split(":", 2)
+        if ("memory" in kinds.split(",")) if is_v1() else kinds == "":
+            return (V1 if is_v1() else V2) / path.strip("/")
+    return V1 if is_v1() else V2
+
+
+def group(host):
+    return own_group() / f"{product.network.PREFIX}{host.name}"
+
+
+def move_in(host, folder):
+    """Every process of the host; one may end while we look."""
+    for pid in product.lab_hosts.members(host.name):
+        try:
+            (folder / "cgroup.procs").write_text(str(pid))
+        except OSError:
+            continue
+
+
+def strike(host):
+    folder = group(host)
+    folder.mkdir(exist_ok=True)
+    if is_v1():
+        # What the processes have comes with them.
+        (folder / "memory.move_charge_at_immigrate").write_text("3")
+    move_in(host, folder)
+    limit, usage = ("memory.limit_in_bytes", "memory.usage_in_bytes") if is_v1() else ("memory.max", "memory.current")
+    for _ in range(50):
+        used = int((folder / usage).read_text())
+        try:
+            return (folder / limit).write_text(str(used))
+        except OSError:
+            time.sleep(0.01)
+    return None
+
+
+def mend(host):
+    """The processes that are left go back, and the group goes away."""
+    folder = group(host)
+    if not folder.exists():
+        return
+    (folder / ("memory.limit_in_bytes" if is_v1() else "memory.max")).write_text("-1" if is_v1() else "max")
+    end = time.monotonic() + 10
+    while True:
+        for pid in (folder / "cgroup.procs").read_text().split():
+            try:
+                (folder.parent / "cgroup.procs").write_text(pid)
+            except OSError:
+                continue
+        try:
+            return os.rmdir(folder)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
