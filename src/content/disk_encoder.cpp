@@ -87,6 +87,7 @@ std::optional<Name> DiskEncoder::add_block(std::uint64_t block,
   const auto clashed = [&](const Range& range) { return range.has(block); };
   if (write_blocks_.size() == kBlocksOfWriteMax || std::ranges::any_of(clashes_, clashed))
     return {};
+  if (!content_->names_content()) return {};
   if (is_zero(content)) return {};  // memory has its own mark for zeros, and here they compress
   const Name name = namer_.name(content);
   write_blocks_.emplace_back(block, name);

@@ -333,6 +333,19 @@ TEST(DiskReferences, AreNotMadeWhileTheLinkIsCheaper) {
   EXPECT_EQ(move.pair.source->tally().disk_pages, 0u);
 }
 
+TEST(DiskReferences, AreNotMadeToWhatWasNotNamed) {
+  DiskMove move;
+  move.written(0, pages({1, 2}));
+  move.pair.source->name_content(false);
+  move.written(kBlockBytes, pages({3}));
+  EXPECT_TRUE(move.known(1)) << "what was named stays known";
+  EXPECT_FALSE(move.known(2)) << "it was replaced";
+  EXPECT_FALSE(move.known(3));
+  move.pair.source->name_content(true);
+  move.written(65536, pages({4}));
+  EXPECT_TRUE(move.known(4));
+}
+
 // A guest that keeps rewriting the blocks whose content its memory has, writes that are answered
 // late or never, a disk that is ahead of what the source knows: never a wrong byte.
 TEST(DiskReferences, NeverServeReplacedOrUnfinishedContent) {

@@ -129,9 +129,10 @@ void MemoryEncoder::encode_page(const Page& page) {
     writer_.named_header(token.header, head.subspan(kRecordHeaderBytes));
     number.reset();
   }
-  if (!content_->limits().references) {
+  if (!content_->limits().references || !content_->names_content()) {
+    table_->forget(token.index);
     keep(page);
-    return write_page(page, number);
+    return write_page(page, number, {});
   }
   const Name name = namer_.name(page.body());
   const bool unchanged = table_->holds(token.index, name);
@@ -143,9 +144,7 @@ void MemoryEncoder::encode_page(const Page& page) {
     return;
   }
   if (!unchanged) keep(page);
-  if (refer(name, number)) return;
-  write_page(page, number);
-  if (ring_) ring_->put(name);
+  if (!refer(name, number)) write_page(page, number, name);
 }
 
 // Not in the pause, which it would prolong.
@@ -153,9 +152,13 @@ void MemoryEncoder::keep(const Page& page) {
   if (keeper_ && !urgent_) keeper_->keep(page.token.index, page.body());
 }
 
-void MemoryEncoder::write_page(const Page& page, std::optional<std::uint64_t> number) {
+// One with a name enters the receiver's cache.
+void MemoryEncoder::write_page(const Page& page, std::optional<std::uint64_t> number,
+                               const std::optional<Name>& name) {
   Tally& tally = content_->tally();
-  writer_.page(ring_ ? OpKind::kPages : OpKind::kPlainPages, number, page.body());
+  const bool cached = ring_ && name;
+  writer_.page(cached ? OpKind::kPages : OpKind::kPlainPages, number, page.body());
+  if (cached) ring_->put(*name);
   tally.literal_pages.fetch_add(1, std::memory_order_relaxed);
   tally.literal_bytes.fetch_add(kBlockBytes, std::memory_order_relaxed);
 }

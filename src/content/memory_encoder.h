@@ -42,7 +42,8 @@ class MemoryEncoder : public StreamEncoder {
   std::size_t encode_token(std::span<const std::uint8_t> rest);
   void encode_page(const Page& page);
   // From the literals. `number`: none after a header that names its block.
-  void write_page(const Page& page, std::optional<std::uint64_t> number);
+  void write_page(const Page& page, std::optional<std::uint64_t> number,
+                  const std::optional<Name>& name);
   void keep(const Page& page);
   void encode_zero(const MemoryToken& token, std::span<const std::uint8_t> record);
   bool refer(const Name& name, std::optional<std::uint64_t> number);

@@ -131,6 +131,33 @@ TEST(MemoryEncoder, MayComeInPiecesOfAnySize) {
   }
 }
 
+TEST(MemoryEncoder, WhatIsNotNamedIsNotTakenForKnown) {
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    const Bytes in = random_stream(seed);
+    std::mt19937 random(seed);
+    ContentPair pair;
+    Carried carried = pair.stream(StreamKind::kMemory);
+    for (std::size_t at = 0; at < in.size();) {
+      const std::size_t piece = std::min<std::size_t>(in.size() - at, 1 + random() % 200'000);
+      pair.source->name_content(random() % 2 == 0);
+      carried.feed(std::span(in).subspan(at, piece));
+      carried.flush();
+      at += piece;
+    }
+    expect_same_meaning(in, carried.output);
+    if (HasFailure()) FAIL() << "seed " << seed;
+  }
+}
+
+TEST(MemoryEncoder, NamesNothingWhileTheLinkIsFast) {
+  const Bytes in = random_stream(7);
+  ContentPair pair;
+  pair.source->name_content(false);
+  expect_same_meaning(in, carry(pair, in));
+  EXPECT_EQ(pair.source->tally().same_pages + pair.source->tally().cached_pages, 0u);
+  EXPECT_GT(pair.source->tally().zero_pages, 0u);
+}
+
 TEST(MemoryEncoder, ALooseEndIsLeftForTheNextBatch) {
   MemoryStream stream({{"ram", 200}});
   stream.part();

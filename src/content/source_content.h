@@ -59,6 +59,10 @@ class SourceContent {
   const SourceLimits& limits() const { return limits_; }
   Tally& tally() { return tally_; }
 
+  // Names cost both sides processor time: they are made while references save more than that. Not
+  // made: nothing new is referred to, and what was named stays known.
+  void name_content(bool on) { names_content_ = on; }
+  bool names_content() const { return names_content_; }
   // References to disks cost the destination a read: on only while the link costs more, and the
   // destination can read. Off at first.
   void refer_to_disks(bool on) { refer_to_disks_ = on; }
@@ -109,6 +113,7 @@ class SourceContent {
   const ContentKey key_;
   const SourceLimits limits_;
   Tally tally_;
+  std::atomic<bool> names_content_{true};
   std::atomic<bool> refer_to_disks_{false};
   std::atomic<bool> guest_stopped_{false};
   std::atomic<std::uint64_t> held_blocks_{0};

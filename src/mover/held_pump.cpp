@@ -133,7 +133,7 @@ void learn_held(StreamOwner& owner, Stream& stream, content::SourceContent& cont
   while (const auto frame = owner.next_to_write(stream)) {
     const Status read = wanted ? reader.feed(frame->payload.view()) : Status{};
     if (!read) owner.broken(stream, read.error());
-    if (wanted && (!read || content.guest_is_stopped())) {
+    if (wanted && (!read || content.guest_is_stopped() || !content.names_content())) {
       wanted = false;
       owner.local_reader_gone(stream);
       continue;

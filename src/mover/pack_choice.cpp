@@ -25,8 +25,11 @@ constexpr double kStayBonus = 1.02;
 constexpr double kAsGood = 0.97;
 // From this share of waiting on, it is the link that sets the pace.
 constexpr double kLinkIsSlowest = 0.6;
-// A link that takes less than this, of 1 Gbit/s say, is slow whatever makes it so.
+// A link that takes less than this, of 1 Gbit/s say, is slow whatever makes it so: unless it has
+// shown of late that it can do better, over a span in which buffers account for little.
 constexpr double kSlowLinkBytesPerSecond = 150e6;
+constexpr auto kShownSpan = std::chrono::milliseconds(400);
+constexpr double kShownDecay = 0.7;  // an interval
 // While something else does, nothing is learnt of the link: it is slowly taken to be faster, so
 // that a link that has become so is found out.
 constexpr double kLinkGrowth = 1.03;
@@ -77,6 +80,13 @@ double PackChoice::throughput() const {
   return throughput_;
 }
 
+bool PackChoice::shown_fast() const { return shown_bytes_per_second_ >= kSlowLinkBytesPerSecond; }
+
+bool PackChoice::links_are_fast() const {
+  const std::lock_guard lock(mutex_);
+  return shown_fast() && !links_are_slowest_;
+}
+
 bool PackChoice::trial_due(Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   if (fixed_ || now < next_trial_) return false;
@@ -85,7 +95,7 @@ bool PackChoice::trial_due(Clock::time_point now) {
   return true;
 }
 
-void PackChoice::try_all(const content::Batch& batch) {
+void PackChoice::try_all(const content::Batch& batch, Clock::time_point now) {
   if (batch.literals.size() < kTrialBytesLeast) return;
   const std::size_t bytes = std::min(batch.literals.size(), kTrialBytes);
   content::Batch sample;
@@ -111,10 +121,10 @@ void PackChoice::try_all(const content::Batch& batch) {
         weight * (trials[i].bytes_per_second - trials_[i].bytes_per_second);
     trials_[i].ratio += weight * (trials[i].ratio - trials_[i].ratio);
   }
-  measure_links();
+  measure_links(now);
   measure_supply();
   measure_share();
-  Road road{link_bytes_per_second_, spare_processors(Clock::now()), supply_bytes_per_second_};
+  Road road{link_bytes_per_second_, spare_processors(now), supply_bytes_per_second_};
   if (limit_bytes_per_second_ > 0) {
     const auto limited = static_cast<double>(limit_bytes_per_second_);
     road.link_bytes_per_second =
@@ -124,17 +134,23 @@ void PackChoice::try_all(const content::Batch& batch) {
   throughput_ = through(trials_[way_], road);
 }
 
-void PackChoice::measure_links() {
+void PackChoice::measure_links(Clock::time_point now) {
   if (sent_.bytes < kLinkBytesLeast || sent_.busy.count() == 0) return;
+  const auto span = now - sent_since_;
+  if (sent_since_ != Clock::time_point{} && span < kShownSpan) return;
+  const double shown = static_cast<double>(sent_.bytes) / duration<double>(span).count();
+  shown_bytes_per_second_ = std::max(shown, shown_bytes_per_second_ * kShownDecay);
   const double of_one = static_cast<double>(sent_.bytes) / duration<double>(sent_.busy).count();
   const double rate = of_one * static_cast<double>(std::max<std::size_t>(sent_.links, 1));
   const double waited = duration<double>(sent_.waited) / duration<double>(sent_.busy);
   double& known = link_bytes_per_second_;
-  if (waited >= kLinkIsSlowest || rate < kSlowLinkBytesPerSecond)
+  links_are_slowest_ = waited >= kLinkIsSlowest;
+  if (links_are_slowest_ || (rate < kSlowLinkBytesPerSecond && !shown_fast()))
     known = rate;
   else if (known > 0)
     known = std::max(known * kLinkGrowth, rate);
   sent_ = {};
+  sent_since_ = now;
 }
 
 // Pure processor work that takes longer than it uses shares its processor. Falls at once, for then

@@ -61,10 +61,13 @@ class PackChoice {
   std::size_t way() const;
   // How many bytes, before packing, come through in a second by that way; 0: not known yet.
   double throughput() const;
+  // The links have carried more than a slow link can, and were not the slowest: what is spared
+  // them is not worth what it costs.
+  bool links_are_fast() const;
   // It is time for try_all(). True for one caller per interval.
   bool trial_due(Clock::time_point now);
   // Packs a part of the batch in all ways and chooses; takes some milliseconds.
-  void try_all(const content::Batch& batch);
+  void try_all(const content::Batch& batch, Clock::time_point now);
 
   void sent(const Sent& sent);
   // The encoder gave so many bytes to pack within this processor time.
@@ -75,7 +78,8 @@ class PackChoice {
   void packed_for(std::chrono::nanoseconds processor_time, std::chrono::nanoseconds span);
 
  private:
-  void measure_links();
+  void measure_links(Clock::time_point now);
+  bool shown_fast() const;
   void measure_supply();
   void measure_share();
   double spare_processors(Clock::time_point now);
@@ -86,13 +90,16 @@ class PackChoice {
   std::size_t way_;
   Clock::time_point next_trial_{};
   PackTrials trials_{};
-  double share_ = 1;                  // processor time got of the time wanted
-  double link_bytes_per_second_ = 0;  // 0: never found to be the slowest
+  double share_ = 1;                   // processor time got of the time wanted
+  double link_bytes_per_second_ = 0;   // 0: never found to be the slowest
+  double shown_bytes_per_second_ = 0;  // carried in fact, of late: all time counts, idle or not
+  bool links_are_slowest_ = false;
   double supply_bytes_per_second_ = 0;
   double throughput_ = 0;
   std::uint64_t limit_bytes_per_second_ = 0;
   // Of the running interval.
   Sent sent_;
+  Clock::time_point sent_since_{};
   std::uint64_t encoded_bytes_ = 0;
   std::chrono::nanoseconds encoding_{0};
   std::chrono::nanoseconds packing_{0};

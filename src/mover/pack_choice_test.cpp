@@ -60,37 +60,66 @@ TEST(BestWay, BytesThatDoNotShrinkAreNotPacked) {
 
 TEST(PackChoice, FollowsTheLinkThatItMeasures) {
   PackChoice choice(2);
+  auto now = PackChoice::Clock::now();
   content::Batch text;
   for (int i = 0; i < 40'000; ++i) {
     const std::string word = std::to_string(i * 7919 % 1000) + " ";
     text.literals.insert(text.literals.end(), word.begin(), word.end());
   }
   choice.sent({.bytes = 2 << 20, .busy = 20s, .waited = 19s});
-  choice.try_all(text);
+  choice.try_all(text, now += 1s);
   choice.sent({.bytes = 2 << 20, .busy = 20s, .waited = 19s});
-  choice.try_all(text);
+  choice.try_all(text, now += 1s);
   EXPECT_GE(choice.way(), 2u) << "100 kB/s";
   for (int i = 0; i < 3; ++i) {
     choice.sent({.bytes = 100ull << 30, .busy = 1s});
-    choice.try_all(text);
+    choice.try_all(text, now += 1s);
   }
   EXPECT_EQ(choice.way(), kNoPacking) << "100 GiB/s";
   choice.limit(100'000);
-  choice.try_all(text);
+  choice.try_all(text, now += 1s);
   EXPECT_GE(choice.way(), 2u) << "limited to 100 kB/s";
 }
 
 TEST(PackChoice, ALinkThatIsNeverTheSlowestIsLeftAlone) {
   PackChoice choice(2);
+  auto now = PackChoice::Clock::now();
   content::Batch text;
   text.literals.assign(100'000, 7);
   for (int i = 0; i < 5; ++i) {
     choice.sent({.bytes = 500 << 20, .busy = 1s, .waited = 300ms});
-    choice.try_all(text);
+    choice.try_all(text, now += 1s);
     EXPECT_EQ(choice.way(), kNoPacking);
   }
   choice.sent({.bytes = 10 << 20, .busy = 1s, .waited = 900ms});
-  choice.try_all(text);
+  choice.try_all(text, now += 1s);
+  EXPECT_NE(choice.way(), kNoPacking);
+}
+
+TEST(PackChoice, LinksAreFastOnceTheyHaveShownIt) {
+  PackChoice choice(2);
+  auto now = PackChoice::Clock::now();
+  content::Batch text;
+  text.literals.assign(100'000, 7);
+  const auto carried = [&](std::uint64_t bytes, std::chrono::nanoseconds busy, double waited) {
+    choice.sent({.bytes = bytes,
+                 .busy = busy,
+                 .waited = std::chrono::nanoseconds(
+                     static_cast<std::int64_t>(static_cast<double>(busy.count()) * waited))});
+    choice.try_all(text, now += 1s);
+    return choice.links_are_fast();
+  };
+  EXPECT_FALSE(choice.links_are_fast());
+  EXPECT_FALSE(carried(1 << 20, 1ms, 0));
+  EXPECT_FALSE(carried(100'000'000, 20ms, 0)) << "a short burst into buffers shows nothing";
+  EXPECT_TRUE(carried(300'000'000, 900ms, 0.1));
+  EXPECT_TRUE(carried(100'000'000, 900ms, 0.1)) << "less was given to it";
+  EXPECT_EQ(choice.way(), kNoPacking);
+  EXPECT_FALSE(carried(300'000'000, 900ms, 0.9)) << "it is the slowest all the same";
+  EXPECT_TRUE(carried(300'000'000, 900ms, 0.1));
+  bool fast = true;
+  for (int i = 0; i < 5; ++i) fast = carried(20'000'000, 900ms, 0.1);
+  EXPECT_FALSE(fast) << "what was shown is forgotten";
   EXPECT_NE(choice.way(), kNoPacking);
 }
 

@@ -61,7 +61,7 @@ void PackPool::carry_out(PackJob job) {
   Chunk payload = chunk_of(content::pack(job.batch, way));
   choice_.packed_for(thread_processor_time() - used, PackChoice::Clock::now() - started);
   done_(job.stream, job.offset, std::move(payload));
-  if (job.trial) choice_.try_all(job.batch);
+  if (job.trial) choice_.try_all(job.batch, PackChoice::Clock::now());
 }
 
 // From the affinity mask: in the sandbox no file says how many there are.

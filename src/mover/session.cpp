@@ -223,7 +223,9 @@ void Session::choose_references() {
   if (!source_content_) return;
   const double throughput = choice_.throughput();
   const double most = peer_reads_files_ ? kReadFileBytesPerSecondMax : kReadBackBytesPerSecondMax;
-  source_content_->refer_to_disks(peer_reads_back_ && throughput > 0 && throughput < most);
+  const bool fast = choice_.links_are_fast();
+  source_content_->name_content(!fast);
+  source_content_->refer_to_disks(peer_reads_back_ && !fast && throughput > 0 && throughput < most);
 }
 
 void Session::watch() {
