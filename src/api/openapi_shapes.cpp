@@ -24,6 +24,8 @@ Move full_move() {
   move.report->passes.emplace_back();
   move.plan.request.performance = Performance::kCompress;
   move.plan.request.convergence.emplace();
+  move.plan.request.begin_at.emplace();
+  move.plan.request.window.emplace();
   move.progress.warning.emplace();
   move.plan.request.networks.emplace();
   move.plan.request.group = "web";

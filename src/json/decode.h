@@ -75,6 +75,7 @@ bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);
 bool decode_name(std::string_view text, Performance& out);
 bool decode_name(std::string_view text, Convergence& out);
+bool decode_name(std::string_view text, DailyWindow& out);
 bool decode_name(std::string_view text, MoveLimit& out);
 bool decode_name(std::string_view text, Verification& out);
 bool decode_name(std::string_view text, ErrorCode& out);

@@ -115,11 +115,14 @@ Json encode(const HostSettings& value) {
           {"networks", value.networks},
           {"groups", value.groups},
           {"residue_max_bytes", value.residue_max.bytes},
-          {"residue_age_hours", value.residue_age.count()}};
+          {"residue_age_hours", value.residue_age.count()},
+          {"space_reserve_bytes", value.space_reserve.bytes},
+          {"space_patience_seconds", value.space_patience.count()}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
   int hours = static_cast<int>(out.residue_age.count());
+  int patience = static_cast<int>(out.space_patience.count());
   RETURN_IF_ERROR(Fields(from, path, unknown)
                       .need("incoming", out.incoming)
                       .need("outgoing", out.outgoing)
@@ -134,10 +137,15 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
                       .may("groups", out.groups)
                       .may("residue_max_bytes", out.residue_max)
                       .may("residue_age_hours", hours)
+                      .may("space_reserve_bytes", out.space_reserve)
+                      .may("space_patience_seconds", patience)
                       .finish());
   if (hours < 1 || hours > kResidueAgeMost.count())
     return fail(ErrorCode::kProtocol, "{}.residue_age_hours is out of range.", path);
   out.residue_age = std::chrono::hours(hours);
+  if (patience < 1 || patience > kSpacePatienceMost.count())
+    return fail(ErrorCode::kProtocol, "{}.space_patience_seconds is out of range.", path);
+  out.space_patience = std::chrono::seconds(patience);
   return {};
 }
 

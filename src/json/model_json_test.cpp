@@ -57,6 +57,8 @@ MoveRequest full_request() {
           "web",
           true,
           -7,
+          at(70),
+          DailyWindow{std::chrono::minutes(22 * 60), std::chrono::minutes(61)},
           true,
           {"A", "B"},
           "alice@host3"};

@@ -69,6 +69,8 @@ Json encode(const MoveRequest& value) {
   if (value.convergence) out["convergence"] = convergence_text(*value.convergence);
   if (value.networks) out["networks"] = *value.networks;
   if (!value.group.empty()) out["group"] = value.group;
+  put_time(out, "begin_at", value.begin_at);
+  if (value.window) out["window"] = window_text(*value.window);
   return out;
 }
 
@@ -88,6 +90,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("group", out.group)
       .may("keep_memory", out.keep_memory)
       .may("priority", out.priority)
+      .may("begin_at", out.begin_at)
+      .may("window", out.window)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)

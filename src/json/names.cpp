@@ -96,6 +96,12 @@ bool decode_name(std::string_view text, Performance& out) {
   return take(performance_from_name(text), out);
 }
 
+bool decode_name(std::string_view text, DailyWindow& out) {
+  const auto parsed = parse_window(text);
+  if (parsed) out = *parsed;
+  return parsed.has_value();
+}
+
 bool decode_name(std::string_view text, Convergence& out) {
   const auto parsed = parse_convergence(text);
   if (parsed) out = *parsed;

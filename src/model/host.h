@@ -15,6 +15,7 @@
 namespace drover {
 
 inline constexpr std::chrono::hours kResidueAgeMost{24 * 30};
+inline constexpr std::chrono::seconds kSpacePatienceMost{24 * 3600};
 
 // Changed at run time by `drover settings`; kept in the journal's database.
 struct HostSettings {
@@ -34,6 +35,10 @@ struct HostSettings {
   // Of the memory that VMs had when they left, kept for their way back: all together, and how long.
   ByteCount residue_max = gib(4);  // 0: none is kept
   std::chrono::hours residue_age{24};
+  // Below so much free space no further disk is copied to a file system (docs/space.md), and how
+  // long a move then waits for room.
+  ByteCount space_reserve = mib(256);
+  std::chrono::seconds space_patience{600};
 };
 
 // Rights of a peer, set where it is added.

@@ -10,6 +10,7 @@
 
 #include "base/byte_count.h"
 #include "model/convergence.h"
+#include "model/daily_window.h"
 #include "model/performance.h"
 #include "model/vm.h"
 
@@ -18,7 +19,8 @@ namespace drover {
 enum class FindingLevel { kBlocker, kWarning, kNote };
 
 // One result of preflight, or of watching a move. `code` is stable, UPPER_CASE, and has a section
-// in docs/findings.md or, while a move goes on, in docs/convergence.md.
+// in docs/findings.md; while a move goes on, in docs/convergence.md, docs/space.md or
+// docs/queue.md; of the doctor, in docs/doctor.md.
 struct Finding {
   std::string code;
   FindingLevel level = FindingLevel::kNote;
@@ -56,8 +58,11 @@ struct MoveRequest {
   std::string group;                                 // whose VMs' disk content it may share; or ""
   bool keep_memory = false;                          // at the source, for the way back
   int priority = 0;                                  // in the queue; higher goes first
-  bool accept_notes = false;                         // --yes
-  std::vector<std::string> accepted_codes;           // --accept CODE, for warnings
+  std::optional<std::chrono::system_clock::time_point>
+      begin_at;                             // it waits in the queue until then
+  std::optional<DailyWindow> window;        // in which it switches; nothing: at any time
+  bool accept_notes = false;                // --yes
+  std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string
       requested_by;  // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
 };
