@@ -29,6 +29,8 @@ Move full_move() {
   move.progress.warning.emplace();
   move.plan.request.networks.emplace();
   move.plan.request.group = "web";
+  move.plan.request.kind = MoveKind::kStorage;
+  move.plan.request.items.emplace_back();
   move.plan.networks.emplace_back();
   move.report->networks.emplace_back();
   move.ended_at = move.started_at;
@@ -74,6 +76,7 @@ int main() {
                     {"Vm", move["plan"]["vm"]},
                     {"UnreachableHost", json::encode(UnreachableHost{})},
                     {"VmListing", json::encode(VmListing{})},
+                    {"ItemPlace", request["items"][0]},
                     {"MoveRequest", request},
                     {"PlannedRequest", move["plan"]["request"]},
                     {"Finding", move["plan"]["findings"][0]},

@@ -35,6 +35,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               MoveRequest& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              ItemPlace& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               PhaseTimes& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               TransferProgress& out);
@@ -78,6 +80,7 @@ bool decode_name(std::string_view text, Convergence& out);
 bool decode_name(std::string_view text, DailyWindow& out);
 bool decode_name(std::string_view text, MoveLimit& out);
 bool decode_name(std::string_view text, Verification& out);
+bool decode_name(std::string_view text, MoveKind& out);
 bool decode_name(std::string_view text, ErrorCode& out);
 
 }  // namespace drover::json

@@ -25,6 +25,7 @@ nlohmann::json encode(const DiskPlacement& value);
 nlohmann::json encode(const NetworkPair& value);
 nlohmann::json encode(const Plan& value);
 nlohmann::json encode(const MoveRequest& value);
+nlohmann::json encode(const ItemPlace& value);
 nlohmann::json encode(const PhaseTimes& value);
 nlohmann::json encode(const TransferProgress& value);
 nlohmann::json encode(const MemoryPass& value);

@@ -79,7 +79,8 @@ Json encode(const Vm& value) {
           {"snapshots", value.snapshots},
           {"disks", encode(value.disks)},
           {"move_id", value.move_id},
-          {"remark", value.remark}};
+          {"remark", value.remark},
+          {"saved", value.saved}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& out) {
@@ -99,6 +100,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& ou
       .need("disks", out.disks)
       .may("move_id", out.move_id)
       .may("remark", out.remark)
+      .may("saved", out.saved)
       .finish();
 }
 

@@ -39,7 +39,8 @@ Vm full_vm() {
           3,
           {full_disk(), full_disk()},
           "k3f9x2qa",
-          "a remark"};
+          "a remark",
+          true};
 }
 
 MoveRequest full_request() {
@@ -47,6 +48,8 @@ MoveRequest full_request() {
           "host1",
           "host2",
           "/srv",
+          MoveKind::kStorage,
+          {{"vda", "/fast"}, {"vdb", "pool"}},
           SourceDisposal::kKeepSource,
           Performance::kMultilink,
           {1'000'000},
@@ -67,6 +70,7 @@ MoveRequest full_request() {
 Plan full_plan() {
   Plan plan;
   plan.id = "p1";
+  plan.kind = MoveKind::kStorage;
   plan.request = full_request();
   plan.vm = full_vm();
   plan.placements = {{"vda", "/a", "/b", "qcow2", gib(20), gib(3), kib(64)}};
@@ -186,6 +190,14 @@ TEST(ModelJson, EmptyValuesAndListsSurviveToo) {
   expect_round_trip(std::vector<Move>{full_move()}, moves_from_json);
   EXPECT_EQ(to_json(std::vector<Peer>{}), "[]");
   EXPECT_FALSE(move_from_json(to_json(Move{}))->report);
+}
+
+TEST(ModelJson, PlansOfBeforeThereWereKindsAreLive) {
+  std::string text = to_json(Plan{});
+  const std::string kind = R"("kind":"live",)";
+  ASSERT_NE(text.find(kind), std::string::npos) << text;
+  text.erase(text.find(kind), kind.size());
+  EXPECT_EQ(plan_from_json(text)->kind, MoveKind::kLive);
 }
 
 TEST(ModelJson, FaultsNameTheMember) {

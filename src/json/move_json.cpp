@@ -51,6 +51,12 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Findin
       .finish();
 }
 
+Json encode(const ItemPlace& value) { return {{"item", value.item}, {"place", value.place}}; }
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, ItemPlace& out) {
+  return Fields(from, path, unknown).need("item", out.item).need("place", out.place).finish();
+}
+
 Json encode(const MoveRequest& value) {
   Json out{{"vm", value.vm},
            {"source", value.source},
@@ -71,6 +77,8 @@ Json encode(const MoveRequest& value) {
   if (!value.group.empty()) out["group"] = value.group;
   put_time(out, "begin_at", value.begin_at);
   if (value.window) out["window"] = window_text(*value.window);
+  if (value.kind) out["kind"] = move_kind_name(*value.kind);
+  if (!value.items.empty()) out["items"] = encode(value.items);
   return out;
 }
 
@@ -80,6 +88,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("source", out.source)
       .need("destination", out.destination)
       .may("disks_to", out.disks_to)
+      .may("kind", out.kind)
+      .may("items", out.items)
       .may("disposal", out.disposal)
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
@@ -138,6 +148,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Networ
 
 Json encode(const Plan& value) {
   return {{"id", value.id},
+          {"kind", move_kind_name(value.kind)},
           {"request", encode(value.request)},
           {"vm", encode(value.vm)},
           {"placements", encode(value.placements)},
@@ -153,6 +164,7 @@ Json encode(const Plan& value) {
 Status decode(const Json& from, const std::string& path, Unknown unknown, Plan& out) {
   return Fields(from, path, unknown)
       .need("id", out.id)
+      .may("kind", out.kind)
       .need("request", out.request)
       .need("vm", out.vm)
       .need("placements", out.placements)

@@ -92,6 +92,10 @@ bool decode_name(std::string_view text, Verification& out) {
   return take(verification_from_name(text), out);
 }
 
+bool decode_name(std::string_view text, MoveKind& out) {
+  return take(move_kind_from_name(text), out);
+}
+
 bool decode_name(std::string_view text, Performance& out) {
   return take(performance_from_name(text), out);
 }

@@ -16,7 +16,7 @@
 
 namespace drover {
 
-// In the order of docs/design's move. A kind of move is a list of these.
+// In the order of docs/design's move. A kind of move is a list of these (docs/moves.md).
 enum class Phase {
   kPlan,
   kAdmit,
@@ -33,7 +33,7 @@ std::optional<Phase> phase_from_name(std::string_view name);
 
 enum class MoveState {
   kRunning,    // phases are being worked on, or undone
-  kDone,       // the VM runs on the destination, all settled
+  kDone,       // the VM runs on the destination, or its disks lie there; all settled
   kFailed,     // undone; the VM is on the source as before
   kCancelled,  // the same, because a user asked
   kParked,     // needs an operator; `explanation` says what and why

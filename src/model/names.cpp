@@ -52,6 +52,13 @@ constexpr std::array<std::pair<Verification, std::string_view>, 3> kVerification
     {Verification::kReadBack, "read-back"},
 }};
 
+constexpr std::array<std::pair<MoveKind, std::string_view>, 4> kMoveKinds{{
+    {MoveKind::kLive, "live"},
+    {MoveKind::kStorage, "storage"},
+    {MoveKind::kQuick, "quick"},
+    {MoveKind::kOffline, "offline"},
+}};
+
 constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{
     {MoveState::kRunning, "running"},
     {MoveState::kDone, "done"},
@@ -91,6 +98,11 @@ std::optional<Performance> performance_from_name(std::string_view name) {
 std::string_view verification_name(Verification level) { return name_in(kVerifications, level); }
 std::optional<Verification> verification_from_name(std::string_view name) {
   return value_in(kVerifications, name);
+}
+
+std::string_view move_kind_name(MoveKind kind) { return name_in(kMoveKinds, kind); }
+std::optional<MoveKind> move_kind_from_name(std::string_view name) {
+  return value_in(kMoveKinds, name);
 }
 
 Result<BytesPerSecond> parse_bandwidth(std::string_view text) {

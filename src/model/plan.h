@@ -40,13 +40,32 @@ enum class Verification {
 std::string_view verification_name(Verification level);  // "none", "as-sent", "read-back"
 std::optional<Verification> verification_from_name(std::string_view name);
 
+// What travels, and how (docs/moves.md). What came before there were kinds is live.
+enum class MoveKind {
+  kLive,     // a running VM to another host
+  kStorage,  // disks of a VM, running or off, to another place on its host
+  kQuick,    // saved, carried and restored: not there yet
+  kOffline,  // a VM that is off, to another host: not there yet
+};
+std::string_view move_kind_name(MoveKind kind);  // "live", "storage", "quick", "offline"
+std::optional<MoveKind> move_kind_from_name(std::string_view name);
+
+// Where one item of a VM shall go.
+struct ItemPlace {
+  std::string item;   // a disk's target: "vda"
+  std::string place;  // a folder, or the name of a libvirt pool
+};
+
 enum class SourceDisposal { kQuarantine, kDeleteNow, kKeepSource };
 
 struct MoveRequest {
   std::string vm;           // name or UUID
   std::string source;       // paired host name; empty: wherever the VM is
-  std::string destination;  // paired host name
-  std::string disks_to;     // folder at the destination; empty: chosen by the plan
+  std::string destination;  // paired host name; of a storage move: empty, or the VM's own host
+  std::string disks_to;     // folder at the destination; empty: chosen by the plan. Of a storage
+                            // move: folder or pool of all disks but `items`; empty: only those move
+  std::optional<MoveKind> kind;  // nothing: live
+  std::vector<ItemPlace> items;  // of a storage move
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;  // nothing: as the source's settings say
   BytesPerSecond bandwidth;                // of this move; 0: only the source's settings limit it
@@ -90,6 +109,7 @@ struct NetworkPair {
 
 struct Plan {
   std::string id;
+  MoveKind kind = MoveKind::kLive;
   MoveRequest request;
   Vm vm;
   std::vector<DiskPlacement> placements;

@@ -46,6 +46,7 @@ struct Vm {
   std::vector<Disk> disks;
   std::string move_id;  // a move under way, else empty
   std::string remark;   // what other tools did to it, for people; empty: nothing
+  bool saved = false;   // off, and its memory is kept on disk: virsh managedsave
 };
 
 }  // namespace drover
