@@ -9,6 +9,7 @@
 
 #include "json/model_json.h"
 #include "model/access.h"
+#include "model/evacuation.h"
 
 namespace drover::json {
 
@@ -62,6 +63,12 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Token& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               UnreachableHost& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              HostChoice& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, PlacedVm& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Evacuee& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              Evacuation& out);
 
 // Names of enumerations. False: unknown name.
 bool decode_name(std::string_view text, VmState& out);
@@ -82,5 +89,8 @@ bool decode_name(std::string_view text, MoveLimit& out);
 bool decode_name(std::string_view text, Verification& out);
 bool decode_name(std::string_view text, MoveKind& out);
 bool decode_name(std::string_view text, ErrorCode& out);
+bool decode_name(std::string_view text, EvacuationKind& out);
+bool decode_name(std::string_view text, EvacuationState& out);
+bool decode_name(std::string_view text, EvacueeState& out);
 
 }  // namespace drover::json

@@ -48,6 +48,11 @@ nlohmann::json encode(const NewToken& value);
 nlohmann::json encode(const UnreachableHost& value);
 nlohmann::json encode(const VmListing& value);
 nlohmann::json encode(const ServerVersion& value);
+nlohmann::json encode(const HostChoice& value);
+nlohmann::json encode(const PlacedVm& value);
+nlohmann::json encode(const BestChoice& value);
+nlohmann::json encode(const Evacuee& value);
+nlohmann::json encode(const Evacuation& value);
 
 template <typename T>
 nlohmann::json encode(const std::vector<T>& values) {

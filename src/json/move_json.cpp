@@ -79,6 +79,9 @@ Json encode(const MoveRequest& value) {
   if (value.window) out["window"] = window_text(*value.window);
   if (value.kind) out["kind"] = move_kind_name(*value.kind);
   if (!value.items.empty()) out["items"] = encode(value.items);
+  if (!value.candidates.empty()) out["candidates"] = value.candidates;
+  if (!value.passed.empty()) out["passed"] = value.passed;
+  if (!value.continues.empty()) out["continues"] = value.continues;
   return out;
 }
 
@@ -102,6 +105,9 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("priority", out.priority)
       .may("begin_at", out.begin_at)
       .may("window", out.window)
+      .may("candidates", out.candidates)
+      .may("passed", out.passed)
+      .may("continues", out.continues)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)

@@ -78,9 +78,13 @@ struct MoveRequest {
   bool keep_memory = false;                          // at the source, for the way back
   int priority = 0;                                  // in the queue; higher goes first
   std::optional<std::chrono::system_clock::time_point>
-      begin_at;                             // it waits in the queue until then
-  std::optional<DailyWindow> window;        // in which it switches; nothing: at any time
-  bool accept_notes = false;                // --yes
+      begin_at;                         // it waits in the queue until then
+  std::optional<DailyWindow> window;    // in which it switches; nothing: at any time
+  std::vector<std::string> candidates;  // further destinations, in this order, if the move to
+                                        // `destination` cannot begin or fails (docs/evacuate.md)
+  std::vector<std::string> passed;      // set by droverd: candidates before, each with the reason
+  std::string continues;                // set by droverd: the failed move before this one, or ""
+  bool accept_notes = false;            // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string
       requested_by;  // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
