@@ -15,7 +15,13 @@ using Json = nlohmann::json;
 Move full_move() {
   Move move;
   move.error.emplace();
-  move.queue.emplace();
+  move.queue.emplace().not_before = move.started_at;
+  move.attempts.emplace_back();
+  move.resolution.emplace();
+  move.health.emplace().first.emplace().clock_ahead_ms = 1;
+  move.health->before.clock_ahead_ms = 1;
+  move.health->first->interfaces.emplace_back();
+  move.plan.request.retries = 1;
   move.phases.push_back({Phase::kPlan, {}, move.started_at});
   move.progress.left_least = move.progress.left_most = std::chrono::milliseconds(1);
   move.report.emplace().pause = std::chrono::milliseconds(1);
@@ -84,6 +90,12 @@ int main() {
                     {"NetworkPair", move["plan"]["networks"][0]},
                     {"Plan", move["plan"]},
                     {"QueuePlace", move["queue"]},
+                    {"Attempt", move["attempts"][0]},
+                    {"Resolution", move["resolution"]},
+                    {"Health", move["health"]},
+                    {"HealthBefore", move["health"]["before"]},
+                    {"GuestSigns", move["health"]["first"]},
+                    {"InterfaceSigns", move["health"]["first"]["interfaces"][0]},
                     {"PhaseTimes", move["phases"][0]},
                     {"TransferProgress", move["progress"]["disks"]},
                     {"Progress", move["progress"]},

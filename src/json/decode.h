@@ -35,8 +35,7 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Plan& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               MoveRequest& out);
-Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
-              ItemPlace& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, ItemPlace& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               PhaseTimes& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
@@ -52,6 +51,16 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Report& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               QueuePlace& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Attempt& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              Resolution& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              InterfaceSigns& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              GuestSigns& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              HealthBefore& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Health& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Move& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               QuarantinedDisk& out);
@@ -82,6 +91,7 @@ bool decode_name(std::string_view text, SettingChange::Op& out);
 bool decode_name(std::string_view text, Phase& out);
 bool decode_name(std::string_view text, MoveState& out);
 bool decode_name(std::string_view text, Runner& out);
+bool decode_name(std::string_view text, Health::State& out);
 bool decode_name(std::string_view text, Performance& out);
 bool decode_name(std::string_view text, Convergence& out);
 bool decode_name(std::string_view text, DailyWindow& out);

@@ -119,12 +119,15 @@ Json encode(const HostSettings& value) {
           {"residue_max_bytes", value.residue_max.bytes},
           {"residue_age_hours", value.residue_age.count()},
           {"space_reserve_bytes", value.space_reserve.bytes},
-          {"space_patience_seconds", value.space_patience.count()}};
+          {"space_patience_seconds", value.space_patience.count()},
+          {"retries", value.retries},
+          {"health_watch_ms", std::chrono::milliseconds(value.health_watch).count()}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostSettings& out) {
   int hours = static_cast<int>(out.residue_age.count());
   int patience = static_cast<int>(out.space_patience.count());
+  std::chrono::milliseconds watch = out.health_watch;
   RETURN_IF_ERROR(Fields(from, path, unknown)
                       .need("incoming", out.incoming)
                       .need("outgoing", out.outgoing)
@@ -141,6 +144,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
                       .may("residue_age_hours", hours)
                       .may("space_reserve_bytes", out.space_reserve)
                       .may("space_patience_seconds", patience)
+                      .may("retries", out.retries)
+                      .may("health_watch_ms", watch)
                       .finish());
   if (hours < 1 || hours > kResidueAgeMost.count())
     return fail(ErrorCode::kProtocol, "{}.residue_age_hours is out of range.", path);
@@ -148,6 +153,11 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
   if (patience < 1 || patience > kSpacePatienceMost.count())
     return fail(ErrorCode::kProtocol, "{}.space_patience_seconds is out of range.", path);
   out.space_patience = std::chrono::seconds(patience);
+  if (out.retries > kRetriesMost)
+    return fail(ErrorCode::kProtocol, "{}.retries is out of range.", path);
+  if (watch > kHealthWatchMost)
+    return fail(ErrorCode::kProtocol, "{}.health_watch_ms is out of range.", path);
+  out.health_watch = std::chrono::duration_cast<std::chrono::seconds>(watch);
   return {};
 }
 

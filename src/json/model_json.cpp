@@ -45,6 +45,7 @@ std::string to_json(const Progress& value) { return dump(encode(value)); }
 std::string to_json(const Report& value) { return dump(encode(value)); }
 std::string to_json(const QuarantinedDisk& value) { return dump(encode(value)); }
 std::string to_json(const Error& value) { return dump(encode(value)); }
+std::string to_json(const GuestSigns& value) { return dump(encode(value)); }
 std::string to_json(const std::vector<Vm>& values) { return dump(encode(values)); }
 std::string to_json(const std::vector<Disk>& values) { return dump(encode(values)); }
 std::string to_json(const std::vector<Peer>& values) { return dump(encode(values)); }
@@ -91,6 +92,9 @@ Result<QuarantinedDisk> quarantined_disk_from_json(std::string_view text, Unknow
 }
 Result<Error> error_from_json(std::string_view text, Unknown unknown) {
   return read_one<Error>(text, unknown);
+}
+Result<GuestSigns> guest_signs_from_json(std::string_view text, Unknown unknown) {
+  return read_one<GuestSigns>(text, unknown);
 }
 Result<std::vector<Vm>> vms_from_json(std::string_view text, Unknown unknown) {
   return read_list<Vm>(text, unknown);

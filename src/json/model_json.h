@@ -36,6 +36,7 @@ std::string to_json(const Progress& value);
 std::string to_json(const Report& value);
 std::string to_json(const QuarantinedDisk& value);
 std::string to_json(const Error& value);
+std::string to_json(const GuestSigns& value);
 // Arrays.
 std::string to_json(const std::vector<Vm>& values);
 std::string to_json(const std::vector<Disk>& values);
@@ -61,6 +62,7 @@ Result<Report> report_from_json(std::string_view text, Unknown unknown = Unknown
 Result<QuarantinedDisk> quarantined_disk_from_json(std::string_view text,
                                                    Unknown unknown = Unknown::kRefuse);
 Result<Error> error_from_json(std::string_view text, Unknown unknown = Unknown::kRefuse);
+Result<GuestSigns> guest_signs_from_json(std::string_view text, Unknown unknown = Unknown::kRefuse);
 Result<std::vector<Vm>> vms_from_json(std::string_view text, Unknown unknown = Unknown::kRefuse);
 Result<std::vector<Disk>> disks_from_json(std::string_view text,
                                           Unknown unknown = Unknown::kRefuse);

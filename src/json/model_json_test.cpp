@@ -62,6 +62,10 @@ MoveRequest full_request() {
           -7,
           at(70),
           DailyWindow{std::chrono::minutes(22 * 60), std::chrono::minutes(61)},
+          {"host3"},
+          {"host2: It does not answer."},
+          "a1b2c3d4",
+          3,
           true,
           {"A", "B"},
           "alice@host3"};
@@ -117,7 +121,19 @@ Move full_move() {
                        {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
                        Proof{Verification::kReadBack, gib(3), mib(2), mib(1), 4s, "why", "where"},
                        {{"10.77.1.0/24", mib(9)}}};
-  move.queue = QueuePlace{-7, true, 3, "host2 is full", at(3)};
+  move.queue = QueuePlace{-7, true, 3, "host2 is full", at(3), at(4)};
+  move.attempts = {{"a1b2c3d4", "copy-disks", *move.error, at(5)}};
+  move.resolution = Resolution{"host1", true, "alice", at(6)};
+  const GuestSigns signs{true,
+                         "running",
+                         7ns,
+                         true,
+                         true,
+                         -5,
+                         {{"52:54:00:00:00:01", "vnet0", "br0", false, false, true, 8, 9}}};
+  const HealthBefore before{true, true, 12, {"52:54:00:00:00:01"}, {"a"}, {"b"}};
+  move.health =
+      Health{Health::State::kIll, before, signs, full_plan().findings, "set", at(7), at(8)};
   move.cancel_asked = true;
   move.convergence = {ConvergencePolicy::kWait};
   move.may_slow_guest = true;
@@ -160,7 +176,11 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                                  {"10.0.0.0/8"},
                                  {"web", "db"},
                                  gib(9),
-                                 std::chrono::hours(3)},
+                                 std::chrono::hours(3),
+                                 mib(7),
+                                 5s,
+                                 7,
+                                 30s},
                     host_settings_from_json);
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},

@@ -82,6 +82,7 @@ Json encode(const MoveRequest& value) {
   if (!value.candidates.empty()) out["candidates"] = value.candidates;
   if (!value.passed.empty()) out["passed"] = value.passed;
   if (!value.continues.empty()) out["continues"] = value.continues;
+  if (value.retries) out["retries"] = *value.retries;
   return out;
 }
 
@@ -108,6 +109,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("candidates", out.candidates)
       .may("passed", out.passed)
       .may("continues", out.continues)
+      .may("retries", out.retries)
       .may("accept_notes", out.accept_notes)
       .may("accepted_codes", out.accepted_codes)
       .may("requested_by", out.requested_by)
@@ -350,11 +352,13 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Report
 }
 
 Json encode(const QueuePlace& value) {
-  return {{"priority", value.priority},
-          {"held", value.held},
-          {"position", value.position},
-          {"waits_for", value.waits_for},
-          {"since", time_text(value.since)}};
+  Json out{{"priority", value.priority},
+           {"held", value.held},
+           {"position", value.position},
+           {"waits_for", value.waits_for},
+           {"since", time_text(value.since)}};
+  put_time(out, "not_before", value.not_before);
+  return out;
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, QueuePlace& out) {
@@ -364,6 +368,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, QueueP
       .may("position", out.position)
       .may("waits_for", out.waits_for)
       .need("since", out.since)
+      .may("not_before", out.not_before)
       .finish();
 }
 
@@ -384,6 +389,9 @@ Json encode(const Move& value) {
            {"may_slow_guest", value.may_slow_guest},
            {"started_at", time_text(value.started_at)}};
   if (value.queue) out["queue"] = encode(*value.queue);
+  if (!value.attempts.empty()) out["attempts"] = encode(value.attempts);
+  if (value.resolution) out["resolution"] = encode(*value.resolution);
+  if (value.health) out["health"] = encode(*value.health);
   if (value.error) out["error"] = encode(*value.error);
   if (value.report) out["report"] = encode(*value.report);
   put_time(out, "ended_at", value.ended_at);
@@ -406,6 +414,9 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Move& 
       .may("progress", out.progress)
       .may("report", out.report)
       .may("queue", out.queue)
+      .may("attempts", out.attempts)
+      .may("resolution", out.resolution)
+      .may("health", out.health)
       .may("cancel_asked", out.cancel_asked)
       .may("convergence", out.convergence)
       .may("may_slow_guest", out.may_slow_guest)

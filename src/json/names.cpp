@@ -88,6 +88,9 @@ bool decode_name(std::string_view text, MoveState& out) {
   return take(move_state_from_name(text), out);
 }
 bool decode_name(std::string_view text, Runner& out) { return take(runner_from_name(text), out); }
+bool decode_name(std::string_view text, Health::State& out) {
+  return take(health_state_from_name(text), out);
+}
 bool decode_name(std::string_view text, Verification& out) {
   return take(verification_from_name(text), out);
 }

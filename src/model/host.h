@@ -16,6 +16,7 @@ namespace drover {
 
 inline constexpr std::chrono::hours kResidueAgeMost{24 * 30};
 inline constexpr std::chrono::seconds kSpacePatienceMost{24 * 3600};
+inline constexpr std::chrono::seconds kHealthWatchMost{3600};
 
 // Changed at run time by `drover settings`; kept in the journal's database.
 struct HostSettings {
@@ -39,6 +40,8 @@ struct HostSettings {
   // long a move then waits for room.
   ByteCount space_reserve = mib(256);
   std::chrono::seconds space_patience{600};
+  unsigned retries = 2;  // of moves that leave and fail for a passing reason, unless they say else
+  std::chrono::seconds health_watch{60};  // of VMs that have left; 0: they are not watched
 };
 
 // Rights of a peer, set where it is added.

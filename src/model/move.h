@@ -12,6 +12,7 @@
 
 #include "base/byte_count.h"
 #include "base/error.h"
+#include "model/after.h"
 #include "model/plan.h"
 
 namespace drover {
@@ -137,6 +138,8 @@ struct QueuePlace {
   unsigned position = 0;  // from 1; 0: not known yet
   std::string waits_for;  // one sentence; empty: not looked at yet
   std::chrono::system_clock::time_point since;
+  // Its turn does not come earlier.
+  std::optional<std::chrono::system_clock::time_point> not_before = std::nullopt;
 };
 
 struct Move {
@@ -144,7 +147,9 @@ struct Move {
   Plan plan;
   std::string source;
   std::string destination;
-  std::string epoch;  // the ownership records' name: id and a number
+  // The ownership records' and the destination's name of this attempt, 8 characters like the id,
+  // which is the first attempt's.
+  std::string epoch;
   Phase phase = Phase::kPlan;
   MoveState state = MoveState::kRunning;
   Runner runner = Runner::kSource;
@@ -155,6 +160,9 @@ struct Move {
   std::optional<Report> report;
   std::optional<QueuePlace> queue;  // only while it waits: nothing was touched
   bool cancel_asked = false;
+  std::vector<Attempt> attempts;         // that failed before this one
+  std::optional<Resolution> resolution;  // that is followed
+  std::optional<Health> health;          // once the VM has arrived
   Convergence convergence;      // in force; the request's, or the settings', until it is changed
   bool may_slow_guest = false;  // libvirt was told so at the start, and does
   std::chrono::system_clock::time_point started_at;

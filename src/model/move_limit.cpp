@@ -34,4 +34,10 @@ Status check_priority(int priority) {
               kPriorityLeast, kPriorityMost, priority);
 }
 
+Status check_retries(unsigned retries) {
+  if (retries <= kRetriesMost) return {};
+  return fail(ErrorCode::kInvalidArgument, "Retries are a number from 0 to {}, not {}.",
+              kRetriesMost, retries);
+}
+
 }  // namespace drover

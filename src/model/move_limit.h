@@ -20,6 +20,7 @@ inline constexpr unsigned kMoveLimitMost = 1000;
 // Higher goes first.
 inline constexpr int kPriorityMost = 100;
 inline constexpr int kPriorityLeast = -100;
+inline constexpr unsigned kRetriesMost = 20;  // who wants more has another problem
 
 // "2", "unlimited".
 std::string move_limit_text(MoveLimit limit);
@@ -27,5 +28,7 @@ std::string move_limit_text(MoveLimit limit);
 Result<MoveLimit> parse_move_limit(std::string_view key, std::string_view text);
 // kInvalidArgument: not between the two above.
 Status check_priority(int priority);
+// kInvalidArgument: more than kRetriesMost.
+Status check_retries(unsigned retries);
 
 }  // namespace drover

@@ -67,6 +67,13 @@ constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{
     {MoveState::kParked, "parked"},
 }};
 
+constexpr std::array<std::pair<Health::State, std::string_view>, 4> kHealthStates{{
+    {Health::State::kWatching, "watching"},
+    {Health::State::kWell, "well"},
+    {Health::State::kIll, "ill"},
+    {Health::State::kUnknown, "unknown"},
+}};
+
 constexpr std::array<std::pair<Runner, std::string_view>, 3> kRunners{{
     {Runner::kSource, "source"},
     {Runner::kDestination, "destination"},
@@ -83,6 +90,11 @@ std::optional<MoveState> move_state_from_name(std::string_view name) {
 }
 std::string_view runner_name(Runner runner) { return name_in(kRunners, runner); }
 std::optional<Runner> runner_from_name(std::string_view name) { return value_in(kRunners, name); }
+
+std::string_view health_state_name(Health::State state) { return name_in(kHealthStates, state); }
+std::optional<Health::State> health_state_from_name(std::string_view name) {
+  return value_in(kHealthStates, name);
+}
 
 std::string version_text(Version version) {
   return fmt::format("{}.{}.{}", version / 1'000'000, version / 1'000 % 1'000, version % 1'000);

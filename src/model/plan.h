@@ -84,6 +84,7 @@ struct MoveRequest {
                                         // `destination` cannot begin or fails (docs/evacuate.md)
   std::vector<std::string> passed;      // set by droverd: candidates before, each with the reason
   std::string continues;                // set by droverd: the failed move before this one, or ""
+  std::optional<unsigned> retries;      // nothing: as the source's settings say
   bool accept_notes = false;            // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string
