@@ -221,6 +221,16 @@ class RealCarriers final : public Carriers {
       return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
     return mover_->set_bandwidth(bandwidth.value, Deadline::after(kAskLimit));
   }
+  Status hold_memory(bool held) override {
+    if (!mover_)
+      return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
+    return mover_->hold_memory(held, Deadline::after(kAskLimit));
+  }
+  Status hold_disks(std::chrono::milliseconds span) override {
+    if (!mover_)
+      return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
+    return mover_->hold_disks(span, Deadline::after(kAskLimit));
+  }
   Status stop() override;
 
  private:

@@ -138,6 +138,10 @@ class Carriers {
   virtual Result<WireCount> wire_count() = 0;
   // Source; 0: no limit.
   virtual Status set_bandwidth(BytesPerSecond bandwidth) = 0;
+  // Source, before the guest stands still: the guest's memory does not go out until false is said.
+  virtual Status hold_memory(bool held) = 0;
+  // Source: what is written to disks does not go out for so long (10 min at most); 0: it goes on.
+  virtual Status hold_disks(std::chrono::milliseconds span) = 0;
 
   // Ends both processes and removes what they left. May be called again. A source gate that holds
   // an undelivered answer refuses (kConflict), a busy one is silent (kTimeout): then nothing was

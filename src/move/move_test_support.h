@@ -48,6 +48,14 @@ class ScriptedCarriers final : public Carriers {
   }
   Result<WireCount> wire_count() override { return WireCount{}; }
   Status set_bandwidth(BytesPerSecond) override { return {}; }
+  Status hold_memory(bool held) override {
+    state_.told.emplace_back(held ? "hold memory" : "memory goes on");
+    return {};
+  }
+  Status hold_disks(std::chrono::milliseconds span) override {
+    state_.told.emplace_back(span.count() > 0 ? "hold disks" : "disks go on");
+    return {};
+  }
   Status stop() override {
     if (state_.on_stop) state_.on_stop();
     return state_.stops;

@@ -185,6 +185,16 @@ Status MoverProcess::set_bandwidth(std::uint64_t bytes_per_second, Deadline dead
   return {};
 }
 
+Status MoverProcess::hold_memory(bool held, Deadline deadline) {
+  RETURN_IF_ERROR(client_->call({{"do", "set"}, {"hold_memory", held}}, {}, deadline));
+  return {};
+}
+
+Status MoverProcess::hold_disks(std::chrono::milliseconds span, Deadline deadline) {
+  RETURN_IF_ERROR(client_->call({{"do", "set"}, {"hold_disks_ms", span.count()}}, {}, deadline));
+  return {};
+}
+
 Status MoverProcess::stop(Deadline deadline) {
   RETURN_IF_ERROR(client_->call({{"do", "stop"}}, {}, deadline));
   return {};

@@ -83,6 +83,11 @@ class MoverProcess {
   Status set_pause_budget(std::chrono::milliseconds span, Deadline deadline);
   // Source; 0: no limit.
   Status set_bandwidth(std::uint64_t bytes_per_second, Deadline deadline);
+  // Source: no memory stream is opened, and nothing of an open one is taken, until false is said.
+  Status hold_memory(bool held, Deadline deadline);
+  // Source: nothing of disks is taken for so long (10 min at most) or until the next call; 0: goes
+  // on.
+  Status hold_disks(std::chrono::milliseconds span, Deadline deadline);
   Status stop(Deadline deadline);
   pid_t pid() const { return pid_; }  // -1 after attach
 

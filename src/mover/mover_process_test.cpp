@@ -168,6 +168,26 @@ std::string read_text(int fd, std::size_t bytes) {
   return text;
 }
 
+TEST_F(MoverPair, OpensNoMemoryWhileItIsHeldAndThenInOrder) {
+  link(1);
+  ASSERT_TRUE(source_->events.wait(MoverEvent::Kind::kLinkUp));
+  EXPECT_FALSE(destination_->process->hold_memory(true, limit())) << "it has nothing to hold";
+  ASSERT_TRUE(source_->process->hold_memory(true, limit()));
+  const auto first = net::connect_unix(folder_ / "mem", net::SocketKind::kStream, limit());
+  ASSERT_TRUE(first);
+  ASSERT_EQ(::send(first->get(), "first", 5, 0), 5);
+  const auto second = net::connect_unix(folder_ / "mem", net::SocketKind::kStream, limit());
+  ASSERT_TRUE(second);
+  ASSERT_EQ(::send(second->get(), "second", 6, 0), 6);
+  EXPECT_FALSE(net::wait_for(source_->gate.get(), POLLIN, Deadline::after(300ms)))
+      << "the gate must not write down that the switch has begun";
+  ASSERT_TRUE(source_->process->hold_memory(false, limit()));
+  const UniqueFd qemu = answer_open("memory");
+  EXPECT_EQ(read_text(qemu.get(), 5), "first");
+  const UniqueFd channel = answer_open("memory");
+  EXPECT_EQ(read_text(channel.get(), 6), "second");
+}
+
 TEST_F(MoverPair, CarriesStreamsSurvivesACutAndADaemonRestartAndSettles) {
   link(1);
   ASSERT_TRUE(source_->events.wait(MoverEvent::Kind::kLinkUp));

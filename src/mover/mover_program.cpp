@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kStartPatience = 10s;
 constexpr auto kOpenPatience = 10s;
+constexpr std::chrono::milliseconds kHoldForEver = std::chrono::hours(24 * 365);
+constexpr std::chrono::milliseconds kHoldMost = 10min;
 
 }  // namespace
 
@@ -50,14 +52,11 @@ MoverProgram::MoverProgram(MoverStart start, UniqueFd channel) : role_(start.opt
                                        opener, std::move(disks), std::move(writes));
   session_->start_rpc(std::move(start.rpc));
   if (role_ == Role::kSource) {
-    acceptor_ = std::make_unique<StreamAcceptor>(
-        std::move(start.memory), std::move(start.disks), [this](StreamKind kind, UniqueFd local) {
-          started_.wait();
-          if (const Status opened = session_->open_stream(kind, std::move(local)); !opened) {
-            log::warning("A {} connection was refused: {}", stream_kind_name(kind),
-                         opened.error().text());
-          }
-        });
+    acceptor_ = std::make_unique<StreamAcceptor>(std::move(start.memory), std::move(start.disks),
+                                                 [this](StreamKind kind, UniqueFd local) {
+                                                   started_.wait();
+                                                   take_stream(kind, std::move(local));
+                                                 });
   }
   started_.count_down();
 }
@@ -73,6 +72,30 @@ MoverProgram::~MoverProgram() {
 void MoverProgram::run() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return ended_; });
+}
+
+// A memory stream that is not opened has not begun for anybody: the gate writes nothing down, and
+// QEMU waits once the socket is full.
+void MoverProgram::take_stream(StreamKind kind, UniqueFd local) {
+  const std::lock_guard lock(opening_);
+  if (kind != StreamKind::kMemory || !memory_held_) return open_stream(kind, std::move(local));
+  if (waiting_memory_.size() < kStreamsMax) waiting_memory_.push_back(std::move(local));
+}
+
+// REQUIRES: opening_ is held.
+void MoverProgram::open_stream(StreamKind kind, UniqueFd local) {
+  if (const Status opened = session_->open_stream(kind, std::move(local)); !opened) {
+    log::warning("A {} connection was refused: {}", stream_kind_name(kind), opened.error().text());
+  }
+}
+
+void MoverProgram::hold_memory(bool held) {
+  const std::lock_guard lock(opening_);
+  memory_held_ = held;
+  session_->hold(StreamKind::kMemory, held ? kHoldForEver : 0ms);
+  if (held) return;
+  for (UniqueFd& local : std::exchange(waiting_memory_, {}))
+    open_stream(StreamKind::kMemory, std::move(local));
 }
 
 SessionEvents MoverProgram::session_events() {
@@ -103,7 +126,8 @@ void MoverProgram::on_stream_opened(StreamKind kind) {
 void MoverProgram::on_gate_event(GateChannel::Event event) {
   switch (event) {
     case GateChannel::Event::kStandstill:
-      return session_->standstill();
+      session_->standstill();
+      return hold_memory(false);
     case GateChannel::Event::kFinishForwarded:
       return session_->finish_forwarded();
     case GateChannel::Event::kSettled:
@@ -157,7 +181,26 @@ Result<json> MoverProgram::set(const json& command) {
                      net::count_member(command, "bandwidth_bytes_per_second"));
     session_->set_bandwidth(bandwidth);
   }
+  RETURN_IF_ERROR(set_holds(command));
   return json::object();
+}
+
+Status MoverProgram::set_holds(const json& command) {
+  const bool memory = command.contains("hold_memory");
+  const bool disks = command.contains("hold_disks_ms");
+  if ((memory || disks) && role_ != Role::kSource)
+    return fail(ErrorCode::kInvalidArgument, "Only the source's mover holds streams.");
+  if (memory) {
+    const json& held = command["hold_memory"];
+    if (!held.is_boolean())
+      return fail(ErrorCode::kInvalidArgument, "hold_memory is true or false.");
+    hold_memory(held.get<bool>());
+  }
+  if (!disks) return {};
+  ASSIGN_OR_RETURN(const std::uint64_t ms, net::count_member(command, "hold_disks_ms"));
+  const auto most = static_cast<std::uint64_t>(kHoldMost.count());
+  session_->hold(StreamKind::kDisks, std::chrono::milliseconds(std::min(ms, most)));
+  return {};
 }
 
 json MoverProgram::status() {

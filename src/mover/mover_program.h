@@ -37,6 +37,10 @@ class MoverProgram {
   Result<nlohmann::json> obey(const nlohmann::json& command, std::vector<UniqueFd> descriptors);
   Result<nlohmann::json> add_link(const nlohmann::json& command, std::vector<UniqueFd> descriptors);
   Result<nlohmann::json> set(const nlohmann::json& command);
+  Status set_holds(const nlohmann::json& command);
+  void take_stream(StreamKind kind, UniqueFd local);
+  void open_stream(StreamKind kind, UniqueFd local);
+  void hold_memory(bool held);
   nlohmann::json status();
 
   const Role role_;
@@ -45,6 +49,11 @@ class MoverProgram {
   std::unique_ptr<GateChannel> gate_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<StreamAcceptor> acceptor_;
+
+  // Held while streams are opened, which keeps their order. Taken before mutex_.
+  std::mutex opening_;
+  bool memory_held_ = false;              // guarded by opening_, as the next
+  std::vector<UniqueFd> waiting_memory_;  // accepted, and not to be opened yet
 
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;

@@ -156,8 +156,17 @@ void Session::set_bandwidth(std::uint64_t bytes_per_second) {
   frames_.notify_all();
 }
 
+void Session::hold(StreamKind kind, std::chrono::milliseconds span) {
+  const std::lock_guard lock(mutex_);
+  if (break_.is_standing_still()) return;
+  holds_until_[kind] = Clock::now() + span;
+  room_.notify_all();
+}
+
 void Session::standstill() {
   const std::lock_guard lock(mutex_);
+  holds_until_.clear();
+  room_.notify_all();
   const auto now = Clock::now();
   break_.standstill(now);
   for (auto& [serial, entry] : links_) entry.next_ping_at = std::min(entry.next_ping_at, now);

@@ -86,6 +86,9 @@ class Session : private LinkOwner, private StreamOwner {
   void set_pause_budget(std::chrono::milliseconds span);
   // 0: no limit.
   void set_bandwidth(std::uint64_t bytes_per_second);
+  // Source: takes nothing more from local streams of this kind for so long, or until another call;
+  // 0: goes on. Their owners see a stall. From standstill() on nothing is held.
+  void hold(StreamKind kind, std::chrono::milliseconds span);
   void standstill();
   void finish_forwarded();
   // The session ends once all streams are drained, or a while later.
@@ -149,6 +152,7 @@ class Session : private LinkOwner, private StreamOwner {
   void packed(StreamId id, std::uint64_t offset, Chunk payload);
   void equip(Stream& stream);
   std::uint64_t allowance(const Stream& stream) const;
+  std::optional<std::chrono::steady_clock::time_point> held_until(StreamKind kind) const;
   Stream& add_stream(StreamId id, StreamKind kind);
   void start_threads(Stream& stream);
   void start_held_threads(Stream& stream);
@@ -202,6 +206,7 @@ class Session : private LinkOwner, private StreamOwner {
   bool held_asked_ = false;  // source: asked; destination, of its opener alone: was asked
   NamesWait names_;          // source
   RateLimit limit_;
+  std::map<StreamKind, std::chrono::steady_clock::time_point> holds_until_;  // see hold()
   std::uint64_t waited_ns_ = 0;  // of wire_, as the choice knows it
   ContentCounts counts_;
   StreamId next_stream_ = kFirstOpenedStream;  // source: to open; destination: to open in order

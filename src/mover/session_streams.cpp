@@ -192,12 +192,23 @@ std::uint64_t Session::allowance(const Stream& stream) const {
   return std::min({left, free_credit, std::uint64_t{kPayloadBytesMax}});
 }
 
+// Nothing: it is not held.
+std::optional<std::chrono::steady_clock::time_point> Session::held_until(StreamKind kind) const {
+  const auto held = holds_until_.find(kind);
+  if (held == holds_until_.end() || held->second <= std::chrono::steady_clock::now()) return {};
+  return held->second;
+}
+
 std::size_t Session::reserve(Stream& stream) {
   std::unique_lock lock(mutex_);
   while (true) {
     if (ended_) return 0;
     // What is left in the local socket after a STOP is wanted by nobody.
     if (stream.stopped_by_peer) return 0;
+    if (const auto until = held_until(stream.kind)) {
+      room_.wait_until(lock, *until);
+      continue;
+    }
     const std::uint64_t bytes = allowance(stream);
     if (bytes >= kReadLeastBytes && stream.out.frame_room()) {
       stream.reserved_bytes = bytes;

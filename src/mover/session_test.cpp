@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include "mover/limits.h"
 #include "mover/session_fixture.h"
@@ -144,6 +145,41 @@ TEST(Session, BandwidthHoldsAndChangesWhileMoving) {
   EXPECT_NEAR(seconds_for(pair, 5'000'000), 1.0, 0.1);
   pair.source->set_bandwidth(0);
   EXPECT_LT(seconds_for(pair, 5'000'000), 0.9);
+}
+
+TEST(Session, WhatIsHeldWaitsUntilItsTimeIsOverOrItIsReleased) {
+  using std::chrono::milliseconds;
+  SessionPair pair({.content = false});
+  pair.link(1);
+  auto disks = pair.open(StreamKind::kDisks);
+  auto memory = pair.open(StreamKind::kMemory);
+  ASSERT_TRUE(disks && memory);
+  const auto arrives_within = [](const UniqueFd& socket, int wait_ms) {
+    pollfd entry{socket.get(), POLLIN, 0};
+    if (::poll(&entry, 1, wait_ms) != 1) return false;
+    char byte = 0;
+    return ::recv(socket.get(), &byte, 1, 0) == 1;
+  };
+  pair.source->hold(StreamKind::kDisks, milliseconds(600));
+  ASSERT_EQ(::send(disks->source.get(), "d", 1, 0), 1);
+  ASSERT_EQ(::send(memory->source.get(), "m", 1, 0), 1);
+  EXPECT_TRUE(arrives_within(memory->destination, 5'000)) << "another kind is not held";
+  EXPECT_FALSE(arrives_within(disks->destination, 200));
+  EXPECT_TRUE(arrives_within(disks->destination, 5'000)) << "the time is over";
+
+  pair.source->hold(StreamKind::kMemory, std::chrono::hours(1));
+  ASSERT_EQ(::send(memory->source.get(), "m", 1, 0), 1);
+  EXPECT_FALSE(arrives_within(memory->destination, 200));
+  pair.source->hold(StreamKind::kMemory, milliseconds(0));
+  EXPECT_TRUE(arrives_within(memory->destination, 5'000)) << "it was released";
+
+  pair.source->hold(StreamKind::kMemory, std::chrono::hours(1));
+  ASSERT_EQ(::send(memory->source.get(), "m", 1, 0), 1);
+  pair.source->standstill();
+  EXPECT_TRUE(arrives_within(memory->destination, 5'000)) << "a guest that stands still goes first";
+  pair.source->hold(StreamKind::kMemory, std::chrono::hours(1));
+  ASSERT_EQ(::send(memory->source.get(), "m", 1, 0), 1);
+  EXPECT_TRUE(arrives_within(memory->destination, 5'000)) << "and stays first";
 }
 
 TEST(Session, SilenceHoldsNothingBack) {
