@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // drover move: plans for all VMs first, one confirmation, then all moves are asked for: what may
 // not begin yet waits in the hosts' queues.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "plan_text.h"
 #include "progress_text.h"
 #include "request_options.h"
+#include "vm_choice.h"
 
 namespace drover::cli {
 namespace {
@@ -73,6 +75,28 @@ Result<std::vector<std::string>> all_vms(const Session& session) {
   return vms;
 }
 
+// "web*" stands for the VMs of that name that run, but for those that are there already. Each VM is
+// meant once.
+Result<std::vector<std::string>> expand_patterns(const Session& session,
+                                                 const std::string& destination,
+                                                 const std::vector<std::string>& words) {
+  const bool any = std::ranges::any_of(words, [](const std::string& word) {
+    return word.find_first_of("*?[") != std::string::npos;
+  });
+  if (!any) return words;
+  ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
+  ASSIGN_OR_RETURN(VmListing listing, client.vms(true));
+  std::erase_if(listing.vms, [&](const Vm& vm) { return vm.host == destination; });
+  std::vector<std::string> vms;
+  for (const std::string& word : words) {
+    ASSIGN_OR_RETURN(const auto names, matching_names(listing, word));
+    for (const std::string& name : names) {
+      if (std::ranges::find(vms, name) == vms.end()) vms.push_back(name);
+    }
+  }
+  return vms;
+}
+
 Result<std::vector<std::string>> chosen_vms(const Session& session, const Options& options) {
   if (options.all) {
     if (options.words.size() == 1) return all_vms(session);
@@ -87,7 +111,7 @@ Result<std::vector<std::string>> chosen_vms(const Session& session, const Option
   }
   std::vector<std::string> vms = vm_words(options);
   if (vms.empty()) return fail(ErrorCode::kInvalidArgument, "No VM was named on standard input.");
-  return vms;
+  return expand_patterns(session, options.words.back(), vms);
 }
 
 Result<std::vector<Planned>> make_plans(const Session& session, const Options& options,
@@ -199,8 +223,8 @@ void add_move(CLI::App& app, Session& session) {
   command
       ->add_option(
           "VM... DESTINATION", options->words,
-          "Names, HOST/NAME or UUIDs (\"-\": names on standard input), then the paired host "
-          "they shall go to")
+          "Names, HOST/NAME, UUIDs or patterns such as 'web*' (\"-\": names on standard input), "
+          "then the paired host they shall go to")
       ->required()
       ->expected(1, -1);
   command->add_flag("--all", options->all,
@@ -227,6 +251,7 @@ void add_move(CLI::App& app, Session& session) {
       "  drover move web01 host2\n"
       "  drover move web01 'web 02' host2 --yes\n"
       "  drover move --all host2 --priority 10\n"
+      "  drover move 'web*' host2 --begin 22:00 --window 02:00-04:00\n"
       "  drover move web01 host2 --disks-to /srv/vms --keep-source\n"
       "  drover list --host host1 --names | drover move - host2 --yes");
   command->callback(

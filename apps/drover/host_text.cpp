@@ -93,6 +93,9 @@ std::string settings_text(const HostSettings& settings) {
   table.add(
       {"residue-max", settings.residue_max.bytes == 0 ? "off" : to_text(settings.residue_max)});
   table.add({"residue-age", fmt::format("{}h", settings.residue_age.count())});
+  table.add({"space-reserve",
+             settings.space_reserve.bytes == 0 ? "off" : to_text(settings.space_reserve)});
+  table.add({"space-patience", fmt::format("{}s", settings.space_patience.count())});
   return table.text();
 }
 

@@ -74,6 +74,8 @@ void ProgressPrinter::tell_warning(const std::optional<Move>& before, const Move
   line_open_ = false;
   if (now.progress.warning) {
     fmt::print("{}", warning_text(*now.progress.warning));
+  } else if (before->progress.warning->code != "WILL_NOT_CONVERGE") {
+    fmt::print("The copy of {} goes on.\n", printable(now.plan.vm.name));
   } else if (now.phase == Phase::kCopyMemory) {
     fmt::print("{} no longer outruns the link.\n", printable(now.plan.vm.name));
   }

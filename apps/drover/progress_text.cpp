@@ -55,7 +55,8 @@ std::string progress_log_line(const Move& move) {
 
 std::string warning_text(const Finding& warning) {
   std::string out =
-      fmt::format("Warning: {}\n  {}\n", printable(warning.what), printable(warning.why));
+      fmt::format("{}: {}\n  {}\n", warning.level == FindingLevel::kNote ? "Note" : "Warning",
+                  printable(warning.what), printable(warning.why));
   if (!warning.fixes.empty()) out += "  Choices:\n";
   for (const std::string& fix : warning.fixes) out += fmt::format("    {}\n", printable(fix));
   return out;

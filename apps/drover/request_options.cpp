@@ -2,6 +2,7 @@
 #include "request_options.h"
 
 #include "base/ip_network.h"
+#include "begin_time.h"
 #include "model/group.h"
 
 namespace drover::cli {
@@ -52,6 +53,15 @@ void RequestOptions::add_to(CLI::App& command) {
                   "memory: keep the VM's memory at the source, encrypted, for a move back within a "
                   "day")
       ->type_name("WHAT");
+  command
+      .add_option("--begin", begin,
+                  "Begin no sooner: 02:00 (the next), 2026-11-22T02:00, +30m or +2h")
+      ->type_name("TIME");
+  command
+      .add_option("--window", window,
+                  "Switch only then, by the source's clock, such as 02:00-04:00; disks are copied "
+                  "at once and kept in sync")
+      ->type_name("FROM-TO");
 }
 
 namespace {
@@ -92,6 +102,12 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   }
   if (!keep_residue.empty() && keep_residue != kMemory) {
     return fail(ErrorCode::kInvalidArgument, "--keep-residue is memory, not \"{}\".", keep_residue);
+  }
+  if (!begin.empty()) {
+    ASSIGN_OR_RETURN(request.begin_at, parse_begin_time(begin, std::chrono::system_clock::now()));
+  }
+  if (!window.empty()) {
+    ASSIGN_OR_RETURN(request.window, parse_window(window));
   }
   request.keep_memory = keep_residue == kMemory;
   request.vm = vm_uuid;

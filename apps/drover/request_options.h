@@ -20,6 +20,8 @@ struct RequestOptions {
   std::string networks;      // likewise
   std::string group;         // empty: none
   std::string keep_residue;  // likewise
+  std::string begin;         // empty: when its turn comes
+  std::string window;        // empty: it may switch at any time
   bool no_references = false;
   std::string verify;  // empty: as-sent
 

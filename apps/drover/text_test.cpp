@@ -326,6 +326,19 @@ TEST(ChooseVm, TheCopyThatIsArrivingIsNotMeant) {
   EXPECT_EQ(unique_names(listing), (std::vector<std::string>{"web01"}));
 }
 
+TEST(ChooseVm, APatternMeansWhatRunsAndFits) {
+  const VmListing listing{{vm("web01", "host1"), vm("web02", "host2"), vm("db01", "host1"),
+                           vm("web03", "host1", VmState::kOff), vm("w*", "host1")},
+                          {}};
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(matching_names(listing, "web*").value(), (Names{"host1/web01", "host2/web02"}));
+  EXPECT_EQ(matching_names(listing, "host1/*01").value(), (Names{"host1/web01", "host1/db01"}));
+  EXPECT_EQ(matching_names(listing, "[d]b??").value(), Names{"host1/db01"});
+  EXPECT_EQ(matching_names(listing, "w*").value(), Names{"w*"}) << "a VM is called so";
+  EXPECT_EQ(matching_names(listing, "no-such").value(), Names{"no-such"}) << "no pattern";
+  EXPECT_EQ(matching_names(listing, "x*").error().code, ErrorCode::kNotFound);
+}
+
 TEST(ChooseVm, AMissingVmTellsWhichHostsWereNotAsked) {
   const VmListing listing{{}, {{"host3", Error{ErrorCode::kUnavailable, {}, "down", {}}}}};
   EXPECT_EQ(choose_vm(listing, "web01").error().message,

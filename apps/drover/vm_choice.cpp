@@ -6,6 +6,7 @@
 #include <map>
 
 #include <fmt/ranges.h>
+#include <fnmatch.h>
 
 #include "display_width.h"
 #include "move_text.h"
@@ -53,6 +54,22 @@ Result<Vm> choose_vm(const VmListing& listing, const std::string& word) {
                 printable(word), fmt::join(choices, " or "));
   }
   return *found.front();
+}
+
+Result<std::vector<std::string>> matching_names(const VmListing& listing, const std::string& word) {
+  const bool is_name = std::ranges::any_of(
+      listing.vms, [&](const Vm& vm) { return vm.name == word || with_host(vm) == word; });
+  if (is_name || word.find_first_of("*?[") == std::string::npos) return std::vector{word};
+  std::vector<std::string> names;
+  for (const Vm& vm : listing.vms) {
+    if (vm.state != VmState::kRunning && vm.state != VmState::kPaused) continue;
+    const bool fits = ::fnmatch(word.c_str(), vm.name.c_str(), 0) == 0 ||
+                      ::fnmatch(word.c_str(), with_host(vm).c_str(), 0) == 0;
+    if (fits) names.push_back(with_host(vm));
+  }
+  if (!names.empty()) return names;
+  return fail(ErrorCode::kNotFound, "No VM that runs fits {}. {}", printable(word),
+              not_asked(listing));
 }
 
 std::vector<std::string> unique_names(const VmListing& listing) {

@@ -15,6 +15,11 @@ namespace drover::cli {
 // kInvalidArgument: several; the message lists what to say instead.
 Result<Vm> choose_vm(const VmListing& listing, const std::string& word);
 
+// "web*" and the like, for `drover move`: the names, as choose_vm() takes them back, of VMs that
+// run and that the shell pattern fits. A word that is a VM's own name or has
+// no pattern in it stands for itself. kNotFound: it fits none that runs.
+Result<std::vector<std::string>> matching_names(const VmListing& listing, const std::string& word);
+
 // For `drover list --names`: what choose_vm() takes back, each once.
 std::vector<std::string> unique_names(const VmListing& listing);
 

@@ -158,7 +158,13 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"residue-age", Op::kSet, "24"},
       {"residue-age", Op::kSet, "0h"},
       {"residue-age", Op::kSet, "721h"},
-      {"residue-age", Op::kSet, "99999999999h"}};
+      {"residue-age", Op::kSet, "99999999999h"},
+      {"space-reserve", Op::kAdd, "1G"},
+      {"space-reserve", Op::kSet, "some"},
+      {"space-patience", Op::kSet, "10"},
+      {"space-patience", Op::kSet, "0s"},
+      {"space-patience", Op::kSet, "25h"},
+      {"space-patience", Op::kSet, "2000000000h"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
@@ -215,6 +221,10 @@ TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
   EXPECT_EQ(settings.residue_max, ByteCount{});
   ASSERT_TRUE(apply({"residue-age", Op::kSet, "3h"}, settings));
   EXPECT_EQ(settings.residue_age, std::chrono::hours(3));
+  ASSERT_TRUE(apply({"space-reserve", Op::kSet, "1G"}, settings));
+  EXPECT_EQ(settings.space_reserve, gib(1));
+  ASSERT_TRUE(apply({"space-patience", Op::kSet, "2h"}, settings));
+  EXPECT_EQ(settings.space_patience, std::chrono::hours(2));
 }
 
 TEST(SettingsChange, DefaultFolderMustBeAllowed) {

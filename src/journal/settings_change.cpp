@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kKeys =
     "incoming, outgoing, default-folder, allowed-folders, live-moves, storage-moves, performance, "
     "bandwidth, "
-    "convergence, networks, groups, residue-max, residue-age";
+    "convergence, networks, groups, residue-max, residue-age, space-reserve, space-patience";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -195,6 +195,32 @@ Status change_residue_age(const SettingChange& change, std::chrono::hours& out) 
   return {};
 }
 
+Status change_space_reserve(const SettingChange& change, ByteCount& out) {
+  if (change.op != SettingChange::Op::kSet) {
+    return fail(ErrorCode::kInvalidArgument,
+                "space-reserve is one size: use space-reserve=256M or space-reserve=off.");
+  }
+  ASSIGN_OR_RETURN(out, parse_byte_count(change.value == "off" ? "0" : change.value));
+  return {};
+}
+
+// "30s", "10m", "2h".
+Status change_space_patience(const SettingChange& change, std::chrono::seconds& out) {
+  std::int32_t count = 0;
+  const char* const end = change.value.data() + change.value.size();
+  const auto [next, error] = std::from_chars(change.value.data(), end, count);
+  const std::string_view unit(next, end);
+  const int factor = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+  const std::int64_t seconds = std::int64_t{count} * factor;
+  if (change.op != SettingChange::Op::kSet || error != std::errc() || seconds < 1 ||
+      seconds > kSpacePatienceMost.count()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "space-patience is a time from 1s to 24h: use space-patience=10m.");
+  }
+  out = std::chrono::seconds(seconds);
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -239,6 +265,8 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   if (key == "groups") return change_groups(change, settings.groups);
   if (key == "residue-max") return change_residue_max(change, settings.residue_max);
   if (key == "residue-age") return change_residue_age(change, settings.residue_age);
+  if (key == "space-reserve") return change_space_reserve(change, settings.space_reserve);
+  if (key == "space-patience") return change_space_patience(change, settings.space_patience);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

@@ -122,6 +122,8 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
                 world_.host_name, to_text(facts.memory_free), to_text(promised), vm.name,
                 to_text(vm.memory));
   }
+  if (const auto shortage = space_short(request.plan.placements, WhoIsBusy::kIsAwaited))
+    return std::unexpected(Error{ErrorCode::kNoSpace, Retry::kLater, shortage->what, {}});
   return {};
 }
 
@@ -194,6 +196,8 @@ std::vector<UniqueFd> DestinationSide::open_created(const Entry& entry) {
 
 Status DestinationSide::start_carriers(Entry& entry) {
   const auto& vm = entry.job.plan.vm;
+  entry.job.recorded = true;
+  RETURN_IF_ERROR(save(entry));
   RETURN_IF_ERROR(world_.records.create_destination(entry.key(), entry.job.move_id));
   const HostSettings settings = world_.book.settings();
   ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());

@@ -12,6 +12,7 @@
 #include "move/group.h"
 #include "move/residue.h"
 #include "net/dial.h"
+#include "preflight/codes.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -56,6 +57,8 @@ Status DestinationSide::recover() {
       const auto decision = world_.records.decision(entry->key());
       const bool accepted = decision && *decision == gate::Decision::kAccepted;
       if (!accepted) world_.slots.keep(Slots::Way::kIn, entry->place());
+    } else {
+      entry->lease = Deadline::after(lease_);
     }
     log::info("Move {} of {} from {}: found again.", entry->job.move_id, entry->job.plan.vm.name,
               entry->job.peer);
@@ -76,6 +79,8 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
     facts.settings = world_.book.settings();
     return json::to_json(facts);
   }
+  if (verb == verb::kCheck)
+    return to_json(CheckReply{std::chrono::system_clock::now(), version_, peer.rights.send});
   if (!peer.rights.send) {
     return fail(ErrorCode::kPermission,
                 "{} may not move VMs to {}. Fix: on {}, drover host rights {} +send.", peer_name,
@@ -105,6 +110,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
     return fail(ErrorCode::kPermission, "Move {} is not from {}.", move_id, peer_name);
   }
   if (verb == verb::kPrepare) return prepare(*entry);
+  if (verb == verb::kSpace) return space(*entry);
   if (verb == verb::kAnswer) return answer(*entry);
   if (verb == verb::kLook) return look(*entry);
   if (verb == verb::kVerify) return verify(*entry);
@@ -123,6 +129,13 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
   const HostSettings settings = world_.book.settings();
   ASSIGN_OR_RETURN(auto report,
                    preflight::check_destination(proposal, world_.hypervisor, settings));
+  const auto is_space = [](const Finding& finding) {
+    return finding.code == preflight::code_name(preflight::Code::kSpaceShort);
+  };
+  if (std::ranges::none_of(report.findings, is_space)) {
+    if (auto shortage = space_short(report.placements, WhoIsBusy::kIsLeftOut))
+      report.findings.push_back(std::move(*shortage));
+  }
   // Last of all notes: it stands in nobody's way.
   if (auto note = residue_note(world_, proposal.vm.uuid, peer_name))
     report.findings.push_back(std::move(*note));
@@ -192,7 +205,9 @@ Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::st
   entry->job.persistent_xml = request.persistent_xml;
   entry->job.link_key = request.link_key;
   entry->job.link_identity = request.link_identity;
+  entry->job.recorded = false;
   entry->watch_unbroken = world_.hypervisor.connected();
+  entry->lease = Deadline::after(lease_);
   RETURN_IF_ERROR(save(*entry));
   const std::lock_guard lock(entries_mutex_);
   entries_[request.move] = std::move(entry);
@@ -256,7 +271,8 @@ void DestinationSide::sweep() {
         entry->sweep_after = Deadline::never();
         continue;
       }
-      if (entry->sweep_after.is_never()) entry->sweep_after = Deadline::after(kSweepGrace);
+      if (entry->sweep_after.is_never())
+        entry->sweep_after = Deadline::after(entry->job.prepared ? kSweepGrace : 0s);
     }
     if (!entry->sweep_after.is_never() && !entry->sweep_after.expired()) continue;
     log::warning("Move {} of {} from {}: {}; what was prepared is removed.", entry->job.move_id,
@@ -275,9 +291,11 @@ void DestinationSide::sweep() {
   }
 }
 
-// Its gate ended, and the record does not say accepted.
+// It was reserved and its source has not come back; or its gate ended, and the record does not say
+// accepted; or droverd died before there was a gate.
 bool DestinationSide::is_left(Entry& entry) {
-  if (!entry.job.prepared) return false;
+  if (!entry.job.prepared) return entry.lease.expired();
+  if (!entry.job.recorded) return true;
   if (entry.carriers && entry.carriers->gate_alive()) {
     while (entry.carriers->next_event(Deadline::after(0ms))) {
     }

@@ -38,6 +38,10 @@ class DestinationSide final : public net::PeerHandler {
                              std::string_view body) override;
   // A link arrived for a move; unknown moves' links are closed.
   void take_link(std::string_view move_id, std::uint16_t link_number, UniqueFd link);
+  // How long a move may be reserved here without being prepared. Before any call.
+  void reservations_last(std::chrono::milliseconds span) { lease_ = span; }
+  // Of this droverd, for other hosts' doctors. Before any call.
+  void has_version(std::string version) { version_ = std::move(version); }
   // droverd listens at this one address of ours: no other is offered to sources. Before any call.
   void listens_at(std::string address) { listens_at_ = std::move(address); }
   // Whether this host's settings let links come to that address of ours.
@@ -70,6 +74,7 @@ class DestinationSide final : public net::PeerHandler {
     bool watch_unbroken = false;  // we saw every lifecycle event since the reservation, in order
     std::map<std::string, content::WrittenDisk> written;  // by target; read when first asked for
     std::unique_ptr<LiveDisks> live;                      // likewise
+    Deadline lease = Deadline::never();                   // until it is prepared
     Deadline sweep_after = Deadline::never();
     Deadline concern_ends = Deadline::never();  // events come later than what they tell of
 
@@ -85,6 +90,11 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> admit(std::string_view peer_name, std::string_view body);
   Result<std::string> reserve(std::string_view peer_name, std::string_view body);
   Result<std::string> prepare(Entry& entry);
+  Result<std::string> space(const Entry& entry);
+  enum class WhoIsBusy { kIsAwaited, kIsLeftOut };
+  // What of these disks has no room beside what other moves to this host were promised.
+  std::optional<Finding> space_short(const std::vector<DiskPlacement>& placements,
+                                     WhoIsBusy who_is_busy) const;
   Result<std::string> answer(Entry& entry);
   Result<std::string> look(Entry& entry);
   Result<std::string> verify(Entry& entry);
@@ -124,6 +134,8 @@ class DestinationSide final : public net::PeerHandler {
   World& world_;
   const std::function<std::vector<Vm>()> vms_;
   const KeepResidue keep_;
+  std::chrono::milliseconds lease_{std::chrono::minutes(2)};
+  std::string version_;
   std::string listens_at_;  // empty: every address; or a name, which says nothing here
   std::mutex
       reserving_;  // one reservation is checked and entered at a time; taken before all others

@@ -147,6 +147,7 @@ Result<Move> Engine::start_checked(Planned planned) {
   job.move.started_at = std::chrono::system_clock::now();
   const int priority = job.move.plan.request.priority;
   RETURN_IF_ERROR(check_priority(priority));
+  RETURN_IF_ERROR(check_begin(job.move.plan.request, job.move.started_at));
   job.move.queue = QueuePlace{priority, false, 0, "", job.move.started_at};
   const Move first = job.move;
   // Checked again: two requests may have been planned side by side.

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "move/engine.h"
+#include "move/window_times.h"
 
 namespace drover::move {
 namespace {
@@ -53,7 +54,7 @@ std::vector<Waiting> Engine::waiting() const {
     if (entry->thread.joinable()) continue;
     const Move move = entry->move->snapshot();
     if (move.state == MoveState::kRunning && move.queue)
-      found.push_back({id, move.destination, *move.queue});
+      found.push_back({id, move.destination, *move.queue, move.plan.request.begin_at});
   }
   put_in_order(found);
   return found;
@@ -148,6 +149,8 @@ bool Engine::dispatch() {
     std::string waits_for = move.place.waits_for;
     if (move.place.held) {
       waits_for = fmt::format("It is held. To let it go: drover queue release {}.", move.id);
+    } else if (move.begin_at && std::chrono::system_clock::now() < *move.begin_at) {
+      waits_for = fmt::format("It begins at {}, as asked.", local_time_text(*move.begin_at));
     } else if (!nobody_because.empty()) {
       waits_for = nobody_because;
     } else if (!settings.outgoing) {
@@ -167,7 +170,10 @@ bool Engine::dispatch() {
       }
     }
     tell_place(move.id, ++position, waits_for);
-    if (move.place.held || !nobody_because.empty() || !pacing_.is_full(move.destination)) continue;
+    const bool too_early = move.begin_at && std::chrono::system_clock::now() < *move.begin_at;
+    if (move.place.held || too_early || !nobody_because.empty() ||
+        !pacing_.is_full(move.destination))
+      continue;
     in_front.push_back(move.id);
     if (pacing_.is_kept_for(move.id))
       nobody_because = fmt::format("Move {} has waited for longer.", move.id);

@@ -50,6 +50,7 @@ struct DestinationJob {
   std::string link_key;  // hex; wiped once the mover has it
   std::string link_identity;
   bool prepared = false;
+  bool recorded = true;  // there may be an ownership record and a gate
   bool settled = false;
   bool never_ran = false;  // accepted, and proven to have ended unrun: the source was told so
   bool unwatched = false;  // droverd itself let the guest run: what it wrote first is not known

@@ -87,6 +87,7 @@ std::string to_json(const DestinationJob& job) {
                      {"link_key", job.link_key},
                      {"link_identity", job.link_identity},
                      {"prepared", job.prepared},
+                     {"recorded", job.recorded},
                      {"settled", job.settled},
                      {"never_ran", job.never_ran},
                      {"unwatched", job.unwatched},
@@ -107,6 +108,8 @@ Result<DestinationJob> destination_job_from_json(std::string_view text) {
   job.link_key = reader.text("link_key");
   job.link_identity = reader.text("link_identity");
   job.prepared = reader.flag("prepared");
+  // Earlier versions did not say it: then it is not known, and there may be.
+  job.recorded = !reader.has("recorded") || reader.flag("recorded");
   job.settled = reader.flag("settled");
   job.never_ran = reader.flag_or_false("never_ran");
   job.unwatched = reader.flag_or_false("unwatched");

@@ -72,6 +72,7 @@ void LiveMove::resume(std::stop_token stop) {
   if (job_.refusal_proven) return undo_after_restart("while the move was being undone");
   carriers_ = world_.carriage.attach(carrier_name());
   keeper_.emplace(job_.move.id, path_count(), some_link_number());
+  memory_begun_ = reached >= Phase::kCopyMemory;
   run_from(reached <= Phase::kSwitch ? Phase::kCopyDisks : reached);
 }
 

@@ -2,7 +2,8 @@
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
 // phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
-// live_move_switch.cpp, the proof in live_move_proof.cpp, the way back in live_move_undo.cpp.
+// live_move_switch.cpp, the proof in live_move_proof.cpp, the way back in live_move_undo.cpp; what
+// holds a copy up for a while in live_move_holds.cpp.
 // run() and resume() occupy the calling thread until the move ends; cancel() and snapshot() may
 // come from any.
 #pragma once
@@ -21,6 +22,7 @@
 #include "move/pass_book.h"
 #include "move/peer_messages.h"
 #include "move/progress.h"
+#include "move/space_watch.h"
 #include "move/world.h"
 
 namespace drover::move {
@@ -109,6 +111,16 @@ class LiveMove {
   void tell_convergence(const ConvergenceWatch::Advice& advice);
   void tell_downtime(std::chrono::milliseconds limit);
   ConvergenceScene convergence_scene() const;
+  // What holds the copy up (live_move_holds.cpp).
+  void keep_space();
+  void halt_disks(const SpaceReply& space);
+  void release_disks();
+  Status hold_for_the_window();
+  void keep_window();
+  bool may_copy_memory(std::chrono::system_clock::time_point now);
+  std::chrono::seconds memory_takes() const;
+  void memory_waits();
+  void tell_hold(std::optional<Finding> finding);
   bool job_is_over();
   bool record_is_final() const;
   void write_report(const VerifyReply& reply);
@@ -195,7 +207,16 @@ class LiveMove {
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
-  std::optional<Error> given_up_;  // as the policy says
+  std::optional<Error> given_up_;             // as the policy says
+  std::optional<SpaceWatch> space_;           // while disks and memory are copied
+  std::optional<Deadline> disks_held_until_;  // there is no room; then it gives up
+  Deadline next_hold_ = Deadline::after(std::chrono::milliseconds(0));  // is to be said again
+  bool memory_held_ = false;                                            // for the window
+  bool memory_hold_unsure_ = true;  // the mover may not have heard; nor do we know
+  bool memory_begun_ = false;       // it was let pass before: only its rest waits
+  Deadline next_window_look_ = Deadline::after(std::chrono::milliseconds(0));
+  BytesPerSecond best_rate_;  // that its disks had
+  std::string told_hold_;     // the code of what people were last told
   std::optional<Error>
       road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>

@@ -2,6 +2,7 @@
 // How the copy goes on, and a guest that changes its memory faster than the link carries it: people
 // are told, libvirt is told how long it may stand still, and the policy is carried out
 // (docs/convergence.md).
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -22,6 +23,8 @@ void LiveMove::sample_progress() {
   next_sample_ = Deadline::after(kSampleInterval);
   const auto sample = world_.hypervisor.job_progress(uuid());
   if (!sample || !sample->active) return;
+  // QEMU has begun, and nothing of it goes out.
+  if (sample->copying_memory && memory_held_) return memory_waits();
   if (sample->copying_memory && job_.move.phase < Phase::kCopyMemory)
     (void)enter(Phase::kCopyMemory);
   if (passes_->is_new(*sample) && carriers_->mover_alive())
@@ -34,6 +37,7 @@ void LiveMove::sample_progress() {
     job_.move.progress.phase = job_.move.phase;
     job_.move.progress.passes = passes_->passes();
     job_.move.progress.warning = std::move(warning);
+    best_rate_ = std::max(best_rate_, job_.move.progress.disks.rate);
   }
   judge(*sample);
   changed_(MoveChange::kProgress, snapshot());

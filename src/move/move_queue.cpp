@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "move/window_times.h"
+
 namespace drover::move {
 namespace {
 
@@ -13,6 +15,17 @@ constexpr auto kFailedWait = 10s;
 constexpr unsigned kRefusedLeastMs = 500, kRefusedSpreadMs = 1000;
 
 }  // namespace
+
+Status check_begin(const MoveRequest& request, std::chrono::system_clock::time_point now) {
+  constexpr std::chrono::hours kMost{24 * 366};
+  constexpr std::chrono::minutes kJustNow{1};  // the asker's clock may be a little behind
+  if (!request.begin_at || (*request.begin_at > now - kJustNow && *request.begin_at < now + kMost))
+    return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "A move can begin now or within a year, not at {}. Without a time it begins when its "
+              "turn comes.",
+              local_time_text(*request.begin_at));
+}
 
 void put_in_order(std::vector<Waiting>& waiting) {
   std::ranges::sort(waiting, {}, [](const Waiting& move) {

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,10 +18,14 @@ struct Waiting {
   std::string id;
   std::string destination;
   QueuePlace place;
+  std::optional<std::chrono::system_clock::time_point> begin_at = {};  // not before
 };
 
 // High priority first, then who came first. Held ones keep their places.
 void put_in_order(std::vector<Waiting>& waiting);
+
+// kInvalidArgument: the time at which the move shall begin is over, or more than a year ahead.
+Status check_begin(const MoveRequest& request, std::chrono::system_clock::time_point now);
 
 class QueuePacing {
  public:

@@ -25,6 +25,20 @@ TEST(MoveQueue, HighPriorityFirstThenWhoCameFirst) {
   EXPECT_EQ(order, (std::vector<std::string>{"high", "early", "late", "low"}));
 }
 
+TEST(MoveQueue, AMoveBeginsNowOrWithinAYear) {
+  const std::chrono::system_clock::time_point now(1000h);
+  MoveRequest request;
+  EXPECT_TRUE(check_begin(request, now));
+  for (const auto ahead : {-30s, 0s, 60s, 24h * 300 + 0s}) {
+    request.begin_at = now + ahead;
+    EXPECT_TRUE(check_begin(request, now)) << ahead.count();
+  }
+  for (const auto ahead : {-3600s, 24h * 400 + 0s}) {
+    request.begin_at = now + ahead;
+    EXPECT_EQ(check_begin(request, now).error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
 TEST(QueuePacing, ARefusalIsFollowedByAnUnevenPause) {
   QueuePacing pacing;
   const Time now(100s);

@@ -243,6 +243,45 @@ Result<ProveReply> prove_reply_from_json(std::string_view text) {
   return value;
 }
 
+std::string to_json(const CheckReply& value) {
+  return dump(Object{{"time", json::time_text(value.time)},
+                     {"version", value.version},
+                     {"may_send", value.may_send}});
+}
+
+Result<CheckReply> check_reply_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "answer to the doctor"));
+  CheckReply value;
+  const std::string time = reader.text("time");
+  value.version = reader.text("version");
+  value.may_send = reader.flag("may_send");
+  RETURN_IF_ERROR(reader.status());
+  const auto read = json::time_from_text(time);
+  if (!read) return fail(ErrorCode::kProtocol, "{}", read.error().message);
+  value.time = *read;
+  return value;
+}
+
+std::string to_json(const SpaceReply& value) {
+  return dump(Object{{"free_bytes", value.free.bytes},
+                     {"reserve_bytes", value.reserve.bytes},
+                     {"patience_seconds", value.patience.count()},
+                     {"folder", value.folder}});
+}
+
+Result<SpaceReply> space_reply_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "answer about space"));
+  SpaceReply value;
+  value.free.bytes = reader.number("free_bytes");
+  value.reserve.bytes = reader.number("reserve_bytes");
+  const std::uint64_t patience = reader.number("patience_seconds");
+  value.patience = std::chrono::seconds(
+      std::min<std::uint64_t>(patience, static_cast<std::uint64_t>(kSpacePatienceMost.count())));
+  value.folder = reader.text("folder");
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
 std::string to_json(const SettleRequest& value) {
   return dump(Object{{"move", value.move}, {"autostart", value.autostart}});
 }

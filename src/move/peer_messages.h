@@ -17,15 +17,17 @@
 
 namespace drover::move {
 
-// The verbs. All but the first two name a move by its id and may be repeated safely.
+// The verbs. All but the first ones name a move by its id and may be repeated safely.
 namespace verb {
 inline constexpr std::string_view kVms = "vms";      // {} -> list of Vm; right: none
 inline constexpr std::string_view kFacts = "facts";  // {} -> HostFacts; right: none
+inline constexpr std::string_view kCheck = "check";  // {} -> CheckReply; right: none
 inline constexpr std::string_view kPreflight =
     "preflight";                                     // Proposal -> DestinationReport; right: send
 inline constexpr std::string_view kAdmit = "admit";  // AdmitRequest -> AdmitReply; right: send
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
+inline constexpr std::string_view kSpace = "space";      // MoveName -> SpaceReply; reads only
 inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
 inline constexpr std::string_view kLook = "look";        // MoveName -> Answer; records nothing
 inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyReply; all is synced
@@ -37,6 +39,13 @@ inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; noth
 
 struct MoveName {
   std::string move;
+};
+
+// For the doctor of the host that asks.
+struct CheckReply {
+  std::chrono::system_clock::time_point time;  // of our clock
+  std::string version;                         // of Drover; empty: not known
+  bool may_send = false;                       // the asker may move VMs to us
 };
 
 // May this move begin, or: its place is not needed any more.
@@ -59,6 +68,17 @@ struct ReserveRequest {
   std::string link_key;       // hex of the 32 byte pre-shared key of this move's links
   std::string link_identity;  // what both movers bind that key to
   std::vector<preflight::DiskMark> marks = {};  // on the images of shared placements, all of them
+};
+
+// How much room is left where the copied disks land (docs/space.md): of the file system that has
+// least of what it shall keep free.
+struct SpaceReply {
+  ByteCount free;
+  ByteCount reserve;                 // the destination's setting
+  std::chrono::seconds patience{0};  // likewise
+  std::string folder;                // for people
+
+  bool is_short() const { return free < reserve; }
 };
 
 // The destination's word on who runs the VM (docs/ownership.md, rules 2 and 3).
@@ -112,9 +132,11 @@ struct SettleRequest {
 };
 
 std::string to_json(const MoveName&);
+std::string to_json(const CheckReply&);
 std::string to_json(const AdmitRequest&);
 std::string to_json(const AdmitReply&);
 std::string to_json(const ReserveRequest&);
+std::string to_json(const SpaceReply&);
 std::string to_json(const Answer&);
 std::string to_json(const VerifyReply&);
 std::string to_json(const ProveRequest&);
@@ -124,9 +146,11 @@ std::string to_json(const preflight::Proposal&);
 std::string to_json(const preflight::DestinationReport&);
 
 Result<MoveName> move_name_from_json(std::string_view text);
+Result<CheckReply> check_reply_from_json(std::string_view text);
 Result<AdmitRequest> admit_request_from_json(std::string_view text);
 Result<AdmitReply> admit_reply_from_json(std::string_view text);
 Result<ReserveRequest> reserve_request_from_json(std::string_view text);
+Result<SpaceReply> space_reply_from_json(std::string_view text);
 Result<Answer> answer_from_json(std::string_view text);
 Result<VerifyReply> verify_reply_from_json(std::string_view text);
 Result<ProveRequest> prove_request_from_json(std::string_view text);

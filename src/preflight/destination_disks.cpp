@@ -13,9 +13,6 @@
 namespace drover::preflight {
 namespace {
 
-// A file system filled to its brim harms more than the move.
-constexpr ByteCount kSpaceReserve = mib(256);
-
 void check_folder(const DestinationView& view, const FolderFacts& folder, Findings& findings) {
   const std::string& host = view.host.name;
   if (!folder.allowed) {
@@ -161,7 +158,8 @@ void check_space(const DestinationView& view, Findings& findings) {
     if (sum.folder.empty()) sum.folder = folder->path;
   }
   for (const auto& [file_system, sum] : per_file_system) {
-    const ByteCount needed = sum.allocated + kSpaceReserve;
+    // A file system filled to its brim harms more than the move.
+    const ByteCount needed = sum.allocated + view.settings().space_reserve;
     if (sum.free < needed) {
       findings.blocker(
           Code::kSpaceShort, sum.folder,
