@@ -20,7 +20,7 @@ Result<ExitCode> run(const Session& session, const std::string& fix) {
   if (!fix.empty()) {
     RETURN_IF_ERROR(client.fix(fix));
     if (!session.json) fmt::print("Done: {}.\n", printable(fix));
-    if (!session.json && fix == "hook") {
+    if (!session.json && (fix == "hook" || fix.starts_with("HOOK_"))) {
       fmt::print("libvirt takes it up when it is next restarted; running VMs go on meanwhile.\n");
     }
   }
@@ -43,18 +43,22 @@ Result<ExitCode> run(const Session& session, const std::string& fix) {
 
 void add_doctor(CLI::App& app, Session& session) {
   auto fix = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("doctor", "Say what is not as it should be on this host");
+  CLI::App* command = app.add_subcommand(
+      "doctor", "Say what is not as it should be on this host and with its peers");
   command
       ->add_option(
           "--fix", *fix,
-          "Do one thing about it; \"hook\": put Drover's hook into libvirt, which keeps a VM "
-          "that moved away from being started here")
-      ->type_name("NAME");
+          "Do what is safe about the findings of this code (they say whether there is a fix); "
+          "\"hook\": put Drover's hook into libvirt, which keeps a VM that moved away from being "
+          "started here")
+      ->type_name("CODE");
   command->footer(
+      "Looks at this host, at what moves left on it, and at the hosts that it is paired with.\n"
       "Exit code 1: something is wrong.\n"
       "\n"
       "Examples:\n"
       "  drover doctor\n"
+      "  drover doctor --fix STALE_FILES\n"
       "  drover doctor --fix hook");
   command->callback(
       [fix, &session] { session.action = [fix](Session& s) { return run(s, *fix); }; });

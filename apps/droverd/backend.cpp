@@ -73,7 +73,7 @@ Result<std::vector<Finding>> Backend::doctor() {
 
 Status Backend::fix(std::string_view name, std::string_view requested_by) {
   log::info("{} asks for the fix {}.", requested_by, name);
-  return move::apply_fix(name, doctor_);
+  return move::apply_fix(world_, name, doctor_);
 }
 
 }  // namespace drover::droverd

@@ -114,6 +114,8 @@ Status run(const Config& config) {
       world, [&] { return inventory.here(); },
       config.keep_residue_disks ? move::KeepResidue::kDisks : move::KeepResidue::kOff);
   destination.listens_at(config.listen_address);
+  destination.reservations_last(config.patience);
+  destination.has_version(DROVER_VERSION);
   move::Engine engine(world, destination, [&](move::MoveChange change, const Move& move) {
     hub.publish_move(news_of(change), move);
   });
@@ -125,7 +127,12 @@ Status run(const Config& config) {
     vm.move_id = engine.moving(vm.uuid);
     vm.remark = outside.remark(vm.uuid);
   });
-  Backend backend(world, engine, inventory, {{programs.gate_program, programs.mover_program}});
+  Backend backend(world, engine, inventory,
+                  {.programs = {programs.gate_program, programs.mover_program},
+                   .state_folder = config.state_folder,
+                   .moves_folder = programs.run_folder,
+                   .socket_folder = programs.socket_folder,
+                   .version = DROVER_VERSION});
   inventory.add_listener([&](const VmEvent& event) { destination.take_vm_event(event); });
   inventory.add_listener([&](const VmEvent& event) { engine.take_vm_event(event); });
   inventory.add_listener([&](const VmEvent& event) { outside.take_vm_event(event); });

@@ -1,108 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/doctor.h"
 
-#include <sys/statvfs.h>
-#include <unistd.h>
+#include <algorithm>
+#include <array>
 
-#include "base/file.h"
+#include "move/doctor_checks.h"
 
 namespace drover::move {
 namespace {
 
-constexpr mode_t kHookMode = 0755;
-
-void check_hypervisor(World& world, std::vector<Finding>& findings) {
-  if (const auto facts = world.hypervisor.host_facts(); !facts) {
-    findings.push_back({"HYPERVISOR_DOWN",
-                        FindingLevel::kBlocker,
-                        world.host_name,
-                        "libvirt does not answer.",
-                        facts.error().text(),
-                        {"systemctl status libvirtd (or virtqemud)"}});
-  }
-}
-
-void check_programs(const DoctorOptions& options, std::vector<Finding>& findings) {
-  for (const auto& program : options.programs) {
-    if (::access(program.c_str(), X_OK) == 0) continue;
-    findings.push_back({"PROGRAM_MISSING",
-                        FindingLevel::kBlocker,
-                        program.string(),
-                        "This program is not there or cannot be run.",
-                        "No move can start without it.",
-                        {"Reinstall drover, or set program-folder in droverd.toml."}});
-  }
-}
-
-void check_peers(Inventory& inventory, std::vector<Finding>& findings) {
-  const auto all = inventory.everywhere();
-  for (const auto& trouble : all.unreachable) {
-    findings.push_back({"HOST_UNREACHABLE",
-                        FindingLevel::kWarning,
-                        trouble.substr(0, trouble.find(':')),
-                        trouble,
-                        "No VM can move to or from it.",
-                        {"Check droverd there and TCP ports 7430 and 7431 between the hosts."}});
-  }
-  for (const auto& trouble : all.two_runners) {
-    findings.push_back({"TWO_RUNNERS",
-                        FindingLevel::kBlocker,
-                        trouble.substr(0, trouble.find(' ')),
-                        trouble,
-                        "Both write to what they think is their own disk.",
-                        {"Decide which one is right, and destroy the other."}});
-  }
-}
-
-void check_records(World& world, std::vector<Finding>& findings) {
-  const auto records = world.records.list();
-  if (!records) {
-    findings.push_back({"RECORDS_UNREADABLE",
-                        FindingLevel::kBlocker,
-                        world.host_name,
-                        "The ownership records cannot be read.",
-                        records.error().text(),
-                        {}});
-  } else if (records->unreadable > 0) {
-    findings.push_back({"RECORDS_DAMAGED",
-                        FindingLevel::kWarning,
-                        world.host_name,
-                        fmt::format("{} ownership records are damaged or of another installation.",
-                                    records->unreadable),
-                        "Drover counts them as unknown and starts nothing by them.",
-                        {}});
-  }
-}
-
-void check_hook(const DoctorOptions& options, std::vector<Finding>& findings) {
-  if (std::filesystem::exists(options.hook_place)) return;
-  findings.push_back(
-      {"HOOK_ABSENT",
-       FindingLevel::kNote,
-       options.hook_place.string(),
-       "The libvirt hook is not in place.",
-       "Without it, other tools can start a VM here while it is being switched to another host.",
-       {"drover doctor --fix hook"}});
-}
+// docs/doctor.md has a section for each, and a test holds the two together.
+constexpr std::array kCodes{
+    DoctorCode{"APPARMOR_SOCKETS"},   DoctorCode{"FOLDER_MISSING"},
+    DoctorCode{"HOOK_ABSENT", true},  DoctorCode{"HOOK_DIFFERS", true},
+    DoctorCode{"HOST_UNREACHABLE"},   DoctorCode{"HOST_WAITS"},
+    DoctorCode{"HYPERVISOR_DOWN"},    DoctorCode{"IDENTITY_OPEN", true},
+    DoctorCode{"IMAGE_LEFT", true},   DoctorCode{"IMAGE_STRAY"},
+    DoctorCode{"JOURNAL_UNREADABLE"}, DoctorCode{"MOVE_HELD"},
+    DoctorCode{"MOVE_PARKED"},        DoctorCode{"MOVER_PORT_CLOSED"},
+    DoctorCode{"PAIRING_BROKEN"},     DoctorCode{"PEER_REFUSES"},
+    DoctorCode{"PROGRAM_MISSING"},    DoctorCode{"QUARANTINE_CHANGED"},
+    DoctorCode{"QUARANTINE_EXPIRED"}, DoctorCode{"QUARANTINE_LOST", true},
+    DoctorCode{"RECORD_LEFT"},        DoctorCode{"RECORDS_DAMAGED"},
+    DoctorCode{"RECORDS_UNREADABLE"}, DoctorCode{"SPACE_LOW"},
+    DoctorCode{"STALE_FILES", true},  DoctorCode{"STATE_SPACE_LOW"},
+    DoctorCode{"TIME_SKEW"},          DoctorCode{"TWO_RUNNERS"},
+    DoctorCode{"UNDO_UNHEARD"},       DoctorCode{"VERSION_DIFFERS"},
+};
 
 }  // namespace
 
+std::span<const DoctorCode> doctor_codes() { return kCodes; }
+
 std::vector<Finding> examine(World& world, Inventory& inventory, const DoctorOptions& options) {
   std::vector<Finding> findings;
-  check_hypervisor(world, findings);
-  check_programs(options, findings);
-  check_records(world, findings);
-  check_peers(inventory, findings);
-  check_hook(options, findings);
+  const doctor::Scene scene{world, options, findings};
+  doctor::check_hypervisor(scene);
+  doctor::check_programs(scene);
+  doctor::check_identity(scene);
+  doctor::check_apparmor(scene);
+  doctor::check_space(scene);
+  doctor::check_records(scene);
+  doctor::check_moves(scene);
+  doctor::check_files(scene);
+  doctor::check_quarantine(scene);
+  doctor::check_images(scene);
+  doctor::check_peers(scene, inventory);
+  doctor::check_hook(scene);
+  std::ranges::stable_sort(findings, {}, &Finding::level);
   return findings;
 }
 
-Status apply_fix(std::string_view name, const DoctorOptions& options) {
-  if (name != "hook")
-    return fail(ErrorCode::kInvalidArgument, "There is no fix called {}. Known: hook.", name);
-  ASSIGN_OR_RETURN(const std::string hook, read_file(options.hook_source));
-  RETURN_IF_ERROR(make_folder(options.hook_place.parent_path(), kHookMode));
-  return write_file_durably(options.hook_place, hook, kHookMode);
+Status apply_fix(World& world, std::string_view code, const DoctorOptions& options) {
+  if (code == "hook" || code == "HOOK_ABSENT" || code == "HOOK_DIFFERS")
+    return doctor::install_hook(options);
+  if (code == "IDENTITY_OPEN") return doctor::close_identity(options);
+  if (code == "STALE_FILES") return doctor::remove_stale_files(world, options);
+  if (code == "QUARANTINE_LOST") return doctor::forget_lost_disks(world);
+  if (code == "IMAGE_LEFT") return doctor::remove_left_images(world);
+  std::string known;
+  for (const DoctorCode& one : kCodes) {
+    if (one.mends) known += (known.empty() ? "" : ", ") + std::string(one.code);
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              "Nothing is done about {} by itself. What can be: {}. drover doctor says what to do "
+              "about the rest.",
+              code.substr(0, 40), known);
 }
 
 }  // namespace drover::move
