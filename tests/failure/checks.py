@@ -14,9 +14,10 @@ FORESEEABLE = {"NOT_FOUND", "CONFLICT", "PERMISSION", "POLICY", "NO_SPACE", "INV
 
 
 def where(scene):
-    """(side on which the VM is, whether it runs) by processes and libvirt's definitions; (None, False): lost or in two places."""
+    """(side on which the VM is, whether it runs) by processes and libvirt's definitions; (None, …): lost, or in two places. A QEMU
+    whose guest stands still, as one behind the fence does, is no runner."""
     sides = {"source": scene.source, "destination": scene.destination}
-    running = [side for side, host in sides.items() if scene.rig.qemus(host)]
+    running = [side for side, host in sides.items() if scene.rig.qemus(host) and host.domstate(rigs.GUEST) == "running"]
     if running:
         return (running[0] if len(running) == 1 else None), True
     may_start = [side for side, host in sides.items() if host.domstate(rigs.GUEST) and not is_barred(host)]

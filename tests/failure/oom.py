@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host out of memory: its processes together may have not one page more than they have, and the kernel ends one that asks for more.
-By a control group of the machine, of the first or the second kind."""
+"""A host out of memory: its processes together get hardly a page more, and the kernel ends the largest when one asks for more. By a
+control group of the machine, of the first or the second kind."""
 import os
 import pathlib
 import time
@@ -9,6 +9,8 @@ import product
 
 V1 = pathlib.Path("/sys/fs/cgroup/memory")
 V2 = pathlib.Path("/sys/fs/cgroup")
+# Enough for what daemons do, not for a guest.
+LEFT_BYTES = 8 << 20
 
 
 def is_v1():
@@ -37,21 +39,16 @@ def move_in(host, folder):
             continue
 
 
+def limit(folder):
+    return folder / ("memory.limit_in_bytes" if is_v1() else "memory.max")
+
+
 def strike(host):
+    """What the processes have is not counted: it stays with the group that they come from."""
     folder = group(host)
     folder.mkdir(exist_ok=True)
-    if is_v1():
-        # What the processes have comes with them.
-        (folder / "memory.move_charge_at_immigrate").write_text("3")
+    limit(folder).write_text(str(LEFT_BYTES))
     move_in(host, folder)
-    limit, usage = ("memory.limit_in_bytes", "memory.usage_in_bytes") if is_v1() else ("memory.max", "memory.current")
-    for _ in range(50):
-        used = int((folder / usage).read_text())
-        try:
-            return (folder / limit).write_text(str(used))
-        except OSError:
-            time.sleep(0.01)
-    return None
 
 
 def mend(host):
@@ -59,7 +56,7 @@ def mend(host):
     folder = group(host)
     if not folder.exists():
         return
-    (folder / ("memory.limit_in_bytes" if is_v1() else "memory.max")).write_text("-1" if is_v1() else "max")
+    limit(folder).write_text("-1" if is_v1() else "max")
     end = time.monotonic() + 10
     while True:
         for pid in (folder / "cgroup.procs").read_text().split():
