@@ -12,7 +12,7 @@ import rig as rigs
 
 # How long a fault is left to do harm before it is mended, and at most where it lasts until the move has ended.
 HARM, CUT = 1.5, 5.0
-LASTS_MOST = 20.0
+LASTS_MOST = 25.0
 SLOW = "10mbit"  # 1 % of a link of 1 Gbit/s
 DAY = 86400
 SOURCE, DESTINATION = "source", "destination"

@@ -12,7 +12,7 @@ import time
 import rig as rigs
 from product import ENDED, until
 
-REACHED_WITHIN = 60.0
+REACHED_WITHIN = 90.0
 CARRIED_BYTES = 1 << 20
 
 

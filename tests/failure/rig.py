@@ -21,7 +21,7 @@ import guests as lab_guests  # noqa: E402
 GUEST = "probe"
 DISK_SIZE = "1G"  # of a host
 # Short in the lab: a move is given up, and what waits for the other host ends, within seconds.
-PATIENCE_MS = 8000
+PATIENCE_MS = 12000
 LIBVIRT, RELAY = "libvirt-sock", "relay-sock"
 
 
