@@ -2,6 +2,7 @@
 """One cell: a move of the guest from where it is to the other host, the fault in the phase, and what was found afterwards."""
 import contextlib
 import dataclasses
+import shutil
 import sqlite3
 import threading
 import time
@@ -15,6 +16,8 @@ import rig as rigs
 from product import ENDED, until
 from runners import RunnerWatch
 
+# What a parked move keeps for the person who settles it.
+LEFT_BY_PARKED = ("/run/libvirt/drover", "/run/drover/moves", "/var/lib/drover/records", "/var/lib/drover/writes")
 ENDS_WITHIN = 90.0
 STARTS_WITHIN = 30.0
 
@@ -167,9 +170,11 @@ def settle_by_hand(scene, host):
     other.virsh("undefine", rigs.GUEST, check=False)
     other.path(scene.rig.disk).unlink(missing_ok=True)
     for each in scene.rig.hosts:
-        for folder in ("/var/lib/drover/records", "/var/lib/drover/writes"):
+        for role in ("gate", "mover"):
+            each.kill(role)
+        for folder in LEFT_BY_PARKED:
             for entry in each.path(folder).glob("*"):
-                entry.unlink()
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         with contextlib.closing(sqlite3.connect(each.path("/var/lib/drover/drover.db"))) as book, book:
             book.execute("UPDATE jobs SET is_open = 0")
         each.start_droverd()
