@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab's command line: each verb in a few lines, the work is done in the modules named by their nouns."""
+import glob
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 
 import base
 import capture
+import disks
 import droverd
 import faults
 import guests
@@ -83,6 +85,8 @@ def down(options):
             processes.kill_members(lambda: hosts.members(name.removeprefix(base.PREFIX)))
         for name in network.lab_namespaces():
             network.remove_namespace(name)
+        for folder in glob.glob(glob.escape(base.LAB_DIR) + "/hosts/*"):
+            disks.release(folder)
         base.remove_lab_dir()
         if options.purge:
             hosts.remove_mount_points()

@@ -29,10 +29,16 @@ def ensure(host_dir, size_bytes):
     mount(host_dir)
 
 
+def loop_of(image):
+    """The loop device of an image, "" if it has none."""
+    return run("losetup", "--noheadings", "--output", "NAME", "--associated", image).stdout.strip()
+
+
 def mount(host_dir):
     image, folder = paths(host_dir)
     if not os.path.ismount(folder):
-        run("mount", "-o", "loop,noatime", image, folder)
+        loop = loop_of(image) or run("losetup", "--find", "--show", image).stdout.strip()
+        run("mount", "-o", "noatime", loop, folder)
 
 
 def snapshot(host_dir):
@@ -43,14 +49,26 @@ def snapshot(host_dir):
 
 
 def take_snapshot(host_dir):
-    """The copy becomes the host's disk, as its file system's own recovery makes it. REQUIRES: the host has no process any more."""
+    """The copy becomes what is on the host's disk, as its file system's own recovery makes it; the device stays the same, as it does
+    on most hosts. REQUIRES: the host has no process any more."""
     image, folder = paths(host_dir)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 10
     while run("umount", folder, check=False).returncode != 0:
         if time.monotonic() > end:
-            run("umount", "-l", folder)
+            raise LabError(f"{folder} is in use: see who has it with fuser -vm, then run `lab down`.")
         time.sleep(0.05)
-    os.rename(image + ".lost", image)
+    run("fallocate", "--punch-hole", "--offset", 0, "--length", os.path.getsize(image), image)
+    run("dd", f"if={image}.lost", f"of={image}", "bs=1M", "conv=notrunc,sparse", "status=none")
+    os.unlink(image + ".lost")
     mount(host_dir)
     if not os.listdir(folder):
         raise LabError(f"{image} holds nothing any more: run `lab down`.")
+
+
+def release(host_dir):
+    """The disk is given up, whatever is on it."""
+    image, folder = paths(host_dir)
+    if exists(host_dir):
+        run("umount", "--lazy", folder, check=False)
+        if loop := loop_of(image):
+            run("losetup", "--detach", loop, check=False)

@@ -2,6 +2,7 @@
 """One cell: a move of the guest from where it is to the other host, the fault in the phase, and what was found afterwards."""
 import contextlib
 import dataclasses
+import os
 import shutil
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ import checks
 import harm
 import moments
 import policy
+import report
 import rig as rigs
 from product import ENDED, until
 from runners import RunnerWatch
@@ -178,6 +180,20 @@ def settle_by_hand(scene, host):
         with contextlib.closing(sqlite3.connect(each.path("/var/lib/drover/drover.db"))) as book, book:
             book.execute("UPDATE jobs SET is_open = 0")
         each.start_droverd()
+
+
+def run_all(rig, chosen, logs=None):
+    """Every (cell, moment or None); after one that did not pass the next begins in a new lab, and its logs may be kept."""
+    outcomes, whole = [], False
+    for number, (cell, moment) in enumerate(chosen, 1):
+        if not whole:
+            rig.build()
+        outcomes.append(run_cell(rig, cell, moment))
+        whole = outcomes[-1].passed
+        if logs and not whole:
+            rig.keep_logs(os.path.join(logs, f"{number}-{cell.fault}"))
+        print(report.line(outcomes[-1], number, len(chosen)), flush=True)
+    return outcomes
 
 
 def possible(cells):

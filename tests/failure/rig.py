@@ -4,6 +4,7 @@ moves back and forth between them."""
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,13 @@ class Rig:
     def adopt_boot(self):
         guest = lab_guests.need(GUEST)
         lab_guests.update(GUEST, boot=lab_guests.answering(guest, lab_guests.BOOT_SECONDS))
+
+    def keep_logs(self, folder):
+        """Copies of the logs of every host's daemons, before the lab goes."""
+        for host in self.hosts:
+            for log in host.folder.glob("*.log"):
+                os.makedirs(os.path.join(folder, host.name), exist_ok=True)
+                shutil.copy(log, os.path.join(folder, host.name))
 
     def drop_quarantine(self):
         product.drop_all(*self.hosts)
