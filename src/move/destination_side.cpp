@@ -103,8 +103,11 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   }
   auto entry = find(move_id);
   if (!entry) entry = recall(move_id);
-  if (!entry)
+  if (!entry) {
+    // It came no further than to its place here: that is all there is of it.
+    if (verb == verb::kUndo) world_.slots.give_back(Slots::Way::kIn, place_of(peer_name, move_id));
     return fail(ErrorCode::kNotFound, "{} knows of no move {}.", world_.host_name, move_id);
+  }
   const std::lock_guard working(entry->working);
   if (entry->job.peer != peer_name) {
     return fail(ErrorCode::kPermission, "Move {} is not from {}.", move_id, peer_name);

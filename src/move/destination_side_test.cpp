@@ -176,6 +176,15 @@ TEST_F(DestinationWord, GivesAsManyPlacesAsItsSettingAllows) {
             ErrorCode::kProtocol);
 }
 
+// Its reservation failed, or was never asked for: the source undoes all the same.
+TEST_F(DestinationWord, GivesThePlaceOfAMoveThatCameNoFurtherBackWithItsUndo) {
+  ASSERT_TRUE(side_->handle("host1", verb::kAdmit, to_json(AdmitRequest{"aaaaaaaa", false})));
+  ASSERT_EQ(slots_.used(), 1u);
+  const auto undone = side_->handle("host1", verb::kUndo, to_json(MoveName{"aaaaaaaa"}));
+  EXPECT_EQ(undone.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(slots_.used(), 0u);
+}
+
 TEST_F(DestinationWord, HoldsNoPlaceForWhatHasCome) {
   prepare();
   accept();
