@@ -108,11 +108,11 @@ void LiveMove::keep_links() {
   const auto wire = carriers_->wire_count();
   if (!wire) return;
   wire_ = *wire;
-  if (wire->up.empty()) end_if_given_up();
-  if (!carriers_->mover_alive()) return;
   if (wire->saturated && 1 + links_added_ < links_by_processors()) ++links_added_;
   const auto ways = paths();
   if (ways) keeper_->keep(*ways, wire->up, links_wanted(), kDialLimit);
+  // After the dialling has begun: where the network is cut this question takes seconds as well.
+  if (wire->up.empty()) end_if_given_up();
 }
 
 std::vector<NetworkTraffic> LiveMove::network_traffic() const {
