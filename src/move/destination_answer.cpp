@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the destination says when it is asked who runs the VM (docs/ownership.md).
+#include "base/log.h"
 #include "move/destination_side.h"
 
 namespace drover::move {
@@ -91,9 +92,11 @@ Answer DestinationSide::truth_of(Entry& entry) {
   }
   if (entry.job.never_ran)
     return {Answer::Kind::kGone, Answer::Ran::kNo, 0, "it never ran on " + world_.host_name};
-  if (ran)
+  if (ran) {
+    keep_definition(entry, *state);
     return {Answer::Kind::kGone, Answer::Ran::kYes, 0,
             "it ran on " + world_.host_name + " and ended"};
+  }
   // Events come in order: an end that was seen without a resume before it is the end of a guest
   // that never ran.
   if (entry.watch_unbroken && !entry.stopped_seen) {
@@ -101,8 +104,22 @@ Answer DestinationSide::truth_of(Entry& entry) {
   }
   if (entry.watch_unbroken)
     return {Answer::Kind::kGone, Answer::Ran::kNo, 0, "it never ran on " + world_.host_name};
+  keep_definition(entry, *state);
   return {Answer::Kind::kGone, Answer::Ran::kUnknown, 0,
           "it is not on " + world_.host_name + "; whether it ran is unknown"};
+}
+
+// Under `accepted` the newer disks are here, and nobody can start the VM without its definition:
+// the one that libvirt wrote may have gone with this host's power.
+void DestinationSide::keep_definition(const Entry& entry, const RunState& state) {
+  if (state.kind != RunState::Kind::kAbsent || entry.job.persistent_xml.empty()) return;
+  if (auto defined = world_.hypervisor.define(entry.job.persistent_xml); !defined) {
+    log::warning("Move {}: {} cannot be defined anew: {}", entry.job.move_id,
+                 entry.job.plan.vm.name, defined.error().text());
+    return;
+  }
+  log::warning("Move {}: libvirt on {} had lost {}; it is defined anew.", entry.job.move_id,
+               world_.host_name, entry.job.plan.vm.name);
 }
 
 }  // namespace drover::move

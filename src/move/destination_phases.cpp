@@ -243,6 +243,7 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
                state.kind == RunState::Kind::kMigratingOut ||
                (state.kind == RunState::Kind::kPaused);
   reply.text = state.reason;
+  if (!reply.runs) keep_definition(entry, state);
   if (reply.runs) {
     RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
     RETURN_IF_ERROR(sync_items(entry.job.created, vm.name));

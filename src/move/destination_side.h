@@ -124,6 +124,7 @@ class DestinationSide final : public net::PeerHandler {
   Status start_carriers(Entry& entry);
   Answer answer_accepted(Entry& entry);
   Answer truth_of(Entry& entry);
+  void keep_definition(const Entry& entry, const RunState& state);
   Status remove_created(Entry& entry);
   Status wait_until_gone(const std::string& uuid);
   bool is_left(Entry& entry);

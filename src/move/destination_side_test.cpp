@@ -415,6 +415,16 @@ TEST_F(DestinationWord, ThatItNeverRanIsNotSaidBeforeItIsKept) {
   EXPECT_EQ(answer(verb::kAnswer).ran, Answer::Ran::kNo);
 }
 
+// This host lost its power just after it had taken the VM, and the definition with it.
+TEST_F(DestinationWord, WhatWasAcceptedKeepsItsDefinition) {
+  prepare();
+  accept();
+  restart();
+  EXPECT_EQ(answer(verb::kAnswer).ran, Answer::Ran::kUnknown);
+  EXPECT_EQ(hypervisor_.run_state(kUuid)->kind, RunState::Kind::kOff) << "it can be started here";
+  EXPECT_EQ(answer(verb::kAnswer).ran, Answer::Ran::kUnknown) << "and that says nothing else";
+}
+
 TEST_F(DestinationWord, AMoveIsSettledOnlyOnceItsRecordIsGone) {
   const auto image = prepare_with_image();
   restart();

@@ -96,6 +96,7 @@ class LiveMove {
   StepResult verify();
   StepResult prove();
   StepResult settle();
+  StepResult undefine_here();
 
   // Parts of prepare() and copy().
   Result<std::vector<gate::FencedDisk>> open_source_files();

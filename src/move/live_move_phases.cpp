@@ -364,18 +364,30 @@ void LiveMove::write_report(const VerifyReply& reply) {
   });
 }
 
+// A libvirt that does not answer is waited for: it is restarted by its init, or by a person.
+StepResult LiveMove::undefine_here() {
+  while (true) {
+    const auto gone = world_.hypervisor.undefine(uuid());
+    if (gone) return {};
+    if (gone.error().code != ErrorCode::kUnavailable) {
+      return parked(
+          gone.error(),
+          fmt::format("{} runs on {}. Its definition on {} could not be removed: do not start it "
+                      "there; remove it with: virsh undefine --keep-nvram {}",
+                      job_.move.plan.vm.name, job_.move.destination, job_.move.source, uuid()));
+    }
+    log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.source,
+                 gone.error().text());
+    if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+}
+
 // The source lets go: its definition is in the journal, its disks go to quarantine, the destination
 // gets the rest.
 StepResult LiveMove::settle() {
   if (carriers_) (void)carriers_->stop();
   world_.carriage.remove_files(carrier_name());
-  if (auto gone = world_.hypervisor.undefine(uuid()); !gone) {
-    return parked(
-        gone.error(),
-        fmt::format("{} runs on {}. Its definition on {} could not be removed: do not start it "
-                    "there; remove it with: virsh undefine --keep-nvram {}",
-                    job_.move.plan.vm.name, job_.move.destination, job_.move.source, uuid()));
-  }
+  if (auto gone = undefine_here(); !gone) return gone;
   world_.memories->keep(job_.move);
   if (auto kept = quarantine_files(world_, job_); !kept) {
     return parked(

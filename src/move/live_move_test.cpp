@@ -24,6 +24,7 @@ class SourceHypervisor final : public Hypervisor {
  public:
   RunState::Kind kind = RunState::Kind::kPaused;
   bool dropped = false, resumed = false, destroyed = false, undefined = false, autostart = false;
+  std::deque<ErrorCode> undefine_fails_with;  // in order, then it works
 
   bool connected() override { return true; }
   Result<HostFacts> host_facts() override { return HostFacts{}; }
@@ -37,6 +38,11 @@ class SourceHypervisor final : public Hypervisor {
   void subscribe(std::function<void(const VmEvent&)>) override {}
   Status define(std::string_view) override { return {}; }
   Status undefine(std::string_view) override {
+    if (!undefine_fails_with.empty()) {
+      const ErrorCode code = undefine_fails_with.front();
+      undefine_fails_with.pop_front();
+      return fail(code, "libvirt says no.");
+    }
     undefined = true;
     return {};
   }
@@ -154,6 +160,23 @@ TEST_F(LiveMoveSwitch, AReleasedRecordIsEnoughToGoForward) {
   EXPECT_EQ(move.runner, Runner::kDestination);
   EXPECT_TRUE(hypervisor_.destroyed && hypervisor_.undefined && !hypervisor_.resumed);
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kAnswer), 0);
+}
+
+TEST_F(LiveMoveSwitch, SettlingWaitsForALibvirtThatDoesNotAnswer) {
+  record(gate::SourceState::kSwitching);
+  record(gate::SourceState::kReleased);
+  hypervisor_.undefine_fails_with = {ErrorCode::kUnavailable};
+  EXPECT_EQ(resume().state, MoveState::kDone);
+  EXPECT_TRUE(hypervisor_.undefined);
+}
+
+TEST_F(LiveMoveSwitch, ADefinitionThatCannotBeRemovedIsParked) {
+  record(gate::SourceState::kSwitching);
+  record(gate::SourceState::kReleased);
+  hypervisor_.undefine_fails_with = {ErrorCode::kHypervisor};
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kParked);
+  EXPECT_NE(move.explanation.find("virsh undefine"), std::string::npos);
 }
 
 TEST_F(LiveMoveSwitch, AKeptRecordIsEnoughToGoBack) {
