@@ -327,6 +327,9 @@ Status DestinationSide::undo(Entry& entry) {
   world_.carriage.remove_files(entry.name());
   if (entry.job.prepared) {
     RETURN_IF_ERROR(wait_until_gone(vm.uuid));
+    // Once more: a QEMU that was being started made its sockets meanwhile, and leaves them when it
+    // is killed.
+    world_.carriage.remove_files(entry.name());
     RETURN_IF_ERROR(remove_created(entry));
     RETURN_IF_ERROR(world_.records.remove(entry.key()));
   }
