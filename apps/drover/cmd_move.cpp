@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/core.h>
@@ -13,6 +14,7 @@
 
 #include "commands.h"
 #include "consent.h"
+#include "destination_options.h"
 #include "display_width.h"
 #include "follow.h"
 #include "move_text.h"
@@ -25,8 +27,9 @@ namespace drover::cli {
 namespace {
 
 struct Options {
-  std::vector<std::string> words;  // VM... DESTINATION
+  std::vector<std::string> words;  // VM... DESTINATION; with --best only VMs
   RequestOptions request;
+  DestinationOptions destination;
   int priority = 0;
   bool all = false;
   bool yes = false;
@@ -46,7 +49,8 @@ struct Planned {
 // "-" stands for the names on standard input, one a line.
 std::vector<std::string> vm_words(const Options& options) {
   std::vector<std::string> vms;
-  for (auto word = options.words.begin(); word + 1 != options.words.end(); ++word) {
+  const auto end = options.words.end() - (options.destination.best ? 0 : 1);
+  for (auto word = options.words.begin(); word != end; ++word) {
     if (*word != "-") {
       vms.push_back(*word);
       continue;
@@ -98,12 +102,19 @@ Result<std::vector<std::string>> expand_patterns(const Session& session,
 }
 
 Result<std::vector<std::string>> chosen_vms(const Session& session, const Options& options) {
+  const bool best = options.destination.best;
   if (options.all) {
-    if (options.words.size() == 1) return all_vms(session);
+    if (options.words.size() == (best ? 0 : 1)) return all_vms(session);
+    if (best) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "With --all and --best nothing is named: drover move --all --best.");
+    }
     return fail(ErrorCode::kInvalidArgument,
                 "With --all only the destination is named: drover move --all host2.");
   }
-  if (options.words.size() < 2) {
+  if (options.words.empty())
+    return fail(ErrorCode::kInvalidArgument, "Name the VMs: drover move web01 host2.");
+  if (options.words.size() < 2 && !best) {
     return fail(ErrorCode::kInvalidArgument,
                 "Name the VMs and then the host: drover move web01 host2. For all VMs that run "
                 "here: drover move --all {}.",
@@ -111,18 +122,20 @@ Result<std::vector<std::string>> chosen_vms(const Session& session, const Option
   }
   std::vector<std::string> vms = vm_words(options);
   if (vms.empty()) return fail(ErrorCode::kInvalidArgument, "No VM was named on standard input.");
-  return expand_patterns(session, options.words.back(), vms);
+  return expand_patterns(session, best ? "" : options.words.back(), vms);
 }
 
 Result<std::vector<Planned>> make_plans(const Session& session, const Options& options,
                                         const std::vector<std::string>& vms) {
   std::vector<Planned> plans;
+  std::vector<PlacedVm> placed;
   for (const std::string& vm : vms) {
     ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
-    ASSIGN_OR_RETURN(MoveRequest request,
-                     options.request.request(found.vm.uuid, options.words.back()));
+    ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
     request.priority = options.priority;
-    ASSIGN_OR_RETURN(Plan plan, found.client.make_plan(request));
+    const std::string words = options.destination.best ? "" : options.words.back();
+    ASSIGN_OR_RETURN(Plan plan, make_plan(session, found, std::move(request), words,
+                                          options.destination, placed));
     if (!session.json) fmt::print("{}{}", plans.empty() ? "" : "\n", plan_text(plan));
     plans.push_back({std::move(found), std::move(plan)});
   }
@@ -131,8 +144,7 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
 }
 
 // An error: nothing may be done. A person who says yes has accepted what the plans show.
-Status confirm(const std::vector<Planned>& plans, const std::string& destination,
-               Consent& consent) {
+Status confirm(const std::vector<Planned>& plans, Consent& consent) {
   std::vector<std::string> names;
   bool asking = false;
   for (const Planned& planned : plans) {
@@ -140,11 +152,13 @@ Status confirm(const std::vector<Planned>& plans, const std::string& destination
     if (decision.verdict == Verdict::kRefuse)
       return fail(ErrorCode::kBlocked, "{}", decision.reason);
     asking = asking || decision.verdict == Verdict::kAsk;
+    const bool last = &planned == &plans.back() ||
+                      (&planned + 1)->plan.request.destination != planned.plan.request.destination;
     names.push_back(printable(planned.plan.vm.name));
+    if (last) names.back() += " to " + printable(planned.plan.request.destination);
   }
   if (!asking) return {};
-  if (!ask(fmt::format("\nMove {} to {}?", fmt::join(names, ", "), printable(destination)),
-           Otherwise::kNo)) {
+  if (!ask(fmt::format("\nMove {}?", fmt::join(names, ", ")), Otherwise::kNo)) {
     return fail(ErrorCode::kInvalidArgument, "Not confirmed. Nothing was changed.");
   }
   consent.yes = true;
@@ -189,6 +203,21 @@ std::vector<Started> start_all(const Session& session, std::vector<Planned>& pla
   return started;
 }
 
+// The move that goes on after a failed one, to the next candidate. The source begins it within
+// moments, or finds that no other candidate takes the VM.
+std::optional<Move> continuation(client::ApiClient& client, const Move& failed) {
+  if (failed.state != MoveState::kFailed || failed.plan.request.candidates.empty())
+    return std::nullopt;
+  constexpr int kLooks = 60;
+  for (int look = 0; look < kLooks; ++look) {
+    for (Move& move : client.moves().value_or(std::vector<Move>{})) {
+      if (move.plan.request.continues == failed.id) return std::move(move);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  }
+  return std::nullopt;
+}
+
 Result<ExitCode> follow_all(const Session& session, std::vector<Started>& started, ExitCode worst) {
   for (std::size_t i = 0; i < started.size(); ++i) {
     auto& [client, move] = started[i];
@@ -198,6 +227,14 @@ Result<ExitCode> follow_all(const Session& session, std::vector<Started>& starte
       return ExitCode::kInterrupted;
     }
     if (!session.json) fmt::print("{}", report_text(*ended, kept_disks(client)));
+    if (auto next = continuation(client, *ended)) {
+      if (!session.json)
+        fmt::print("{} goes on to {}: move {}.\n", printable(next->plan.vm.name),
+                   printable(next->destination), next->id);
+      move = std::move(*next);
+      --i;
+      continue;
+    }
     const ExitCode code = exit_code(ended->state);
     if (code != ExitCode::kDone && worst != ExitCode::kParked) worst = code;
   }
@@ -206,10 +243,11 @@ Result<ExitCode> follow_all(const Session& session, std::vector<Started>& starte
 
 Result<ExitCode> run(const Session& session, const Options& options) {
   RETURN_IF_ERROR(check_priority(options.priority));
+  RETURN_IF_ERROR(options.destination.check(false));
   ASSIGN_OR_RETURN(const std::vector<std::string> vms, chosen_vms(session, options));
   ASSIGN_OR_RETURN(std::vector<Planned> plans, make_plans(session, options, vms));
   Consent consent{options.yes, options.accepted, session.can_ask()};
-  RETURN_IF_ERROR(confirm(plans, options.words.back(), consent));
+  RETURN_IF_ERROR(confirm(plans, consent));
   ExitCode worst = ExitCode::kDone;
   std::vector<Started> started = start_all(session, plans, consent, worst);
   return follow_all(session, started, worst);
@@ -224,15 +262,15 @@ void add_move(CLI::App& app, Session& session) {
       ->add_option(
           "VM... DESTINATION", options->words,
           "Names, HOST/NAME, UUIDs or patterns such as 'web*' (\"-\": names on standard input), "
-          "then the paired host they shall go to")
-      ->required()
-      ->expected(1, -1);
+          "then the paired host they shall go to, or several to be tried in order: host2,host3")
+      ->expected(0, -1);
   command->add_flag("--all", options->all,
                     "All VMs that run on the host that is asked; then only DESTINATION is named");
   command
       ->add_option("--priority", options->priority,
                    "In the queue, -100 to 100: higher goes first (0)")
       ->type_name("NUMBER");
+  options->destination.add_to(*command);
   options->request.add_to(*command);
   command->add_flag("--yes", options->yes, "Do not ask; notes are accepted, warnings are not");
   command->add_option("--accept", options->accepted, "With --yes: accept the warnings of this code")
@@ -245,12 +283,16 @@ void add_move(CLI::App& app, Session& session) {
       "a\n"
       "while (drover quarantine) unless you say otherwise. A host works on as many moves at once "
       "as\n"
-      "its setting live-moves says; the others wait: drover queue.\n"
+      "its setting live-moves says; the others wait: drover queue. Of several hosts the first is\n"
+      "taken that can take the VM; if the move fails and the VM is where it was, the next is\n"
+      "tried.\n"
       "\n"
       "Examples:\n"
       "  drover move web01 host2\n"
       "  drover move web01 'web 02' host2 --yes\n"
       "  drover move --all host2 --priority 10\n"
+      "  drover move web01 host2,host3\n"
+      "  drover move web01 --best --among host2,host3\n"
       "  drover move 'web*' host2 --begin 22:00 --window 02:00-04:00\n"
       "  drover move web01 host2 --disks-to /srv/vms --keep-source\n"
       "  drover list --host host1 --names | drover move - host2 --yes");

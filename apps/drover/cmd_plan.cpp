@@ -7,6 +7,8 @@
 
 #include "commands.h"
 #include "consent.h"
+#include "destination_options.h"
+#include "display_width.h"
 #include "json/model_json.h"
 #include "move_text.h"
 #include "plan_text.h"
@@ -19,13 +21,21 @@ struct Options {
   std::string vm;
   std::string destination;
   RequestOptions request;
+  DestinationOptions where;
 };
 
 Result<ExitCode> run(const Session& session, const Options& options) {
+  RETURN_IF_ERROR(options.where.check(!options.destination.empty()));
+  if (!options.where.best && options.destination.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Name the host that {} shall go to, or say --best: drover plan {} host2.",
+                printable(options.vm), printable(options.vm));
+  }
   ASSIGN_OR_RETURN(FoundVm found, find_vm(session, options.vm));
-  ASSIGN_OR_RETURN(const MoveRequest request,
-                   options.request.request(found.vm.uuid, options.destination));
-  ASSIGN_OR_RETURN(const Plan plan, found.client.make_plan(request));
+  ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
+  std::vector<PlacedVm> placed;
+  ASSIGN_OR_RETURN(const Plan plan, make_plan(session, found, std::move(request),
+                                              options.destination, options.where, placed));
   const bool blocked = !codes(plan, FindingLevel::kBlocker).empty();
   if (session.json) {
     fmt::print("{}\n", json::to_json(plan));
@@ -33,7 +43,7 @@ Result<ExitCode> run(const Session& session, const Options& options) {
     fmt::print("{}", plan_text(plan));
     if (!blocked) {
       fmt::print("\nNothing was changed. To move it: drover move {} {}\n", shell_word(options.vm),
-                 shell_word(options.destination));
+                 shell_word(plan.request.destination));
     }
   }
   return blocked ? ExitCode::kNotDone : ExitCode::kDone;
@@ -45,14 +55,17 @@ void add_plan(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("plan", "Show what a move would do; changes nothing");
   command->add_option("VM", options->vm, "Its name, HOST/NAME, or UUID")->required();
-  command->add_option("DESTINATION", options->destination, "The paired host it shall go to")
-      ->required();
+  command->add_option("DESTINATION", options->destination,
+                      "The paired host it shall go to, or several to be tried in order: "
+                      "host2,host3");
+  options->where.add_to(*command);
   options->request.add_to(*command);
   command->footer(
       "Exit code 2: the plan has blockers.\n"
       "\n"
       "Examples:\n"
       "  drover plan web01 host2\n"
+      "  drover plan web01 --best\n"
       "  drover plan host3/web01 host2 --disks-to /srv/vms");
   command->callback(
       [options, &session] { session.action = [options](Session& s) { return run(s, *options); }; });

@@ -44,6 +44,8 @@ void add_commands(CLI::App& app, Session& session) {
   add_cancel(app, session);
   add_converge(app, session);
   add_queue(app, session);
+  add_evacuate(app, session);
+  add_return(app, session);
   add_host(app, session);
   add_settings(app, session);
   add_quarantine(app, session);

@@ -127,6 +127,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
     if (report.proof) facts.add({"proof", proof_words(*report.proof)});
   }
+  for (const std::string& passed : move.plan.request.passed) facts.add({"passed over", passed});
   for (const DiskPlacement& disk : move.plan.placements) {
     if (disk.shared) facts.add({"shared", disk.target + " stays where it is: " + disk.source_path});
   }

@@ -10,7 +10,7 @@ Result<HostFacts> Backend::host_facts() { return world_.hypervisor.host_facts();
 
 Result<std::vector<Vm>> Backend::vms() { return inventory_.here(); }
 
-Result<Plan> Backend::make_plan(const MoveRequest& request) { return engine_.plan(request); }
+Result<Plan> Backend::make_plan(const MoveRequest& request) { return placer_.plan(request); }
 Result<Plan> Backend::plan(std::string_view id) { return engine_.kept_plan(id); }
 
 Result<Move> Backend::start_move(const api::PlanApproval& approval) {
@@ -18,7 +18,7 @@ Result<Move> Backend::start_move(const api::PlanApproval& approval) {
                                approval.requested_by);
 }
 
-Result<Move> Backend::start_move(const MoveRequest& request) { return engine_.start(request); }
+Result<Move> Backend::start_move(const MoveRequest& request) { return placer_.start(request); }
 Result<std::vector<Move>> Backend::moves() { return engine_.moves(); }
 Result<Move> Backend::move(std::string_view id) { return engine_.move(id); }
 
@@ -45,6 +45,23 @@ Result<Move> Backend::set_priority(std::string_view id, int priority,
                                    std::string_view requested_by) {
   log::info("Move {}: {} asks for the priority {}.", id, requested_by, priority);
   return engine_.set_priority(id, priority);
+}
+
+Result<BestChoice> Backend::best_host(const BestRequest& request) { return placer_.best(request); }
+
+Result<Evacuation> Backend::plan_evacuation(const EvacuationRequest& request) {
+  return evacuator_.plan(request);
+}
+
+Result<Evacuation> Backend::start_evacuation(const EvacuationRequest& request) {
+  return evacuator_.start(request);
+}
+
+Result<std::vector<Evacuation>> Backend::evacuations() { return evacuator_.list(); }
+
+Result<Evacuation> Backend::cancel_evacuation(std::string_view requested_by) {
+  log::info("{} asks for an end of the evacuation.", requested_by);
+  return evacuator_.cancel(requested_by);
 }
 
 Result<std::vector<QuarantinedDisk>> Backend::quarantine() {

@@ -6,14 +6,21 @@
 #include "move/doctor.h"
 #include "move/engine.h"
 #include "move/inventory.h"
+#include "place/evacuator.h"
+#include "place/placer.h"
 
 namespace drover::droverd {
 
 class Backend final : public api::Backend {
  public:
   Backend(move::World& world, move::Engine& engine, move::Inventory& inventory,
-          move::DoctorOptions doctor)
-      : world_(world), engine_(engine), inventory_(inventory), doctor_(std::move(doctor)) {}
+          place::Placer& placer, place::Evacuator& evacuator, move::DoctorOptions doctor)
+      : world_(world),
+        engine_(engine),
+        inventory_(inventory),
+        placer_(placer),
+        evacuator_(evacuator),
+        doctor_(std::move(doctor)) {}
 
   Result<HostFacts> host_facts() override;
   Result<std::vector<Vm>> vms() override;
@@ -30,6 +37,11 @@ class Backend final : public api::Backend {
   Result<Move> hold_move(std::string_view id, bool held, std::string_view requested_by) override;
   Result<Move> set_priority(std::string_view id, int priority,
                             std::string_view requested_by) override;
+  Result<BestChoice> best_host(const BestRequest& request) override;
+  Result<Evacuation> plan_evacuation(const EvacuationRequest& request) override;
+  Result<Evacuation> start_evacuation(const EvacuationRequest& request) override;
+  Result<std::vector<Evacuation>> evacuations() override;
+  Result<Evacuation> cancel_evacuation(std::string_view requested_by) override;
   Result<std::vector<QuarantinedDisk>> quarantine() override;
   Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
   Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;
@@ -40,6 +52,8 @@ class Backend final : public api::Backend {
   move::World& world_;
   move::Engine& engine_;
   move::Inventory& inventory_;
+  place::Placer& placer_;
+  place::Evacuator& evacuator_;
   const move::DoctorOptions doctor_;
 };
 

@@ -21,6 +21,7 @@
 #include "net/http/peer_connections.h"
 #include "net/link_listener.h"
 #include "net/link_socket.h"
+#include "place/placing.h"
 
 namespace drover::droverd {
 namespace {
@@ -116,9 +117,13 @@ Status run(const Config& config) {
   destination.listens_at(config.listen_address);
   destination.reservations_last(config.patience);
   destination.has_version(DROVER_VERSION);
+  place::Placing* placing = nullptr;  // set before anything moves
   move::Engine engine(world, destination, [&](move::MoveChange change, const Move& move) {
     hub.publish_move(news_of(change), move);
+    if (change == move::MoveChange::kState) placing->take(move);
   });
+  place::Placing made(world, engine, inventory, destination);
+  placing = &made;
   const auto& programs = carriage.options();
   move::OutsideWatch outside(
       config.name, [&](std::string_view uuid) { return engine.concerns(uuid); },
@@ -127,7 +132,7 @@ Status run(const Config& config) {
     vm.move_id = engine.moving(vm.uuid);
     vm.remark = outside.remark(vm.uuid);
   });
-  Backend backend(world, engine, inventory,
+  Backend backend(world, engine, inventory, made.placer(), made.evacuator(),
                   {.programs = {programs.gate_program, programs.mover_program},
                    .state_folder = config.state_folder,
                    .moves_folder = programs.run_folder,
@@ -141,6 +146,7 @@ Status run(const Config& config) {
   });
   inventory.start();
   RETURN_IF_ERROR(engine.recover());
+  RETURN_IF_ERROR(made.recover());
 
   ASSIGN_OR_RETURN(UniqueFd door, net::listen_tcp({config.listen_address, config.mover_port}));
   const net::LinkListener links(
@@ -157,7 +163,7 @@ Status run(const Config& config) {
   options.api_port = config.api_port;
   options.mover_port = config.mover_port;
   options.advertised_address = config.advertise_address;
-  api::Servers servers(options, identity, *book, backend, destination, connections, hub);
+  api::Servers servers(options, identity, *book, backend, made.peer_side(), connections, hub);
   RETURN_IF_ERROR(servers.start());
   log::info("droverd serves {} on {}:{} and {}.", config.name,
             config.listen_address.empty() ? "every address" : config.listen_address,
@@ -169,6 +175,7 @@ Status run(const Config& config) {
   log::info("droverd stops; moves under way go on.");
   ::sd_notify(0, "STOPPING=1");
   servers.stop();
+  made.leave();
   engine.stop();
   // Threads may be inside libvirt's migration calls, which only end with the moves: the process
   // ends without them.

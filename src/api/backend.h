@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/evacuation.h"
 #include "model/host.h"
 #include "model/move.h"
 #include "model/plan.h"
@@ -54,6 +55,14 @@ class Backend {
   virtual Result<Move> hold_move(std::string_view id, bool held, std::string_view requested_by) = 0;
   virtual Result<Move> set_priority(std::string_view id, int priority,
                                     std::string_view requested_by) = 0;
+
+  // Placing (docs/evacuate.md). These look at every paired host, and may take a minute.
+  virtual Result<BestChoice> best_host(const BestRequest& request) = 0;
+  virtual Result<Evacuation> plan_evacuation(const EvacuationRequest& request) = 0;
+  virtual Result<Evacuation> start_evacuation(const EvacuationRequest& request) = 0;
+  // Newest first.
+  virtual Result<std::vector<Evacuation>> evacuations() = 0;
+  virtual Result<Evacuation> cancel_evacuation(std::string_view requested_by) = 0;
 
   virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
   virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;

@@ -9,8 +9,9 @@ namespace {
 using Json = nlohmann::json;
 
 Result<MoveRequest> request_of(const Exchange& exchange, const Json& tree) {
-  if (tree.is_object() && tree.contains("requested_by")) {
-    return fail(ErrorCode::kInvalidArgument, "requested_by is not a known member.");
+  for (const char* name : {"requested_by", "passed", "continues"}) {
+    if (tree.is_object() && tree.contains(name))
+      return fail(ErrorCode::kInvalidArgument, "{} is not a known member.", name);
   }
   MoveRequest request;
   RETURN_IF_ERROR(json::decode(tree, "", json::Unknown::kRefuse, request));

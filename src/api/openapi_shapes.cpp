@@ -5,6 +5,7 @@
 
 #include "api/routes.h"
 #include "json/access_json.h"
+#include "json/evacuation_json.h"
 
 namespace {
 
@@ -37,6 +38,9 @@ Move full_move() {
   move.plan.request.group = "web";
   move.plan.request.kind = MoveKind::kStorage;
   move.plan.request.items.emplace_back();
+  move.plan.request.candidates = {"host3"};
+  move.plan.request.passed = {"host2: It does not answer."};
+  move.plan.request.continues = "k3f9x2qa";
   move.plan.networks.emplace_back();
   move.report->networks.emplace_back();
   move.ended_at = move.started_at;
@@ -62,7 +66,14 @@ int main() {
   QuarantinedDisk disk;
   disk.until = disk.since;
   Json request = move["plan"]["request"];
-  request.erase("requested_by");
+  for (const char* name : {"requested_by", "passed", "continues"}) request.erase(name);
+  BestChoice choice;
+  choice.hosts.emplace_back();
+  choice.plan.emplace();
+  Evacuee evacuee;
+  evacuee.starts_in = evacuee.ends_in = std::chrono::milliseconds(1);
+  Evacuation evacuation;
+  evacuation.ended_at = evacuation.started_at;
   const Json shapes{{"Error", move["error"]},
                     {"Version", json::encode(ServerVersion{})},
                     {"HostSettings", host["settings"]},
@@ -105,6 +116,13 @@ int main() {
                     {"MemoryPass", move["report"]["passes"][0]},
                     {"Proof", move["report"]["proof"]},
                     {"Move", move},
+                    {"BestRequest", Json::parse(json::request_body(BestRequest{}))},
+                    {"PlacedVm", json::encode(PlacedVm{})},
+                    {"BestChoice", json::encode(choice)},
+                    {"HostChoice", json::encode(choice.hosts[0])},
+                    {"EvacuationRequest", Json::parse(json::request_body(EvacuationRequest{}))},
+                    {"Evacuation", json::encode(evacuation)},
+                    {"Evacuee", json::encode(evacuee)},
                     {"QuarantinedDisk", json::encode(disk)}};
   std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());
   return 0;

@@ -85,6 +85,29 @@ class FakeBackend final : public Backend {
     known.queue.emplace().priority = priority;
     return put(known);
   }
+  Result<BestChoice> best_host(const BestRequest& request) override {
+    BestChoice choice;
+    choice.hosts.resize(2);
+    choice.hosts[0].host = request.among.empty() ? "host2" : request.among.front();
+    choice.plan.emplace().request = request.request;
+    return choice;
+  }
+  Result<Evacuation> plan_evacuation(const EvacuationRequest& request) override {
+    Evacuation job;
+    job.request = request;
+    return job;
+  }
+  Result<Evacuation> start_evacuation(const EvacuationRequest& request) override {
+    Evacuation job;
+    job.id = "e1";
+    job.request = request;
+    job.state = EvacuationState::kRunning;
+    return job;
+  }
+  Result<std::vector<Evacuation>> evacuations() override { return std::vector<Evacuation>(1); }
+  Result<Evacuation> cancel_evacuation(std::string_view) override {
+    return fail(ErrorCode::kConflict, "Nothing is being evacuated.");
+  }
   Result<std::vector<QuarantinedDisk>> quarantine() override {
     return std::vector<QuarantinedDisk>(1);
   }

@@ -8,6 +8,7 @@
 
 #include "client/event_parser.h"
 #include "json/access_json.h"
+#include "json/evacuation_json.h"
 #include "net/http/http_client.h"
 #include "net/tls_context.h"
 #include "net/token_text.h"
@@ -272,6 +273,27 @@ Result<Move> ApiClient::release_move(std::string_view id) {
 Result<Move> ApiClient::set_priority(std::string_view id, int priority) {
   return read_as<Move>(state_->ask("POST", "/v1/queue/" + part(id) + "/priority",
                                    json::dump({{"priority", priority}})));
+}
+
+Result<BestChoice> ApiClient::best_host(const BestRequest& request) {
+  return read_as<BestChoice>(state_->ask("POST", "/v1/best", json::request_body(request)));
+}
+
+Result<Evacuation> ApiClient::plan_evacuation(const EvacuationRequest& request) {
+  return read_as<Evacuation>(
+      state_->ask("POST", "/v1/evacuations/plan", json::request_body(request)));
+}
+
+Result<Evacuation> ApiClient::start_evacuation(const EvacuationRequest& request) {
+  return read_as<Evacuation>(state_->ask("POST", "/v1/evacuations", json::request_body(request)));
+}
+
+Result<std::vector<Evacuation>> ApiClient::evacuations() {
+  return read_list<Evacuation>(state_->ask("GET", "/v1/evacuations"), "evacuations");
+}
+
+Result<Evacuation> ApiClient::cancel_evacuation() {
+  return read_as<Evacuation>(state_->ask("POST", "/v1/evacuations/cancel", "{}"));
 }
 
 Status ApiClient::follow_move(std::string_view id, const OnMove& on_move) {

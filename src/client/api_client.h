@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "model/access.h"
+#include "model/evacuation.h"
 #include "model/host.h"
 #include "model/move.h"
 #include "model/plan.h"
@@ -80,6 +81,14 @@ class ApiClient {
   Result<Move> hold_move(std::string_view id);
   Result<Move> release_move(std::string_view id);
   Result<Move> set_priority(std::string_view id, int priority);
+
+  // These look at every paired host of the daemon.
+  Result<BestChoice> best_host(const BestRequest& request);
+  Result<Evacuation> plan_evacuation(const EvacuationRequest& request);
+  Result<Evacuation> start_evacuation(const EvacuationRequest& request);
+  // Newest first.
+  Result<std::vector<Evacuation>> evacuations();
+  Result<Evacuation> cancel_evacuation();
 
   // Calls `on_move` with the event's name ("progress", "phase", "state") and the Move, first with
   // the present one, until it has ended (success) or `on_move` returns false (kCancelled).

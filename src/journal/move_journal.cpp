@@ -9,7 +9,17 @@ namespace {
 
 constexpr std::size_t kInstanceCharacters = 26;  // 130 random bits
 
-std::string_view side_name(Side side) { return side == Side::kSource ? "source" : "destination"; }
+std::string_view side_name(Side side) {
+  switch (side) {
+    case Side::kSource:
+      return "source";
+    case Side::kDestination:
+      return "destination";
+    case Side::kFleet:
+      break;
+  }
+  return "fleet";
+}
 
 }  // namespace
 

@@ -14,7 +14,8 @@
 
 namespace drover::journal {
 
-enum class Side { kSource, kDestination };
+// kFleet: of the whole host rather than of one move (place/evacuator.h).
+enum class Side { kSource, kDestination, kFleet };
 
 enum class JobState { kOpen, kEnded };
 

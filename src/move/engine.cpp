@@ -102,6 +102,11 @@ Result<Plan> Engine::plan(const MoveRequest& request) {
   return planned.plan;
 }
 
+Status Engine::check(const MoveRequest& request) const {
+  ASSIGN_OR_RETURN(const Planned planned, plan_free(request));
+  return check_acceptance(planned.plan);
+}
+
 Result<Plan> Engine::kept_plan(std::string_view id) const {
   const std::lock_guard lock(mutex_);
   const auto it = plans_.find(id);
@@ -198,6 +203,16 @@ std::vector<Move> Engine::moves() const {
     }
   }
   std::ranges::sort(found, std::ranges::greater{}, &Move::started_at);
+  return found;
+}
+
+std::vector<Move> Engine::under_way() const {
+  std::vector<Move> found;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, entry] : running_) {
+    Move move = entry->move->snapshot();
+    if (move.state == MoveState::kRunning && !move.queue) found.push_back(std::move(move));
+  }
   return found;
 }
 

@@ -35,6 +35,8 @@ class Engine {
   void stop();
 
   Result<Plan> plan(const MoveRequest& request);
+  // The plan would let a move begin: of kBlocked the causes say what does not. Keeps nothing.
+  Status check(const MoveRequest& request) const;
   Result<Plan> kept_plan(std::string_view id) const;
   // A kept plan's request with what its user has accepted since.
   Result<Move> start_planned(std::string_view plan_id, bool accept_notes,
@@ -49,6 +51,8 @@ class Engine {
   Result<Move> set_priority(std::string_view id, int priority);
 
   std::vector<Move> moves() const;
+  // Those that have begun and not ended.
+  std::vector<Move> under_way() const;
   Result<Move> move(std::string_view id) const;
   Result<Move> cancel(std::string_view id);
   // See LiveMove::converge.

@@ -9,6 +9,7 @@
 #include "model/group.h"
 #include "move/peer_messages.h"
 #include "move/shared_disks.h"
+#include "preflight/codes.h"
 #include "preflight/preflight.h"
 #include "preflight/road.h"
 
@@ -39,6 +40,16 @@ Result<preflight::DestinationReport> ask_destination(World& world, const MoveReq
   ASSIGN_OR_RETURN(auto report, destination_report_from_json(*text));
   RETURN_IF_ERROR(check_shared(proposal.marks, report, request.destination));
   return report;
+}
+
+// Of a list of candidates, one before this destination.
+Finding passed_note(const std::string& passed, const std::string& vm) {
+  return {std::string(preflight::code_name(preflight::Code::kCandidatePassed)),
+          FindingLevel::kNote,
+          vm,
+          fmt::format("A candidate before this host was passed over. {}", passed),
+          "",
+          {}};
 }
 
 }  // namespace
@@ -83,6 +94,8 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   plan.findings = preflight::check_source(view);
   if (auto note = memory_not_kept(plan.request, plan.vm, view.host.settings))
     plan.findings.push_back(std::move(*note));
+  for (const std::string& passed : plan.request.passed)
+    plan.findings.push_back(passed_note(passed, plan.vm.name));
   ASSIGN_OR_RETURN(auto report, ask_destination(world, view.request, view));
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
   report.host.name = request.destination;

@@ -80,6 +80,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kNetworkDirect, "NETWORK_DIRECT"},
     {Code::kNetworkUser, "NETWORK_USER"},
     {Code::kNetworkKind, "NETWORK_KIND"},
+    {Code::kCandidatePassed, "CANDIDATE_PASSED"},
     {Code::kNoCommonNetwork, "NO_COMMON_NETWORK"},
     {Code::kNetworkSharedWithGuests, "NETWORK_SHARED_WITH_GUESTS"},
     {Code::kGraphicsAddress, "GRAPHICS_ADDRESS"},

@@ -87,6 +87,7 @@ enum class Code {
   kNetworkKind,
   kGraphicsAddress,
   // The way between the hosts.
+  kCandidatePassed,
   kNoCommonNetwork,
   kNetworkSharedWithGuests,
 };
