@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from product import IMAGES, assert_clean, brief, codes, drop_all, until
+from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, until
 
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "256M", "fill": 160, "dirty": 0.25, "disk_rate": 0.1}
 SMALL = f"{IMAGES}/small"
 
@@ -86,6 +87,7 @@ def test_a_copy_for_which_nobody_makes_room_gives_up_cleanly(lab, small):
     assert_clean(*small)
 
 
+@LONG
 def test_a_halted_copy_can_be_cancelled(lab, small):
     host1, host2 = small
     move = begin(host1)
