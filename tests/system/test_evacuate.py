@@ -156,6 +156,7 @@ def dies_midway(lab, three, count):
         assert_clean(*three)
 
 
+@LONG
 def test_a_host_that_dies_midway_is_planned_around(lab, three):
     dies_midway(lab, three, 2)
 
