@@ -16,13 +16,14 @@ NBD_WRITE, NBD_FLUSH = 1, 3
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 
 
-class Thief:
-    """Stands between a source's QEMU and its mover and leaves out one write: the first whose bytes are not all the same.
-    The server is asked for a flush in its place, so that QEMU gets an answer."""
+class Harm:
+    """Stands between a source's QEMU and its mover and harms one write, the first whose bytes are not all the same: what the
+    mover does next is what a mover with a fault would do. `left out`: the server is asked for a flush in its place, so that
+    QEMU gets an answer. `flipped`: one bit of it."""
 
-    def __init__(self, path):
-        self.path, self.real = str(path), f"{path}.real"
-        self.stolen, self.threads = None, []
+    def __init__(self, path, how):
+        self.path, self.real, self.how = str(path), f"{path}.real", how
+        self.harmed, self.threads = None, []
         found = os.stat(self.path)
         os.rename(self.path, self.real)
         self.listener = socket.socket(socket.AF_UNIX)
@@ -75,9 +76,12 @@ class Thief:
                 magic, flags, command, cookie, offset, length = struct.unpack(">IHHQQI", head)
                 assert magic == NBD_REQUEST, head
                 data = read(length) if command == NBD_WRITE else b""
-                if data and not self.stolen and data.count(data[:1]) != len(data):
-                    self.stolen = (offset, length)
-                    head, data = struct.pack(">IHHQQI", magic, 0, NBD_FLUSH, cookie, 0, 0), b""
+                if data and not self.harmed and data.count(data[:1]) != len(data):
+                    self.harmed = (offset, length)
+                    if self.how == "flipped":
+                        data = data[:-1] + bytes([data[-1] ^ 1])
+                    else:
+                        head, data = struct.pack(">IHHQQI", magic, 0, NBD_FLUSH, cookie, 0, 0), b""
                 server.sendall(head + data)
         except (OSError, EOFError):
             with contextlib.suppress(OSError):
@@ -126,26 +130,27 @@ def test_what_the_destination_holds_is_proven(lab, pair):
         drop_all(*pair)
 
 
-def test_a_write_that_is_left_out_releases_nothing(lab, pair, relayed):
+@pytest.mark.parametrize("how", ["left out", pytest.param("flipped", marks=LONG)])
+def test_a_harmed_write_releases_nothing(lab, pair, relayed, how):
     host1, host2 = pair
     with lab.guest("host1", "robbed", memory=128, disk="128M", fill=16, dirty=4, disk_rate=0.25) as guest:
         lab.run("rpc-relay", "host2", "start", "--listen", RELAY, "--at", "prepare:request:before", "--do", "hold")
-        thief = None
+        harm = None
         try:
             move_id = host1.start_move("robbed", "host2")
             lab.run("rpc-relay", "host2", "wait", "--timeout", "120")
-            thief = Thief(host1.path(f"/run/libvirt/drover/{move_id}.nbd.tunnelmigrate.dest.robbed"))
+            harm = Harm(host1.path(f"/run/libvirt/drover/{move_id}.nbd.tunnelmigrate.dest.robbed"), how)
             lab.run("rpc-relay", "host2", "release")
             move = host1.wait_move(move_id)
         finally:
             lab.run("rpc-relay", "host2", "stop")
-            if thief:
-                thief.close()
-        assert thief.stolen, "the mirror wrote nothing"
+            if harm:
+                harm.close()
+        assert harm.harmed, "the mirror wrote nothing"
         assert move["state"] == "parked" and move["runner"] == "destination", brief(move)
         assert move["error"]["code"] == "CORRUPT", brief(move)
         said = host1.drover("show", move_id).stdout
-        assert f"first at {thief.stolen[0] >> 20} MiB" in said and "Nothing was released" in said, said
+        assert f"first at {harm.harmed[0] >> 20} MiB" in said and "Nothing was released" in said, said
         # The guest runs there and only there; the source's disk stands where it stood.
         until(lambda: host2.domstate("robbed") == "running", "the guest runs on host2")
         assert host1.path(guest["disk"]).exists() and not host1.kept()
