@@ -103,7 +103,12 @@ DiskFacts read_disk(const pugi::xml_node& element) {
   facts.volume = attribute(source, "volume");
   facts.cache = attribute(element.child("driver"), "cache");
   facts.job = attribute(element.child("mirror"), "job");
-  if (facts.job.empty() && element.child("mirror")) facts.job = "copy";
+  if (const auto mirror = element.child("mirror")) {
+    if (facts.job.empty()) facts.job = "copy";
+    facts.job_path = attribute(mirror.child("source"), "file");
+    if (facts.job_path.empty()) facts.job_path = attribute(mirror, "file");
+    facts.job_ready = attribute(mirror, "ready");
+  }
   facts.encrypted = element.child("encryption") || source.child("encryption");
   facts.transient = static_cast<bool>(element.child("transient"));
   facts.data_file = static_cast<bool>(source.child("dataStore"));

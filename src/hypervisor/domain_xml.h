@@ -24,7 +24,9 @@ struct DiskFacts {
   std::string protocol;      // kNetwork: "nbd", "rbd", ...
   std::string pool, volume;  // kVolume
   std::string cache;
-  std::string job;  // "copy", "active-commit": a block job mirrors it right now
+  std::string job;        // "copy", "active-commit": a block job mirrors it right now
+  std::string job_path;   // the file that the job writes
+  std::string job_ready;  // "yes"; "pivot", "abort": it is ending; empty: not yet
   bool encrypted = false;
   bool transient = false;
   bool data_file = false;  // qcow2 with its data in a second file

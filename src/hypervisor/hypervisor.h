@@ -61,6 +61,34 @@ struct CompletedJob {
   ByteCount memory_sent, disks_sent;
 };
 
+// A copy of one disk of a running VM, kept equal to the disk until it is ended. It belongs to the
+// VM's QEMU: it goes on without us, and ends with the QEMU.
+struct DiskCopyCall {
+  std::string uuid;
+  std::string target;        // "vda"
+  std::string path;          // an empty image of the disk's size, made for this
+  std::string format;        // of that image
+  ByteCount size;            // of the disk, as the guest sees it
+  BytesPerSecond bandwidth;  // 0: no limit
+};
+
+struct DiskCopy {
+  enum class State {
+    kNone,     // there is none
+    kCopying,  // or just ending
+    kReady,    // both images hold the same, and are written alike
+  };
+  State state = State::kNone;
+  std::string disk_path;  // what the VM uses as this disk now
+  std::string copy_path;  // empty with kNone
+  ByteCount done, total;
+};
+
+enum class DiskCopyEnd {
+  kSwitch,  // the VM uses the copy from now on, and the persistent definition follows
+  kDrop,    // the VM stays with its disk
+};
+
 enum class CpuComparison { kSame, kSuperset, kIncompatible };
 
 // The state of a VM's QEMU, finer than VmState, for deciding who runs it.
@@ -150,6 +178,20 @@ class Hypervisor {
   virtual Status hold_image(std::string_view uuid, int image) = 0;
   // Has QEMU close them all again; nothing held is success.
   virtual Status drop_descriptors(std::string_view uuid) = 0;
+
+  // --- disks of a running VM
+  // -----------------------------------------------------------------------------
+  // Begins a copy; holes and zeroes take no room in it where the file system and the hypervisor
+  // allow. One to the same path that goes on already is success.
+  virtual Status copy_disk(const DiskCopyCall& call) = 0;
+  // kConflict: the VM is off, or another job works on the disk; kNotFound: no such VM or disk.
+  virtual Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) = 0;
+  // Asks for the end of a copy and does not wait for it: disk_copy() says when, and what the VM
+  // uses then. No copy is success. kConflict: kSwitch, and it is not ready.
+  virtual Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) = 0;
+
+  // --- QEMU itself
+  // ---------------------------------------------------------------------------------------
   // A command to the VM's QEMU and its answer, as QMP's JSON, an error of QEMU's included. Not
   // while a migration is under way. The answer is not trusted to have any shape.
   virtual Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) = 0;

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/deadline.h"
@@ -107,6 +108,20 @@ bool drain(const Pipe& output, const Pipe& complaints, const ProgramCall& call, 
   return true;
 }
 
+std::string name_of(const ProgramCall& call) {
+  return call.arguments.size() > 1 ? call.arguments[0] + " " + call.arguments[1]
+                                   : call.arguments[0];
+}
+
+Status outcome(const std::string& name, int status, std::string complaints) {
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  while (complaints.ends_with('\n')) complaints.pop_back();
+  auto failed = fail(ErrorCode::kSystem, "{} failed.", name);
+  failed.error().causes.push_back(complaints.empty() ? fmt::format("wait status {}", status)
+                                                     : std::move(complaints));
+  return failed;
+}
+
 }  // namespace
 
 Result<std::string> run_program(const ProgramCall& call) {
@@ -137,21 +152,21 @@ Result<std::string> run_program(const ProgramCall& call) {
   }
   if (!whole)
     return fail(ErrorCode::kInvalidArgument, "{} wrote more than expected.", call.arguments[0]);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    while (err.ends_with('\n')) err.pop_back();
-    auto failed = fail(ErrorCode::kSystem, "{} {} failed.", call.arguments[0],
-                       call.arguments.size() > 1 ? call.arguments[1] : "");
-    failed.error().causes.push_back(err.empty() ? fmt::format("wait status {}", status) : err);
-    return failed;
-  }
+  RETURN_IF_ERROR(outcome(name_of(call), status, std::move(err)));
   return out;
 }
 
-Result<RunningProgram> RunningProgram::start(const ProgramCall& call) {
+Result<RunningProgram> RunningProgram::start(const ProgramCall& call, Complaints complaints) {
   const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   if (!nowhere) return fail_errno("Cannot open /dev/null");
-  ASSIGN_OR_RETURN(const pid_t pid, SpawnSetup().spawn(call, nowhere.get(), nowhere.get()));
-  return RunningProgram(pid);
+  UniqueFd kept;
+  if (complaints == Complaints::kKeep) {
+    kept = UniqueFd(::memfd_create("complaints", MFD_CLOEXEC));
+    if (!kept) return fail_errno("Cannot make a file in memory");
+  }
+  ASSIGN_OR_RETURN(const pid_t pid,
+                   SpawnSetup().spawn(call, nowhere.get(), kept ? kept.get() : nowhere.get()));
+  return RunningProgram(pid, name_of(call), std::move(kept));
 }
 
 RunningProgram::~RunningProgram() {
@@ -161,8 +176,15 @@ RunningProgram::~RunningProgram() {
 }
 
 bool RunningProgram::ended() {
-  if (pid_ >= 0 && ::waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = -1;
+  if (pid_ >= 0 && ::waitpid(pid_, &status_, WNOHANG) == pid_) pid_ = -1;
   return pid_ < 0;
+}
+
+Status RunningProgram::result() const {
+  std::array<char, kComplaintBytesMax> text{};
+  const ssize_t n =
+      complaints_ ? ::pread(complaints_.get(), text.data(), text.size(), 0) : ssize_t{0};
+  return outcome(name_, status_, std::string(text.data(), n > 0 ? static_cast<std::size_t>(n) : 0));
 }
 
 }  // namespace drover

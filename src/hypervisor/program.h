@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/unique_fd.h"
 
 namespace drover {
 
@@ -27,20 +28,33 @@ struct ProgramCall {
 // was killed.
 Result<std::string> run_program(const ProgramCall& call);
 
-// A program that runs until it ends by itself or this object does. What it says is thrown away.
+// A program that runs until it ends by itself or this object does. What it says is thrown away, but
+// for its complaints where they are kept.
 class RunningProgram {
  public:
+  enum class Complaints { kDrop, kKeep };
   // call.limit and call.output_bytes_max mean nothing here.
-  static Result<RunningProgram> start(const ProgramCall& call);
-  RunningProgram(RunningProgram&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  static Result<RunningProgram> start(const ProgramCall& call,
+                                      Complaints complaints = Complaints::kDrop);
+  RunningProgram(RunningProgram&& other) noexcept
+      : pid_(std::exchange(other.pid_, -1)),
+        name_(std::move(other.name_)),
+        complaints_(std::move(other.complaints_)),
+        status_(other.status_) {}
   RunningProgram& operator=(RunningProgram&&) = delete;
   ~RunningProgram();  // kills it
 
   bool ended();
+  // kSystem: it exited with an error; its kept complaints are the cause. REQUIRES: it has ended.
+  Status result() const;
 
  private:
-  explicit RunningProgram(pid_t pid) : pid_(pid) {}
+  RunningProgram(pid_t pid, std::string name, UniqueFd complaints)
+      : pid_(pid), name_(std::move(name)), complaints_(std::move(complaints)) {}
   pid_t pid_;  // -1: it was waited for
+  std::string name_;
+  UniqueFd complaints_;  // a file in memory; none: thrown away
+  int status_ = 0;       // as waitpid(2) gave it
 };
 
 }  // namespace drover

@@ -73,6 +73,9 @@ class SourceHypervisor final : public Hypervisor {
     dropped = true;
     return {};
   }
+  Status copy_disk(const DiskCopyCall&) override { return {}; }
+  Result<DiskCopy> disk_copy(std::string_view, std::string_view) override { return DiskCopy{}; }
+  Status end_disk_copy(std::string_view, std::string_view, DiskCopyEnd) override { return {}; }
   Result<std::string> ask_qemu(std::string_view, const std::string&) override {
     return fail(ErrorCode::kUnavailable, "It is only a source.");
   }

@@ -203,6 +203,7 @@ void FakeHypervisor::power_cut() {
   for (auto& [uuid, found] : machines_) {
     found.live_xml.clear();
     found.held.clear();
+    found.copies.clear();
     found.kind = RunState::Kind::kOff;
     found.vm.state = VmState::kOff;
   }
@@ -232,6 +233,7 @@ Status FakeHypervisor::destroy(std::string_view uuid) {
     if ((*found)->live_xml.empty()) return {};
     (*found)->live_xml.clear();
     (*found)->held.clear();
+    (*found)->copies.clear();
     (*found)->kind = RunState::Kind::kOff;
     (*found)->vm.state = VmState::kOff;
     shown = (*found)->vm;

@@ -16,6 +16,13 @@
 
 namespace drover::fake {
 
+// Where the copy of a disk is, in order.
+enum class CopyStep {
+  kBegin,   // failing: there is no copy
+  kReady,   // asked each time somebody looks. kUnavailable: not ready yet; else the copy has failed
+  kSwitch,  // failing: the VM stays with its disk, the copy stays ready
+};
+
 // Where a migration is, in order. A hook may fail any of them, or block there to hold the
 // migration.
 enum class Step {
@@ -77,8 +84,14 @@ class FakeHypervisor final : public Hypervisor {
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
   Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
+  Status copy_disk(const DiskCopyCall& call) override;
+  Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
+  Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;
   Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) override;
 
+  // Called at each step of a disk's copy, under the lock; set before any of them. Without: all go
+  // well.
+  std::function<Status(CopyStep, const std::string& target)> at_copy;
   // Answers ask_qemu(); set before any call of it. Without: there is no such QEMU.
   std::function<std::string(const std::string& command)> qemu;
 
@@ -92,9 +105,11 @@ class FakeHypervisor final : public Hypervisor {
     bool abort_asked = false;
     std::optional<CompletedJob> completed;
     std::vector<UniqueFd> held;
+    std::map<std::string, DiskCopyCall, std::less<>> copies;  // by target
   };
 
   Result<Machine*> machine(std::string_view name_or_uuid);  // under the lock
+  Status use_copy(Machine& machine, const DiskCopyCall& copy);
   Status prepare(const MigrateCall& call, const std::string& name);
   Status finish(const MigrateCall& call);
   void cancel_incoming(const std::string& uuid);

@@ -73,6 +73,9 @@ class Adapter final : public Hypervisor {
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
   Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
+  Status copy_disk(const DiskCopyCall& call) override;
+  Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
+  Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;
   Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) override;
 
  private:
@@ -84,6 +87,7 @@ class Adapter final : public Hypervisor {
   };
   Result<Found> find(std::string_view name_or_uuid);
   Result<std::vector<PoolFacts>> pools(virConnectPtr connection);
+  Status keep_holes(const DiskCopyCall& call);
 
   Inventory inventory_;
   Connection connection_;  // last: its threads use what stands above

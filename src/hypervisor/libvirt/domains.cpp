@@ -58,6 +58,7 @@ Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
   vm.persistent = virDomainIsPersistent(domain) == 1;
   int autostart = 0;
   vm.autostart = virDomainGetAutostart(domain, &autostart) == 0 && autostart != 0;
+  vm.saved = virDomainHasManagedSaveImage(domain, 0) == 1;
   const int snapshots = virDomainSnapshotNum(domain, 0);
   vm.snapshots = snapshots > 0 ? static_cast<std::uint32_t>(snapshots) : 0;
   return vm;
