@@ -27,7 +27,7 @@ namespace drover::cli {
 namespace {
 
 struct Options {
-  std::vector<std::string> words;  // VM... DESTINATION; with --best only VMs
+  std::vector<std::string> words;  // VM... DESTINATION; VMs only if none is to be named
   RequestOptions request;
   DestinationOptions destination;
   int priority = 0;
@@ -46,10 +46,15 @@ struct Planned {
   Plan plan;
 };
 
+// With --best a host is chosen, and disks that go elsewhere on their host need none.
+bool names_destination(const Options& options) {
+  return !options.destination.best && !options.request.storage();
+}
+
 // "-" stands for the names on standard input, one a line.
 std::vector<std::string> vm_words(const Options& options) {
   std::vector<std::string> vms;
-  const auto end = options.words.end() - (options.destination.best ? 0 : 1);
+  const auto end = options.words.end() - (names_destination(options) ? 1 : 0);
   for (auto word = options.words.begin(); word != end; ++word) {
     if (*word != "-") {
       vms.push_back(*word);
@@ -102,6 +107,16 @@ Result<std::vector<std::string>> expand_patterns(const Session& session,
 }
 
 Result<std::vector<std::string>> chosen_vms(const Session& session, const Options& options) {
+  if (options.all && options.request.storage()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--all is for moves to another host: name the VMs whose disks shall move.");
+  }
+  if (options.destination.best && options.request.storage()) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "--best chooses a host, and disks that go to --to-storage or --item stay on theirs: "
+        "say one of them.");
+  }
   const bool best = options.destination.best;
   if (options.all) {
     if (options.words.size() == (best ? 0 : 1)) return all_vms(session);
@@ -114,7 +129,7 @@ Result<std::vector<std::string>> chosen_vms(const Session& session, const Option
   }
   if (options.words.empty())
     return fail(ErrorCode::kInvalidArgument, "Name the VMs: drover move web01 host2.");
-  if (options.words.size() < 2 && !best) {
+  if (options.words.size() < 2 && names_destination(options)) {
     return fail(ErrorCode::kInvalidArgument,
                 "Name the VMs and then the host: drover move web01 host2. For all VMs that run "
                 "here: drover move --all {}.",
@@ -122,7 +137,8 @@ Result<std::vector<std::string>> chosen_vms(const Session& session, const Option
   }
   std::vector<std::string> vms = vm_words(options);
   if (vms.empty()) return fail(ErrorCode::kInvalidArgument, "No VM was named on standard input.");
-  return expand_patterns(session, best ? "" : options.words.back(), vms);
+  // Disks move where their VM is, so none is there already.
+  return expand_patterns(session, names_destination(options) ? options.words.back() : "", vms);
 }
 
 Result<std::vector<Planned>> make_plans(const Session& session, const Options& options,
@@ -133,7 +149,11 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
     ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
     ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
     request.priority = options.priority;
-    const std::string words = options.destination.best ? "" : options.words.back();
+    std::string words;
+    if (options.request.storage())
+      words = found.vm.host;
+    else if (!options.destination.best)
+      words = options.words.back();
     ASSIGN_OR_RETURN(Plan plan, make_plan(session, found, std::move(request), words,
                                           options.destination, placed));
     if (!session.json) fmt::print("{}{}", plans.empty() ? "" : "\n", plan_text(plan));
@@ -144,7 +164,7 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
 }
 
 // An error: nothing may be done. A person who says yes has accepted what the plans show.
-Status confirm(const std::vector<Planned>& plans, Consent& consent) {
+Status confirm(const std::vector<Planned>& plans, const Options& options, Consent& consent) {
   std::vector<std::string> names;
   bool asking = false;
   for (const Planned& planned : plans) {
@@ -155,10 +175,13 @@ Status confirm(const std::vector<Planned>& plans, Consent& consent) {
     const bool last = &planned == &plans.back() ||
                       (&planned + 1)->plan.request.destination != planned.plan.request.destination;
     names.push_back(printable(planned.plan.vm.name));
-    if (last) names.back() += " to " + printable(planned.plan.request.destination);
+    if (last && !options.request.storage())
+      names.back() += " to " + printable(planned.plan.request.destination);
   }
   if (!asking) return {};
-  if (!ask(fmt::format("\nMove {}?", fmt::join(names, ", ")), Otherwise::kNo)) {
+  const std::string what = fmt::format("{}", fmt::join(names, ", "));
+  const bool storage = options.request.storage();
+  if (!ask(fmt::format("\nMove {}{}?", storage ? "the disks of " : "", what), Otherwise::kNo)) {
     return fail(ErrorCode::kInvalidArgument, "Not confirmed. Nothing was changed.");
   }
   consent.yes = true;
@@ -247,7 +270,7 @@ Result<ExitCode> run(const Session& session, const Options& options) {
   ASSIGN_OR_RETURN(const std::vector<std::string> vms, chosen_vms(session, options));
   ASSIGN_OR_RETURN(std::vector<Planned> plans, make_plans(session, options, vms));
   Consent consent{options.yes, options.accepted, session.can_ask()};
-  RETURN_IF_ERROR(confirm(plans, consent));
+  RETURN_IF_ERROR(confirm(plans, options, consent));
   ExitCode worst = ExitCode::kDone;
   std::vector<Started> started = start_all(session, plans, consent, worst);
   return follow_all(session, started, worst);
@@ -257,12 +280,14 @@ Result<ExitCode> run(const Session& session, const Options& options) {
 
 void add_move(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("move", "Move running VMs, with their disks, to a host");
+  CLI::App* command = app.add_subcommand(
+      "move", "Move running VMs, with their disks, to a host; or disks to another place on theirs");
   command
       ->add_option(
           "VM... DESTINATION", options->words,
           "Names, HOST/NAME, UUIDs or patterns such as 'web*' (\"-\": names on standard input), "
-          "then the paired host they shall go to, or several to be tried in order: host2,host3")
+          "then the paired host they shall go to, or several to be tried in order: host2,host3 "
+          "(none with --best, --to-storage or --item)")
       ->expected(0, -1);
   command->add_flag("--all", options->all,
                     "All VMs that run on the host that is asked; then only DESTINATION is named");
@@ -283,9 +308,9 @@ void add_move(CLI::App& app, Session& session) {
       "a\n"
       "while (drover quarantine) unless you say otherwise. A host works on as many moves at once "
       "as\n"
-      "its setting live-moves says; the others wait: drover queue. Of several hosts the first is\n"
-      "taken that can take the VM; if the move fails and the VM is where it was, the next is\n"
-      "tried.\n"
+      "its setting live-moves, or storage-moves, says; the others wait: drover queue. Of several\n"
+      "hosts the first is taken that can take the VM; if the move fails and the VM is where it\n"
+      "was, the next is tried.\n"
       "\n"
       "Examples:\n"
       "  drover move web01 host2\n"
@@ -295,7 +320,9 @@ void add_move(CLI::App& app, Session& session) {
       "  drover move web01 --best --among host2,host3\n"
       "  drover move 'web*' host2 --begin 22:00 --window 02:00-04:00\n"
       "  drover move web01 host2 --disks-to /srv/vms --keep-source\n"
-      "  drover list --host host1 --names | drover move - host2 --yes");
+      "  drover list --host host1 --names | drover move - host2 --yes\n"
+      "  drover move web01 --to-storage /srv/fast\n"
+      "  drover move web01 --item vdb=bigpool --yes --accept SAME_DEVICE");
   command->callback(
       [options, &session] { session.action = [options](Session& s) { return run(s, *options); }; });
 }

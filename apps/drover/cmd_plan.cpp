@@ -26,22 +26,28 @@ struct Options {
 
 Result<ExitCode> run(const Session& session, const Options& options) {
   RETURN_IF_ERROR(options.where.check(!options.destination.empty()));
-  if (!options.where.best && options.destination.empty()) {
-    return fail(ErrorCode::kInvalidArgument,
-                "Name the host that {} shall go to, or say --best: drover plan {} host2.",
-                printable(options.vm), printable(options.vm));
+  const bool elsewhere = !options.destination.empty() || options.where.best;
+  if (options.request.storage() == elsewhere) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "Name the host that {} shall go to, or say --best, or, for disks that stay on their "
+        "host, --to-storage or --item: drover plan {} host2.",
+        printable(options.vm), printable(options.vm));
   }
   ASSIGN_OR_RETURN(FoundVm found, find_vm(session, options.vm));
   ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
   std::vector<PlacedVm> placed;
-  ASSIGN_OR_RETURN(const Plan plan, make_plan(session, found, std::move(request),
-                                              options.destination, options.where, placed));
+  const std::string destination = options.request.storage() ? found.vm.host : options.destination;
+  ASSIGN_OR_RETURN(const Plan plan, make_plan(session, found, std::move(request), destination,
+                                              options.where, placed));
   const bool blocked = !codes(plan, FindingLevel::kBlocker).empty();
   if (session.json) {
     fmt::print("{}\n", json::to_json(plan));
   } else {
     fmt::print("{}", plan_text(plan));
-    if (!blocked) {
+    if (!blocked && options.request.storage()) {
+      fmt::print("\nNothing was changed. To move them: drover move with the same words.\n");
+    } else if (!blocked) {
       fmt::print("\nNothing was changed. To move it: drover move {} {}\n", shell_word(options.vm),
                  shell_word(plan.request.destination));
     }
@@ -57,7 +63,7 @@ void add_plan(CLI::App& app, Session& session) {
   command->add_option("VM", options->vm, "Its name, HOST/NAME, or UUID")->required();
   command->add_option("DESTINATION", options->destination,
                       "The paired host it shall go to, or several to be tried in order: "
-                      "host2,host3");
+                      "host2,host3; none with --best, --to-storage or --item");
   options->where.add_to(*command);
   options->request.add_to(*command);
   command->footer(
@@ -66,7 +72,8 @@ void add_plan(CLI::App& app, Session& session) {
       "Examples:\n"
       "  drover plan web01 host2\n"
       "  drover plan web01 --best\n"
-      "  drover plan host3/web01 host2 --disks-to /srv/vms");
+      "  drover plan host3/web01 host2 --disks-to /srv/vms\n"
+      "  drover plan web01 --to-storage /srv/fast --item vdb=bigpool");
   command->callback(
       [options, &session] { session.action = [options](Session& s) { return run(s, *options); }; });
 }

@@ -59,7 +59,7 @@ void add_settings(CLI::App& app, Session& session) {
       "1000,\n"
       "                    or unlimited (2). A pair of hosts does what both allow; the rest waits\n"
       "                    (drover queue). A lower limit ends no move\n"
-      "  storage-moves     the same for moves of disks within this host (2); there are none yet\n"
+      "  storage-moves     the same for moves of disks within this host (2)\n"
       "  performance       of moves away from this host: compress (only what the other side "
       "lacks,\n"
       "                    compressed as far as it pays), multilink (the same over several\n"

@@ -11,6 +11,7 @@
 #include "display_width.h"
 #include "exit_code.h"
 #include "progress_text.h"
+#include "storage_text.h"
 #include "table.h"
 #include "time_words.h"
 
@@ -111,6 +112,13 @@ std::string proof_words(const Proof& proof) {
   return words;
 }
 
+std::string causes_text(const Move& move) {
+  std::string out;
+  if (!move.explanation.empty()) out += indented(printable(move.explanation)) + "\n";
+  if (move.error) out += indented(error_text(*move.error));
+  return out;
+}
+
 std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   const std::string vm = printable(move.plan.vm.name);
   std::string out = fmt::format("{} runs on {}.\n", vm, printable(move.destination));
@@ -160,6 +168,11 @@ std::string shell_word(const std::string& word) {
 std::string report_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   const std::string vm = printable(move.plan.vm.name);
   std::string out;
+  if (is_storage(move.plan)) {
+    out = storage_report(move, kept);
+    if (move.state == MoveState::kRunning) return out;
+    return out + causes_text(move);
+  }
   switch (move.state) {
     case MoveState::kDone:
       out = done_text(move, kept);
@@ -178,20 +191,20 @@ std::string report_text(const Move& move, const std::vector<QuarantinedDisk>& ke
       out = fmt::format("The move of {} needs a person. It runs on: {}.\n", vm, runner_words(move));
       break;
   }
-  if (!move.explanation.empty()) out += indented(printable(move.explanation)) + "\n";
-  if (move.error) out += indented(error_text(*move.error));
-  return out;
+  return out + causes_text(move);
 }
 
 std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   std::string out =
       fmt::format("Move {}: {} from {} to {}\n", printable(move.id), printable(move.plan.vm.name),
-                  printable(move.source), printable(move.destination));
+                  printable(move.source), destination_words(move));
   Table facts({{""}, {""}}, "  ");
+  if (move.plan.kind != MoveKind::kLive)
+    facts.add({"kind", std::string(move_kind_name(move.plan.kind))});
   facts.add({"state", state_words(move.state) + (move.cancel_asked ? ", asked to cancel" : "")});
   facts.add({"runs on", runner_words(move)});
   facts.add({"asked by", move.plan.request.requested_by});
-  facts.add({"convergence", convergence_text(move.convergence)});
+  if (!is_storage(move.plan)) facts.add({"convergence", convergence_text(move.convergence)});
   if (move.queue) facts.add({"priority", fmt::format("{}", move.queue->priority)});
   facts.add({"started", moment_words(move.started_at)});
   if (move.ended_at) facts.add({"ended", moment_words(*move.ended_at)});
@@ -229,8 +242,8 @@ std::string moves_text(const std::vector<Move>& moves) {
                {"STARTED"},
                {"ASKED BY"}});
   for (const Move& move : moves) {
-    table.add({move.id, move.plan.vm.name, move.source, move.destination, state_words(move.state),
-               move.state == MoveState::kDone ? "" : phase_words(move),
+    table.add({move.id, move.plan.vm.name, move.source, destination_words(move),
+               state_words(move.state), move.state == MoveState::kDone ? "" : phase_words(move),
                fmt::format("{} %", move.progress.percent), moment_words(move.started_at),
                move.plan.request.requested_by});
   }
@@ -252,8 +265,8 @@ std::string queue_text(const std::vector<Move>& moves) {
   for (const Move& move : moves) {
     const QueuePlace place = move.queue.value_or(QueuePlace{});
     table.add({fmt::format("{}", place.position), move.id, move.plan.vm.name, move.source,
-               move.destination, fmt::format("{}", place.priority), moment_words(place.since),
-               move.plan.request.requested_by, place.waits_for});
+               destination_words(move), fmt::format("{}", place.priority),
+               moment_words(place.since), move.plan.request.requested_by, place.waits_for});
   }
   return table.text();
 }

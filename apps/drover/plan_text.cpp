@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "display_width.h"
+#include "storage_text.h"
 #include "table.h"
 
 namespace drover::cli {
@@ -53,6 +54,14 @@ std::string place_words(const DiskPlacement& disk) {
   const std::string path =
       disk.destination_path == disk.source_path ? "the same path" : disk.destination_path;
   return disk.shared ? path + " (shared, stays)" : path;
+}
+
+std::string title(const Plan& plan) {
+  const Vm& vm = plan.vm;
+  return fmt::format("{}: {} to {} ({}, {} of memory, {} CPU{})\n", printable(vm.name),
+                     printable(vm.host.empty() ? plan.request.source : vm.host),
+                     printable(plan.request.destination), state_words(vm.state), to_text(vm.memory),
+                     vm.vcpus, vm.vcpus == 1 ? "" : "s");
 }
 
 bool is_copied(const DiskPlacement& disk) { return !disk.shared; }
@@ -128,10 +137,7 @@ std::string findings_text(const std::vector<Finding>& findings) {
 
 std::string plan_text(const Plan& plan) {
   const Vm& vm = plan.vm;
-  std::string out = fmt::format("{}: {} to {} ({}, {} of memory, {} CPU{})\n", printable(vm.name),
-                                printable(vm.host.empty() ? plan.request.source : vm.host),
-                                printable(plan.request.destination), state_words(vm.state),
-                                to_text(vm.memory), vm.vcpus, vm.vcpus == 1 ? "" : "s");
+  std::string out = is_storage(plan) ? storage_title(plan) : title(plan);
   Table disks({{"DISK"},
                {"FROM"},
                {"TO"},
@@ -154,8 +160,11 @@ std::string plan_text(const Plan& plan) {
                        to_text(plan.bytes_expected));
   }
   if (!plan.networks.empty()) out += fmt::format("  {}\n", way(plan));
-  if (std::ranges::any_of(plan.placements, is_copied))
+  if (is_storage(plan) && !plan.placements.empty()) {
+    out += fmt::format("  {}\n", storage_afterwards(plan));
+  } else if (std::ranges::any_of(plan.placements, is_copied)) {
     out += fmt::format("  {}\n  {}\n", proof_line(plan), afterwards(plan));
+  }
   if (plan.request.convergence)
     out += fmt::format("  {}\n", outrun_words(*plan.request.convergence));
   return out + findings_text(plan.findings);

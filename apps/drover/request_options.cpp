@@ -8,9 +8,22 @@
 namespace drover::cli {
 
 void RequestOptions::add_to(CLI::App& command) {
+  CLI::Option* there = command
+                           .add_option("--disks-to", disks_to,
+                                       "Folder at the destination where the disks shall land")
+                           ->type_name("FOLDER");
   command
-      .add_option("--disks-to", disks_to, "Folder at the destination where the disks shall land")
-      ->type_name("FOLDER");
+      .add_option("--to-storage", to_storage,
+                  "Move the disks to this folder or libvirt pool on the VM's own host, running or "
+                  "off; no DESTINATION")
+      ->type_name("PLACE")
+      ->excludes(there);
+  command
+      .add_option("--item", items,
+                  "Likewise a single disk: vda=PLACE; may be repeated, and beside --to-storage")
+      ->type_name("ITEM=PLACE")
+      ->allow_extra_args(false)
+      ->excludes(there);
   CLI::Option* now =
       command.add_flag("--delete-now", delete_now,
                        "Delete the old disks once the VM runs at the destination; no way back");
@@ -68,6 +81,19 @@ namespace {
 
 constexpr std::string_view kMemory = "memory";
 
+Result<std::vector<ItemPlace>> parse_items(const std::vector<std::string>& items) {
+  std::vector<ItemPlace> places;
+  for (const std::string& text : items) {
+    const auto equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "--item is a disk and its place, such as vda=/srv/fast, not \"{}\".", text);
+    }
+    places.push_back({text.substr(0, equals), text.substr(equals + 1)});
+  }
+  return places;
+}
+
 }  // namespace
 
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
@@ -113,6 +139,11 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;
+  if (storage()) {
+    request.kind = MoveKind::kStorage;
+    request.disks_to = to_storage;
+    ASSIGN_OR_RETURN(request.items, parse_items(items));
+  }
   if (delete_now) request.disposal = SourceDisposal::kDeleteNow;
   if (keep_source) request.disposal = SourceDisposal::kKeepSource;
   return request;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <CLI/App.hpp>
 
@@ -12,6 +13,8 @@ namespace drover::cli {
 
 struct RequestOptions {
   std::string disks_to;
+  std::string to_storage;          // folder or pool, of a storage move
+  std::vector<std::string> items;  // "vda=FOLDER", likewise
   bool delete_now = false;
   bool keep_source = false;
   std::string performance;   // empty: as the source's settings say
@@ -26,6 +29,8 @@ struct RequestOptions {
   std::string verify;  // empty: as-sent
 
   void add_to(CLI::App& command);
+  // Disks move within their host: no destination is named.
+  bool storage() const { return !to_storage.empty() || !items.empty(); }
   // kInvalidArgument: of what was typed.
   Result<MoveRequest> request(const std::string& vm_uuid, const std::string& destination) const;
 };

@@ -40,12 +40,12 @@ Status Engine::recover() {
     }
     // A job that has ended and is still open has an undo that its destination did not hear of.
     if (job.move.state == MoveState::kRunning) {
-      launch(std::move(job), &LiveMove::resume);
+      launch(std::move(job), &MoveWork::resume);
     } else {
       const std::lock_guard lock(mutex_);
       const std::string id = job.move.id;
       running_[id] = std::make_shared<Running>(
-          Running{std::make_unique<LiveMove>(world_, std::move(job), listener()), std::jthread()});
+          Running{make_move_work(world_, std::move(job), listener()), std::jthread()});
     }
   }
   dispatcher_ = std::jthread([this](std::stop_token stop) { let_begin(std::move(stop)); });
@@ -166,19 +166,19 @@ Result<Move> Engine::start_checked(Planned planned) {
     }
     RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
                                         to_json(job)));
-    log::info("Move {}: {} to {}, asked by {}.", first.id, first.plan.vm.name, first.destination,
-              first.plan.request.requested_by);
+    log::info("Move {}: {} to {} ({}), asked by {}.", first.id, first.plan.vm.name,
+              first.destination, move_kind_name(first.plan.kind), first.plan.request.requested_by);
     enqueue(std::move(job));
   }
   wait_for_a_look();
   return move(first.id);
 }
 
-void Engine::launch(SourceJob job, void (LiveMove::*how)(std::stop_token)) {
+void Engine::launch(SourceJob job, void (MoveWork::*how)(std::stop_token)) {
   const std::string id = job.move.id;
-  world_.slots.keep(Slots::Way::kOut, id);
+  world_.slots.keep(way_of(job.move.plan.kind), id);
   auto entry = std::make_shared<Running>(
-      Running{std::make_unique<LiveMove>(world_, std::move(job), listener()), std::jthread()});
+      Running{make_move_work(world_, std::move(job), listener()), std::jthread()});
   const std::lock_guard lock(mutex_);
   running_[id] = entry;
   entry->thread = std::jthread(

@@ -5,6 +5,7 @@
 // may call any function.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,8 +16,8 @@
 #include <vector>
 
 #include "move/destination_side.h"
-#include "move/live_move.h"
 #include "move/move_queue.h"
+#include "move/move_work.h"
 #include "move/planner.h"
 #include "move/world.h"
 
@@ -55,7 +56,7 @@ class Engine {
   std::vector<Move> under_way() const;
   Result<Move> move(std::string_view id) const;
   Result<Move> cancel(std::string_view id);
-  // See LiveMove::converge.
+  // See MoveWork::converge.
   Result<Move> converge(std::string_view id, const Convergence& policy);
   // From the hypervisor: the guest of a move stands still.
   void take_vm_event(const VmEvent& event);
@@ -66,7 +67,7 @@ class Engine {
 
  private:
   struct Running {
-    std::unique_ptr<LiveMove> move;
+    std::unique_ptr<MoveWork> move;
     std::jthread thread;  // none: the move waits in the queue, or its undo has to be told
   };
 
@@ -82,10 +83,11 @@ class Engine {
   enum class Asked { kGranted, kFull, kFailed };
   std::pair<Asked, std::string> ask(const Waiting& move);
   bool begin(std::string_view id);
+  bool begin_here(std::string_view id, const HostSettings& settings, std::string& full);
   void tell_place(std::string_view id, unsigned position, const std::string& waits_for);
   void look_at_queue();
   void wait_for_a_look();
-  void launch(SourceJob job, void (LiveMove::*how)(std::stop_token));
+  void launch(SourceJob job, void (MoveWork::*how)(std::stop_token));
   void keep_house(std::stop_token stop);
   void retry_undos();
   void reap();

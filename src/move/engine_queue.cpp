@@ -44,7 +44,7 @@ void Engine::enqueue(SourceJob job) {
   const std::string id = job.move.id;
   const std::lock_guard lock(mutex_);
   running_[id] = std::make_shared<Running>(
-      Running{std::make_unique<LiveMove>(world_, std::move(job), listener()), std::jthread()});
+      Running{make_move_work(world_, std::move(job), listener()), std::jthread()});
 }
 
 std::vector<Waiting> Engine::waiting() const {
@@ -54,7 +54,8 @@ std::vector<Waiting> Engine::waiting() const {
     if (entry->thread.joinable()) continue;
     const Move move = entry->move->snapshot();
     if (move.state == MoveState::kRunning && move.queue)
-      found.push_back({id, move.destination, *move.queue, move.plan.request.begin_at});
+      found.push_back(
+          {id, move.destination, *move.queue, move.plan.request.begin_at, move.plan.kind});
   }
   put_in_order(found);
   return found;
@@ -85,7 +86,7 @@ Result<Move> Engine::change_place(std::string_view id,
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = running_.find(id); it != running_.end() && !it->second->thread.joinable()) {
-      LiveMove& waits = *it->second->move;
+      MoveWork& waits = *it->second->move;
       const Move now = waits.snapshot();
       if (now.state == MoveState::kRunning && now.queue) {
         QueuePlace place = *now.queue;
@@ -142,6 +143,7 @@ bool Engine::dispatch() {
   pacing_.forget_others(order);
   std::vector<std::string> in_front;
   std::string nobody_because;  // nothing further down may begin
+  std::string full_here;       // no further move within this host may
   unsigned position = 0;
   for (const Waiting& move : order) {
     const auto now = std::chrono::steady_clock::now();
@@ -151,6 +153,9 @@ bool Engine::dispatch() {
       waits_for = fmt::format("It is held. To let it go: drover queue release {}.", move.id);
     } else if (move.begin_at && std::chrono::system_clock::now() < *move.begin_at) {
       waits_for = fmt::format("It begins at {}, as asked.", local_time_text(*move.begin_at));
+    } else if (move.kind == MoveKind::kStorage) {
+      if (begin_here(move.id, settings, full_here)) continue;
+      waits_for = full_here;
     } else if (!nobody_because.empty()) {
       waits_for = nobody_because;
     } else if (!settings.outgoing) {
@@ -170,6 +175,7 @@ bool Engine::dispatch() {
       }
     }
     tell_place(move.id, ++position, waits_for);
+    if (move.kind == MoveKind::kStorage) continue;
     const bool too_early = move.begin_at && std::chrono::system_clock::now() < *move.begin_at;
     if (move.place.held || too_early || !nobody_because.empty() ||
         !pacing_.is_full(move.destination))
@@ -179,6 +185,20 @@ bool Engine::dispatch() {
       nobody_because = fmt::format("Move {} has waited for longer.", move.id);
   }
   return !order.empty();
+}
+
+// A move within this host needs a place here alone. False: it waits, in order, for what `full`
+// says.
+bool Engine::begin_here(std::string_view id, const HostSettings& settings, std::string& full) {
+  constexpr auto kWay = Slots::Way::kStorage;
+  if (!full.empty()) return false;
+  if (!world_.slots.take(kWay, id, settings.storage_moves)) {
+    full = full_text(world_.host_name, world_.slots.used(kWay), settings, kWay);
+    return false;
+  }
+  if (begin(id)) return true;
+  world_.slots.give_back(kWay, id);
+  return false;
 }
 
 std::pair<Engine::Asked, std::string> Engine::ask(const Waiting& move) {
@@ -214,7 +234,7 @@ bool Engine::begin(std::string_view id) {
   log::info("Move {} of {}: its turn has come.", id, move.plan.vm.name);
   entry.move->admitted();
   entry.thread =
-      std::jthread([live = entry.move.get()](std::stop_token stop) { live->run(std::move(stop)); });
+      std::jthread([work = entry.move.get()](std::stop_token stop) { work->run(std::move(stop)); });
   return true;
 }
 

@@ -37,6 +37,11 @@ struct SourceJob {
       false;  // the destination, or our own gate, proved that the guest never ran there
   std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
   KnownFile fence_image;         // fence_image.h; inode 0: copied disks are the fence
+
+  // Of a storage move only.
+  std::vector<KnownFile> created;     // the new images; inode 0: about to be made
+  std::vector<std::string> begun;     // disks whose copying by QEMU was asked for
+  std::vector<std::string> switched;  // disks that QEMU was told to use the copy of
 };
 
 // Our side is the destination.

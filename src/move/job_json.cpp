@@ -37,6 +37,23 @@ std::vector<KnownFile> files_from_json(ObjectReader& reader, const char* member)
   return files;
 }
 
+std::vector<std::string> texts_from_json(ObjectReader& reader, const char* member) {
+  std::vector<std::string> texts;
+  const auto* list = reader.elements(member);
+  if (list == nullptr) return texts;
+  for (const auto& element : *list) {
+    if (!element.is_string()) {
+      reader.note(Error{ErrorCode::kProtocol,
+                        Retry::kNever,
+                        fmt::format("{} must be a list of texts.", member),
+                        {}});
+      return texts;
+    }
+    texts.push_back(element.get<std::string>());
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::string to_json(const SourceJob& job) {
@@ -51,7 +68,10 @@ std::string to_json(const SourceJob& job) {
                      {"reserved", job.reserved},
                      {"refusal_proven", job.refusal_proven},
                      {"files", files_to_json(job.files)},
-                     {"fence_image", files_to_json({job.fence_image})}});
+                     {"fence_image", files_to_json({job.fence_image})},
+                     {"created", files_to_json(job.created)},
+                     {"begun", job.begun},
+                     {"switched", job.switched}});
 }
 
 Result<SourceJob> source_job_from_json(std::string_view text) {
@@ -72,6 +92,12 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   if (reader.has("fence_image")) {
     const auto images = files_from_json(reader, "fence_image");
     if (images.size() == 1) job.fence_image = images.front();
+  }
+  // They knew live moves only.
+  if (reader.has("created")) {
+    job.created = files_from_json(reader, "created");
+    job.begun = texts_from_json(reader, "begun");
+    job.switched = texts_from_json(reader, "switched");
   }
   RETURN_IF_ERROR(reader.status());
   return job;

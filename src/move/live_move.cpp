@@ -150,38 +150,13 @@ void LiveMove::end(const StepResult& result) {
 }
 
 LiveMove::LiveMove(World& world, SourceJob job, MoveListener changed)
-    : world_(world),
-      changed_(std::move(changed)),
-      job_(std::move(job)),
-      slowing_settled_(job_.migrate_called) {}
+    : MoveWork(world, std::move(job), std::move(changed)), slowing_settled_(job_.migrate_called) {}
 
 LiveMove::~LiveMove() = default;
 
-Status LiveMove::wait_at(QueuePlace place) {
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.queue = std::move(place);
-  }
-  return save();
-}
-
-void LiveMove::tell_place(unsigned position, std::string waits_for) {
-  {
-    const std::lock_guard lock(mutex_);
-    auto& place = job_.move.queue;
-    if (!place || (place->position == position && place->waits_for == waits_for)) return;
-    place->position = position;
-    place->waits_for = std::move(waits_for);
-  }
-  changed_(MoveChange::kProgress, snapshot());
-}
-
 Status LiveMove::cancel() {
+  RETURN_IF_ERROR(check_running());
   const Move move = snapshot();
-  if (move.state != MoveState::kRunning) {
-    return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", move.id,
-                move_state_name(move.state));
-  }
   if (move.phase >= Phase::kSwitch) {
     return fail(ErrorCode::kConflict,
                 "Move {} is in its switch: it ends by itself, on one host or the other. Watch it: "
@@ -199,44 +174,6 @@ Move LiveMove::snapshot() const {
   return move;
 }
 
-Status LiveMove::enter(Phase phase) {
-  {
-    const std::lock_guard lock(mutex_);
-    Move& move = job_.move;
-    if (move.phase != phase || move.phases.empty()) {
-      const auto now = std::chrono::system_clock::now();
-      if (!move.phases.empty()) move.phases.back().ended_at = now;
-      move.phases.push_back({phase, now, {}});
-      log::info("Move {} of {}: {}.", move.id, move.plan.vm.name, phase_name(phase));
-    }
-    move.phase = phase;
-    move.progress.phase = phase;
-  }
-  return save();
-}
-
-Status LiveMove::save() {
-  const auto state = job_.move.state == MoveState::kRunning || job_.reserved
-                         ? journal::JobState::kOpen
-                         : journal::JobState::kEnded;
-  if (auto saved = world_.journal.save(journal::Side::kSource, job_.move.id, state, to_json(job_));
-      !saved) {
-    return std::unexpected(
-        wrap(saved.error(), "The journal cannot be written; the move may not go on."));
-  }
-  const Move move = snapshot();
-  changed_(move.state == MoveState::kRunning ? MoveChange::kPhase : MoveChange::kState, move);
-  return {};
-}
-
-void LiveMove::change(const std::function<void(Move&)>& edit) {
-  {
-    const std::lock_guard lock(mutex_);
-    edit(job_.move);
-  }
-  if (auto saved = save(); !saved) log::error("Move {}: {}", job_.move.id, saved.error().text());
-}
-
 StepResult LiveMove::interrupted() const {
   if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
   // libvirt's call, once made, is aborted by watch(), and the records say how that ended: its
@@ -247,20 +184,6 @@ StepResult LiveMove::interrupted() const {
                     Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}}});
   }
   return {};
-}
-
-bool LiveMove::pause_for(std::chrono::milliseconds span) {
-  const Deadline until = Deadline::after(span);
-  while (!until.expired()) {
-    if (stop_.stop_requested()) return false;
-    std::this_thread::sleep_for(std::min(span, std::chrono::milliseconds(50)));
-  }
-  return true;
-}
-
-StepResult LiveMove::parked(Error error, std::string explanation) {
-  change([&](Move& move) { move.explanation = std::move(explanation); });
-  return std::unexpected(StepFailure{AfterFailure::kPark, std::move(error)});
 }
 
 }  // namespace drover::move

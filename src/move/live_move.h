@@ -4,8 +4,6 @@
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
 // live_move_switch.cpp, the proof in live_move_proof.cpp, the way back in live_move_undo.cpp; what
 // holds a copy up for a while in live_move_holds.cpp.
-// run() and resume() occupy the calling thread until the move ends; cancel() and snapshot() may
-// come from any.
 #pragma once
 
 #include <atomic>
@@ -17,63 +15,32 @@
 
 #include "move/carriers.h"
 #include "move/convergence.h"
-#include "move/job.h"
 #include "move/link_keeper.h"
+#include "move/move_work.h"
 #include "move/pass_book.h"
 #include "move/peer_messages.h"
 #include "move/progress.h"
 #include "move/space_watch.h"
-#include "move/world.h"
 
 namespace drover::move {
 
-// Who may run the VM once a step has ended badly: every step's failure says it, the caller acts on
-// it.
-enum class AfterFailure {
-  kUndo,   // the source may run it, and does: undo, the VM never noticed
-  kPark,   // not known, or known but something must be done by a person
-  kLeave,  // droverd is stopping: leave everything as it is, the next one goes on
-};
-
 class FrozenDisk;
 
-struct StepFailure {
-  AfterFailure then = AfterFailure::kUndo;
-  Error error;
-};
-using StepResult = std::expected<void, StepFailure>;
-
-// What is new in a move that people see.
-enum class MoveChange { kProgress, kPhase, kState };
-using MoveListener = std::function<void(MoveChange, const Move&)>;
-
-class LiveMove {
+class LiveMove final : public MoveWork {
  public:
-  // `changed` is called after each change of the Move that people see, from the move's thread.
   LiveMove(World& world, SourceJob job, MoveListener changed);
-  ~LiveMove();
+  ~LiveMove() override;
 
-  void run(std::stop_token stop);     // from the beginning
-  void resume(std::stop_token stop);  // after a restart of droverd: from what the journal says
+  void run(std::stop_token stop) override;
+  void resume(std::stop_token stop) override;
 
-  // Tells the destination of an undo that it could not hear before; false: not yet. After run() or
-  // resume() ended.
-  bool undo_at_destination();
-
-  // While it waits for its turn, before run(), one thread at a time: its place in the queue,
-  // written down; what people see of it, told only; and that both hosts have room for it now.
-  Status wait_at(QueuePlace place);
-  void tell_place(unsigned position, std::string waits_for);
-  void admitted() { admitted_ = true; }
-
-  // Asks for an end; kConflict once the switch has begun.
-  Status cancel();
-  // What shall be done about a guest that outruns the link, from now on. kConflict: too late, or
-  // libvirt takes no such word any more.
-  Status converge(const Convergence& policy);
-  // The hypervisor says that the guest stands still for the switch. Any thread; returns at once.
-  void guest_stopped() { stands_still_ = true; }
-  Move snapshot() const;
+  bool undo_at_destination() override;
+  void admitted() override { admitted_ = true; }
+  Status cancel() override;  // kConflict once the switch has begun
+  // kConflict: too late, or libvirt takes no such word any more.
+  Status converge(const Convergence& policy) override;
+  void guest_stopped() override { stands_still_ = true; }
+  Move snapshot() const override;
 
  private:
   struct Step {
@@ -166,15 +133,7 @@ class LiveMove {
   bool take_back_the_guest();
   void lift_fence();
 
-  // Journal and people.
-  Status enter(Phase phase);
-  Status save();
-  void change(const std::function<void(Move&)>& edit);
   StepResult interrupted() const;
-  StepResult parked(Error error, std::string explanation);
-  // False: droverd is stopping.
-  bool pause_for(std::chrono::milliseconds span);
-  const std::string& uuid() const { return job_.move.plan.vm.uuid; }
   gate::RecordKey record_key() const { return {uuid(), job_.move.epoch}; }
   CarrierName carrier_name() const {
     return {job_.move.id, job_.move.epoch, job_.move.plan.vm.name, uuid()};
@@ -187,13 +146,6 @@ class LiveMove {
     std::optional<Error> error;
   };
 
-  World& world_;
-  MoveListener changed_;
-  std::stop_token stop_;
-  mutable std::mutex
-      mutex_;  // guards job_.move against snapshot(); the rest of job_ is the move's thread's own
-  SourceJob job_;
-  std::atomic<bool> cancel_asked_{false};
   std::atomic<bool> stands_still_{false};  // the guest, for the switch
   bool admitted_ = false;                  // the destination holds a place for it
   LinkSecret secret_;

@@ -19,6 +19,7 @@ struct Waiting {
   std::string destination;
   QueuePlace place;
   std::optional<std::chrono::system_clock::time_point> begin_at = {};  // not before
+  MoveKind kind = MoveKind::kLive;
 };
 
 // High priority first, then who came first. Held ones keep their places.

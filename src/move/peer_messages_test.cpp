@@ -85,6 +85,28 @@ TEST(Jobs, SurviveTheJournal) {
   ASSERT_TRUE(source) << source.error().text();
   EXPECT_TRUE(source->autostart && source->migrate_called && !source->carriers_started);
   EXPECT_EQ(source->files.at(0).inode, 6u);
+  job.created = {{"vda", "/b/x.qcow2", 5, 7}};
+  job.begun = {"vda", "vdb"};
+  job.switched = {"vda"};
+  const auto storage = source_job_from_json(to_json(job));
+  ASSERT_TRUE(storage) << storage.error().text();
+  EXPECT_EQ(storage->created.at(0).inode, 7u);
+  EXPECT_EQ(storage->begun, job.begun);
+  EXPECT_EQ(storage->switched, job.switched);
+
+  // As a release wrote it that knew live moves only.
+  std::string old = to_json(SourceJob{});
+  for (const std::string member : {R"("kind":"live",)", R"("created":[],)", R"("begun":[],)",
+                                   R"("switched":[],)", R"(,"switched":[])"}) {
+    if (const auto place = old.find(member); place != std::string::npos)
+      old.erase(place, member.size());
+  }
+  ASSERT_EQ(old.find("kind"), std::string::npos) << old;
+  ASSERT_EQ(old.find("switched"), std::string::npos) << old;
+  const auto before = source_job_from_json(old);
+  ASSERT_TRUE(before) << before.error().text();
+  EXPECT_EQ(before->move.plan.kind, MoveKind::kLive);
+  EXPECT_TRUE(before->created.empty());
 
   DestinationJob other;
   other.move_id = "k3f9x2qa";

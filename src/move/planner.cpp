@@ -9,6 +9,7 @@
 #include "model/group.h"
 #include "move/peer_messages.h"
 #include "move/shared_disks.h"
+#include "move/storage_plan.h"
 #include "preflight/codes.h"
 #include "preflight/preflight.h"
 #include "preflight/road.h"
@@ -52,9 +53,12 @@ Finding passed_note(const std::string& passed, const std::string& vm) {
           {}};
 }
 
-}  // namespace
-
-Result<Planned> plan_move(World& world, const MoveRequest& request) {
+Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
+  if (!request.items.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Single items can be placed by storage moves only (\"kind\":\"storage\"); of a "
+                "move to another host all disks go to one folder: disks_to.");
+  }
   if (request.destination == world.host_name) {
     return fail(ErrorCode::kInvalidArgument,
                 "{} is on {} already: source and destination are the same.", request.vm,
@@ -117,6 +121,25 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   return planned;
 }
 
+}  // namespace
+
+Result<Planned> plan_move(World& world, const MoveRequest& request) {
+  const MoveKind kind = request.kind.value_or(MoveKind::kLive);
+  switch (kind) {
+    case MoveKind::kLive:
+      return plan_live_move(world, request);
+    case MoveKind::kStorage:
+      return plan_storage_move(world, request);
+    case MoveKind::kQuick:
+    case MoveKind::kOffline:
+      break;
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              "Moves of the kind {} are not there yet. A running VM moves live; disks move within "
+              "a host by the kind storage, running or off.",
+              move_kind_name(kind));
+}
+
 Status check_acceptance(const Plan& plan) {
   std::vector<std::string> open;
   for (const auto& finding : plan.findings) {
@@ -131,10 +154,12 @@ Status check_acceptance(const Plan& plan) {
     open.push_back(std::move(line));
   }
   if (open.empty()) return {};
-  return std::unexpected(
-      Error{ErrorCode::kBlocked, Retry::kNever,
-            fmt::format("{} cannot move to {} as asked.", plan.vm.name, plan.request.destination),
-            std::move(open)});
+  return std::unexpected(Error{
+      ErrorCode::kBlocked, Retry::kNever,
+      plan.kind == MoveKind::kStorage
+          ? fmt::format("The disks of {} cannot move as asked.", plan.vm.name)
+          : fmt::format("{} cannot move to {} as asked.", plan.vm.name, plan.request.destination),
+      std::move(open)});
 }
 
 }  // namespace drover::move

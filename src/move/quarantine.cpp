@@ -19,23 +19,6 @@ using namespace std::chrono_literals;
 constexpr auto kKeepTime = 24h;
 constexpr auto kAskLimit = 5s;
 
-// A file that some domain here still names, directly or below one of its images, is nobody's to
-// touch.
-Status check_unused(World& world, const std::string& path, std::string_view vm_uuid) {
-  ASSIGN_OR_RETURN(const auto vms, world.hypervisor.list_vms());
-  for (const auto& vm : vms) {
-    if (vm.uuid == vm_uuid) continue;
-    for (const auto& disk : vm.disks) {
-      if (disk.path == path ||
-          std::ranges::find(disk.backing_chain, path) != disk.backing_chain.end()) {
-        return fail(ErrorCode::kConflict, "{} is also used by {}; it stays as it is.", path,
-                    vm.name);
-      }
-    }
-  }
-  return {};
-}
-
 Result<std::vector<QuarantinedDisk>> disks_of(World& world, std::string_view move_id) {
   ASSIGN_OR_RETURN(auto disks, world.journal.quarantine());
   std::erase_if(disks, [&](const auto& disk) { return disk.move_id != move_id; });
@@ -105,6 +88,23 @@ Status check_runs_nowhere(World& world, const QuarantinedDisk& disk) {
 }
 
 }  // namespace
+
+// A file that some domain here still names, directly or below one of its images, is nobody's to
+// touch.
+Status check_unused(World& world, const std::string& path, std::string_view vm_uuid) {
+  ASSIGN_OR_RETURN(const auto vms, world.hypervisor.list_vms());
+  for (const auto& vm : vms) {
+    if (vm.uuid == vm_uuid) continue;
+    for (const auto& disk : vm.disks) {
+      if (disk.path == path ||
+          std::ranges::find(disk.backing_chain, path) != disk.backing_chain.end()) {
+        return fail(ErrorCode::kConflict, "{} is also used by {}; it stays as it is.", path,
+                    vm.name);
+      }
+    }
+  }
+  return {};
+}
 
 Status quarantine_files(World& world, const SourceJob& job) {
   std::vector<std::string> paths;

@@ -13,6 +13,10 @@
 
 namespace drover::move {
 
+// kConflict: a domain of this host other than `vm_uuid` names the file, directly or below one of
+// its images.
+Status check_unused(World& world, const std::string& path, std::string_view vm_uuid);
+
 // Puts the job's files aside, or deletes them, as its request says. REQUIRES: the destination has
 // proven that it runs the VM and has everything on stable storage. May run twice.
 Status quarantine_files(World& world, const SourceJob& job);

@@ -8,6 +8,10 @@ namespace {
 
 constexpr std::size_t kTurnsMax = 1024;  // a peer may ask for many moves
 
+bool counted_together(Slots::Way one, Slots::Way other) {
+  return (one == Slots::Way::kStorage) == (other == Slots::Way::kStorage);
+}
+
 }  // namespace
 
 bool Slots::take(Way way, std::string_view move, MoveLimit limit) {
@@ -25,9 +29,10 @@ bool Slots::enter(Way way, std::string_view move, MoveLimit limit, Deadline unti
   if (places_.contains(key)) return true;
   const auto mine = turns_.find(key);
   const auto before = static_cast<std::size_t>(std::ranges::count_if(turns_, [&](const auto& turn) {
-    return mine == turns_.end() || turn.second.number < mine->second.number;
+    return counted_together(turn.first.first, way) &&
+           (mine == turns_.end() || turn.second.number < mine->second.number);
   }));
-  if (limit.unlimited() || places_.size() + before < limit.count) {
+  if (limit.unlimited() || count(way) + before < limit.count) {
     turns_.erase(key);
     places_.emplace(key, until);
     return true;
@@ -54,17 +59,33 @@ void Slots::give_back(Way way, std::string_view move) {
   turns_.erase(key);
 }
 
-std::size_t Slots::used() {
+std::size_t Slots::used(Way way) {
   const std::lock_guard lock(mutex_);
   expire();
-  return places_.size();
+  return count(way);
 }
 
-std::string full_text(std::string_view host, std::size_t used, const HostSettings& settings) {
-  if (used < settings.live_moves.count)
-    return fmt::format("{} is about to begin another move.", host);
-  return fmt::format("{} works on {} move{}; its live-moves is {}.", host, used,
-                     used == 1 ? "" : "s", move_limit_text(settings.live_moves));
+std::size_t Slots::count(Way way) const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      places_, [&](const auto& place) { return counted_together(place.first.first, way); }));
+}
+
+Slots::Way way_of(MoveKind kind) {
+  return kind == MoveKind::kStorage ? Slots::Way::kStorage : Slots::Way::kOut;
+}
+
+MoveLimit limit_of(Slots::Way way, const HostSettings& settings) {
+  return way == Slots::Way::kStorage ? settings.storage_moves : settings.live_moves;
+}
+
+std::string full_text(std::string_view host, std::size_t used, const HostSettings& settings,
+                      Slots::Way way) {
+  const MoveLimit limit = limit_of(way, settings);
+  if (used < limit.count) return fmt::format("{} is about to begin another move.", host);
+  const bool storage = way == Slots::Way::kStorage;
+  return fmt::format("{} works on {} {}move{}; its {} is {}.", host, used,
+                     storage ? "storage " : "", used == 1 ? "" : "s",
+                     storage ? "storage-moves" : "live-moves", move_limit_text(limit));
 }
 
 void Slots::expire() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many moves this host works on at once, those that leave and those that come together
-// (docs/queue.md). Nobody waits here: who is refused asks again, and has its turn. Any thread.
+// How many moves this host works on at once: those that leave and those that come together, and
+// apart from these the moves of disks within the host (docs/queue.md). Nobody waits here: who is
+// refused asks again, and has its turn. Any thread.
 #pragma once
 
 #include <chrono>
@@ -13,12 +14,13 @@
 
 #include "base/deadline.h"
 #include "model/host.h"
+#include "model/plan.h"
 
 namespace drover::move {
 
 class Slots {
  public:
-  enum class Way { kOut, kIn };
+  enum class Way { kOut, kIn, kStorage };
 
   // A place for a move; false: as many as `limit` have one, or others have waited for longer. Who
   // was refused keeps its turn if it asks again within kTurn. May be repeated.
@@ -29,7 +31,8 @@ class Slots {
   void keep(Way way, std::string_view move);
   // Its place, or its turn. May be repeated.
   void give_back(Way way, std::string_view move);
-  std::size_t used();
+  // Places of this way, and of those that are counted together with it.
+  std::size_t used(Way way = Way::kOut);
 
   static constexpr std::chrono::seconds kLease{60};
   static constexpr std::chrono::seconds kTurn{3};
@@ -42,6 +45,7 @@ class Slots {
   };
   bool enter(Way way, std::string_view move, MoveLimit limit, Deadline until);
   void expire();
+  std::size_t count(Way way) const;  // REQUIRES: mutex_ held
 
   std::mutex mutex_;  // guards all below
   std::map<Key, Deadline> places_;
@@ -49,7 +53,12 @@ class Slots {
   std::uint64_t last_ = 0;
 };
 
+// The way of a move that is not a coming one.
+Slots::Way way_of(MoveKind kind);
+// The limit that holds for a way.
+MoveLimit limit_of(Slots::Way way, const HostSettings& settings);
 // Why a move has to wait for this host. For people.
-std::string full_text(std::string_view host, std::size_t used, const HostSettings& settings);
+std::string full_text(std::string_view host, std::size_t used, const HostSettings& settings,
+                      Slots::Way way = Slots::Way::kOut);
 
 }  // namespace drover::move

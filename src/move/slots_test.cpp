@@ -19,6 +19,19 @@ TEST(Slots, ComingAndLeavingMovesCountTogether) {
   EXPECT_TRUE(slots.take(Way::kOut, "c", {2}));
 }
 
+TEST(Slots, MovesWithinTheHostAreCountedApart) {
+  Slots slots;
+  EXPECT_TRUE(slots.take(Way::kStorage, "a", {1}));
+  EXPECT_FALSE(slots.take(Way::kStorage, "b", {1}));
+  EXPECT_TRUE(slots.take(Way::kOut, "c", {1})) << "b waits for another kind of place";
+  EXPECT_TRUE(slots.take(Way::kStorage, "a", {1}));
+  EXPECT_EQ(slots.used(), 1u);
+  EXPECT_EQ(slots.used(Way::kStorage), 1u);
+  const HostSettings settings;
+  EXPECT_EQ(full_text("host1", 2, settings, Way::kStorage),
+            "host1 works on 2 storage moves; its storage-moves is 2.");
+}
+
 TEST(Slots, ALowerLimitEndsNothing) {
   Slots slots;
   for (const char* move : {"a", "b", "c"}) EXPECT_TRUE(slots.take(Way::kOut, move, {0}));

@@ -13,6 +13,11 @@
 namespace drover::preflight {
 namespace {
 
+// The option that names a place, for fixes.
+std::string_view place_option(const DestinationView& view) {
+  return view.proposal.request.kind == MoveKind::kStorage ? "--to-storage" : "--disks-to";
+}
+
 void check_folder(const DestinationView& view, const FolderFacts& folder, Findings& findings) {
   const std::string& host = view.host.name;
   if (!folder.allowed) {
@@ -20,7 +25,7 @@ void check_folder(const DestinationView& view, const FolderFacts& folder, Findin
         Code::kFolderNotAllowed, folder.path,
         fmt::format("{} is not an allowed folder on {}.", folder.path, host),
         "The administrator of a host says where others may place files.",
-        {fmt::format("--disks-to {}", word(view.settings().default_folder)),
+        {fmt::format("{} {}", place_option(view), word(view.settings().default_folder)),
          fmt::format("on {}: drover settings allowed-folders+={}", host, word(folder.path))});
   } else if (folder.through_link) {
     findings.blocker(
@@ -45,7 +50,7 @@ void check_folder(const DestinationView& view, const FolderFacts& folder, Findin
                      fmt::format("QEMU's user on {} may not enter {}.", host, folder.closed_at),
                      "QEMU opens its images by path and would be refused.",
                      {fmt::format("On {}: chmod o+x {}", host, word(folder.closed_at)),
-                      "Choose another folder with --disks-to."});
+                      fmt::format("Choose another folder with {}.", place_option(view))});
   }
 }
 
@@ -168,7 +173,7 @@ void check_space(const DestinationView& view, Findings& findings) {
           "The copy would stop in the middle, and other VMs there would stand still.",
           {fmt::format("Make room on {}: drover quarantine list shows what earlier moves keep",
                        view.host.name),
-           "Choose a folder on another file system with --disks-to."});
+           fmt::format("Choose a folder on another file system with {}.", place_option(view))});
     } else if (sum.free < sum.virtual_size) {
       findings.note(
           Code::kSpaceGrowth, sum.folder,

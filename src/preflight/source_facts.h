@@ -21,6 +21,7 @@ struct SourceFacts {
 // source_vm.cpp
 void check_vm_state(const SourceView& view, Findings& findings);
 void check_source_host(const SourceView& view, Findings& findings);
+void check_hypervisor_up(const SourceView& view, Findings& findings);
 void check_name_length(const SourceView& view, Findings& findings);
 void check_persistent(const SourceFacts& facts, Findings& findings);
 // source_disks.cpp

@@ -18,10 +18,21 @@ constexpr std::string_view kSocketPathWithoutName =
 // add-fd through libvirt, which holds the fence, came with 8.2.
 constexpr Version kLibvirtLeast = 8'002'000;
 
+void check_saved(const Vm& vm, Findings& findings) {
+  if (!vm.saved) return;
+  findings.blocker(
+      Code::kVmSaved, vm.name, fmt::format("{} is off, and its memory is kept on disk.", vm.name),
+      "What was saved goes on with the disks where they lie now.",
+      {fmt::format("virsh start {}, and move it while it runs", word(vm.name)),
+       fmt::format("virsh managedsave-remove {}, if the saved memory is not needed any more",
+                   word(vm.name))});
+}
+
 }  // namespace
 
 void check_vm_state(const SourceView& view, Findings& findings) {
   const Vm& vm = view.vm;
+  const bool storage = view.request.kind == MoveKind::kStorage;
   if (!vm.move_id.empty()) {
     findings.blocker(Code::kVmMoving, vm.name,
                      fmt::format("{} is already moving (move {}).", vm.name, vm.move_id),
@@ -32,10 +43,15 @@ void check_vm_state(const SourceView& view, Findings& findings) {
     case VmState::kRunning:
       break;
     case VmState::kPaused:
+      if (storage) break;
       findings.note(Code::kVmPaused, vm.name, fmt::format("{} is paused.", vm.name),
                     "It moves as it is and stays paused on the destination.");
       break;
     case VmState::kOff:
+      if (storage) {
+        check_saved(vm, findings);
+        break;
+      }
       findings.blocker(Code::kVmOff, vm.name,
                        fmt::format("{} is off; start it to move it live.", vm.name),
                        "A live move copies the memory of a running VM.",
@@ -71,7 +87,8 @@ void check_vm_state(const SourceView& view, Findings& findings) {
     findings.blocker(
         Code::kSnapshots, vm.name,
         fmt::format("{} has {} snapshot{}.", vm.name, vm.snapshots, vm.snapshots == 1 ? "" : "s"),
-        "libvirt refuses to move a VM with snapshots, and they would be lost.",
+        storage ? "They name the disks where they lie now; none could be reverted to afterwards."
+                : "libvirt refuses to move a VM with snapshots, and they would be lost.",
         {fmt::format("virsh snapshot-list {}", word(vm.name)),
          fmt::format("virsh snapshot-delete {} NAME, for each that is not needed any more",
                      word(vm.name)),
@@ -81,15 +98,18 @@ void check_vm_state(const SourceView& view, Findings& findings) {
   }
 }
 
+void check_hypervisor_up(const SourceView& view, Findings& findings) {
+  if (view.host.hypervisor_up) return;
+  findings.blocker(Code::kHypervisorDown, view.host.name,
+                   fmt::format("libvirt does not answer on {}.", view.host.name),
+                   "Without it nothing can be moved.",
+                   {"systemctl status libvirtd", "systemctl restart libvirtd"});
+}
+
 void check_source_host(const SourceView& view, Findings& findings) {
   const std::string& destination = view.request.destination;
-  if (!view.host.hypervisor_up) {
-    findings.blocker(Code::kHypervisorDown, view.host.name,
-                     fmt::format("libvirt does not answer on {}.", view.host.name),
-                     "Without it nothing can be moved.",
-                     {"systemctl status libvirtd", "systemctl restart libvirtd"});
-    return;
-  }
+  check_hypervisor_up(view, findings);
+  if (!view.host.hypervisor_up) return;
   if (view.host.libvirt_version < kLibvirtLeast) {
     findings.blocker(
         Code::kHypervisorTooOld, view.host.name,

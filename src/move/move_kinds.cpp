@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which class does which kind of move.
+#include "move/live_move.h"
+#include "move/storage_move.h"
+
+namespace drover::move {
+
+std::unique_ptr<MoveWork> make_move_work(World& world, SourceJob job, MoveListener changed) {
+  if (job.move.plan.kind == MoveKind::kStorage)
+    return std::make_unique<StorageMove>(world, std::move(job), std::move(changed));
+  // Others are refused when they are planned.
+  return std::make_unique<LiveMove>(world, std::move(job), std::move(changed));
+}
+
+}  // namespace drover::move

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/move_work.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/deadline.h"
+#include "base/log.h"
+
+namespace drover::move {
+
+MoveWork::MoveWork(World& world, SourceJob job, MoveListener changed)
+    : world_(world), changed_(std::move(changed)), job_(std::move(job)) {}
+
+MoveWork::~MoveWork() = default;
+
+Status MoveWork::wait_at(QueuePlace place) {
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.queue = std::move(place);
+  }
+  return save();
+}
+
+void MoveWork::tell_place(unsigned position, std::string waits_for) {
+  {
+    const std::lock_guard lock(mutex_);
+    auto& place = job_.move.queue;
+    if (!place || (place->position == position && place->waits_for == waits_for)) return;
+    place->position = position;
+    place->waits_for = std::move(waits_for);
+  }
+  changed_(MoveChange::kProgress, snapshot());
+}
+
+Status MoveWork::converge(const Convergence&) {
+  const Move move = snapshot();
+  return fail(ErrorCode::kConflict,
+              "Move {} is a {} move: it copies no memory, so no guest can outrun it.", move.id,
+              move_kind_name(move.plan.kind));
+}
+
+Status MoveWork::check_running() const {
+  const Move move = snapshot();
+  if (move.state == MoveState::kRunning) return {};
+  return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", move.id,
+              move_state_name(move.state));
+}
+
+Move MoveWork::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  Move move = job_.move;
+  move.cancel_asked = cancel_asked_ && move.state == MoveState::kRunning;
+  return move;
+}
+
+Status MoveWork::enter(Phase phase) {
+  {
+    const std::lock_guard lock(mutex_);
+    Move& move = job_.move;
+    if (move.phase != phase || move.phases.empty()) {
+      const auto now = std::chrono::system_clock::now();
+      if (!move.phases.empty()) move.phases.back().ended_at = now;
+      move.phases.push_back({phase, now, {}});
+      log::info("Move {} of {}: {}.", move.id, move.plan.vm.name, phase_name(phase));
+    }
+    move.phase = phase;
+    move.progress.phase = phase;
+  }
+  return save();
+}
+
+Status MoveWork::save() {
+  const auto state = job_.move.state == MoveState::kRunning || job_.reserved
+                         ? journal::JobState::kOpen
+                         : journal::JobState::kEnded;
+  if (auto saved = world_.journal.save(journal::Side::kSource, job_.move.id, state, to_json(job_));
+      !saved) {
+    return std::unexpected(
+        wrap(saved.error(), "The journal cannot be written; the move may not go on."));
+  }
+  const Move move = snapshot();
+  changed_(move.state == MoveState::kRunning ? MoveChange::kPhase : MoveChange::kState, move);
+  return {};
+}
+
+void MoveWork::change(const std::function<void(Move&)>& edit) {
+  {
+    const std::lock_guard lock(mutex_);
+    edit(job_.move);
+  }
+  if (auto saved = save(); !saved) log::error("Move {}: {}", job_.move.id, saved.error().text());
+}
+
+StepResult MoveWork::parked(Error error, std::string explanation) {
+  change([&](Move& move) { move.explanation = std::move(explanation); });
+  return std::unexpected(StepFailure{AfterFailure::kPark, std::move(error)});
+}
+
+bool MoveWork::pause_for(std::chrono::milliseconds span) const {
+  const Deadline until = Deadline::after(span);
+  while (!until.expired()) {
+    if (stop_.stop_requested()) return false;
+    std::this_thread::sleep_for(std::min(span, std::chrono::milliseconds(50)));
+  }
+  return true;
+}
+
+}  // namespace drover::move

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// One move under way, of whatever kind: what the engine asks of it, and how every kind keeps its
+// journal and tells people. The kinds: live_move.h, storage_move.h. run() and resume() occupy the
+// calling thread until the move ends; cancel(), converge(), guest_stopped() and snapshot() may come
+// from any.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+
+#include "move/job.h"
+#include "move/world.h"
+
+namespace drover::move {
+
+// Who may run the VM once a step has ended badly: every step's failure says it, the caller acts on
+// it.
+enum class AfterFailure {
+  kUndo,   // the source may run it, and does: undo, the VM never noticed
+  kPark,   // not known, or known but something must be done by a person
+  kLeave,  // droverd is stopping: leave everything as it is, the next one goes on
+};
+
+struct StepFailure {
+  AfterFailure then = AfterFailure::kUndo;
+  Error error;
+};
+using StepResult = std::expected<void, StepFailure>;
+
+// What is new in a move that people see.
+enum class MoveChange { kProgress, kPhase, kState };
+using MoveListener = std::function<void(MoveChange, const Move&)>;
+
+class MoveWork {
+ public:
+  virtual ~MoveWork();
+  MoveWork(const MoveWork&) = delete;
+  MoveWork& operator=(const MoveWork&) = delete;
+
+  virtual void run(std::stop_token stop) = 0;     // from the beginning
+  virtual void resume(std::stop_token stop) = 0;  // after a restart of droverd: from the journal
+
+  // Tells the destination of an undo that it could not hear before; false: not yet. After run() or
+  // resume() ended.
+  virtual bool undo_at_destination() { return true; }
+
+  // While it waits for its turn, before run(), one thread at a time: its place in the queue,
+  // written down; what people see of it, told only; and that it has a place on every host it needs.
+  Status wait_at(QueuePlace place);
+  void tell_place(unsigned position, std::string waits_for);
+  virtual void admitted() {}
+
+  // Asks for an end; kConflict: it is too late.
+  virtual Status cancel() = 0;
+  // What shall be done about a guest that outruns the link, from now on. kConflict: too late, or
+  // the move copies no memory.
+  virtual Status converge(const Convergence& policy);
+  // The hypervisor says that the guest stands still for the switch. Returns at once.
+  virtual void guest_stopped() {}
+  virtual Move snapshot() const;
+
+ protected:
+  // `changed` is called after each change of the Move that people see, from the move's thread.
+  MoveWork(World& world, SourceJob job, MoveListener changed);
+
+  // Journal and people.
+  Status enter(Phase phase);
+  Status save();
+  void change(const std::function<void(Move&)>& edit);
+  StepResult parked(Error error, std::string explanation);
+  // kConflict: the move has ended.
+  Status check_running() const;
+  // False: droverd is stopping.
+  bool pause_for(std::chrono::milliseconds span) const;
+  const std::string& uuid() const { return job_.move.plan.vm.uuid; }
+  const std::string& vm_name() const { return job_.move.plan.vm.name; }
+
+  World& world_;
+  MoveListener changed_;
+  std::stop_token stop_;
+  mutable std::mutex
+      mutex_;  // guards job_.move against snapshot(); the rest of job_ is the move's thread's own
+  SourceJob job_;
+  std::atomic<bool> cancel_asked_{false};
+};
+
+// The class that does moves of the job's kind.
+std::unique_ptr<MoveWork> make_move_work(World& world, SourceJob job, MoveListener changed);
+
+}  // namespace drover::move

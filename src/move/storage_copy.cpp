@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// The copying of a storage move: new images, and what fills them.
+#include <algorithm>
+
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "hypervisor/disk_image.h"
+#include "move/storage_move.h"
+#include "preflight/placement.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kLookInterval = 100ms;  // how late the end of a copy may be noticed
+constexpr auto kShowInterval = 250ms;
+constexpr auto kAskAgain = 1s;  // a libvirtd that is being restarted
+constexpr int kCopiedPercent = 98;
+
+std::unexpected<StepFailure> undo_because(Error error) {
+  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
+}
+
+double part_of(ByteCount done, ByteCount total) {
+  if (total.bytes == 0) return 0;
+  return std::min(1.0, static_cast<double>(done.bytes) / static_cast<double>(total.bytes));
+}
+
+}  // namespace
+
+// While these locks are held no QEMU can open the images for writing: the VM cannot be started in
+// the middle of the copy. Any QEMU that has them open now is a reason to stop.
+Status StorageMove::fence_images() {
+  std::vector<gate::FencedDisk> images;
+  for (const DiskPlacement& placement : job_.move.plan.placements) {
+    UniqueFd image(::open(placement.source_path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!image) return fail_errno("Cannot open " + placement.source_path);
+    images.push_back({placement.target, std::move(image)});
+  }
+  fence_.emplace(std::move(images));
+  if (auto taken = fence_->take(); !taken) {
+    return std::unexpected(
+        wrap(taken.error(), fmt::format("The disks of {} are in use.", vm_name())));
+  }
+  return {};
+}
+
+Status StorageMove::make_images() {
+  ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
+  const auto folders = preflight::usable_folders(facts, world_.book.settings());
+  job_.files.clear();
+  for (const DiskPlacement& placement : job_.move.plan.placements) {
+    ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
+    job_.files.push_back(
+        {placement.target, placement.source_path, identity.device, identity.inode});
+  }
+  for (const DiskPlacement& placement : job_.move.plan.placements) {
+    // Looked at before it is written down that a file is about to be made there: after a crash
+    // nothing else may be taken for that file.
+    if (file_identity(placement.destination_path)) {
+      return fail(ErrorCode::kConflict, "{} exists already; it was left alone.",
+                  placement.destination_path);
+    }
+    job_.created.push_back({placement.target, placement.destination_path, 0, 0});
+    RETURN_IF_ERROR(save());
+    const auto identity = create_image(placement, folders);
+    if (!identity) {
+      job_.created.pop_back();
+      return std::unexpected(identity.error());
+    }
+    job_.created.back().device = identity->device;
+    job_.created.back().inode = identity->inode;
+    RETURN_IF_ERROR(save());
+  }
+  return {};
+}
+
+// By the VM's own QEMU. It ends here once the copy is complete; from then on it is written like the
+// disk until the switch.
+StepResult StorageMove::mirror(const DiskPlacement& placement) {
+  const bool resumed = std::ranges::find(job_.begun, placement.target) != job_.begun.end();
+  if (resumed) {
+    const auto now = world_.hypervisor.disk_copy(uuid(), placement.target);
+    // What is in the image now is not known: it is not begun a second time.
+    if (now && now->state == DiskCopy::State::kNone) return undo_because(copy_lost(placement));
+  } else {
+    job_.begun.push_back(placement.target);
+    if (auto saved = save(); !saved) return undo_because(saved.error());
+  }
+  const DiskCopyCall call{
+      uuid(),           placement.target,       placement.destination_path,
+      placement.format, placement.virtual_size, job_.move.plan.request.bandwidth};
+  while (true) {
+    const auto begun = world_.hypervisor.copy_disk(call);
+    if (begun) break;
+    if (begun.error().code != ErrorCode::kUnavailable) {
+      return undo_because(wrap(
+          begun.error(), fmt::format("{} of {} cannot be copied.", placement.target, vm_name())));
+    }
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    pause_for(kAskAgain);
+  }
+  return follow_mirror(placement);
+}
+
+StepResult StorageMove::follow_mirror(const DiskPlacement& placement) {
+  while (true) {
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    const auto now = world_.hypervisor.disk_copy(uuid(), placement.target);
+    if (!now && now.error().code == ErrorCode::kUnavailable) {
+      pause_for(kAskAgain);
+      continue;
+    }
+    if (!now || now->state == DiskCopy::State::kNone) return undo_because(copy_lost(placement));
+    if (now->copy_path != placement.destination_path) {
+      return undo_because(Error{ErrorCode::kConflict,
+                                Retry::kNever,
+                                fmt::format("{} of {} is being copied to {} by somebody else.",
+                                            placement.target, vm_name(), now->copy_path),
+                                {}});
+    }
+    if (now->state == DiskCopy::State::kReady) {
+      show_progress(placement, 1);
+      return {};
+    }
+    show_progress(placement, part_of(now->done, now->total));
+    pause_for(kLookInterval);
+  }
+}
+
+// Why QEMU copies no more.
+Error StorageMove::copy_lost(const DiskPlacement& placement) {
+  const auto now = world_.hypervisor.run_state(uuid());
+  if (now && (now->kind == RunState::Kind::kOff || now->kind == RunState::Kind::kAbsent)) {
+    return {ErrorCode::kConflict,
+            Retry::kNow,
+            fmt::format("{} was shut off while its disks were being copied.", vm_name()),
+            {}};
+  }
+  return {ErrorCode::kHypervisor,
+          Retry::kLater,
+          fmt::format("QEMU gave up copying {} of {} to {}. Its log says why: "
+                      "/var/log/libvirt/qemu/{}.log. A file system that is full is the usual "
+                      "reason.",
+                      placement.target, vm_name(), placement.destination_path, vm_name()),
+          {}};
+}
+
+StepResult StorageMove::convert(const DiskPlacement& placement) {
+  const KnownFile* from = former(placement.target);
+  const KnownFile* to = created(placement.target);
+  DROVER_CHECK(from != nullptr && to != nullptr);
+  auto copy = ImageCopy::start({from->path,
+                                {from->device, from->inode},
+                                to->path,
+                                {to->device, to->inode},
+                                placement.format,
+                                job_.move.plan.request.bandwidth});
+  if (!copy) return undo_because(copy.error());
+  while (!copy->ended()) {
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    show_progress(placement, part_of(copy->written(), placement.allocated));
+    pause_for(kLookInterval);
+  }
+  if (auto done = copy->result(); !done) {
+    return undo_because(
+        wrap(done.error(), fmt::format("{} of {} cannot be copied to {}.", placement.target,
+                                       vm_name(), placement.destination_path)));
+  }
+  show_progress(placement, 1);
+  return {};
+}
+
+// `part` of this disk, and all before it, are copied.
+void StorageMove::show_progress(const DiskPlacement& placement, double part) {
+  const auto now = std::chrono::steady_clock::now();
+  if (part < 1 && now - shown_at_ < kShowInterval) return;
+  shown_at_ = now;
+  ByteCount done, total;
+  bool before = true;
+  for (const DiskPlacement& other : job_.move.plan.placements) {
+    total += other.allocated;
+    if (other.target == placement.target) {
+      done += {static_cast<std::uint64_t>(part * static_cast<double>(other.allocated.bytes))};
+      before = false;
+    } else if (before) {
+      done += other.allocated;
+    }
+  }
+  const double seconds = std::chrono::duration<double>(now - copying_since_).count();
+  const double rate = seconds > 0.5 ? static_cast<double>(done.bytes) / seconds : 0;
+  {
+    const std::lock_guard lock(mutex_);
+    Progress& progress = job_.move.progress;
+    progress.percent =
+        std::max(progress.percent, static_cast<int>(kCopiedPercent * part_of(done, total)));
+    progress.disks = {done, total, {static_cast<std::uint64_t>(rate)}, {}};
+    progress.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now() - job_.move.started_at);
+    progress.left_least.reset();
+    progress.left_most.reset();
+    if (rate > 1) {
+      const double left = static_cast<double>((total - done).bytes) / rate;
+      progress.left_least = std::chrono::milliseconds(static_cast<std::int64_t>(left * 800));
+      progress.left_most = std::chrono::milliseconds(static_cast<std::int64_t>(left * 1500 + 1000));
+    }
+  }
+  changed_(MoveChange::kProgress, snapshot());
+}
+
+const KnownFile* StorageMove::created(const std::string& target) const {
+  const auto found = std::ranges::find(job_.created, target, &KnownFile::target);
+  return found == job_.created.end() ? nullptr : &*found;
+}
+
+const KnownFile* StorageMove::former(const std::string& target) const {
+  const auto found = std::ranges::find(job_.files, target, &KnownFile::target);
+  return found == job_.files.end() ? nullptr : &*found;
+}
+
+}  // namespace drover::move

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storage moves of a VM that is fine but for one thing.
+#include "preflight/storage.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "hypervisor/domain_xml.h"
+
+namespace drover::preflight {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kUuid = "11111111-2222-4333-8444-555555555555";
+
+class CheckStorage : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "drover-storage-XXXXXX").string();
+    root_ = ::mkdtemp(pattern.data());
+    fs::permissions(root_, fs::perms(0711));
+    for (const char* name : {"old", "new"}) {
+      fs::create_directory(root_ / name);
+      std::ofstream(root_ / "old" / (std::string(name) + ".img")) << "x";
+    }
+    view_.host.name = "host1";
+    view_.host.hypervisor_up = true;
+    view_.host.settings.allowed_folders = {root_.string()};
+    view_.host.pools = {{"fast", "dir", (root_ / "new").string(), true},
+                        {"idle", "dir", "/idle", false},
+                        {"lvm", "logical", "/dev/vg", true}};
+    view_.request.vm = "web01";
+    view_.request.kind = MoveKind::kStorage;
+    view_.request.disks_to = (root_ / "new").string();
+    describe(disk("vda", "old.img") + disk("vdb", "new.img"));
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  std::string disk(const std::string& target, const std::string& name,
+                   const std::string& more = "") {
+    return "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='" +
+           (root_ / "old" / name).string() + "'/><target dev='" + target + "'/>" + more + "</disk>";
+  }
+  void describe(const std::string& disks) {
+    view_.persistent_xml = std::string("<domain type='kvm'><name>web01</name><uuid>") + kUuid +
+                           "</uuid><memory unit='MiB'>512</memory><devices>" + disks +
+                           "</devices></domain>";
+    view_.live_xml = view_.persistent_xml;
+    view_.vm = parse_domain(view_.live_xml)->vm;
+    view_.vm.state = VmState::kRunning;
+    for (Disk& each : view_.vm.disks) {
+      each.virtual_size = gib(1);
+      each.allocated = mib(1);
+    }
+  }
+  StorageReport check(std::vector<Vm> others = {}) {
+    auto report = check_storage(view_, others);
+    EXPECT_TRUE(report) << report.error().text();
+    return report.value_or(StorageReport{});
+  }
+  const Finding* find(const StorageReport& report, const std::string& code) {
+    const auto found = std::ranges::find(report.findings, code, &Finding::code);
+    return found == report.findings.end() ? nullptr : &*found;
+  }
+  void expect(const std::string& code, FindingLevel level = FindingLevel::kBlocker) {
+    const StorageReport report = check();
+    const Finding* found = find(report, code);
+    ASSERT_NE(found, nullptr) << code << " is missing";
+    EXPECT_EQ(found->level, level);
+    EXPECT_TRUE(found->what.ends_with('.')) << found->what;
+    if (level != FindingLevel::kNote) {
+      EXPECT_FALSE(found->fixes.empty());
+    }
+  }
+  Error refused() {
+    const auto report = check_storage(view_, {});
+    EXPECT_FALSE(report);
+    return report ? Error{} : report.error();
+  }
+
+  fs::path root_;
+  SourceView view_;
+};
+
+TEST_F(CheckStorage, AllDisksGoToOneFolder) {
+  const StorageReport report = check();
+  ASSERT_EQ(report.placements.size(), 2u);
+  EXPECT_EQ(report.placements[0].destination_path, (root_ / "new/old.img").string());
+  EXPECT_EQ(report.placements[1].target, "vdb");
+  for (const Finding& finding : report.findings) {
+    EXPECT_TRUE(finding.code == "SAME_DEVICE" || finding.level == FindingLevel::kNote)
+        << finding.code;
+  }
+}
+
+TEST_F(CheckStorage, AnItemGoesToItsOwnPlaceAndAPoolIsAFolder) {
+  view_.request.disks_to.clear();
+  view_.request.items = {{"vdb", "fast"}};
+  const StorageReport report = check();
+  ASSERT_EQ(report.placements.size(), 1u);
+  EXPECT_EQ(report.placements[0].destination_path, (root_ / "new/new.img").string());
+}
+
+TEST_F(CheckStorage, AVmThatIsOffMovesToo) {
+  view_.vm.state = VmState::kOff;
+  view_.live_xml.clear();
+  EXPECT_EQ(check().placements.size(), 2u);
+  EXPECT_EQ(find(check(), "VM_OFF"), nullptr);
+  view_.vm.saved = true;
+  expect("VM_SAVED");
+}
+
+TEST_F(CheckStorage, RequestsThatMakeNoSenseAreRefused) {
+  view_.request.items = {{"vda", "fast"}, {"vda", "/srv"}};
+  EXPECT_NE(refused().message.find("twice"), std::string::npos);
+  view_.request.items = {{"vdz", "fast"}};
+  EXPECT_NE(refused().message.find("vda, vdb"), std::string::npos);
+  view_.request.items = {{"vda", "nowhere"}};
+  EXPECT_EQ(refused().code, ErrorCode::kNotFound);
+  view_.request.items = {{"vda", "idle"}};
+  EXPECT_NE(refused().message.find("pool-start"), std::string::npos);
+  view_.request.items = {{"vda", "lvm"}};
+  EXPECT_NE(refused().message.find("logical"), std::string::npos);
+  view_.request.items.clear();
+  view_.request.disks_to.clear();
+  EXPECT_NE(refused().message.find("--to-storage"), std::string::npos);
+}
+
+TEST_F(CheckStorage, OneFileSystemIsAWarning) { expect("SAME_DEVICE", FindingLevel::kWarning); }
+
+TEST_F(CheckStorage, AFileThatIsThereIsNeverReplaced) {
+  std::ofstream(root_ / "new/old.img") << "another";
+  expect("DISK_EXISTS");
+}
+
+TEST_F(CheckStorage, FoldersThatCannotTakeThem) {
+  view_.request.disks_to = "/etc";
+  expect("FOLDER_NOT_ALLOWED");
+  view_.request.disks_to = (root_ / "absent").string();
+  expect("FOLDER_MISSING");
+  fs::create_symlink(root_ / "new", root_ / "link");
+  view_.request.disks_to = (root_ / "link").string();
+  expect("FOLDER_LINK");
+}
+
+TEST_F(CheckStorage, SpaceIsCounted) {
+  for (Disk& each : view_.vm.disks) each.allocated = each.virtual_size = gib(900'000);
+  expect("SPACE_SHORT");
+}
+
+TEST_F(CheckStorage, WhatLiesThereStays) {
+  view_.request.disks_to = (root_ / "old").string();
+  expect("NOTHING_TO_MOVE");
+  expect("DISK_STAYS", FindingLevel::kNote);
+}
+
+TEST_F(CheckStorage, DisksThatCannotMoveStayUnlessTheyAreNamed) {
+  describe(disk("vda", "old.img") + disk("vdb", "new.img", "<shareable/>"));
+  const StorageReport report = check();
+  EXPECT_EQ(report.placements.size(), 1u);
+  EXPECT_NE(find(report, "DISK_STAYS"), nullptr);
+  EXPECT_EQ(find(report, "DISK_SHAREABLE"), nullptr);
+  view_.request.items = {{"vdb", "fast"}};
+  expect("DISK_SHAREABLE");
+}
+
+TEST_F(CheckStorage, AChainOrSnapshotStopsIt) {
+  view_.vm.disks[0].backing_chain = {"/base.img"};
+  expect("DISK_BACKING_CHAIN");
+  view_.vm.snapshots = 1;
+  expect("SNAPSHOTS");
+}
+
+TEST_F(CheckStorage, AnImageThatAnotherVmUsesStays) {
+  Vm other;
+  other.name = "db01";
+  other.disks.emplace_back();
+  other.disks[0].path = "/x";
+  other.disks[0].backing_chain = {(root_ / "old/old.img").string()};
+  const StorageReport report = check({other});
+  ASSERT_NE(find(report, "DISK_SHAREABLE"), nullptr);
+  EXPECT_NE(find(report, "DISK_SHAREABLE")->what.find("db01"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace drover::preflight
