@@ -46,6 +46,8 @@ void add_commands(CLI::App& app, Session& session) {
   add_queue(app, session);
   add_evacuate(app, session);
   add_return(app, session);
+  add_resolve(app, session);
+  add_replug(app, session);
   add_host(app, session);
   add_settings(app, session);
   add_quarantine(app, session);

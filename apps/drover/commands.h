@@ -20,6 +20,8 @@ void add_converge(CLI::App& app, Session& session);
 void add_queue(CLI::App& app, Session& session);
 void add_evacuate(CLI::App& app, Session& session);
 void add_return(CLI::App& app, Session& session);
+void add_resolve(CLI::App& app, Session& session);
+void add_replug(CLI::App& app, Session& session);
 void add_host(CLI::App& app, Session& session);
 void add_settings(CLI::App& app, Session& session);
 void add_quarantine(CLI::App& app, Session& session);

@@ -96,6 +96,9 @@ std::string settings_text(const HostSettings& settings) {
   table.add({"space-reserve",
              settings.space_reserve.bytes == 0 ? "off" : to_text(settings.space_reserve)});
   table.add({"space-patience", fmt::format("{}s", settings.space_patience.count())});
+  table.add({"retries", fmt::format("{}", settings.retries)});
+  const auto watch = settings.health_watch.count();
+  table.add({"health-watch", watch == 0 ? "off" : fmt::format("{}s", watch)});
   return table.text();
 }
 

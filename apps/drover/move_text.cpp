@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "after_text.h"
 #include "display_width.h"
 #include "exit_code.h"
 #include "progress_text.h"
@@ -147,7 +148,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   }
   facts.add({"undo", fmt::format("drover move {} {}", shell_word(move.plan.vm.name),
                                  shell_word(move.source))});
-  return out + facts.text();
+  return out + facts.text() + health_text(move);
 }
 
 }  // namespace
@@ -219,6 +220,8 @@ std::string show_text(const Move& move, const std::vector<QuarantinedDisk>& kept
                 times.ended_at ? took() : "under way"});
   }
   if (!phases.empty()) out += "\n" + phases.text();
+  if (const std::string attempts = attempts_text(move); !attempts.empty()) out += "\n" + attempts;
+  if (move.resolution) out += "\n" + resolution_text(move);
   const auto& seen = move.report ? move.report->passes : move.progress.passes;
   if (const std::string passes = passes_text(seen); !passes.empty()) out += "\n" + passes;
   out += "\n";

@@ -4,6 +4,7 @@
 #include "base/ip_network.h"
 #include "begin_time.h"
 #include "model/group.h"
+#include "model/move_limit.h"
 
 namespace drover::cli {
 
@@ -75,6 +76,11 @@ void RequestOptions::add_to(CLI::App& command) {
                   "Switch only then, by the source's clock, such as 02:00-04:00; disks are copied "
                   "at once and kept in sync")
       ->type_name("FROM-TO");
+  command
+      .add_option("--retries", retries,
+                  "If it fails for a passing reason, try so often again, 0 to 20; else as the "
+                  "source's settings say (2)")
+      ->type_name("NUMBER");
 }
 
 namespace {
@@ -136,6 +142,8 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
     ASSIGN_OR_RETURN(request.window, parse_window(window));
   }
   request.keep_memory = keep_residue == kMemory;
+  if (retries) RETURN_IF_ERROR(check_retries(*retries));
+  request.retries = retries;
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;

@@ -2,6 +2,7 @@
 // The options that plan and move share. One thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct RequestOptions {
   std::string begin;         // empty: when its turn comes
   std::string window;        // empty: it may switch at any time
   bool no_references = false;
-  std::string verify;  // empty: as-sent
+  std::string verify;               // empty: as-sent
+  std::optional<unsigned> retries;  // nothing: as the source's settings say
 
   void add_to(CLI::App& command);
   // Disks move within their host: no destination is named.

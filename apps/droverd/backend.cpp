@@ -27,6 +27,26 @@ Result<Move> Backend::cancel_move(std::string_view id, std::string_view requeste
   return engine_.cancel(id);
 }
 
+Result<Move> Backend::resolve_move(std::string_view id, const api::MoveClaim& claim) {
+  log::info("Move {}: {} says that its VM runs on {}.", id, claim.requested_by, claim.runs_on);
+  return engine_.resolve(id, {claim.runs_on, claim.peer_is_lost, claim.requested_by});
+}
+
+Result<std::vector<std::string>> Backend::replug_vm(std::string_view name_or_uuid,
+                                                    std::string_view requested_by) {
+  ASSIGN_OR_RETURN(const Vm vm, world_.hypervisor.find_vm(name_or_uuid));
+  if (const std::string move = engine_.moving(vm.uuid); !move.empty()) {
+    return fail(ErrorCode::kConflict, "{} is moving (move {}). Watch it: drover watch {}.", vm.name,
+                move, move);
+  }
+  if (vm.state != VmState::kRunning && vm.state != VmState::kPaused) {
+    return fail(ErrorCode::kConflict, "{} does not run here: it has no network to be plugged into.",
+                vm.name);
+  }
+  log::info("{} asks to replug the network of {}.", requested_by, vm.name);
+  return world_.hypervisor.replug(vm.uuid);
+}
+
 Result<Move> Backend::converge_move(std::string_view id, const Convergence& policy,
                                     std::string_view requested_by) {
   log::info("Move {}: {} asks for the convergence policy {}.", id, requested_by,

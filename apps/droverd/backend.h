@@ -24,6 +24,8 @@ class Backend final : public api::Backend {
 
   Result<HostFacts> host_facts() override;
   Result<std::vector<Vm>> vms() override;
+  Result<std::vector<std::string>> replug_vm(std::string_view name_or_uuid,
+                                             std::string_view requested_by) override;
   Result<Plan> make_plan(const MoveRequest& request) override;
   Result<Plan> plan(std::string_view id) override;
   Result<Move> start_move(const api::PlanApproval& approval) override;
@@ -31,6 +33,7 @@ class Backend final : public api::Backend {
   Result<std::vector<Move>> moves() override;
   Result<Move> move(std::string_view id) override;
   Result<Move> cancel_move(std::string_view id, std::string_view requested_by) override;
+  Result<Move> resolve_move(std::string_view id, const api::MoveClaim& claim) override;
   Result<Move> converge_move(std::string_view id, const Convergence& policy,
                              std::string_view requested_by) override;
   Result<std::vector<Move>> queue() override;

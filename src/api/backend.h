@@ -26,6 +26,12 @@ struct PlanApproval {
   std::string requested_by;
 };
 
+struct MoveClaim {
+  std::string runs_on;
+  bool peer_is_lost = false;
+  std::string requested_by;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -34,6 +40,10 @@ class Backend {
   virtual Result<HostFacts> host_facts() = 0;
   // Of this host; `host` is filled in by the API.
   virtual Result<std::vector<Vm>> vms() = 0;
+
+  // Takes the links of a running VM's network interfaces down and up; what was done, by MAC.
+  virtual Result<std::vector<std::string>> replug_vm(std::string_view name_or_uuid,
+                                                     std::string_view requested_by) = 0;
 
   // `requested_by` is set: "alice" (local), "token:ci", or "alice@host3" when a paired host carried
   // the request.
@@ -45,6 +55,9 @@ class Backend {
   virtual Result<std::vector<Move>> moves() = 0;
   virtual Result<Move> move(std::string_view id) = 0;
   virtual Result<Move> cancel_move(std::string_view id, std::string_view requested_by) = 0;
+  // An administrator's word on who runs the VM of a move that is parked or in doubt. kConflict: it
+  // is not so, or none is needed; kUnavailable: it cannot be checked.
+  virtual Result<Move> resolve_move(std::string_view id, const MoveClaim& claim) = 0;
   // kConflict: the move is too far for that policy.
   virtual Result<Move> converge_move(std::string_view id, const Convergence& policy,
                                      std::string_view requested_by) = 0;

@@ -79,6 +79,17 @@ Answer converge_move(const Exchange& exchange) {
       exchange.services.backend.converge_move(exchange.arguments[0], policy, exchange.caller.name));
 }
 
+Answer resolve_move(const Exchange& exchange) {
+  ASSIGN_OR_RETURN(const Json tree, json::parse(exchange.request.body));
+  MoveClaim claim;
+  claim.requested_by = exchange.caller.name;
+  RETURN_IF_ERROR(json::Fields(tree, "", json::Unknown::kRefuse)
+                      .need("runs_on", claim.runs_on)
+                      .may("peer_is_lost", claim.peer_is_lost)
+                      .finish());
+  return move_answer(exchange.services.backend.resolve_move(exchange.arguments[0], claim));
+}
+
 Answer list_quarantine(const Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto disks, exchange.services.backend.quarantine());
   return json_answer(json::dump(json::encode_list("disks", disks)));

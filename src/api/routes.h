@@ -56,6 +56,8 @@ Answer start_move(const Exchange& exchange);
 Answer get_move(const Exchange& exchange);
 Answer cancel_move(const Exchange& exchange);
 Answer converge_move(const Exchange& exchange);
+Answer resolve_move(const Exchange& exchange);
+Answer replug_vm(const Exchange& exchange);
 Answer list_queue(const Exchange& exchange);
 Answer hold_move(const Exchange& exchange);
 Answer release_move(const Exchange& exchange);

@@ -62,6 +62,14 @@ class FakeBackend final : public Backend {
     known.cancel_asked = true;
     return put(known);
   }
+  Result<Move> resolve_move(std::string_view id, const MoveClaim& claim) override {
+    ASSIGN_OR_RETURN(Move known, move(id));
+    known.resolution = Resolution{claim.runs_on, claim.peer_is_lost, claim.requested_by, {}};
+    return put(known);
+  }
+  Result<std::vector<std::string>> replug_vm(std::string_view name, std::string_view) override {
+    return std::vector<std::string>{std::string(name)};
+  }
   Result<Move> converge_move(std::string_view id, const Convergence& policy,
                              std::string_view) override {
     ASSIGN_OR_RETURN(Move known, move(id));

@@ -34,4 +34,10 @@ Answer list_vms(const Exchange& exchange) {
   return json_answer(json::dump(json::encode(listing)));
 }
 
+Answer replug_vm(const Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto done, exchange.services.backend.replug_vm(exchange.arguments[0],
+                                                                        exchange.caller.name));
+  return json_answer(json::dump({{"interfaces", done}}));
+}
+
 }  // namespace drover::api

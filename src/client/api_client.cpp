@@ -223,6 +223,15 @@ Result<VmListing> ApiClient::vms(bool of_all_hosts) {
   return read_as<VmListing>(state_->ask("GET", of_all_hosts ? "/v1/vms?all=1" : "/v1/vms"));
 }
 
+Result<std::vector<std::string>> ApiClient::replug_vm(std::string_view name_or_uuid) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   state_->ask("POST", "/v1/vms/" + part(name_or_uuid) + "/replug"));
+  ASSIGN_OR_RETURN(const nlohmann::json tree, json::parse(text));
+  std::vector<std::string> done;
+  RETURN_IF_ERROR(json::Fields(tree, "", json::Unknown::kIgnore).need("interfaces", done).finish());
+  return done;
+}
+
 Result<Plan> ApiClient::make_plan(const MoveRequest& request) {
   return read_as<Plan>(state_->ask("POST", "/v1/plans", json::request_body(request)));
 }
@@ -256,6 +265,13 @@ Result<Move> ApiClient::cancel_move(std::string_view id) {
 Result<Move> ApiClient::converge_move(std::string_view id, const Convergence& policy) {
   return read_as<Move>(state_->ask("POST", "/v1/moves/" + part(id) + "/convergence",
                                    json::dump({{"convergence", convergence_text(policy)}})));
+}
+
+Result<Move> ApiClient::resolve_move(std::string_view id, std::string_view runs_on,
+                                     Peer destination) {
+  return read_as<Move>(state_->ask(
+      "POST", "/v1/moves/" + part(id) + "/resolve",
+      json::dump({{"runs_on", runs_on}, {"peer_is_lost", destination == Peer::kIsLost}})));
 }
 
 Result<std::vector<Move>> ApiClient::queue() {

@@ -67,6 +67,8 @@ class ApiClient {
   Status remove_host(std::string_view name);
 
   Result<VmListing> vms(bool of_all_hosts);
+  // What was done, by MAC.
+  Result<std::vector<std::string>> replug_vm(std::string_view name_or_uuid);
   Result<Plan> make_plan(const MoveRequest& request);
   Result<Plan> plan(std::string_view id);
   Result<Move> start_move(const Approval& approval);
@@ -75,6 +77,9 @@ class ApiClient {
   Result<Move> move(std::string_view id);
   Result<Move> cancel_move(std::string_view id);
   Result<Move> converge_move(std::string_view id, const Convergence& policy);
+  // An administrator's word on who runs the VM; checked there.
+  enum class Peer { kAnswers, kIsLost };
+  Result<Move> resolve_move(std::string_view id, std::string_view runs_on, Peer destination);
 
   // Moves that wait for their turn, in order.
   Result<std::vector<Move>> queue();

@@ -264,6 +264,22 @@ TEST_P(HypervisorConformance, LeavesTheVmRunningWhenNoDestinationAnswers) {
   EXPECT_EQ(hypervisor().run_state(uuid)->kind, RunState::Kind::kRunning);
 }
 
+TEST_P(HypervisorConformance, ShowsSignsOfLifeOfWhatRuns) {
+  const std::string uuid = define_vm("conformance 11");
+  EXPECT_FALSE(hypervisor().guest_signs(uuid)->runs);
+  EXPECT_FALSE(hypervisor().replug(uuid));  // it is off
+  EXPECT_FALSE(hypervisor().guest_signs("00000000-0000-0000-0000-000000000000"));
+  subject_->start(uuid);
+  const auto signs = hypervisor().guest_signs(uuid);
+  ASSERT_TRUE(signs) << signs.error().text();
+  EXPECT_TRUE(signs->runs && !signs->state.empty());
+  EXPECT_TRUE(signs->interfaces.empty() && !signs->has_agent);
+  EXPECT_FALSE(
+      hypervisor().ask_agent(uuid, R"({"execute":"guest-ping"})", std::chrono::seconds(1)));
+  const auto plugged = hypervisor().replug(uuid);
+  EXPECT_TRUE(plugged && plugged->empty());
+}
+
 TEST_P(HypervisorConformance, TakesAMissingCpuForCompatible) {
   const std::string uuid = define_vm("conformance 9");
   const auto xml = hypervisor().definition(uuid, DefinitionKind::kPersistent);

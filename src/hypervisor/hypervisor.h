@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "model/after.h"
 #include "model/host.h"
 #include "model/vm.h"
 
@@ -143,6 +144,13 @@ class Hypervisor {
   virtual Result<CpuComparison> compare_cpu(std::string_view domain_xml,
                                             std::vector<std::string>* missing) = 0;
 
+  // Without its agent: that is asked by ask_agent(). A VM that is off has no signs but its state.
+  virtual Result<GuestSigns> guest_signs(std::string_view uuid) = 0;
+  // A command to the guest's agent and its answer, as its JSON. kTimeout, kHypervisor: none is
+  // there, or it is silent. The answer is not trusted to have any shape.
+  virtual Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
+                                        std::chrono::seconds limit) = 0;
+
   // Called from an own thread of the adapter, in order; must return soon. One subscriber.
   virtual void subscribe(std::function<void(const VmEvent&)> callback) = 0;
 
@@ -156,6 +164,10 @@ class Hypervisor {
   // found is success.
   virtual Status destroy(std::string_view uuid) = 0;
   virtual Status resume(std::string_view uuid) = 0;
+  // Takes the link of each network interface of a running VM down, and up again a second later; one
+  // that is missing from its bridge is put into it first. What was done, by MAC; kConflict: it does
+  // not run. After an error a link may be down: run it again.
+  virtual Result<std::vector<std::string>> replug(std::string_view uuid) = 0;
   // Refreshes the active directory pool that holds `folder`, if any.
   virtual Status refresh_pool(std::string_view folder) = 0;
 

@@ -164,7 +164,14 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"space-patience", Op::kSet, "10"},
       {"space-patience", Op::kSet, "0s"},
       {"space-patience", Op::kSet, "25h"},
-      {"space-patience", Op::kSet, "2000000000h"}};
+      {"space-patience", Op::kSet, "2000000000h"},
+      {"retries", Op::kSet, "21"},
+      {"retries", Op::kSet, "-1"},
+      {"retries", Op::kSet, ""},
+      {"retries", Op::kAdd, "1"},
+      {"health-watch", Op::kSet, "60"},
+      {"health-watch", Op::kSet, "3601s"},
+      {"health-watch", Op::kSet, "for ever"}};
   for (const auto& change : wrong) {
     EXPECT_EQ(apply(change, settings).error().code, ErrorCode::kInvalidArgument)
         << change.key << " " << change.value;
@@ -219,6 +226,12 @@ TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
   EXPECT_EQ(settings.residue_max, mib(512));
   ASSERT_TRUE(apply({"residue-max", Op::kSet, "off"}, settings));
   EXPECT_EQ(settings.residue_max, ByteCount{});
+  ASSERT_TRUE(apply({"retries", Op::kSet, "0"}, settings));
+  EXPECT_EQ(settings.retries, 0u);
+  ASSERT_TRUE(apply({"health-watch", Op::kSet, "off"}, settings));
+  EXPECT_EQ(settings.health_watch, std::chrono::seconds(0));
+  ASSERT_TRUE(apply({"health_watch", Op::kSet, "90s"}, settings));
+  EXPECT_EQ(settings.health_watch, std::chrono::seconds(90));
   ASSERT_TRUE(apply({"residue-age", Op::kSet, "3h"}, settings));
   EXPECT_EQ(settings.residue_age, std::chrono::hours(3));
   ASSERT_TRUE(apply({"space-reserve", Op::kSet, "1G"}, settings));

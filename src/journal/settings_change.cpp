@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "base/ip_network.h"
 #include "model/group.h"
@@ -13,7 +14,8 @@ namespace {
 constexpr std::string_view kKeys =
     "incoming, outgoing, default-folder, allowed-folders, live-moves, storage-moves, performance, "
     "bandwidth, "
-    "convergence, networks, groups, residue-max, residue-age, space-reserve, space-patience";
+    "convergence, networks, groups, residue-max, residue-age, space-reserve, space-patience, "
+    "retries, health-watch";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
@@ -221,6 +223,36 @@ Status change_space_patience(const SettingChange& change, std::chrono::seconds& 
   return {};
 }
 
+// The whole of a text as a number with this unit behind it; nothing: it is none, or too large.
+std::optional<unsigned> number_with(std::string_view text, std::string_view unit, unsigned most) {
+  unsigned number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [next, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || std::string_view(next, end) != unit || number > most) return {};
+  return number;
+}
+
+Status change_retries(const SettingChange& change, unsigned& out) {
+  const auto number = number_with(change.value, "", kRetriesMost);
+  if (change.op != SettingChange::Op::kSet || !number) {
+    return fail(ErrorCode::kInvalidArgument, "retries is 0 to {}: use retries=2.", kRetriesMost);
+  }
+  out = *number;
+  return {};
+}
+
+Status change_health_watch(const SettingChange& change, std::chrono::seconds& out) {
+  const std::string_view text = change.value == "off" ? std::string_view("0s") : change.value;
+  const auto number = number_with(text, "s", static_cast<unsigned>(kHealthWatchMost.count()));
+  if (change.op != SettingChange::Op::kSet || !number) {
+    return fail(ErrorCode::kInvalidArgument,
+                "health-watch is 1s to {}s: use health-watch=60s or health-watch=off.",
+                kHealthWatchMost.count());
+  }
+  out = std::chrono::seconds(*number);
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -267,6 +299,8 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   if (key == "residue-age") return change_residue_age(change, settings.residue_age);
   if (key == "space-reserve") return change_space_reserve(change, settings.space_reserve);
   if (key == "space-patience") return change_space_patience(change, settings.space_patience);
+  if (key == "retries") return change_retries(change, settings.retries);
+  if (key == "health-watch") return change_health_watch(change, settings.health_watch);
   return fail(ErrorCode::kInvalidArgument, "There is no setting {}. There are: {}.", change.key,
               kKeys);
 }

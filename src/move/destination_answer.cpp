@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the destination says when it is asked who runs the VM (docs/ownership.md).
 #include "base/log.h"
+#include "json/model_json.h"
 #include "move/destination_side.h"
+#include "move/health.h"
 
 namespace drover::move {
 
@@ -45,6 +47,20 @@ Result<std::string> DestinationSide::look(Entry& entry) {
                         {},
                         0,
                         "the last call of the move has not come to " + world_.host_name});
+}
+
+// After the end: the guest is this host's, and its source only asks how it does.
+Result<std::string> DestinationSide::signs(Entry& entry, std::string_view body) {
+  ASSIGN_OR_RETURN(const SignsRequest request, signs_request_from_json(body));
+  if (!entry.job.settled) {
+    return fail(ErrorCode::kConflict, "Move {} is not settled on {}.", entry.job.move_id,
+                world_.host_name);
+  }
+  const std::string& uuid = entry.job.plan.vm.uuid;
+  if (request.clock_ahead_ms)
+    RETURN_IF_ERROR(set_guest_clock(world_.hypervisor, uuid, *request.clock_ahead_ms));
+  ASSIGN_OR_RETURN(const GuestSigns signs, signs_of(world_.hypervisor, uuid));
+  return json::to_json(signs);
 }
 
 // Nothing is carried any more, though the source may take days to settle or be parked: a place is

@@ -326,7 +326,7 @@ Status DestinationSide::undo(Entry& entry) {
   entry.carriers.reset();
   world_.carriage.remove_files(entry.name());
   if (entry.job.prepared) {
-    RETURN_IF_ERROR(wait_until_gone(vm.uuid));
+    RETURN_IF_ERROR(entry.job.abandoned ? undefine_abandoned(entry) : wait_until_gone(vm.uuid));
     // Once more: a QEMU that was being started made its sockets meanwhile, and leaves them when it
     // is killed.
     world_.carriage.remove_files(entry.name());
@@ -360,6 +360,10 @@ Status DestinationSide::remove_created(Entry& entry) {
       const auto found = file_identity(file.path);
       if (!found) continue;  // it was never made
       identity = *found;
+    }
+    if (entry.job.abandoned) {
+      RETURN_IF_ERROR(keep_abandoned(world_, entry.job, file, identity));
+      continue;
     }
     if (keep_ == KeepResidue::kDisks && keep_unfinished(world_, entry.job, file, identity))
       continue;

@@ -94,6 +94,9 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (verb == verb::kSettle) {
     ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
     move_id = request.move;
+  } else if (verb == verb::kSigns) {
+    ASSIGN_OR_RETURN(const SignsRequest request, signs_request_from_json(body));
+    move_id = request.move;
   } else if (verb == verb::kProve) {
     ASSIGN_OR_RETURN(const ProveRequest request, prove_request_from_json(body));
     move_id = request.move;
@@ -120,6 +123,11 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (verb == verb::kProve) return prove(*entry, body);
   if (verb == verb::kUnwatch) return unwatch(*entry);
   if (verb == verb::kSettle) return settle(*entry, body);
+  if (verb == verb::kSigns) return signs(*entry, body);
+  if (verb == verb::kAbandon) {
+    RETURN_IF_ERROR(abandon(*entry));
+    return "{}";
+  }
   if (verb == verb::kUndo) {
     RETURN_IF_ERROR(undo(*entry));
     return "{}";

@@ -101,7 +101,10 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> prove(Entry& entry, std::string_view body);
   Result<std::string> unwatch(Entry& entry);
   Result<std::string> settle(Entry& entry, std::string_view body);
+  Result<std::string> signs(Entry& entry, std::string_view body);
   Status undo(Entry& entry);
+  Status abandon(Entry& entry);
+  Status undefine_abandoned(Entry& entry);
   Status check_undo(Entry& entry);
   Status save(Entry& entry);
 

@@ -24,7 +24,10 @@ constexpr int kExpireEvery = 30;  // rounds of keeping house
 }  // namespace
 
 Engine::Engine(World& world, DestinationSide& destination, MoveListener changed)
-    : world_(world), destination_(destination), changed_(std::move(changed)) {}
+    : world_(world),
+      destination_(destination),
+      changed_(std::move(changed)),
+      health_(world, [this](const Move& move) { changed_(MoveChange::kState, move); }) {}
 
 Engine::~Engine() { stop(); }
 
@@ -33,8 +36,9 @@ Status Engine::recover() {
   ASSIGN_OR_RETURN(const auto jobs, world_.journal.open_jobs(journal::Side::kSource));
   for (const auto& text : jobs) {
     ASSIGN_OR_RETURN(SourceJob job, source_job_from_json(text));
-    // Nothing was touched: it waits again.
-    if (job.move.state == MoveState::kRunning && job.move.phase <= Phase::kAdmit && !job.reserved) {
+    // Nothing was touched, or nothing is any more: it waits again.
+    const bool waits = job.move.queue || (job.move.phase <= Phase::kAdmit && !job.reserved);
+    if (job.move.state == MoveState::kRunning && waits) {
       enqueue(std::move(job));
       continue;
     }
@@ -48,12 +52,14 @@ Status Engine::recover() {
           Running{make_move_work(world_, std::move(job), listener()), std::jthread()});
     }
   }
+  health_.recover();
   dispatcher_ = std::jthread([this](std::stop_token stop) { let_begin(std::move(stop)); });
   housekeeper_ = std::jthread([this](std::stop_token stop) { keep_house(std::move(stop)); });
   return {};
 }
 
 void Engine::stop() {
+  health_.stop();
   dispatcher_.request_stop();
   if (dispatcher_.joinable()) dispatcher_.join();
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running;
@@ -153,7 +159,8 @@ Result<Move> Engine::start_checked(Planned planned) {
   const int priority = job.move.plan.request.priority;
   RETURN_IF_ERROR(check_priority(priority));
   RETURN_IF_ERROR(check_begin(job.move.plan.request, job.move.started_at));
-  job.move.queue = QueuePlace{priority, false, 0, "", job.move.started_at};
+  RETURN_IF_ERROR(check_retries(job.move.plan.request.retries.value_or(0)));
+  job.move.queue = QueuePlace{priority, false, 0, "", job.move.started_at, {}};
   const Move first = job.move;
   // Checked again: two requests may have been planned side by side.
   {

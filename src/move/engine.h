@@ -16,9 +16,11 @@
 #include <vector>
 
 #include "move/destination_side.h"
+#include "move/health_watch.h"
 #include "move/move_queue.h"
 #include "move/move_work.h"
 #include "move/planner.h"
+#include "move/resolve.h"
 #include "move/world.h"
 
 namespace drover::move {
@@ -56,6 +58,9 @@ class Engine {
   std::vector<Move> under_way() const;
   Result<Move> move(std::string_view id) const;
   Result<Move> cancel(std::string_view id);
+  // What an administrator says of a move in doubt, or parked (resolve.h): checked, written down,
+  // and followed. Takes as long as the destination's answer.
+  Result<Move> resolve(std::string_view id, const Claim& claim);
   // See MoveWork::converge.
   Result<Move> converge(std::string_view id, const Convergence& policy);
   // From the hypervisor: the guest of a move stands still.
@@ -72,6 +77,7 @@ class Engine {
   };
 
   Status check_free(const Vm& vm) const;
+  Status go_on(std::string_view id, const Resolution& resolution);
   Result<Planned> plan_free(const MoveRequest& request) const;
   Result<Move> start_checked(Planned planned);
   MoveListener listener();
@@ -80,6 +86,7 @@ class Engine {
   Result<Move> change_place(std::string_view id, const std::function<void(QueuePlace&)>& edit);
   void let_begin(std::stop_token stop);
   bool dispatch();
+  void requeue();
   enum class Asked { kGranted, kFull, kFailed };
   std::pair<Asked, std::string> ask(const Waiting& move);
   bool begin(std::string_view id);
@@ -95,6 +102,7 @@ class Engine {
   World& world_;
   DestinationSide& destination_;
   const MoveListener changed_;
+  HealthWatch health_;
   std::mutex starting_;       // one start at a time: two of one VM must see each other
   mutable std::mutex mutex_;  // guards all below; taken after starting_
   std::map<std::string, Plan, std::less<>> plans_;

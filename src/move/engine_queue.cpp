@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/chrono.h>
+
 #include "base/big_endian.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -28,19 +30,23 @@ unsigned any_number() {
 
 }  // namespace
 
-// A place may be free after each end of a move.
+// A place may be free after each end of a move, and of an attempt.
 MoveListener Engine::listener() {
   return [this](MoveChange change, const Move& move) {
     changed_(change, move);
-    if (change == MoveChange::kState) look_at_queue();
+    const bool again = move.queue && move.queue->position == 0 && !move.attempts.empty();
+    if (change == MoveChange::kState || again) look_at_queue();
+    if (change == MoveChange::kState) health_.begin(move);
   };
 }
 
 void Engine::enqueue(SourceJob job) {
   job.move.phase = job.move.progress.phase = Phase::kPlan;
   job.move.phases.clear();
-  if (!job.move.queue)
-    job.move.queue = QueuePlace{job.move.plan.request.priority, false, 0, "", job.move.started_at};
+  if (!job.move.queue) {
+    job.move.queue =
+        QueuePlace{job.move.plan.request.priority, false, 0, "", job.move.started_at, {}};
+  }
   const std::string id = job.move.id;
   const std::lock_guard lock(mutex_);
   running_[id] = std::make_shared<Running>(
@@ -54,8 +60,8 @@ std::vector<Waiting> Engine::waiting() const {
     if (entry->thread.joinable()) continue;
     const Move move = entry->move->snapshot();
     if (move.state == MoveState::kRunning && move.queue)
-      found.push_back(
-          {id, move.destination, *move.queue, move.plan.request.begin_at, move.plan.kind});
+      found.push_back({id, move.destination, *move.queue, move.plan.request.begin_at,
+                       move.plan.kind, move.epoch});
   }
   put_in_order(found);
   return found;
@@ -139,6 +145,7 @@ void Engine::wait_for_a_look() {
 // In order; false: nobody waits. A place here is never kept while the destination's is waited for,
 // so hosts that move VMs to each other cannot stop each other.
 bool Engine::dispatch() {
+  requeue();
   const std::vector<Waiting> order = waiting();
   pacing_.forget_others(order);
   std::vector<std::string> in_front;
@@ -153,6 +160,9 @@ bool Engine::dispatch() {
       waits_for = fmt::format("It is held. To let it go: drover queue release {}.", move.id);
     } else if (move.begin_at && std::chrono::system_clock::now() < *move.begin_at) {
       waits_for = fmt::format("It begins at {}, as asked.", local_time_text(*move.begin_at));
+    } else if (move.place.not_before && *move.place.not_before > std::chrono::system_clock::now()) {
+      waits_for = fmt::format("It does not begin before {:%H:%M:%S} UTC.",
+                              fmt::gmtime(*move.place.not_before));
     } else if (move.kind == MoveKind::kStorage) {
       if (begin_here(move.id, settings, full_here)) continue;
       waits_for = full_here;
@@ -201,10 +211,29 @@ bool Engine::begin_here(std::string_view id, const HostSettings& settings, std::
   return false;
 }
 
+// Moves whose attempt failed, and that shall be tried again.
+void Engine::requeue() {
+  std::vector<std::shared_ptr<Running>> over;  // they end without the lock
+  const std::lock_guard lock(mutex_);
+  for (auto& [id, entry] : running_) {
+    if (!entry->thread.joinable() || !entry->move->waits_again()) continue;
+    entry->thread.join();  // it is at its last line
+    const bool cancelled = entry->move->cancel_is_asked();
+    auto next = std::make_shared<Running>(
+        Running{make_move_work(world_, entry->move->take_job(), listener()), std::jthread()});
+    if (cancelled) {
+      (void)next->move->cancel();
+      next->thread = std::jthread(
+          [move = next->move.get()](std::stop_token stop) { move->run(std::move(stop)); });
+    }
+    over.push_back(std::exchange(entry, std::move(next)));
+  }
+}
+
 std::pair<Engine::Asked, std::string> Engine::ask(const Waiting& move) {
   const auto now = std::chrono::steady_clock::now();
   const auto text =
-      world_.peers.call(move.destination, verb::kAdmit, to_json(AdmitRequest{move.id, false}),
+      world_.peers.call(move.destination, verb::kAdmit, to_json(AdmitRequest{move.epoch, false}),
                         Deadline::after(kAskLimit));
   if (!text) {
     pacing_.failed(move.destination, now);

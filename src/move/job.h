@@ -33,6 +33,8 @@ struct SourceJob {
   bool carriers_started = false;  // gate, mover and sockets may exist
   bool migrate_called = false;    // libvirt may be at work
   bool reserved = false;          // the destination may hold something for us
+  std::string left_epoch;         // of an attempt before this one, whose undo it has not heard of
+  bool abandon = false;           // the destination was said to be lost, and is to be told so
   bool refusal_proven =
       false;  // the destination, or our own gate, proved that the guest never ran there
   std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
@@ -61,6 +63,7 @@ struct DestinationJob {
   bool unwatched = false;  // droverd itself let the guest run: what it wrote first is not known
   bool undoing = false;    // it never runs here by this move; what was made for it is being removed
   bool undone = false;
+  bool abandoned = false;          // accepted, and taken back when this host was said to be lost
   std::vector<KnownFile> created;  // images made for this move; inode 0: about to be made
 };
 

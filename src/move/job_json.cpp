@@ -66,6 +66,8 @@ std::string to_json(const SourceJob& job) {
                      {"carriers_started", job.carriers_started},
                      {"migrate_called", job.migrate_called},
                      {"reserved", job.reserved},
+                     {"left_epoch", job.left_epoch},
+                     {"abandon", job.abandon},
                      {"refusal_proven", job.refusal_proven},
                      {"files", files_to_json(job.files)},
                      {"fence_image", files_to_json({job.fence_image})},
@@ -86,6 +88,8 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.carriers_started = reader.flag("carriers_started");
   job.migrate_called = reader.flag("migrate_called");
   job.reserved = reader.flag("reserved");
+  job.abandon = reader.flag_or_false("abandon");
+  if (reader.has("left_epoch")) job.left_epoch = reader.text("left_epoch");
   job.refusal_proven = reader.flag("refusal_proven");
   job.files = files_from_json(reader, "files");
   // Earlier versions knew none.
@@ -119,6 +123,7 @@ std::string to_json(const DestinationJob& job) {
                      {"unwatched", job.unwatched},
                      {"undoing", job.undoing},
                      {"undone", job.undone},
+                     {"abandoned", job.abandoned},
                      {"created", files_to_json(job.created)}});
 }
 
@@ -141,6 +146,7 @@ Result<DestinationJob> destination_job_from_json(std::string_view text) {
   job.unwatched = reader.flag_or_false("unwatched");
   job.undoing = reader.flag_or_false("undoing");
   job.undone = reader.flag("undone");
+  job.abandoned = reader.flag_or_false("abandoned");
   job.created = files_from_json(reader, "created");
   RETURN_IF_ERROR(reader.status());
   return job;

@@ -71,7 +71,7 @@ void LiveMove::resume(std::stop_token stop) {
   // The record that proved it may be gone already: it is removed as the undo's last step.
   if (job_.refusal_proven) return undo_after_restart("while the move was being undone");
   carriers_ = world_.carriage.attach(carrier_name());
-  keeper_.emplace(job_.move.id, path_count(), some_link_number());
+  keeper_.emplace(job_.move.epoch, path_count(), some_link_number());
   memory_begun_ = reached >= Phase::kCopyMemory;
   run_from(reached <= Phase::kSwitch ? Phase::kCopyDisks : reached);
 }
@@ -116,9 +116,12 @@ void LiveMove::end(const StepResult& result) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
     return;
   }
-  if (!result && result.error().then == AfterFailure::kUndo && !undo()) return;
+  if (!result && result.error().then == AfterFailure::kUndo) {
+    if (!undo() || try_again(result.error().error)) return;
+  }
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
+  const std::chrono::seconds watch = world_.book.settings().health_watch;
   change([&](Move& move) {
     move.ended_at = std::chrono::system_clock::now();
     if (!move.phases.empty()) move.phases.back().ended_at = move.ended_at;
@@ -126,8 +129,10 @@ void LiveMove::end(const StepResult& result) {
     if (result) {
       move.state = MoveState::kDone;
       move.progress.percent = 100;
+      begin_health(move, watch);
       return;
     }
+    move.health.reset();
     move.error = result.error().error;
     if (result.error().then == AfterFailure::kPark) {
       move.state = MoveState::kParked;
@@ -149,6 +154,15 @@ void LiveMove::end(const StepResult& result) {
   }
 }
 
+// From now on the engine's HealthWatch looks after it; the move itself is over.
+void LiveMove::begin_health(Move& move, std::chrono::seconds watch) const {
+  if (watch.count() == 0 || move.plan.vm.state != VmState::kRunning) return move.health.reset();
+  if (!move.health) move.health.emplace();
+  move.health->state = Health::State::kWatching;
+  move.health->since = *move.ended_at;
+  move.health->until = *move.ended_at + watch;
+}
+
 LiveMove::LiveMove(World& world, SourceJob job, MoveListener changed)
     : MoveWork(world, std::move(job), std::move(changed)), slowing_settled_(job_.migrate_called) {}
 
@@ -165,6 +179,13 @@ Status LiveMove::cancel() {
   }
   cancel_asked_ = true;
   return {};
+}
+
+// Under the lock of enter().
+void LiveMove::entering(Move& move, Phase phase) {
+  if (phase < Phase::kSwitch || !sampler_) return;
+  sampler_->stop();
+  if (!move.health) move.health.emplace().before = sampler_->seen();
 }
 
 Move LiveMove::snapshot() const {

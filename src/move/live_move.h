@@ -2,8 +2,8 @@
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
 // phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
-// live_move_switch.cpp, the proof in live_move_proof.cpp, the way back in live_move_undo.cpp; what
-// holds a copy up for a while in live_move_holds.cpp.
+// live_move_switch.cpp, the proof in live_move_proof.cpp, the way back, and what follows a failed
+// attempt, in live_move_undo.cpp; what holds a copy up for a while in live_move_holds.cpp.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,7 @@
 #include <stop_token>
 #include <thread>
 
+#include "move/before_sampler.h"
 #include "move/carriers.h"
 #include "move/convergence.h"
 #include "move/link_keeper.h"
@@ -36,6 +37,8 @@ class LiveMove final : public MoveWork {
 
   bool undo_at_destination() override;
   void admitted() override { admitted_ = true; }
+  bool waits_again() const override { return waits_again_; }
+  Status resolve(const Resolution& resolution) override;
   Status cancel() override;  // kConflict once the switch has begun
   // kConflict: too late, or libvirt takes no such word any more.
   Status converge(const Convergence& policy) override;
@@ -52,6 +55,7 @@ class LiveMove final : public MoveWork {
   StepResult begin(const Step& step);
   void undo_after_restart(std::string_view when);
   void end(const StepResult& result);
+  bool try_again(const Error& error);
 
   // The phases, in order (live_move_phases.cpp).
   StepResult plan();
@@ -123,20 +127,30 @@ class LiveMove final : public MoveWork {
   bool gate_never_switches();
   void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
+
+  // An administrator's word (live_move_resolve.cpp).
+  bool take_resolution();
+  bool destination_is_lost(const Error& silence);
+  bool withdraw_word();
+  StepResult give_up_destination();
+
   StepResult source_keeps_it(std::string_view why);
   StepResult destination_has_it();
 
   // The way back (live_move_undo.cpp). Safe to run twice. False: droverd stops in between, the next
   // one goes on.
   bool undo();
+  bool tell_left();
   void stop_carriers();
   bool take_back_the_guest();
   void lift_fence();
 
+  void entering(Move& move, Phase phase) override;
+  void begin_health(Move& move, std::chrono::seconds watch) const;
   StepResult interrupted() const;
   gate::RecordKey record_key() const { return {uuid(), job_.move.epoch}; }
   CarrierName carrier_name() const {
-    return {job_.move.id, job_.move.epoch, job_.move.plan.vm.name, uuid()};
+    return {job_.move.epoch, job_.move.epoch, job_.move.plan.vm.name, uuid()};
   }
 
   // libvirt's call, on its own thread.
@@ -146,6 +160,7 @@ class LiveMove final : public MoveWork {
     std::optional<Error> error;
   };
 
+  std::atomic<bool> waits_again_{false};
   std::atomic<bool> stands_still_{false};  // the guest, for the switch
   bool admitted_ = false;                  // the destination holds a place for it
   LinkSecret secret_;
@@ -155,8 +170,10 @@ class LiveMove final : public MoveWork {
   std::optional<ProgressMeter> meter_;
   std::optional<PassBook> passes_;
   std::optional<ConvergenceWatch> convergence_;
-  std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
-  bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
+  std::optional<Convergence> policy_asked_;     // by converge(), not taken yet; guarded by mutex_
+  std::optional<Resolution> resolution_asked_;  // by resolve(), not taken yet; likewise
+  bool destination_given_up_ = false;           // as an administrator said
+  bool slowing_settled_ = false;                // libvirt has been told, or not; guarded by mutex_
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
@@ -176,9 +193,10 @@ class LiveMove final : public MoveWork {
       carrier_error_;  // our own process died: what libvirt says of it is only a consequence
   std::optional<Error> migrate_error_;
   std::shared_ptr<MigrateOutcome> migrate_call_;
-  std::optional<LinkKeeper> keeper_;  // from the first link on
-  unsigned links_added_ = 0;          // on each path, since one was too slow for the processor
-  bool gate_ended_ = false;           // it said its last word
+  std::unique_ptr<BeforeSampler> sampler_;  // while it is copied
+  std::optional<LinkKeeper> keeper_;        // from the first link on
+  unsigned links_added_ = 0;  // on each path, since one was too slow for the processor
+  bool gate_ended_ = false;   // it said its last word
   bool in_doubt_ = false;
   std::optional<Deadline> answer_due_;        // of FINISH; later, we look there ourselves
   std::string told_doubt_;                    // what people were last told of a doubt

@@ -32,10 +32,18 @@ std::unexpected<StepFailure> undo_because(Error error) {
 }  // namespace
 
 // The plan that the move was started with is a moment old. After a wait it is made anew: the world
-// may have changed, and a new blocker or warning ends the move.
+// may have changed, and a new blocker or warning ends the move. So it is for each further attempt.
 StepResult LiveMove::plan() {
+  if (!tell_left()) {
+    return undo_because({ErrorCode::kUnavailable,
+                         Retry::kLater,
+                         fmt::format("{} does not take the word that the last attempt was undone.",
+                                     job_.move.destination),
+                         {}});
+  }
   const auto age = std::chrono::system_clock::now() - job_.move.plan.made_at;
-  if (!job_.destination_xml.empty() && age < kPlanFresh) return {};
+  const bool first = job_.move.attempts.empty() && !job_.destination_xml.empty();
+  if (first && age < kPlanFresh) return {};
   auto planned = plan_move(world_, job_.move.plan.request);
   if (!planned) return undo_because(planned.error());
   if (auto allowed = check_acceptance(planned->plan); !allowed)
@@ -64,7 +72,7 @@ StepResult LiveMove::admit() {
 StepResult LiveMove::reserve() {
   std::vector<std::uint8_t> key(32);
   fill_random(key);
-  secret_ = {std::move(key), fmt::format("drover-move {} {}", job_.move.id, world_.public_key)};
+  secret_ = {std::move(key), fmt::format("drover-move {} {}", job_.move.epoch, world_.public_key)};
   const auto record = world_.records.create_source(record_key(), job_.move.id);
   if (!record) return undo_because(record.error());
   job_.reserved = true;
@@ -73,7 +81,7 @@ StepResult LiveMove::reserve() {
   // Until the answer: the destination looks whether it still sees the same files.
   const auto marks = DiskMarks::on_shared(job_.move.plan);
   if (!marks) return undo_because(marks.error());
-  const ReserveRequest request{job_.move.id,
+  const ReserveRequest request{job_.move.epoch,
                                job_.move.epoch,
                                job_.move.plan,
                                job_.destination_xml,
@@ -93,8 +101,8 @@ StepResult LiveMove::reserve() {
 
 StepResult LiveMove::prepare() {
   if (const auto reply =
-          world_.peers.call(job_.move.destination, verb::kPrepare, to_json(MoveName{job_.move.id}),
-                            Deadline::after(kPeerCallLimit));
+          world_.peers.call(job_.move.destination, verb::kPrepare,
+                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
       !reply) {
     return undo_because(
         wrap(reply.error(), fmt::format("{} could not prepare for {}.", job_.move.destination,
@@ -184,6 +192,9 @@ StepResult LiveMove::copy() {
     convergence_.emplace(job_.move.convergence);
     if (!resumed) downtime_told_ = ConvergenceWatch::kPauseUsual;
   }
+  const bool watched = world_.book.settings().health_watch.count() > 0;
+  if (watched && job_.move.plan.vm.state == VmState::kRunning)
+    sampler_ = std::make_unique<BeforeSampler>(world_.hypervisor, uuid());
   if (resumed) return watch([this] { return job_is_over(); });
 
   const CarrierPaths paths = world_.carriage.paths(carrier_name());
@@ -320,9 +331,9 @@ bool LiveMove::job_is_over() {
 StepResult LiveMove::verify() {
   while (true) {
     const auto text =
-        world_.peers.call(job_.move.destination, verb::kVerify, to_json(MoveName{job_.move.id}),
+        world_.peers.call(job_.move.destination, verb::kVerify, to_json(MoveName{job_.move.epoch}),
                           Deadline::after(kPeerCallLimit));
-    if (text) {
+    if (text && withdraw_word()) {
       auto reply = verify_reply_from_json(*text);
       if (!reply)
         return parked(reply.error(),
@@ -338,8 +349,11 @@ StepResult LiveMove::verify() {
       write_report(*reply);
       return {};
     }
-    log::warning("Move {}: {} cannot verify yet: {}", job_.move.id, job_.move.destination,
-                 text.error().text());
+    if (!text) {
+      if (destination_is_lost(text.error())) return give_up_destination();
+      log::warning("Move {}: {} cannot verify yet: {}", job_.move.id, job_.move.destination,
+                   text.error().text());
+    }
     if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
   }
 }
@@ -403,7 +417,7 @@ StepResult LiveMove::settle() {
 
   while (true) {
     const auto reply = world_.peers.call(job_.move.destination, verb::kSettle,
-                                         to_json(SettleRequest{job_.move.id, job_.autostart}),
+                                         to_json(SettleRequest{job_.move.epoch, job_.autostart}),
                                          Deadline::after(kPeerCallLimit));
     if (reply || reply.error().code == ErrorCode::kNotFound) break;
     log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.destination,

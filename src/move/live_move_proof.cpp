@@ -58,8 +58,12 @@ std::string difference_text(const std::string& target, std::size_t parts, std::u
 StepResult LiveMove::prove() {
   // Found before droverd was restarted: the destination may have been told already to watch no
   // longer, so that it cannot be found again.
-  if (job_.move.report && job_.move.report->proof && !job_.move.report->proof->difference.empty())
+  if (job_.move.report && job_.move.report->proof && !job_.move.report->proof->difference.empty()) {
+    // Somebody has looked at it since, and says that the destination's copy is the VM.
+    const auto& said = job_.move.resolution;
+    if (said && said->runs_on == job_.move.destination) return {};
     return keep_everything(job_.move.report->proof->difference);
+  }
   Proof proof;
   proof.level = job_.move.plan.request.verification;
   const auto began = std::chrono::steady_clock::now();
@@ -87,13 +91,14 @@ StepResult LiveMove::keep_everything(const std::string& difference) {
   const Move& move = job_.move;
   return parked(
       Error{ErrorCode::kCorrupt, Retry::kNever, difference + ".", {}},
-      fmt::format("{0} runs on {1}, but what {1} has is not what {2} has: {3}. Nothing was "
-                  "released: {2} keeps its disks and the definition, and both hosts know that {0} "
-                  "may run on {1} only. Look at the file systems of {0} on {1}. If they are whole, "
-                  "put the disks on {2} aside and remove the definition there: virsh undefine "
-                  "--keep-nvram {4}. If not, shut {0} down on {1} and copy the disks of {2} over "
-                  "the ones there before it is started again.",
-                  move.plan.vm.name, move.destination, move.source, difference, uuid()));
+      fmt::format(
+          "{0} runs on {1}, but what {1} has is not what {2} has: {3}. Nothing was "
+          "released: {2} keeps its disks and the definition, and both hosts know that {0} "
+          "may run on {1} only. Look at the file systems of {0} on {1}. If they are whole: "
+          "drover resolve {4} --runs-on {1}, which finishes the move. If not, shut {0} down "
+          "on {1} and copy the disks of {2} over the ones there before it is started again, "
+          "then resolve it likewise.",
+          move.plan.vm.name, move.destination, move.source, difference, move.id));
 }
 
 // The difference is in the journal; nothing more will be asked. What the destination watches in
@@ -102,7 +107,7 @@ void LiveMove::stop_the_watch() {
   if (!is_read_back(job_.move.plan)) return;
   for (int tries = 0; tries < kUnwatchTries; ++tries) {
     const auto told =
-        world_.peers.call(job_.move.destination, verb::kUnwatch, to_json(MoveName{job_.move.id}),
+        world_.peers.call(job_.move.destination, verb::kUnwatch, to_json(MoveName{job_.move.epoch}),
                           Deadline::after(kAskLimit));
     if (told || !worth_asking_again(told.error()) || !pause_for(kAskAgain)) return;
   }
@@ -132,7 +137,7 @@ StepResult LiveMove::compare_disk(const DiskPlacement& placement, Proof& proof) 
       unproven(left, names.error().text());
       return {};
     }
-    const ProveRequest request{job_.move.id, With::kGiven, placement.target, first,
+    const ProveRequest request{job_.move.epoch, With::kGiven, placement.target, first,
                                std::move(*names)};
     auto reply = ask_for_proof(request);
     if (!reply) return std::unexpected(reply.error());
@@ -191,7 +196,7 @@ StepResult LiveMove::read_back_part(FrozenDisk& disk, ProveRequest request, Proo
     }
     auto names = disk.block_names(doubtful[i], count);
     if (!names) return not_read(names.error());
-    auto blocks = ask_for_proof({job_.move.id, With::kReadBlock, request.target,
+    auto blocks = ask_for_proof({job_.move.epoch, With::kReadBlock, request.target,
                                  doubtful[i] * kChunkBlocks, std::move(*names)});
     if (!blocks) return std::unexpected(blocks.error());
     if (!*blocks) return not_read(blocks->error());
@@ -212,10 +217,15 @@ std::expected<Result<ProveReply>, StepFailure> LiveMove::ask_for_proof(
   while (true) {
     const auto text = world_.peers.call(job_.move.destination, verb::kProve, to_json(request),
                                         Deadline::after(kAskLimit));
-    if (text) return prove_reply_from_json(*text);
-    if (!worth_asking_again(text.error())) return Result<ProveReply>(std::unexpected(text.error()));
-    log::warning("Move {}: {} cannot compare yet: {}", job_.move.id, job_.move.destination,
-                 text.error().text());
+    if (text && withdraw_word()) return prove_reply_from_json(*text);
+    if (!text && destination_is_lost(text.error()))
+      return std::unexpected(give_up_destination().error());
+    if (!text && !worth_asking_again(text.error()))
+      return Result<ProveReply>(std::unexpected(text.error()));
+    if (!text) {
+      log::warning("Move {}: {} cannot compare yet: {}", job_.move.id, job_.move.destination,
+                   text.error().text());
+    }
     if (!pause_for(kAskAgain)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
   }
 }

@@ -74,7 +74,7 @@ unsigned LiveMove::links_wanted() const {
 // A move begins with the first link that is there; a network that is cut just then does not matter
 // if there is another.
 Status LiveMove::first_link() {
-  keeper_.emplace(job_.move.id, path_count());
+  keeper_.emplace(job_.move.epoch, path_count());
   ASSIGN_OR_RETURN(const auto ways, paths());
   keeper_->keep(ways, {}, 1, kFirstDialLimit);
   Status outcome =

@@ -94,16 +94,24 @@ LiveMove::Outcome LiveMove::outcome_of(const Answer& answer) {
 }
 
 // Asks until the destination's record and its libvirt have answered. There is no giving up: both
-// copies stay, the source stays fenced, and people are told where the VM may be. Nothing: our own
-// record became final meanwhile.
+// copies stay, the source stays fenced, and people are told where the VM may be, until one of them
+// says that the destination is lost (docs/resolve.md). Nothing: our own record became final
+// meanwhile.
 std::expected<std::optional<Answer>, StepFailure> LiveMove::find_truth() {
   while (true) {
     const auto answer = ask_destination(verb::kAnswer, kAskLimit);
-    if (answer && answer->kind != Answer::Kind::kPending) {
+    const bool heard = answer && withdraw_word();
+    if (heard && answer->kind != Answer::Kind::kPending) {
       log::info("Move {}: {} answers: {}.", job_.move.id, job_.move.destination, answer->text);
       return *answer;
     }
     if (record_is_final()) return std::nullopt;
+    if (!answer && destination_is_lost(answer.error())) {
+      destination_given_up_ = true;
+      return Answer{
+          Answer::Kind::kGone, Answer::Ran::kNo, 0,
+          fmt::format("{} is lost, as {} said", job_.move.destination, job_.move.resolution->by)};
+    }
     tell_doubt(answer ? answer->text : answer.error().text());
     keep_links();
     if (!pause_for(kAskInterval)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
@@ -112,8 +120,8 @@ std::expected<std::optional<Answer>, StepFailure> LiveMove::find_truth() {
 
 Result<Answer> LiveMove::ask_destination(std::string_view verb, std::chrono::milliseconds limit) {
   ASSIGN_OR_RETURN(const std::string text,
-                   world_.peers.call(job_.move.destination, verb, to_json(MoveName{job_.move.id}),
-                                     Deadline::after(limit)));
+                   world_.peers.call(job_.move.destination, verb,
+                                     to_json(MoveName{job_.move.epoch}), Deadline::after(limit)));
   return answer_from_json(text);
 }
 
@@ -193,6 +201,7 @@ StepResult LiveMove::source_keeps_it(std::string_view why) {
   if (auto written = world_.records.set_source(record_key(), gate::SourceState::kKept); !written) {
     return parked(written.error(), "The ownership record cannot be written; nothing was resumed.");
   }
+  if (destination_given_up_) return give_up_destination();
   job_.refusal_proven = true;
   {
     const std::lock_guard lock(mutex_);
@@ -218,6 +227,10 @@ StepResult LiveMove::destination_has_it() {
       !written) {
     return parked(written.error(),
                   "The ownership record cannot be written; the source stays fenced.");
+  }
+  // Who said before that the destination was lost was wrong.
+  while (!withdraw_word()) {
+    if (!pause_for(kAskInterval)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
   }
   change([](Move& move) {
     move.runner = Runner::kDestination;

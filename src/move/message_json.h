@@ -4,6 +4,7 @@
 // Drover may be ahead.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,15 @@ class ObjectReader {
     const auto* value =
         member(name, [](const auto& v) { return v.is_number_unsigned(); }, "a number");
     return value ? value->get<std::uint64_t>() : 0;
+  }
+  std::int64_t signed_number(const char* name) {
+    const auto fits = [](const auto& v) {
+      return v.is_number_integer() && (!v.is_number_unsigned() ||
+                                       v.template get<std::uint64_t>() <=
+                                           std::uint64_t{std::numeric_limits<std::int64_t>::max()});
+    };
+    const auto* value = member(name, fits, "a number");
+    return value ? value->get<std::int64_t>() : 0;
   }
   // The member's own JSON text, for a decoder of the model.
   std::string object(const char* name) {

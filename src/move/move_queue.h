@@ -20,6 +20,7 @@ struct Waiting {
   QueuePlace place;
   std::optional<std::chrono::system_clock::time_point> begin_at = {};  // not before
   MoveKind kind = MoveKind::kLive;
+  std::string epoch = {};  // the destination's name of it
 };
 
 // High priority first, then who came first. Held ones keep their places.

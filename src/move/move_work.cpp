@@ -40,6 +40,16 @@ Status MoveWork::converge(const Convergence&) {
               move_kind_name(move.plan.kind));
 }
 
+Status MoveWork::resolve(const Resolution&) {
+  return fail(ErrorCode::kConflict, "Move {} never leaves its host: there is no doubt of who runs {}.",
+              job_.move.id, vm_name());
+}
+
+SourceJob MoveWork::take_job() {
+  const std::lock_guard lock(mutex_);
+  return std::move(job_);
+}
+
 Status MoveWork::check_running() const {
   const Move move = snapshot();
   if (move.state == MoveState::kRunning) return {};
@@ -66,14 +76,15 @@ Status MoveWork::enter(Phase phase) {
     }
     move.phase = phase;
     move.progress.phase = phase;
+    entering(move, phase);
   }
   return save();
 }
 
 Status MoveWork::save() {
-  const auto state = job_.move.state == MoveState::kRunning || job_.reserved
-                         ? journal::JobState::kOpen
-                         : journal::JobState::kEnded;
+  const bool untold = job_.reserved || !job_.left_epoch.empty();
+  const auto state = job_.move.state == MoveState::kRunning || untold ? journal::JobState::kOpen
+                                                                      : journal::JobState::kEnded;
   if (auto saved = world_.journal.save(journal::Side::kSource, job_.move.id, state, to_json(job_));
       !saved) {
     return std::unexpected(

@@ -65,12 +65,24 @@ class MoveWork {
   virtual void guest_stopped() {}
   virtual Move snapshot() const;
 
+  // After run() or resume(): the attempt failed for a passing reason and was undone, and another
+  // shall follow (docs/retry.md), by a MoveWork of its own.
+  virtual bool waits_again() const { return false; }
+  bool cancel_is_asked() const { return cancel_asked_; }
+  // REQUIRES: run() or resume() has returned. Nothing else may be called afterwards.
+  SourceJob take_job();
+  // A checked word of an administrator on who runs the VM (resolve.h), written down. It is followed
+  // where the destination does not answer. kConflict: there is no such doubt (any more).
+  virtual Status resolve(const Resolution& resolution);
+
  protected:
   // `changed` is called after each change of the Move that people see, from the move's thread.
   MoveWork(World& world, SourceJob job, MoveListener changed);
 
   // Journal and people.
   Status enter(Phase phase);
+  // A phase begins; under the lock that guards `move`.
+  virtual void entering(Move& /*move*/, Phase /*phase*/) {}
   Status save();
   void change(const std::function<void(Move&)>& edit);
   StepResult parked(Error error, std::string explanation);

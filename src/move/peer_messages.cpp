@@ -282,6 +282,20 @@ Result<SpaceReply> space_reply_from_json(std::string_view text) {
   return value;
 }
 
+std::string to_json(const SignsRequest& value) {
+  Object out{{"move", value.move}};
+  if (value.clock_ahead_ms) out["clock_ahead_ms"] = *value.clock_ahead_ms;
+  return dump(out);
+}
+
+Result<SignsRequest> signs_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "question how the guest does"));
+  SignsRequest value{reader.text("move")};
+  if (reader.has("clock_ahead_ms")) value.clock_ahead_ms = reader.signed_number("clock_ahead_ms");
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
 std::string to_json(const SettleRequest& value) {
   return dump(Object{{"move", value.move}, {"autostart", value.autostart}});
 }

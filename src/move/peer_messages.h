@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,8 @@ inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyRe
 inline constexpr std::string_view kProve = "prove";      // ProveRequest -> ProveReply
 inline constexpr std::string_view kUnwatch = "unwatch";  // MoveName -> {}; no more is proven
 inline constexpr std::string_view kSettle = "settle";    // SettleRequest -> {}; the move is over
+inline constexpr std::string_view kSigns = "signs";      // SignsRequest -> GuestSigns; how it does
+inline constexpr std::string_view kAbandon = "abandon";  // MoveName -> {}; the VM is the source's
 inline constexpr std::string_view kUndo = "undo";        // MoveName -> {}; nothing is left here
 }  // namespace verb
 
@@ -126,6 +129,12 @@ struct ProveReply {
   std::string text = {};                      // why, if it is more than a few
 };
 
+// How the guest that came by this move does; and its clock may be set first, by its agent.
+struct SignsRequest {
+  std::string move;
+  std::optional<std::int64_t> clock_ahead_ms = {};  // before the host's
+};
+
 struct SettleRequest {
   std::string move;
   bool autostart = false;
@@ -142,6 +151,7 @@ std::string to_json(const VerifyReply&);
 std::string to_json(const ProveRequest&);
 std::string to_json(const ProveReply&);
 std::string to_json(const SettleRequest&);
+std::string to_json(const SignsRequest&);
 std::string to_json(const preflight::Proposal&);
 std::string to_json(const preflight::DestinationReport&);
 
@@ -156,6 +166,7 @@ Result<VerifyReply> verify_reply_from_json(std::string_view text);
 Result<ProveRequest> prove_request_from_json(std::string_view text);
 Result<ProveReply> prove_reply_from_json(std::string_view text);
 Result<SettleRequest> settle_request_from_json(std::string_view text);
+Result<SignsRequest> signs_request_from_json(std::string_view text);
 Result<preflight::Proposal> proposal_from_json(std::string_view text);
 Result<preflight::DestinationReport> destination_report_from_json(std::string_view text);
 

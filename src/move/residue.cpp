@@ -84,8 +84,30 @@ Result<std::vector<QuarantinedDisk>> residue_of(World& world, std::string_view v
 }
 
 bool is_unfinished(World& world, std::string_view move_id) {
-  return !world.journal.job(journal::Side::kSource, move_id) &&
-         world.journal.job(journal::Side::kDestination, move_id);
+  if (world.journal.job(journal::Side::kSource, move_id)) return false;
+  const auto text = world.journal.job(journal::Side::kDestination, move_id);
+  if (!text) return false;
+  const auto job = destination_job_from_json(*text);
+  return !job || !job->abandoned;
+}
+
+Status keep_abandoned(World& world, const DestinationJob& job, const KnownFile& file,
+                      FileIdentity identity) {
+  QuarantinedDisk disk;
+  disk.move_id = job.move_id;
+  disk.vm_uuid = job.plan.vm.uuid;
+  disk.vm_name = job.plan.vm.name;
+  disk.original_path = file.path;
+  disk.kept_path = quarantine_path(file.path, job.move_id);
+  disk.device = identity.device;
+  disk.inode = identity.inode;
+  const auto here = allocated_bytes(file.path, identity);
+  disk.allocated = here ? *here : allocated_bytes(disk.kept_path, identity).value_or(ByteCount{});
+  disk.since = std::chrono::system_clock::now();
+  RETURN_IF_ERROR(world.journal.add_quarantined(disk));
+  const auto kept = quarantine_image(file.path, identity, job.move_id);
+  if (kept || kept.error().code == ErrorCode::kNotFound) return {};
+  return std::unexpected(kept.error());
 }
 
 bool keep_unfinished(World& world, const DestinationJob& job, const KnownFile& file,

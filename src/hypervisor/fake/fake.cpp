@@ -243,6 +243,33 @@ Status FakeHypervisor::destroy(std::string_view uuid) {
   return {};
 }
 
+Result<GuestSigns> FakeHypervisor::guest_signs(std::string_view uuid) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));
+  GuestSigns shown;
+  shown.runs = found->kind == RunState::Kind::kRunning;
+  shown.state = shown.runs ? "running" : "not running";
+  shown.has_agent = agent != nullptr;
+  if (signs) signs(shown);
+  return shown;
+}
+
+Result<std::string> FakeHypervisor::ask_agent(std::string_view uuid, const std::string& command,
+                                              std::chrono::seconds) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));
+  if (found->live_xml.empty()) return fail(ErrorCode::kConflict, "The VM {} does not run.", uuid);
+  if (!agent) return fail(ErrorCode::kHypervisor, "The guest has no agent.");
+  return agent(command);
+}
+
+Result<std::vector<std::string>> FakeHypervisor::replug(std::string_view uuid) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));
+  if (found->live_xml.empty()) return fail(ErrorCode::kConflict, "The VM {} does not run.", uuid);
+  return std::vector<std::string>{};
+}
+
 Status FakeHypervisor::refresh_pool(std::string_view) {
   const std::lock_guard lock(mutex_);
   return answering();

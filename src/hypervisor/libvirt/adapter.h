@@ -58,12 +58,16 @@ class Adapter final : public Hypervisor {
   Result<std::string> definition(std::string_view uuid, DefinitionKind kind) override;
   Result<CpuComparison> compare_cpu(std::string_view domain_xml,
                                     std::vector<std::string>* missing) override;
+  Result<GuestSigns> guest_signs(std::string_view uuid) override;
+  Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
+                                std::chrono::seconds limit) override;
   void subscribe(std::function<void(const VmEvent&)> callback) override;
   Status define(std::string_view xml) override;
   Status undefine(std::string_view uuid) override;
   Status set_autostart(std::string_view uuid, bool on) override;
   Status destroy(std::string_view uuid) override;
   Status resume(std::string_view uuid) override;
+  Result<std::vector<std::string>> replug(std::string_view uuid) override;
   Status refresh_pool(std::string_view folder) override;
   Status migrate(const MigrateCall& call) override;
   Result<JobProgress> job_progress(std::string_view uuid) override;

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// An administrator's word in a move (docs/resolve.md). It never goes before an answer of the
+// destination: only where that stays silent, and is said to be lost for good, the source takes the
+// VM back without it.
+#include <utility>
+
+#include "base/log.h"
+#include "move/live_move.h"
+#include "move/resolve.h"
+
+namespace drover::move {
+
+Status LiveMove::resolve(const Resolution& resolution) {
+  const std::lock_guard lock(mutex_);
+  if (job_.move.state != MoveState::kRunning || cancel_asked_) {
+    return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", job_.move.id,
+                move_state_name(job_.move.state));
+  }
+  resolution_asked_ = resolution;
+  return {};
+}
+
+// The word is in the journal before it is followed.
+bool LiveMove::take_resolution() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!resolution_asked_) return true;
+    job_.move.resolution = std::exchange(resolution_asked_, std::nullopt);
+  }
+  const Resolution& said = *job_.move.resolution;
+  log::warning("Move {}: {} says that {} runs on {}{}.", job_.move.id, said.by,
+               job_.move.plan.vm.name, said.runs_on,
+               said.peer_is_lost ? " and that " + job_.move.destination + " is lost" : "");
+  if (const auto saved = save(); !saved) {
+    log::error("Move {}: {}", job_.move.id, saved.error().text());
+    const std::lock_guard lock(mutex_);
+    resolution_asked_ = std::exchange(job_.move.resolution, std::nullopt);
+    return false;
+  }
+  return true;
+}
+
+// The destination failed to answer so: may the VM be taken back without it?
+bool LiveMove::destination_is_lost(const Error& silence) {
+  if (!take_resolution()) return false;
+  const auto& said = job_.move.resolution;
+  if (!said || !said->peer_is_lost || said->runs_on != job_.move.source) return false;
+  return is_silent(world_, job_.move.destination, silence) ||
+         silence.code == ErrorCode::kNotFound;  // it has another journal now
+}
+
+// It answers, so it is not lost, whatever was said: that word must never be followed later, in
+// another silence. False: the journal still has it.
+bool LiveMove::withdraw_word() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (resolution_asked_ && resolution_asked_->peer_is_lost) resolution_asked_.reset();
+    if (!job_.move.resolution || !job_.move.resolution->peer_is_lost) return true;
+  }
+  const Resolution said = *job_.move.resolution;
+  log::warning("Move {}: {} said that {} is lost, but it answers.", job_.move.id, said.by,
+               job_.move.destination);
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.resolution.reset();
+  }
+  const auto saved = save();
+  if (saved) return true;
+  log::error("Move {}: {}", job_.move.id, saved.error().text());
+  const std::lock_guard lock(mutex_);
+  job_.move.resolution = said;
+  return false;
+}
+
+// What is left here becomes the VM again. Written down first, like a proven refusal: whatever the
+// destination may say later comes too late.
+StepResult LiveMove::give_up_destination() {
+  const Move& move = job_.move;
+  const auto state = world_.hypervisor.run_state(uuid());
+  const bool off = state && state->kind == RunState::Kind::kOff;
+  job_.refusal_proven = true;
+  job_.abandon = true;
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.runner = Runner::kSource;
+    job_.move.explanation = fmt::format(
+        "{0} was taken back to {1}, for {2} said that {3} is lost. {4} What it did on {3} since is "
+        "gone. Should {3} come back, its copy must not be started; once its droverd answers, it "
+        "puts "
+        "that copy aside.",
+        move.plan.vm.name, move.source, move.resolution->by, move.destination,
+        off ? "It is off, its disks are as they were at the switch: virsh start " +
+                  move.plan.vm.name + "."
+            : "It goes on from the switch.");
+  }
+  if (auto saved = save(); !saved)
+    return parked(saved.error(), "The journal cannot be written; nothing was resumed.");
+  return std::unexpected(StepFailure{
+      AfterFailure::kUndo,
+      Error{ErrorCode::kUnavailable,
+            Retry::kNever,
+            fmt::format("{} was given up, as {} said.", move.destination, move.resolution->by),
+            {}}});
+}
+
+}  // namespace drover::move
