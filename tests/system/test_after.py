@@ -154,10 +154,13 @@ def test_a_lost_destination_gives_the_vm_back(lab, pair, doubtful):
     assert (move["state"], move["runner"]) == ("failed", "source"), brief(move)
     assert host1.domstate("word") == "running"
     lab.run("power", "host2", "on")
-    until(lambda: host2.domstate("word") == "", "host2 has put its copy aside", patience=ENDS_WITHIN)
+    until(host2.answers, "droverd on host2 answers")
+    until(lambda: [disk for disk in host2.kept() if disk["vm_name"] == "word"], "host2 has put its copy aside",
+          patience=ENDS_WITHIN)
+    assert host2.domstate("word") == ""
     result = lab.verify("word")
     assert result["ok"] and result["states"] == {"host1": "running"}, result
-    assert "word.qcow2" not in host2.files() and [disk for disk in host2.kept() if disk["vm_name"] == "word"]
+    assert "word.qcow2" not in host2.files()
     assert_clean(*pair)
     drop_all(host2)
 
