@@ -41,8 +41,9 @@ Status MoveWork::converge(const Convergence&) {
 }
 
 Status MoveWork::resolve(const Resolution&) {
-  return fail(ErrorCode::kConflict, "Move {} never leaves its host: there is no doubt of who runs {}.",
-              job_.move.id, vm_name());
+  return fail(ErrorCode::kConflict,
+              "Move {} never leaves its host: there is no doubt of who runs {}.", job_.move.id,
+              vm_name());
 }
 
 SourceJob MoveWork::take_job() {
