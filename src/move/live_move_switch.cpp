@@ -152,7 +152,9 @@ void LiveMove::look_after_a_late_answer() {
   if (!answer_due_->expired()) return;
   const auto answer = ask_destination(verb::kLook, kAskBriefly);
   answer_due_ = Deadline::after(kAnswerUsual);
-  if (!answer) {
+  if (!answer && destination_is_lost(answer.error())) {
+    in_doubt_ = true;  // nothing more will come to our gate
+  } else if (!answer) {
     tell_doubt(answer.error().text());
   } else if (answer->kind == Answer::Kind::kPending) {
     tell_doubt(fmt::format("{}; if that lasts, restart libvirt's daemon there, which ends no VM",

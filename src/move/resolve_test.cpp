@@ -136,6 +136,21 @@ TEST_F(Followed, AnAnswerInTheLastMomentCounts) {
   EXPECT_FALSE(move.resolution);
 }
 
+// libvirt waits at a gate that still hopes for an answer on the road.
+TEST_F(Followed, AGateThatWaitsIsToldToo) {
+  carriage_.state.gate_alive = true;
+  carriage_.state.gate.finish_forwarded = true;
+  carriage_.state.on_delivery = [this] {
+    record(gate::SourceState::kKept);
+    carriage_.state.gate_alive = false;
+  };
+  peer_.looks = {fail(ErrorCode::kUnavailable, "host2 does not answer.")};
+  peer_.answers.push_back(fail(ErrorCode::kUnavailable, "host2 does not answer."));
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"not_run"});
+  EXPECT_TRUE(hypervisor_.resumed && !hypervisor_.destroyed);
+}
+
 // It ran there, and is silent for a moment afterwards: the word was wrong, and stays so.
 TEST_F(Followed, AWordThatWasWrongIsNotFollowedInTheNextSilence) {
   answer(kRunsThere);
