@@ -288,7 +288,8 @@ void add_move(CLI::App& app, Session& session) {
           "Names, HOST/NAME, UUIDs or patterns such as 'web*' (\"-\": names on standard input), "
           "then the paired host they shall go to, or several to be tried in order: host2,host3 "
           "(none with --best, --to-storage or --item)")
-      ->expected(0, -1);
+      // None at all is allowed, as no option is required; with 0 CLI11 takes nothing after "--".
+      ->expected(1, -1);
   command->add_flag("--all", options->all,
                     "All VMs that run on the host that is asked; then only DESTINATION is named");
   command

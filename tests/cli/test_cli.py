@@ -76,6 +76,12 @@ def test_yes_accepts_notes_and_not_warnings(daemon, drover):
     assert daemon.times_asked("POST /v1/moves") == [({}, {"plan": "plan1", "accept_notes": True, "accepted_codes": ["CDROM_LEFT"]})]
 
 
+def test_what_follows_two_dashes_is_a_name(daemon, drover):
+    daemon.events = [DONE]
+    done = drover("move", "--yes", "--", "web01", "host2")
+    assert done.returncode == 0, done.stderr
+
+
 def test_blockers_are_never_overridden(daemon, drover):
     daemon.answers["POST /v1/plans"] = plan([finding("blocker", "DISK_EXISTS")])
     done = drover("move", "web01", "host2", "--yes", "--accept", "DISK_EXISTS")
