@@ -144,6 +144,7 @@ class LiveMove final : public MoveWork {
   void stop_carriers();
   bool take_back_the_guest();
   void lift_fence();
+  void announce();
 
   void entering(Move& move, Phase phase) override;
   void begin_health(Move& move, std::chrono::seconds watch) const;

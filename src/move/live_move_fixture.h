@@ -26,6 +26,7 @@ class SourceHypervisor final : public Hypervisor {
  public:
   RunState::Kind kind = RunState::Kind::kPaused;
   bool dropped = false, resumed = false, destroyed = false, undefined = false, autostart = false;
+  bool announced = false;
   std::deque<ErrorCode> undefine_fails_with;  // in order, then it works
 
   bool connected() override { return true; }
@@ -90,7 +91,8 @@ class SourceHypervisor final : public Hypervisor {
   Status copy_disk(const DiskCopyCall&) override { return {}; }
   Result<DiskCopy> disk_copy(std::string_view, std::string_view) override { return DiskCopy{}; }
   Status end_disk_copy(std::string_view, std::string_view, DiskCopyEnd) override { return {}; }
-  Result<std::string> ask_qemu(std::string_view, const std::string&) override {
+  Result<std::string> ask_qemu(std::string_view, const std::string& command) override {
+    announced = announced || command.contains("announce-self");
     return fail(ErrorCode::kUnavailable, "It is only a source.");
   }
 };

@@ -66,13 +66,17 @@ bool LiveMove::take_back_the_guest() {
   // libvirt's own rollback comes first; it may take a moment to end its job.
   for (const Deadline limit = Deadline::after(10s); !limit.expired();) {
     const auto state = world_.hypervisor.run_state(uuid());
-    if (state && state->kind == RunState::Kind::kRunning) return true;
+    if (state && state->kind == RunState::Kind::kRunning) {
+      announce();
+      return true;
+    }
     // The source had let it go already: its disks are what is taken back.
     if (state && state->kind == RunState::Kind::kOff && job_.move.resolution) return true;
     if (state && state->kind == RunState::Kind::kPaused) {
       if (auto resumed = world_.hypervisor.resume(uuid()); resumed) {
         log::info("Move {}: {} was resumed on {}.", job_.move.id, job_.move.plan.vm.name,
                   job_.move.source);
+        announce();
         return true;
       } else {
         log::warning("Move {}: {} cannot be resumed yet: {}", job_.move.id, job_.move.plan.vm.name,
@@ -85,6 +89,16 @@ bool LiveMove::take_back_the_guest() {
       "Move {}: {} does not run on {} although it may: look at virsh domstate --reason there.",
       job_.move.id, job_.move.plan.vm.name, job_.move.source);
   return true;
+}
+
+// A destination that is lost ran the guest and announced it: the switches of its LAN send there
+// what is for it, until it speaks itself. QEMU announces it as after a migration.
+void LiveMove::announce() {
+  if (!job_.move.resolution || !job_.move.resolution->peer_is_lost) return;
+  const auto said = world_.hypervisor.ask_qemu(
+      uuid(),
+      R"({"execute":"announce-self","arguments":{"initial":50,"max":550,"rounds":10,"step":50}})");
+  if (!said) log::warning("Move {}: {}", job_.move.id, said.error().text());
 }
 
 // True: nothing is left there, or there never was. Else the destination cleans up by itself once

@@ -122,6 +122,7 @@ TEST_F(Followed, TheGuestGoesOnHereWhenTheDestinationIsLost) {
   EXPECT_EQ(move.state, MoveState::kFailed);
   EXPECT_EQ(move.runner, Runner::kSource);
   EXPECT_TRUE(hypervisor_.resumed && !hypervisor_.destroyed && !hypervisor_.undefined);
+  EXPECT_TRUE(hypervisor_.announced) << "the LAN has learnt that it is at host2";
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 0);
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kAbandon), 1);  // should it come back
   EXPECT_NE(move.explanation.find("alice"), std::string::npos) << move.explanation;

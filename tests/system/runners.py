@@ -84,6 +84,16 @@ class RunnerWatch:
         began = self.spans[destination.name][0][1]
         return [span for span in self.spans[source.name] if span[0] >= began]
 
+    def assert_after(self, lost, then):
+        """`then` executes the guest, which `lost` did until it was lost, and at no moment both."""
+        last = max((end for _, end in self.spans[lost.name]), default=None)
+        assert last is not None, f"{lost.name} never executed the guest"
+        after = [span for span in self.spans[then.name] if span[1] > last]
+        assert after, f"{then.name} has not executed the guest since {lost.name} was lost"
+        both = [span for span in self.spans[then.name] for other in self.spans[lost.name]
+                if span[0] < other[1] and other[0] < span[1]]
+        assert not both, f"TWO RUNNERS: {then.name} executed the guest in {both[0]}, {lost.name} as well"
+
     def assert_one_runner(self, source, destination):
         twice = self.twice(source, destination)
         assert not twice, (f"TWO RUNNERS: {destination.name} executed the guest from {self.spans[destination.name][0]} on, and "

@@ -84,87 +84,6 @@ def test_what_does_not_pass_is_not_tried_again(lab, pair, slow):
     assert_clean(*pair)
 
 
-# An administrator's word.
-
-
-@pytest.fixture
-def doubtful(lab, pair, relayed):
-    """A guest whose move loses the answer to its last call, and the network with it: `with_fault(what)` begins it."""
-    with lab.guest("host1", "word", memory=128, disk="64M", fill=4, dirty=16, disk_rate=0.25):
-        def with_fault(do):
-            host1, _ = pair
-            lab.run("rpc-relay", "host2", "start", "--listen", RELAY, "--at", REPLY, "--do", do)
-            move_id = host1.start_move("word", "host2")
-            lab.run("rpc-relay", "host2", "wait", "--at", REPLY, "--timeout", "120")
-            until(lambda: host1.move(move_id)["runner"] == "unknown", lambda: f"the doubt: {brief(host1.move(move_id))}",
-                  patience=ENDS_WITHIN)
-            return move_id
-        yield with_fault
-        lab.run("rpc-relay", "host2", "stop", check=False)  # it may be off
-        lab.run("link", "restore")
-
-
-def refused(host, *words):
-    """What `drover resolve` says when it does not follow."""
-    done = host.drover("resolve", *words, check=False)
-    assert done.returncode != 0, done.stdout
-    return done.stderr
-
-
-def test_a_false_claim_is_refused_and_a_true_one_finishes(lab, pair, doubtful):
-    """The guest ran at the destination, and its QEMU died there: nobody but a person can go on."""
-    host1, host2 = pair
-    move_id = doubtful("cut,kill:qemu@host2")
-    assert "cannot be checked" in refused(host1, move_id, "--runs-on", "host1")
-    assert "cannot be checked" in refused(host1, move_id, "--runs-on", "host2")
-    assert "is neither" in refused(host1, move_id, "--runs-on", "host3")
-    lab.run("link", "restore")
-    move = host1.wait_move(move_id, patience=ENDS_WITHIN)
-    assert (move["state"], move["runner"]) == ("parked", "destination"), brief(move)
-    assert "That is not so" in refused(host1, move_id, "--runs-on", "host1")
-    assert "That is not so" in refused(host1, move_id, "--runs-on", "host1", "--peer-is-lost", "--yes")
-    assert "Start it there first" in refused(host1, move_id, "--runs-on", "host2")
-    assert host1.move(move_id)["state"] == "parked"
-    host2.virsh("start", "word")
-    done = host1.drover("resolve", move_id, "--runs-on", "host2")
-    move = host1.move(move_id)
-    assert (move["state"], move["runner"]) == ("done", "destination"), brief(move)
-    assert move["resolution"]["runs_on"] == "host2" and "word runs on host2" in done.stdout
-    until(lambda: lab.verify("word", "--reboot-allowed")["ok"], "the guest is up on host2, its disk whole")
-    assert host1.domstate("word") == ""
-    assert_clean(*pair)
-    assert "has ended" in refused(host1, move_id, "--runs-on", "host2")
-    drop_all(host1)
-
-
-def test_a_lost_destination_gives_the_vm_back(lab, pair, doubtful):
-    """host2 loses its power within the switch. Its administrator says that it is gone; the guest goes on where it stood. When
-    host2 comes back after all, its copy is put aside."""
-    host1, host2 = pair
-    with RunnerWatch("word", *pair) as watch:
-        move_id = doubtful("cut")
-        lab.run("power", "host2", "off")
-        lab.run("link", "restore")
-        assert "--peer-is-lost" in refused(host1, move_id, "--runs-on", "host1")
-        assert "say --yes" in refused(host1, move_id, "--runs-on", "host1", "--peer-is-lost")
-        done = host1.drover("resolve", move_id, "--runs-on", "host1", "--peer-is-lost", "--yes")
-        assert "goes on from the switch" in done.stdout, done.stdout
-        watch.assert_one_runner(*pair)
-    move = host1.move(move_id)
-    assert (move["state"], move["runner"]) == ("failed", "source"), brief(move)
-    assert host1.domstate("word") == "running"
-    lab.run("power", "host2", "on")
-    until(host2.answers, "droverd on host2 answers")
-    until(lambda: [disk for disk in host2.kept() if disk["vm_name"] == "word"], "host2 has put its copy aside",
-          patience=ENDS_WITHIN)
-    assert host2.domstate("word") == ""
-    result = lab.verify("word")
-    assert result["ok"] and result["states"] == {"host1": "running"}, result
-    assert "word.qcow2" not in host2.files()
-    assert_clean(*pair)
-    drop_all(host2)
-
-
 # Health after the switch.
 
 
@@ -230,7 +149,7 @@ def test_a_guest_that_lost_its_network_at_the_switch_is_ill_until_it_is_replugge
     assert "drover replug talker" in host1.drover("show", move_id).stdout
     host1.kill_droverd()
     host1.start_droverd()
-    assert "back in the bridge br0" in host1.drover("replug", "talker").stdout
+    assert "back in the bridge br0" in host2.drover("replug", "talker").stdout
     until(lambda: not health(host1, move_id)["findings"], lambda: f"it has mended: {health(host1, move_id)}", patience=30)
     until(lambda: lab.verify("talker")["ok"], "the guest answers on the network again", patience=30)
     end = until(lambda: (now := health(host1, move_id))["state"] != "watching" and now, "the watch ends", patience=90)
@@ -261,3 +180,88 @@ def test_replug_refuses_what_does_not_run_or_moves(lab, pair, slow):
     host1.wait_move(move_id)
     assert "was unplugged and plugged again" in host1.drover("replug", "again").stdout
     assert host1.api("POST", "/v1/vms/nobody/replug")[0] == 404
+
+
+# An administrator's word. These come last: from here on host2's gates speak to libvirtd through the relay.
+
+
+@pytest.fixture
+def doubtful(lab, pair, relayed):
+    """A guest whose move loses the answer to its last call, and the network with it: `with_fault(what)` begins it."""
+    with lab.guest("host1", "word", memory=128, disk="64M", fill=4, dirty=16, disk_rate=0.25):
+        def with_fault(do):
+            host1, _ = pair
+            lab.run("rpc-relay", "host2", "start", "--listen", RELAY, "--at", REPLY, "--do", do)
+            move_id = host1.start_move("word", "host2")
+            lab.run("rpc-relay", "host2", "wait", "--at", REPLY, "--timeout", "120")
+            until(lambda: host1.move(move_id)["runner"] == "unknown", lambda: f"the doubt: {brief(host1.move(move_id))}",
+                  patience=ENDS_WITHIN)
+            return move_id
+        yield with_fault
+        lab.run("rpc-relay", "host2", "stop", check=False)  # it may be off
+        lab.run("link", "restore")
+
+
+def refused(host, *words):
+    """What `drover resolve` says when it does not follow."""
+    done = host.drover("resolve", *words, check=False)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+def test_a_false_claim_is_refused_and_a_true_one_finishes(lab, pair, doubtful):
+    """The guest ran at the destination, and its QEMU died there: nobody but a person can go on."""
+    host1, host2 = pair
+    move_id = doubtful("cut,kill:qemu@host2")
+    assert "cannot be checked" in refused(host1, move_id, "--runs-on", "host1")
+    assert "cannot be checked" in refused(host1, move_id, "--runs-on", "host2")
+    assert "is neither" in refused(host1, move_id, "--runs-on", "host3")
+    lab.run("link", "restore")
+    move = host1.wait_move(move_id, patience=ENDS_WITHIN)
+    assert (move["state"], move["runner"]) == ("parked", "destination"), brief(move)
+    assert "That is not so" in refused(host1, move_id, "--runs-on", "host1")
+    assert "That is not so" in refused(host1, move_id, "--runs-on", "host1", "--peer-is-lost", "--yes")
+    assert "Start it there first" in refused(host1, move_id, "--runs-on", "host2")
+    assert host1.move(move_id)["state"] == "parked"
+    host2.virsh("start", "word")
+    done = host1.drover("resolve", move_id, "--runs-on", "host2")
+    move = host1.move(move_id)
+    assert (move["state"], move["runner"]) == ("done", "destination"), brief(move)
+    assert move["resolution"]["runs_on"] == "host2" and "word runs on host2" in done.stdout
+    until(lambda: lab.verify("word", "--reboot-allowed")["ok"], "the guest is up on host2, its disk whole")
+    assert host1.domstate("word") == ""
+    assert_clean(*pair)
+    assert "has ended" in refused(host1, move_id, "--runs-on", "host2")
+    drop_all(host1)
+
+
+def test_a_lost_destination_gives_the_vm_back(lab, pair, doubtful):
+    """host2 loses its power within the switch. Its administrator says that it is gone; the guest goes on where it stood. When
+    host2 comes back after all, its copy is put aside."""
+    host1, host2 = pair
+    try:
+        with RunnerWatch("word", *pair) as watch:
+            move_id = doubtful("cut")
+            lab.run("power", "host2", "off")
+            lab.run("link", "restore")
+            assert "--peer-is-lost" in refused(host1, move_id, "--runs-on", "host1")
+            assert "say --yes" in refused(host1, move_id, "--runs-on", "host1", "--peer-is-lost")
+            done = host1.drover("resolve", move_id, "--runs-on", "host1", "--peer-is-lost", "--yes")
+            assert "goes on from the switch" in done.stdout, done.stdout
+            until(lambda: host1.domstate("word") == "running", "the guest goes on")
+            time.sleep(1)
+        watch.assert_after(host2, host1)
+        move = host1.move(move_id)
+        assert (move["state"], move["runner"]) == ("failed", "source"), brief(move)
+        assert host1.domstate("word") == "running"
+    finally:
+        lab.run("power", "host2", "on")
+    until(host2.answers, "droverd on host2 answers")
+    until(lambda: [disk for disk in host2.kept() if disk["vm_name"] == "word"], "host2 has put its copy aside",
+          patience=ENDS_WITHIN)
+    assert host2.domstate("word") == ""
+    result = lab.verify("word")
+    assert result["ok"] and result["states"] == {"host1": "running"}, result
+    assert "word.qcow2" not in host2.files()
+    assert_clean(*pair)
+    drop_all(host2)
