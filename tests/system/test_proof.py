@@ -89,6 +89,8 @@ class Harm:
 
     def close(self):
         self.listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.real)
 
 
 def test_what_was_sent_is_proven(lab, pair):
