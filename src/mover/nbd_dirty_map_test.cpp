@@ -2,8 +2,10 @@
 // QEMU's own server tells which blocks of a bitmap are dirty.
 #include "mover/nbd_dirty_map.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -25,9 +27,13 @@ class DirtyMap : public testing::Test {
     run("qemu-img create -q -f qcow2 {0} 8G");
     run("qemu-img bitmap --add -g 4096 {0} written");
     run("qemu-io -f qcow2 -c 'write -q 8k 4k' -c 'write -q 12k 100' -c 'write -q 5G 64k' {0}");
-    run("qemu-nbd --fork -f qcow2 -r -B written -x disk -k {1} {0}");
+    run("qemu-nbd --fork --pid-file={1}.pid -f qcow2 -r -B written -x disk -k {1} {0}");
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  // It ends with its first client, but not with one that it refused.
+  void TearDown() override {
+    if (pid_t pid = 0; std::ifstream(socket_ + ".pid") >> pid) ::kill(pid, SIGTERM);
+    std::filesystem::remove_all(folder_);
+  }
 
   void run(const char* command) {
     ASSERT_EQ(std::system(fmt::format(fmt::runtime(command), image_, socket_).c_str()), 0);
@@ -50,7 +56,6 @@ TEST_F(DirtyMap, NamesWhatWasWritten) {
   EXPECT_EQ(*ranges, (std::vector<DirtyRange>{{8192, 8192}, {std::uint64_t{5} << 30, 65536}}));
 }
 
-// qemu-nbd ends with its first client.
 TEST_F(DirtyMap, NamesOnlyWhatWasAskedFor) {
   const auto ranges = ask("written", 12288, 4096);
   ASSERT_TRUE(ranges) << ranges.error().text();
