@@ -11,7 +11,8 @@ namespace {
 
 // docs/doctor.md has a section for each, and a test holds the two together.
 constexpr std::array kCodes{
-    DoctorCode{"APPARMOR_SOCKETS"},   DoctorCode{"FOLDER_MISSING"},
+    DoctorCode{"APPARMOR_SOCKETS"},   DoctorCode{"CARRIER_GONE"},
+    DoctorCode{"CARRIER_STRAY"},      DoctorCode{"FOLDER_MISSING"},
     DoctorCode{"HOOK_ABSENT", true},  DoctorCode{"HOOK_DIFFERS", true},
     DoctorCode{"HOST_UNREACHABLE"},   DoctorCode{"HOST_WAITS"},
     DoctorCode{"HYPERVISOR_DOWN"},    DoctorCode{"IDENTITY_OPEN", true},
@@ -42,6 +43,7 @@ std::vector<Finding> examine(World& world, Inventory& inventory, const DoctorOpt
   doctor::check_space(scene);
   doctor::check_records(scene);
   doctor::check_moves(scene);
+  doctor::check_carriers(scene);
   doctor::check_files(scene);
   doctor::check_quarantine(scene);
   doctor::check_images(scene);

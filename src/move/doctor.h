@@ -25,7 +25,8 @@ struct DoctorOptions {
   std::filesystem::path moves_folder = "/run/drover/moves";
   std::filesystem::path socket_folder = "/run/libvirt/drover";
   std::filesystem::path apparmor = "/sys/module/apparmor/parameters/enabled";
-  std::string version = {};  // of this droverd
+  std::filesystem::path unix_sockets = "/proc/self/net/unix";  // which of them somebody has open
+  std::string version = {};                                    // of this droverd
 };
 
 struct DoctorCode {

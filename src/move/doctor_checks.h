@@ -37,6 +37,7 @@ void check_space(const Scene& scene);
 // What moves left here (doctor_left.cpp).
 void check_records(const Scene& scene);
 void check_moves(const Scene& scene);
+void check_carriers(const Scene& scene);
 void check_files(const Scene& scene);
 void check_quarantine(const Scene& scene);
 void check_images(const Scene& scene);
@@ -56,8 +57,10 @@ std::filesystem::path identity_file(const DoctorOptions& options);
 // Moves that may still need what they have here: open ones, and parked ones. An error: not known,
 // so nothing may be called stale.
 Result<std::set<std::string>> live_moves(World& world);
+// Paths of unix sockets that a process has bound and not closed. An error: not known.
+Result<std::set<std::string>> open_sockets(const DoctorOptions& options);
 // Sockets, folders and records of writes that belong to no live move, looked for before the journal
-// was read.
+// was read; nothing of a move whose gate or mover still runs.
 Result<std::vector<std::filesystem::path>> stale_files(World& world, const DoctorOptions& options);
 // Disks of the quarantine whose file is not there any more.
 Result<std::vector<QuarantinedDisk>> lost_disks(World& world);

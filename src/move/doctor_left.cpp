@@ -2,9 +2,11 @@
 // The doctor's look at what moves left on this host. Nothing of a VM whose record says accepted, or
 // of which nothing is known, is ever called stale.
 #include <algorithm>
+#include <sstream>
 
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "move/doctor_checks.h"
 #include "preflight/placement.h"
 
@@ -69,6 +71,21 @@ bool is_used(const std::vector<Vm>& vms, const std::string& path) {
   });
 }
 
+// Which of a move's two processes has its control socket open: "gate", "mover".
+std::vector<std::string> processes_of(const DoctorOptions& options,
+                                      const std::set<std::string>& open, const std::string& id) {
+  std::vector<std::string> found;
+  for (const char* name : {"gate", "mover"}) {
+    if (open.contains((options.moves_folder / id / (std::string(name) + ".sock")).string()))
+      found.emplace_back(name);
+  }
+  return found;
+}
+
+bool runs(const DoctorOptions& options, const std::set<std::string>& open, const std::string& id) {
+  return !processes_of(options, open, id).empty();
+}
+
 std::string decision_words(World& world, const DestinationJob& job) {
   const auto decision = world.records.decision({job.plan.vm.uuid, job.epoch});
   if (!decision) return "its ownership record is not known";
@@ -99,6 +116,19 @@ Result<std::set<std::string>> live_moves(World& world) {
   return live;
 }
 
+// A path is the last thing of a line.
+Result<std::set<std::string>> open_sockets(const DoctorOptions& options) {
+  constexpr std::size_t kTableMost = 64u << 20;
+  ASSIGN_OR_RETURN(const std::string table, read_file(options.unix_sockets, kTableMost));
+  std::set<std::string> paths;
+  std::istringstream lines(table);
+  for (std::string line; std::getline(lines, line);) {
+    if (const auto slash = line.find(" /"); slash != std::string::npos)
+      paths.insert(line.substr(slash + 1));
+  }
+  return paths;
+}
+
 Result<std::vector<fs::path>> stale_files(World& world, const DoctorOptions& options) {
   std::vector<std::pair<std::string, fs::path>> found;
   for (const auto& path : entries_of(options.moves_folder))
@@ -111,12 +141,13 @@ Result<std::vector<fs::path>> stale_files(World& world, const DoctorOptions& opt
       found.emplace_back(name.substr(0, name.find('.')), path);
   }
   ASSIGN_OR_RETURN(const auto live, live_moves(world));
+  ASSIGN_OR_RETURN(const auto open, open_sockets(options));
   std::vector<fs::path> stale;
   for (const auto& [id, path] : found) {
     std::error_code ignored;
+    if (!is_move_id(id) || live.contains(id) || runs(options, open, id)) continue;
     // What a move that has just ended took away is not there any more.
-    if (is_move_id(id) && !live.contains(id) && fs::exists(fs::symlink_status(path, ignored)))
-      stale.push_back(path);
+    if (fs::exists(fs::symlink_status(path, ignored))) stale.push_back(path);
   }
   return stale;
 }
@@ -230,6 +261,47 @@ void check_moves(const Scene& scene) {
                           job.move_id, job.plan.vm.name, job.peer, job.peer),
               fmt::format("Only that host can end it ({}).", decision_words(world, job)),
               {fmt::format("Pair {} again: drover host invite", job.peer)});
+  }
+}
+
+// A gate or mover that is asked loses its daemon, so nobody is asked here.
+void check_carriers(const Scene& scene) {
+  World& world = scene.world;
+  const DoctorOptions& options = scene.options;
+  // In this order: what began since is in none of them, and what ended is at worst a stray.
+  const auto folders = entries_of(options.moves_folder);
+  const auto left = source_jobs(world);
+  const auto came = destination_jobs(world);
+  const auto open = open_sockets(options);
+  const auto live = live_moves(world);
+  if (!open || !live || !left || !came) return;  // said by check_moves()
+  for (const auto& folder : folders) {
+    const std::string id = folder.filename().string();
+    if (!is_move_id(id) || live->contains(id)) continue;
+    for (const auto& process : processes_of(options, *open, id)) {
+      scene.add(
+          FindingLevel::kWarning, "CARRIER_STRAY", id,
+          fmt::format("The {} of move {}, which is over here, still runs.", process, id),
+          "It carries nothing any more; one that has just ended its work goes within seconds.",
+          {fmt::format("ss -xlp | grep {} shows its number; then: kill NUMBER", id)});
+    }
+  }
+  const auto tell_gone = [&](const std::string& id, const std::string& vm) {
+    if (processes_of(options, *open, id).size() == 2) return;
+    scene.add(FindingLevel::kNote, "CARRIER_GONE", vm,
+              fmt::format("A gate or mover of move {} of {} has ended before its time.", id, vm),
+              "The move is undone, or goes on to its end, by itself.",
+              {"Look at droverd's log, and again in a minute."});
+  };
+  for (const auto& job : *left) {
+    const Phase phase = job.move.phase;
+    if (job.move.state == MoveState::kRunning && job.migrate_called && phase < Phase::kSwitch)
+      tell_gone(job.move.epoch, job.move.plan.vm.name);
+  }
+  for (const auto& job : *came) {
+    if (!job.prepared || !job.recorded || job.undoing || job.undone || job.settled) continue;
+    const auto decision = world.records.decision({job.plan.vm.uuid, job.epoch});
+    if (decision && !*decision) tell_gone(job.epoch, job.plan.vm.name);
   }
 }
 

@@ -67,6 +67,8 @@ class DoctorLooks : public testing::Test {
     options_.moves_folder = folder_ / "moves";
     options_.socket_folder = folder_ / "sockets";
     options_.apparmor = folder_ / "apparmor";
+    options_.unix_sockets = folder_ / "unix";
+    write("unix", "Num       RefCount Protocol Flags    Type St Inode Path\n");
     options_.version = "1.0";
     inventory_.emplace(hypervisor_, *book_, peer_, "host1");
   }
@@ -231,6 +233,38 @@ TEST_F(DoctorLooks, OnlyFilesOfMovesThatAreOverAreStale) {
   EXPECT_TRUE(fs::exists(folder_ / "moves" / kMove / "gate.sock"));
   EXPECT_TRUE(fs::exists(folder_ / "sockets/other"));
   EXPECT_TRUE(fs::exists(folder_ / "writes" / kMove));
+}
+
+TEST_F(DoctorLooks, NothingOfAGateThatRunsIsStale) {
+  fs::create_directory(folder_ / "moves/aaaaaaaa");
+  write("moves/aaaaaaaa/gate.sock", "");
+  write("writes/aaaaaaaa", "");
+  write("unix",
+        "Num RefCount Protocol Flags Type St Inode Path\n"
+        "00000000f3a1: 00000002 00000000 00010000 0005 01 31337 " +
+            (folder_ / "moves/aaaaaaaa/gate.sock").string() + "\n");
+  EXPECT_EQ(codes(), Codes{"CARRIER_STRAY"});
+  ASSERT_TRUE(fix("STALE_FILES"));
+  EXPECT_TRUE(fs::exists(folder_ / "moves/aaaaaaaa/gate.sock"));
+  fs::remove(folder_ / "unix");
+  EXPECT_FALSE(fix("STALE_FILES")) << "whether one runs is not known";
+}
+
+TEST_F(DoctorLooks, AGateThatEndedBeforeItsTime) {
+  pair();
+  DestinationJob job = undone_job();
+  job.undone = false;
+  job.prepared = true;
+  save(job, journal::JobState::kOpen);
+  ASSERT_TRUE(records_->create_destination({kUuid, kMove}, kMove));
+  EXPECT_EQ(codes(), Codes{"CARRIER_GONE"});
+  const std::string folder = (folder_ / "moves" / kMove).string();
+  write("unix",
+        "1: 2 0 1 5 1 7 " + folder + "/gate.sock\n2: 2 0 1 5 1 8 " + folder + "/mover.sock\n");
+  EXPECT_EQ(codes(), Codes{});
+  write("unix", "");
+  ASSERT_TRUE(records_->decide({kUuid, kMove}, gate::Decision::kAccepted));
+  EXPECT_EQ(codes(), Codes{}) << "its work is done";
 }
 
 TEST_F(DoctorLooks, NothingIsStaleWhileTheJournalCannotBeRead) {

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import sqlite3
 
 import pytest
@@ -104,6 +105,28 @@ def test_names_what_was_left_and_mends_what_is_safe(healthy):
     found(host1, "QUARANTINE_LOST")
     host1.drover("doctor", "--fix", "QUARANTINE_LOST")
     assert codes(host1) == []
+
+
+def test_sees_a_gate_that_ended_before_its_time(lab, healthy):
+    """And nothing of a move that goes on is called stale, nor of one that has just ended."""
+    host1, host2 = healthy
+    with lab.guest("host1", "seen", memory=128, disk="128M", fill=64, dirty=0.25):
+        lab.run("link", "20mbit")
+        move = host1.start_move("seen", "host2")
+        host1.wait_move(move, lambda seen: seen["progress"]["disks"]["done_bytes"] > 4 << 20)
+        for host in healthy:
+            assert codes(host) == [], findings(host)
+        for pid in host2.pids("mover"):
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(host2.pids("gate")[0], signal.SIGKILL)
+        assert "seen" in found(host2, "CARRIER_GONE")["object"]
+        for pid in host2.pids("mover"):
+            os.kill(pid, signal.SIGCONT)
+        assert host1.wait_move(move)["state"] == "failed"
+        lab.run("link", "unlimited")
+        assert lab.verify("seen")["ok"]
+        for host in healthy:
+            until(lambda host=host: codes(host) == [], lambda host=host: findings(host), patience=60)
 
 
 def test_names_what_is_wrong_with_a_peer(healthy):

@@ -100,6 +100,22 @@ def test_a_halted_copy_can_be_cancelled(lab, small):
     assert_clean(*small)
 
 
+@LONG
+def test_a_guest_that_fills_the_disk_while_memory_is_copied_stays(lab, small):
+    """Then nothing may be held any more: the move is given up while there is a quarter of the reserve."""
+    host1, host2 = small
+    move = begin(host1)
+    host1.wait_phase(move, "copy-memory")
+    lab.run("link", "5mbit")
+    host2.run("sh", "-c", f"df -k --output=avail {SMALL} | tail -n 1 | {{ read k; "
+                          f"fallocate -l $((k - 40 * 1024))K {SMALL}/other; }}")
+    ended = host1.wait_move(move)
+    assert ended["state"] == "failed" and ended["error"]["code"] == "NO_SPACE", brief(ended)
+    lab.run("link", "unlimited")
+    assert lab.verify("grows")["ok"]
+    assert_clean(*small)
+
+
 def test_a_plan_counts_what_other_moves_were_promised(lab, small):
     """Two disks that fit alone and not together: the second is refused by its plan, not in the middle."""
     host1, host2 = small
