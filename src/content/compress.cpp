@@ -21,8 +21,7 @@ struct Zstd {
 };
 
 // At level 1 a table of 16 KiB, which stays in the nearest cache: a seventh faster than zstd's own
-// choice for a batch, and on guest memory and disks no worse by more than a thirtieth
-// (docs/benchmarks.md).
+// choice for a batch, and the result larger by at most a twentieth (docs/benchmarks.md).
 constexpr int kFastLevel = 1;
 constexpr int kFastHashLog = 12;
 
