@@ -124,6 +124,15 @@ Result<FileIdentity> file_identity(const std::string& path) {
   return identity_of(found);
 }
 
+Status check_nothing_at(const std::string& path) {
+  struct stat found{};
+  if (::lstat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT) return {};
+    return fail_errno("Cannot look at " + path);
+  }
+  return fail(ErrorCode::kConflict, "{} exists already; it was left alone.", path);
+}
+
 Result<FileIdentity> create_image(const DiskPlacement& placement,
                                   std::span<const std::string> allowed_folders) {
   const std::string& path = placement.destination_path;

@@ -42,6 +42,9 @@ Result<ImageFacts> image_facts(const std::string& path, const std::string& forma
                                std::chrono::milliseconds limit = std::chrono::seconds(10));
 
 Result<FileIdentity> file_identity(const std::string& path);
+// kConflict: something is there. For before it is written down that a file is about to be made:
+// after a crash nothing else may be taken for that file.
+Status check_nothing_at(const std::string& path);
 
 // Creates the empty image at placement.destination_path: same format, virtual size and cluster
 // size, sparse, 0600 and owned by us (libvirtd hands it to QEMU's user when it starts it). Raw and

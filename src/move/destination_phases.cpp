@@ -154,6 +154,7 @@ Status DestinationSide::create_images(Entry& entry) {
   ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
   const auto folders = preflight::usable_folders(facts, settings);
   for (const auto& placement : copied_disks(entry.job.plan)) {
+    RETURN_IF_ERROR(check_nothing_at(placement.destination_path));
     entry.job.created.push_back({placement.target, placement.destination_path, 0, 0});
     RETURN_IF_ERROR(save(entry));
     auto identity = create_image(placement, folders);

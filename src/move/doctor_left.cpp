@@ -171,7 +171,7 @@ Result<std::vector<LeftImage>> left_images(World& world) {
   ASSIGN_OR_RETURN(const auto jobs, destination_jobs(world));
   std::vector<LeftImage> left;
   for (const auto& job : jobs) {
-    if (!job.undone) continue;
+    if (!job.undone || job.abandoned) continue;  // the VM of an abandoned one ran on them
     for (const auto& file : job.created) {
       const FileIdentity identity{file.device, file.inode};
       if (file.inode == 0 || identity_at(file.path) != identity || is_used(vms, file.path))

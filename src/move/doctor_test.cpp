@@ -292,6 +292,11 @@ TEST_F(DoctorLooks, AnUnfinishedCopyIsRemovedByWhatItIsOnly) {
   job.created = {{"vda", image, identity.device, identity.inode}};
   save(job, journal::JobState::kEnded);
   EXPECT_EQ(codes(), Codes{"IMAGE_LEFT"});
+  job.abandoned = true;
+  save(job, journal::JobState::kEnded);
+  EXPECT_EQ(codes(), Codes{}) << "the VM ran on it, and who restored it wants it";
+  job.abandoned = false;
+  save(job, journal::JobState::kEnded);
   // Kept on purpose.
   auto disk = kept(image);
   ASSERT_TRUE(journal_->add_quarantined(disk));

@@ -105,6 +105,7 @@ class ScriptedPeer final : public net::PeerTransport {
   std::vector<std::string> verbs;
   std::function<void()> on_undo;
   std::optional<Error> undo, abandon;  // nothing: it is done
+  std::string vms = "[]";              // that it has
   std::deque<Result<std::string>> signs;
   std::vector<std::string> signs_asked;  // the bodies
   Result<std::string> call(std::string_view, std::string_view asked, std::string_view body,
@@ -119,6 +120,7 @@ class ScriptedPeer final : public net::PeerTransport {
     if (asked == verb::kVerify)
       return to_json(VerifyReply{true, "running", std::chrono::milliseconds(40), {}, {}});
     if (asked == verb::kLook && !looks.empty()) return next(looks);
+    if (asked == verb::kVms) return vms;
     if (asked != verb::kAnswer) return "{}";
     return next(answers);
   }

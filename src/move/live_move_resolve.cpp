@@ -45,8 +45,12 @@ bool LiveMove::destination_is_lost(const Error& silence) {
   if (!take_resolution()) return false;
   const auto& said = job_.move.resolution;
   if (!said || !said->peer_is_lost || said->runs_on != job_.move.source) return false;
-  return is_silent(world_, job_.move.destination, silence) ||
-         silence.code == ErrorCode::kNotFound;  // it has another journal now
+  if (is_silent(world_, job_.move.destination, silence)) return true;
+  if (silence.code != ErrorCode::kNotFound) return false;
+  // It is back, without its journal: whether the VM is too, is asked anew.
+  const Status gone = check_unknown_there(world_, job_.move);
+  if (!gone) log::warning("Move {}: {}", job_.move.id, gone.error().text());
+  return gone.has_value();
 }
 
 // It answers, so it is not lost, whatever was said: that word must never be followed later, in

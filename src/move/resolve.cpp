@@ -33,21 +33,6 @@ Status check_needed(const Move& move) {
               move.runner == Runner::kDestination ? move.destination : move.source);
 }
 
-// A host that was paired anew under this name has another journal. Its list of VMs is complete.
-Status check_unknown_there(World& world, const Move& move) {
-  ASSIGN_OR_RETURN(const std::string text, world.peers.call(move.destination, verb::kVms, "{}",
-                                                            Deadline::after(kAskLimit)));
-  ASSIGN_OR_RETURN(const auto vms, json::vms_from_json(text, json::Unknown::kIgnore));
-  for (const auto& vm : vms) {
-    if (vm.uuid == move.plan.vm.uuid) {
-      return fail(ErrorCode::kConflict,
-                  "{} has lost what it knew of move {}, but it has {}. Look at it there first.",
-                  move.destination, move.id, vm_of(move));
-    }
-  }
-  return {};
-}
-
 Status check_silent_source(World& world, const Move& move, const Claim& claim,
                            const Error& silence) {
   const bool forgotten = silence.code == ErrorCode::kNotFound;
@@ -128,6 +113,21 @@ Status check_destination(const Move& move, const RunState& here, const Result<An
 bool is_silent(World& world, const std::string& destination, const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kTimeout ||
          error.code == ErrorCode::kUnauthenticated || !world.book.find_peer(destination);
+}
+
+// Its list of VMs is complete.
+Status check_unknown_there(World& world, const Move& move) {
+  ASSIGN_OR_RETURN(const std::string text, world.peers.call(move.destination, verb::kVms, "{}",
+                                                            Deadline::after(kAskLimit)));
+  ASSIGN_OR_RETURN(const auto vms, json::vms_from_json(text, json::Unknown::kIgnore));
+  for (const auto& vm : vms) {
+    if (vm.uuid == move.plan.vm.uuid) {
+      return fail(ErrorCode::kConflict,
+                  "{} has lost what it knew of move {}, but it has {}. Look at it there first.",
+                  move.destination, move.id, vm_of(move));
+    }
+  }
+  return {};
 }
 
 Result<Resolution> check_claim(World& world, const Move& move, const Claim& claim) {

@@ -25,4 +25,8 @@ Result<Resolution> check_claim(World& world, const Move& move, const Claim& clai
 // that was paired.
 bool is_silent(World& world, const std::string& destination, const Error& error);
 
+// Of a destination that answers, but knows nothing of the move: it has another journal now. OK: nor
+// does its libvirt have the VM. kConflict: it has; other codes: that cannot be found out.
+Status check_unknown_there(World& world, const Move& move);
+
 }  // namespace drover::move

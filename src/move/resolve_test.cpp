@@ -129,6 +129,22 @@ TEST_F(Followed, TheGuestGoesOnHereWhenTheDestinationIsLost) {
   EXPECT_TRUE(journal_->open_jobs(journal::Side::kSource)->empty());
 }
 
+// It comes back without its journal: then its libvirt's word counts.
+TEST_F(Followed, AHostThatForgotTheMoveAndHasTheVmIsNotLost) {
+  peer_.vms = json::to_json(std::vector<Vm>{job_.move.plan.vm});
+  peer_.answers.push_back(fail(ErrorCode::kNotFound, "host2 knows of no move k3f9x2qa."));
+  answer(kRunsThere);
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kDone);
+  EXPECT_TRUE(hypervisor_.destroyed && !hypervisor_.resumed);
+}
+
+TEST_F(Followed, AHostThatForgotTheMoveAndHasNoVmIsLost) {
+  peer_.answers.push_back(fail(ErrorCode::kNotFound, "host2 knows of no move k3f9x2qa."));
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_TRUE(hypervisor_.resumed && !hypervisor_.destroyed);
+}
+
 TEST_F(Followed, AnAnswerInTheLastMomentCounts) {
   answer(kRunsThere);
   const Move move = resume();

@@ -57,12 +57,7 @@ Status StorageMove::make_images() {
         {placement.target, placement.source_path, identity.device, identity.inode});
   }
   for (const DiskPlacement& placement : job_.move.plan.placements) {
-    // Looked at before it is written down that a file is about to be made there: after a crash
-    // nothing else may be taken for that file.
-    if (file_identity(placement.destination_path)) {
-      return fail(ErrorCode::kConflict, "{} exists already; it was left alone.",
-                  placement.destination_path);
-    }
+    RETURN_IF_ERROR(check_nothing_at(placement.destination_path));
     job_.created.push_back({placement.target, placement.destination_path, 0, 0});
     RETURN_IF_ERROR(save());
     const auto identity = create_image(placement, folders);
