@@ -53,6 +53,7 @@ class Link {
   std::uint16_t content() const { return ours_.content; }
   // When it last brought anything. Any thread.
   std::chrono::steady_clock::time_point heard_at() const { return heard_at_; }
+  std::optional<SocketUse> use() const { return tls_->use(); }
   // Bytes on the wire so far, both directions. Any thread.
   std::uint64_t carried() const { return tls_->carried(); }
   void shut_down();

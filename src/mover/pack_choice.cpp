@@ -18,6 +18,8 @@ constexpr std::size_t kTrialBytes = 96 * 1024;
 constexpr std::size_t kTrialBytesLeast = 8 * 1024;
 // Less than this sent in an interval says nothing about a link: it vanished in its buffers.
 constexpr std::uint64_t kLinkBytesLeast = 1 << 20;
+// And less than this says little of a link whose buffers did not fill: acknowledgements take time.
+constexpr std::uint64_t kTellingBytesLeast = 16 << 20;
 constexpr std::uint64_t kEncodedBytesLeast = 1 << 20;
 // Packing takes processor time from QEMU too: it must be worth that much against no packing.
 constexpr double kNoPackingBonus = 1.25;
@@ -31,8 +33,9 @@ constexpr double kSlowLinkBytesPerSecond = 150e6;
 constexpr auto kShownSpan = std::chrono::milliseconds(400);
 constexpr double kShownDecay = 0.7;  // an interval
 // While something else does, nothing is learnt of the link: it is slowly taken to be faster, so
-// that a link that has become so is found out.
-constexpr double kLinkGrowth = 1.03;
+// that a link that has become so is found out. No faster: what is seldom used lets a burst through
+// that says nothing of its pace.
+constexpr double kLinkGrowth = 1.1;
 constexpr double kShareGrowth = 0.1;  // at most, in an interval
 // Processors: enough for zstd 1 on a link of 1 Gbit/s, however busy the host.
 constexpr double kSpareLeast = 0.8;
@@ -46,6 +49,14 @@ double through(const PackTrial& trial, const Road& road) {
 // More than the encoder gives never comes through.
 double supplied(double rate, const Road& road) {
   return road.supply_bytes_per_second > 0 ? std::min(rate, road.supply_bytes_per_second) : rate;
+}
+
+// What is known of a link after an interval: `rate` is what it took while it had bytes to take.
+double learned(double known, double rate, bool slow, bool fast) {
+  if (known <= 0) return slow ? rate : 0;
+  const double grown = known * kLinkGrowth;
+  if (fast) return slow ? rate : std::max(rate, grown);
+  return slow ? std::min(rate, grown) : grown;
 }
 
 }  // namespace
@@ -137,18 +148,17 @@ void PackChoice::try_all(const content::Batch& batch, Clock::time_point now) {
 void PackChoice::measure_links(Clock::time_point now) {
   if (sent_.bytes < kLinkBytesLeast || sent_.busy.count() == 0) return;
   const auto span = now - sent_since_;
-  if (sent_since_ != Clock::time_point{} && span < kShownSpan) return;
+  if (span < kShownSpan) return;
   const double shown = static_cast<double>(sent_.bytes) / duration<double>(span).count();
   shown_bytes_per_second_ = std::max(shown, shown_bytes_per_second_ * kShownDecay);
   const double of_one = static_cast<double>(sent_.bytes) / duration<double>(sent_.busy).count();
   const double rate = of_one * static_cast<double>(std::max<std::size_t>(sent_.links, 1));
-  const double waited = duration<double>(sent_.waited) / duration<double>(sent_.busy);
   double& known = link_bytes_per_second_;
-  links_are_slowest_ = waited >= kLinkIsSlowest;
-  if (links_are_slowest_ || (rate < kSlowLinkBytesPerSecond && !shown_fast()))
-    known = rate;
-  else if (known > 0)
-    known = std::max(known * kLinkGrowth, rate);
+  links_are_slowest_ =
+      sent_.handing.count() > 0 && duration<double>(sent_.waited) >= kLinkIsSlowest * sent_.handing;
+  const bool slow = links_are_slowest_ || (rate < kSlowLinkBytesPerSecond &&
+                                           sent_.bytes >= kTellingBytesLeast && !shown_fast());
+  known = learned(known, rate, slow, shown_fast());
   sent_ = {};
   sent_since_ = now;
 }
@@ -185,8 +195,10 @@ double PackChoice::spare_processors(Clock::time_point now) {
 
 void PackChoice::sent(const Sent& sent) {
   const std::lock_guard lock(mutex_);
+  if (sent_since_ == Clock::time_point{}) sent_since_ = Clock::now();
   sent_.bytes += sent.bytes;
   sent_.busy += sent.busy;
+  sent_.handing += sent.handing;
   sent_.waited += sent.waited;
   sent_.links = sent.links;
 }

@@ -36,8 +36,9 @@ using PackTrials = std::array<PackTrial, kPackWays.size()>;
 // What links took.
 struct Sent {
   std::uint64_t bytes = 0;
-  std::chrono::nanoseconds busy{0};    // with something to send
-  std::chrono::nanoseconds waited{0};  // of this, for their sockets
+  std::chrono::nanoseconds busy{0};     // with bytes on the way, in buffers of the kernel too
+  std::chrono::nanoseconds handing{0};  // to their sockets
+  std::chrono::nanoseconds waited{0};   // of this, until the sockets took more
   std::size_t links = 1;
 };
 

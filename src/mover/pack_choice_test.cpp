@@ -66,9 +66,9 @@ TEST(PackChoice, FollowsTheLinkThatItMeasures) {
     const std::string word = std::to_string(i * 7919 % 1000) + " ";
     text.literals.insert(text.literals.end(), word.begin(), word.end());
   }
-  choice.sent({.bytes = 2 << 20, .busy = 20s, .waited = 19s});
+  choice.sent({.bytes = 2 << 20, .busy = 20s, .handing = 20s, .waited = 19s});
   choice.try_all(text, now += 1s);
-  choice.sent({.bytes = 2 << 20, .busy = 20s, .waited = 19s});
+  choice.sent({.bytes = 2 << 20, .busy = 20s, .handing = 20s, .waited = 19s});
   choice.try_all(text, now += 1s);
   EXPECT_GE(choice.way(), 2u) << "100 kB/s";
   for (int i = 0; i < 3; ++i) {
@@ -87,13 +87,41 @@ TEST(PackChoice, ALinkThatIsNeverTheSlowestIsLeftAlone) {
   content::Batch text;
   text.literals.assign(100'000, 7);
   for (int i = 0; i < 5; ++i) {
-    choice.sent({.bytes = 500 << 20, .busy = 1s, .waited = 300ms});
+    choice.sent({.bytes = 500 << 20, .busy = 1s, .handing = 1s, .waited = 300ms});
     choice.try_all(text, now += 1s);
     EXPECT_EQ(choice.way(), kNoPacking);
   }
-  choice.sent({.bytes = 10 << 20, .busy = 1s, .waited = 900ms});
+  choice.sent({.bytes = 10 << 20, .busy = 1s, .handing = 1s, .waited = 900ms});
   choice.try_all(text, now += 1s);
   EXPECT_NE(choice.way(), kNoPacking);
+}
+
+TEST(PackChoice, ABurstSaysNothingOfASlowLink) {
+  PackChoice choice(2);
+  auto now = PackChoice::Clock::now();
+  content::Batch text;
+  text.literals.assign(100'000, 7);
+  const auto carried = [&](std::uint64_t bytes, std::chrono::nanoseconds busy) {
+    choice.sent({.bytes = bytes, .busy = busy, .handing = 100ms, .waited = 90ms});
+    choice.try_all(text, now += 1s);
+  };
+  carried(110'000'000, 900ms);
+  ASSERT_NE(choice.way(), kNoPacking);
+  // A link that is idle for half of the time passes on at once what comes after that.
+  for (int i = 0; i < 3; ++i) {
+    carried(50'000'000, 1ms);
+    EXPECT_NE(choice.way(), kNoPacking);
+  }
+}
+
+TEST(PackChoice, AFewMessagesSayNothingOfALink) {
+  PackChoice choice(2);
+  content::Batch text;
+  text.literals.assign(100'000, 7);
+  // Their acknowledgements take longer than they themselves.
+  choice.sent({.bytes = 2 << 20, .busy = 900ms, .handing = 10ms});
+  choice.try_all(text, PackChoice::Clock::now() + 1s);
+  EXPECT_EQ(choice.way(), kNoPacking);
 }
 
 TEST(PackChoice, LinksAreFastOnceTheyHaveShownIt) {
@@ -104,6 +132,7 @@ TEST(PackChoice, LinksAreFastOnceTheyHaveShownIt) {
   const auto carried = [&](std::uint64_t bytes, std::chrono::nanoseconds busy, double waited) {
     choice.sent({.bytes = bytes,
                  .busy = busy,
+                 .handing = busy,
                  .waited = std::chrono::nanoseconds(
                      static_cast<std::int64_t>(static_cast<double>(busy.count()) * waited))});
     choice.try_all(text, now += 1s);

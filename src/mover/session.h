@@ -109,6 +109,7 @@ class Session : private LinkOwner, private StreamOwner {
     // What its writer took last, and when.
     std::uint64_t handed_bytes = 0;
     std::chrono::steady_clock::time_point handed_at;
+    SocketUse use;  // as it was known then
     WriterLoad load;
   };
 

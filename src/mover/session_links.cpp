@@ -143,10 +143,17 @@ void Session::count_sent(LinkEntry& entry) {
   const auto up =
       std::ranges::count_if(links_, [](const auto& at) { return at.second.up && !at.second.down; });
   const std::uint64_t waited = wire_.waited_ns;
-  choice_.sent({.bytes = entry.handed_bytes,
-                .busy = Clock::now() - entry.handed_at,
-                .waited = std::chrono::nanoseconds(waited - waited_ns_),
-                .links = static_cast<std::size_t>(up)});
+  Sent sent{.bytes = entry.handed_bytes,
+            .busy = Clock::now() - entry.handed_at,
+            .handing = Clock::now() - entry.handed_at,
+            .waited = std::chrono::nanoseconds(waited - waited_ns_),
+            .links = static_cast<std::size_t>(up)};
+  if (const auto use = entry.link->use()) {
+    sent.bytes = use->acknowledged_bytes - entry.use.acknowledged_bytes;
+    sent.busy = use->busy - entry.use.busy;
+    entry.use = *use;
+  }
+  choice_.sent(sent);
   waited_ns_ = waited;
   entry.handed_bytes = 0;
 }

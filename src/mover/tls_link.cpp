@@ -7,8 +7,8 @@
 #include <cstring>
 #include <thread>
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -127,6 +127,14 @@ Status TlsLink::send_all(std::span<const std::uint8_t> bytes, Deadline deadline)
     }
   }
   return {};
+}
+
+std::optional<SocketUse> TlsLink::use() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return SocketUse{.acknowledged_bytes = info.tcpi_bytes_acked,
+                   .busy = std::chrono::microseconds(info.tcpi_busy_time)};
 }
 
 Status TlsLink::receive_some(Deadline deadline) {

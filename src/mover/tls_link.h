@@ -5,9 +5,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,6 +26,12 @@ struct WireBytes {
   std::atomic<std::uint64_t> received{0};
   // How long senders waited for their sockets: the network, or the other side, is the slower one.
   std::atomic<std::uint64_t> waited_ns{0};
+};
+
+// What the kernel has counted of one connection (tcp_info in linux/tcp.h).
+struct SocketUse {
+  std::uint64_t acknowledged_bytes = 0;
+  std::chrono::microseconds busy{0};  // with bytes on the way, or waiting to be
 };
 
 // Shakes hands with itself once, so that OpenSSL opens no file later on. Before the sandbox.
@@ -49,6 +57,8 @@ class TlsLink {
 
   // Any thread: bytes on the wire so far, both directions.
   std::uint64_t carried() const { return carried_; }
+  // Any thread: empty for what is no TCP connection.
+  std::optional<SocketUse> use() const;
   // Any thread: makes both sides fail soon.
   void shut_down();
 
