@@ -17,6 +17,7 @@ Move full_move() {
   Move move;
   move.error.emplace();
   move.queue.emplace().not_before = move.started_at;
+  move.queue->expected_at = move.started_at;
   move.attempts.emplace_back();
   move.resolution.emplace();
   move.health.emplace().first.emplace().clock_ahead_ms = 1;

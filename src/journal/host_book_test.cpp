@@ -133,7 +133,7 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"performance", Op::kAdd, "direct"},
       {"live-moves", Op::kSet, "0"},
       {"live-moves", Op::kSet, "1000000"},
-      {"live-moves", Op::kSet, "auto"},
+      {"live-moves", Op::kSet, "automatic"},
       {"storage-moves", Op::kAdd, "2"},
       {"bandwidth", Op::kSet, "100 Mbit"},
       {"bandwidth", Op::kSet, "100"},

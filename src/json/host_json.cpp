@@ -80,7 +80,8 @@ Json encode(const Vm& value) {
           {"disks", encode(value.disks)},
           {"move_id", value.move_id},
           {"remark", value.remark},
-          {"saved", value.saved}};
+          {"saved", value.saved},
+          {"labels", value.labels}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& out) {
@@ -101,6 +102,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& ou
       .may("move_id", out.move_id)
       .may("remark", out.remark)
       .may("saved", out.saved)
+      .may("labels", out.labels)
       .finish();
 }
 

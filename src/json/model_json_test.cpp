@@ -40,7 +40,8 @@ Vm full_vm() {
           {full_disk(), full_disk()},
           "k3f9x2qa",
           "a remark",
-          true};
+          true,
+          {"db", "web"}};
 }
 
 MoveRequest full_request() {
@@ -121,7 +122,7 @@ Move full_move() {
                        {{1, 5s, gib(2), gib(1), {100}, 6, 5, 4}},
                        Proof{Verification::kReadBack, gib(3), mib(2), mib(1), 4s, "why", "where"},
                        {{"10.77.1.0/24", mib(9)}}};
-  move.queue = QueuePlace{-7, true, 3, "host2 is full", at(3), at(4)};
+  move.queue = QueuePlace{-7, true, 3, "host2 is full", at(3), at(4), at(8)};
   move.attempts = {{"a1b2c3d4", "copy-disks", *move.error, at(5)}};
   move.resolution = Resolution{"host1", true, "alice", at(6)};
   const GuestSigns signs{true,
@@ -162,7 +163,7 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
   expect_round_trip(*full_move().report, report_from_json);
   expect_round_trip(*full_move().error, error_from_json);
   expect_round_trip(
-      QuarantinedDisk{"m", "u", "n", "/o", "/k", 64768, 1234567, gib(1), at(0), at(9)},
+      QuarantinedDisk{"m", "u", "n", "/o", "/k", 64768, 1234567, gib(1), at(0), at(9), 77, "b"},
       quarantined_disk_from_json);
   expect_round_trip(HostSettings{true,
                                  true,

@@ -358,6 +358,7 @@ Json encode(const QueuePlace& value) {
            {"waits_for", value.waits_for},
            {"since", time_text(value.since)}};
   put_time(out, "not_before", value.not_before);
+  put_time(out, "expected_at", value.expected_at);
   return out;
 }
 
@@ -369,6 +370,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, QueueP
       .may("waits_for", out.waits_for)
       .need("since", out.since)
       .may("not_before", out.not_before)
+      .may("expected_at", out.expected_at)
       .finish();
 }
 
@@ -426,11 +428,17 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Move& 
 }
 
 Json encode(const QuarantinedDisk& value) {
-  Json out{{"move_id", value.move_id},       {"vm_uuid", value.vm_uuid},
-           {"vm_name", value.vm_name},       {"original_path", value.original_path},
-           {"kept_path", value.kept_path},   {"device", value.device},
-           {"inode", value.inode},           {"allocated_bytes", value.allocated.bytes},
-           {"since", time_text(value.since)}};
+  Json out{{"move_id", value.move_id},
+           {"vm_uuid", value.vm_uuid},
+           {"vm_name", value.vm_name},
+           {"original_path", value.original_path},
+           {"kept_path", value.kept_path},
+           {"device", value.device},
+           {"inode", value.inode},
+           {"allocated_bytes", value.allocated.bytes},
+           {"since", time_text(value.since)},
+           {"born_ns", value.born_ns},
+           {"boot", value.boot}};
   put_time(out, "until", value.until);
   return out;
 }
@@ -447,6 +455,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Quaran
       .may("allocated_bytes", out.allocated)
       .need("since", out.since)
       .may("until", out.until)
+      .may("born_ns", out.born_ns)
+      .may("boot", out.boot)
       .finish();
 }
 

@@ -140,6 +140,8 @@ struct QueuePlace {
   std::chrono::system_clock::time_point since;
   // Its turn does not come earlier.
   std::optional<std::chrono::system_clock::time_point> not_before = std::nullopt;
+  // When its turn is thought to come; nothing: nobody can tell.
+  std::optional<std::chrono::system_clock::time_point> expected_at = std::nullopt;
 };
 
 struct Move {
@@ -181,6 +183,10 @@ struct QuarantinedDisk {
   ByteCount allocated;
   std::chrono::system_clock::time_point since;
   std::optional<std::chrono::system_clock::time_point> until;  // nothing: --keep-source
+  // With these the file is known again although a reboot gave its device another number
+  // (hypervisor/file_identity.h).
+  std::uint64_t born_ns = 0;  // since 1970; 0: the file system does not say
+  std::string boot = {};      // the boot in which it was looked at; empty: not known
 };
 
 }  // namespace drover

@@ -6,11 +6,13 @@
 namespace drover {
 
 std::string move_limit_text(MoveLimit limit) {
+  if (limit.automatic) return "auto";
   return limit.unlimited() ? "unlimited" : std::to_string(limit.count);
 }
 
 Result<MoveLimit> parse_move_limit(std::string_view key, std::string_view text) {
-  if (text == "unlimited") return MoveLimit{0};
+  if (text == "unlimited") return MoveLimit{0, false};
+  if (text == "auto") return MoveLimit{MoveLimit{}.count, true};
   unsigned count = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), count);
   const bool number = problem == std::errc() && end == text.data() + text.size();
@@ -22,10 +24,10 @@ Result<MoveLimit> parse_move_limit(std::string_view key, std::string_view text) 
   }
   if (!number || count > kMoveLimitMost) {
     return fail(ErrorCode::kInvalidArgument,
-                "{} is a number from 1 to {}, or unlimited, not \"{}\".", key, kMoveLimitMost,
+                "{} is a number from 1 to {}, unlimited or auto, not \"{}\".", key, kMoveLimitMost,
                 text);
   }
-  return MoveLimit{count};
+  return MoveLimit{count, false};
 }
 
 Status check_priority(int priority) {

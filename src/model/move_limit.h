@@ -10,7 +10,8 @@
 namespace drover {
 
 struct MoveLimit {
-  unsigned count = 2;  // 0: unlimited
+  unsigned count = 2;      // 0: unlimited; of `automatic` only what forecasts go by
+  bool automatic = false;  // another only while link and processors have room
 
   bool unlimited() const { return count == 0; }
   bool operator==(const MoveLimit&) const = default;
@@ -22,7 +23,7 @@ inline constexpr int kPriorityMost = 100;
 inline constexpr int kPriorityLeast = -100;
 inline constexpr unsigned kRetriesMost = 20;  // who wants more has another problem
 
-// "2", "unlimited".
+// "2", "unlimited", "auto".
 std::string move_limit_text(MoveLimit limit);
 // The same, 1 to kMoveLimitMost. `key` is the setting; kInvalidArgument says what there is instead.
 Result<MoveLimit> parse_move_limit(std::string_view key, std::string_view text);

@@ -44,9 +44,10 @@ struct Vm {
   std::string nvram_path;   // empty: none
   std::uint32_t snapshots = 0;
   std::vector<Disk> disks;
-  std::string move_id;  // a move under way, else empty
-  std::string remark;   // what other tools did to it, for people; empty: nothing
-  bool saved = false;   // off, and its memory is kept on disk: virsh managedsave
+  std::string move_id;                   // a move under way, else empty
+  std::string remark;                    // what other tools did to it, for people; empty: nothing
+  bool saved = false;                    // off, and its memory is kept on disk: virsh managedsave
+  std::vector<std::string> labels = {};  // words of its administrator (docs/queue.md), sorted
 };
 
 }  // namespace drover

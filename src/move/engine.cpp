@@ -160,7 +160,7 @@ Result<Move> Engine::start_checked(Planned planned) {
   RETURN_IF_ERROR(check_priority(priority));
   RETURN_IF_ERROR(check_begin(job.move.plan.request, job.move.started_at));
   RETURN_IF_ERROR(check_retries(job.move.plan.request.retries.value_or(0)));
-  job.move.queue = QueuePlace{priority, false, 0, "", job.move.started_at, {}};
+  job.move.queue = QueuePlace{priority, false, 0, "", job.move.started_at, {}, {}};
   const Move first = job.move;
   // Checked again: two requests may have been planned side by side.
   {

@@ -45,7 +45,7 @@ void Engine::enqueue(SourceJob job) {
   job.move.phases.clear();
   if (!job.move.queue) {
     job.move.queue =
-        QueuePlace{job.move.plan.request.priority, false, 0, "", job.move.started_at, {}};
+        QueuePlace{job.move.plan.request.priority, false, 0, "", job.move.started_at, {}, {}};
   }
   const std::string id = job.move.id;
   const std::lock_guard lock(mutex_);

@@ -175,7 +175,7 @@ bool LiveMove::try_again(const Error& error) {
     move.health.reset();
     move.explanation.clear();
     move.runner = Runner::kSource;
-    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when};
+    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when, {}};
   });
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();

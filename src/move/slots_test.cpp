@@ -73,12 +73,14 @@ TEST(Slots, AMoveThatIsThereHasAPlaceWhateverTheLimit) {
   EXPECT_FALSE(slots.take(Way::kOut, "c", {2}));
 }
 
-TEST(MoveLimit, IsANumberOrUnlimitedAndZeroNamesTheRightSetting) {
+TEST(MoveLimit, IsANumberUnlimitedOrAutoAndZeroNamesTheRightSetting) {
   EXPECT_EQ(parse_move_limit("live-moves", "3")->count, 3u);
   EXPECT_TRUE(parse_move_limit("live-moves", "unlimited")->unlimited());
+  EXPECT_TRUE(parse_move_limit("live-moves", "auto")->automatic);
+  EXPECT_FALSE(parse_move_limit("live-moves", "auto")->unlimited());
   EXPECT_NE(parse_move_limit("live-moves", "0").error().message.find("outgoing=off"),
             std::string::npos);
-  for (const char* bad : {"", "-1", "1000000", "auto", "2 ", "two", "99999999999999999999"})
+  for (const char* bad : {"", "-1", "1000000", "Auto", "2 ", "two", "99999999999999999999"})
     EXPECT_FALSE(parse_move_limit("live-moves", bad)) << bad;
 }
 
