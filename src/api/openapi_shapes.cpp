@@ -39,6 +39,7 @@ Move full_move() {
   move.plan.request.group = "web";
   move.plan.request.kind = MoveKind::kStorage;
   move.plan.request.items.emplace_back();
+  move.plan.request.interfaces.emplace_back();
   move.plan.request.candidates = {"host3"};
   move.plan.request.passed = {"host2: It does not answer."};
   move.plan.request.continues = "k3f9x2qa";
@@ -63,6 +64,8 @@ int main() {
   HostFacts facts;
   facts.pools.emplace_back();
   facts.networks.addresses.emplace_back();
+  facts.networks.links.emplace_back();
+  facts.clock.emplace();
   const Json host = json::encode(facts);
   QuarantinedDisk disk;
   disk.until = disk.since;
@@ -81,6 +84,7 @@ int main() {
                     {"SettingChange", json::encode(SettingChange{})},
                     {"NetworkFacts", host["networks"]},
                     {"HostAddress", host["networks"]["addresses"][0]},
+                    {"LinkFacts", host["networks"]["links"][0]},
                     {"PoolFacts", host["pools"][0]},
                     {"HostFacts", host},
                     {"PeerRights", json::encode(PeerRights{})},
@@ -93,8 +97,10 @@ int main() {
                     {"Disk", move["plan"]["vm"]["disks"][0]},
                     {"Vm", move["plan"]["vm"]},
                     {"UnreachableHost", json::encode(UnreachableHost{})},
+                    {"SessionVm", json::encode(SessionVm{})},
                     {"VmListing", json::encode(VmListing{})},
                     {"ItemPlace", request["items"][0]},
+                    {"InterfacePlace", request["interfaces"][0]},
                     {"MoveRequest", request},
                     {"PlannedRequest", move["plan"]["request"]},
                     {"Finding", move["plan"]["findings"][0]},

@@ -132,14 +132,31 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Unreac
   return Fields(from, path, unknown).need("host", out.host).need("error", out.error).finish();
 }
 
+Json encode(const SessionVm& value) {
+  return {
+      {"host", value.host}, {"name", value.name}, {"user", value.user}, {"running", value.running}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, SessionVm& out) {
+  return Fields(from, path, unknown)
+      .need("host", out.host)
+      .need("name", out.name)
+      .need("user", out.user)
+      .may("running", out.running)
+      .finish();
+}
+
 Json encode(const VmListing& value) {
-  return {{"vms", encode(value.vms)}, {"unreachable", encode(value.unreachable)}};
+  return {{"vms", encode(value.vms)},
+          {"unreachable", encode(value.unreachable)},
+          {"sessions", encode(value.sessions)}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, VmListing& out) {
   return Fields(from, path, unknown)
       .need("vms", out.vms)
       .may("unreachable", out.unreachable)
+      .may("sessions", out.sessions)
       .finish();
 }
 

@@ -21,6 +21,7 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
               NetworkFacts& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               HostAddress& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, LinkFacts& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, PoolFacts& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               HostSettings& out);
@@ -36,6 +37,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               MoveRequest& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, ItemPlace& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              InterfacePlace& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               PhaseTimes& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
@@ -72,6 +75,7 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Token& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               UnreachableHost& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, SessionVm& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               HostChoice& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, PlacedVm& out);

@@ -217,11 +217,24 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostAd
       .finish();
 }
 
+Json encode(const LinkFacts& value) {
+  return {{"name", value.name}, {"mtu", value.mtu}, {"speed_mbit", value.speed_mbit}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, LinkFacts& out) {
+  return Fields(from, path, unknown)
+      .need("name", out.name)
+      .may("mtu", out.mtu)
+      .may("speed_mbit", out.speed_mbit)
+      .finish();
+}
+
 Status decode(const Json& from, const std::string& path, Unknown unknown, NetworkFacts& out) {
   return Fields(from, path, unknown)
       .need("bridges", out.bridges)
       .need("active_networks", out.active_networks)
       .may("addresses", out.addresses)
+      .may("links", out.links)
       .finish();
 }
 
@@ -240,23 +253,26 @@ Json encode(const HostFacts& value) {
     pools.push_back(
         {{"name", pool.name}, {"type", pool.type}, {"path", pool.path}, {"active", pool.active}});
   }
-  return {{"name", value.name},
-          {"host_uuid", value.host_uuid},
-          {"drover_version", value.drover_version},
-          {"libvirt_version", version_text(value.libvirt_version)},
-          {"qemu_version", version_text(value.qemu_version)},
-          {"hypervisor_up", value.hypervisor_up},
-          {"memory_total_bytes", value.memory_total.bytes},
-          {"memory_free_bytes", value.memory_free.bytes},
-          {"cpus", value.cpus},
-          {"machine_types", value.machine_types},
-          {"kvm_usable", value.kvm_usable},
-          {"networks",
-           {{"bridges", value.networks.bridges},
-            {"active_networks", value.networks.active_networks},
-            {"addresses", encode(value.networks.addresses)}}},
-          {"pools", pools},
-          {"settings", encode(value.settings)}};
+  Json out{{"name", value.name},
+           {"host_uuid", value.host_uuid},
+           {"drover_version", value.drover_version},
+           {"libvirt_version", version_text(value.libvirt_version)},
+           {"qemu_version", version_text(value.qemu_version)},
+           {"hypervisor_up", value.hypervisor_up},
+           {"memory_total_bytes", value.memory_total.bytes},
+           {"memory_free_bytes", value.memory_free.bytes},
+           {"cpus", value.cpus},
+           {"machine_types", value.machine_types},
+           {"kvm_usable", value.kvm_usable},
+           {"networks",
+            {{"bridges", value.networks.bridges},
+             {"active_networks", value.networks.active_networks},
+             {"addresses", encode(value.networks.addresses)},
+             {"links", encode(value.networks.links)}}},
+           {"pools", pools},
+           {"settings", encode(value.settings)}};
+  if (value.clock) out["clock"] = time_text(*value.clock);
+  return out;
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, HostFacts& out) {
@@ -276,6 +292,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostFa
                       .may("networks", out.networks)
                       .may("pools", out.pools)
                       .may("settings", out.settings)
+                      .may("clock", out.clock)
                       .finish());
   RETURN_IF_ERROR(read_version(from, "libvirt_version", path, out.libvirt_version));
   return read_version(from, "qemu_version", path, out.qemu_version);

@@ -58,6 +58,7 @@ MoveRequest full_request() {
           false,
           Verification::kNone,
           std::vector<std::string>{"10.77.1.0/24"},
+          {{"lan", "prod"}, {"52:54:00:00:00:01", "bridge:br1"}},
           "web",
           true,
           -7,
@@ -82,7 +83,7 @@ Plan full_plan() {
   plan.nvram_destination = "/n";
   plan.networks = {{"10.77.1.0/24", "10.77.1.1", "10.77.1.2"}};
   plan.findings = {
-      {"NO_SPACE", FindingLevel::kBlocker, "vda", "what", "why", {"fix one", "fix two"}}};
+      {"NO_SPACE", FindingLevel::kBlocker, "vda", "what", "why", {"fix one", "fix two"}, true}};
   plan.bytes_expected = gib(5);
   plan.quarantine_bytes = gib(3);
   plan.made_at = at(0);
@@ -197,9 +198,10 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
                   16,
                   {"pc", "q35"},
                   true,
-                  {{"br0"}, {"default"}, {{"10.0.0.1", 24, "br0", true}}},
+                  {{"br0"}, {"default"}, {{"10.0.0.1", 24, "br0", true}}, {{"br0", 1500, 10'000}}},
                   {{"images", "dir", "/images", true}},
-                  {}};
+                  {},
+                  at(3)};
   expect_round_trip(facts, host_facts_from_json);
   EXPECT_EQ(host_facts_from_json(to_json(facts))->qemu_version, 7'002'022u);
 }

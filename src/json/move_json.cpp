@@ -35,9 +35,13 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Error&
 }
 
 Json encode(const Finding& value) {
-  return {{"code", value.code},     {"level", name_of(value.level)},
-          {"object", value.object}, {"what", value.what},
-          {"why", value.why},       {"fixes", value.fixes}};
+  return {{"code", value.code},
+          {"level", name_of(value.level)},
+          {"object", value.object},
+          {"what", value.what},
+          {"why", value.why},
+          {"fixes", value.fixes},
+          {"appliable", value.appliable}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Finding& out) {
@@ -48,6 +52,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Findin
       .need("what", out.what)
       .may("why", out.why)
       .may("fixes", out.fixes)
+      .may("appliable", out.appliable)
       .finish();
 }
 
@@ -55,6 +60,12 @@ Json encode(const ItemPlace& value) { return {{"item", value.item}, {"place", va
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, ItemPlace& out) {
   return Fields(from, path, unknown).need("item", out.item).need("place", out.place).finish();
+}
+
+Json encode(const InterfacePlace& value) { return {{"from", value.from}, {"to", value.to}}; }
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, InterfacePlace& out) {
+  return Fields(from, path, unknown).need("from", out.from).need("to", out.to).finish();
 }
 
 Json encode(const MoveRequest& value) {
@@ -74,6 +85,7 @@ Json encode(const MoveRequest& value) {
   if (value.performance) out["performance"] = performance_name(*value.performance);
   if (value.convergence) out["convergence"] = convergence_text(*value.convergence);
   if (value.networks) out["networks"] = *value.networks;
+  if (!value.interfaces.empty()) out["interfaces"] = encode(value.interfaces);
   if (!value.group.empty()) out["group"] = value.group;
   put_time(out, "begin_at", value.begin_at);
   if (value.window) out["window"] = window_text(*value.window);
@@ -101,6 +113,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("references", out.references)
       .may("verification", out.verification)
       .may("networks", out.networks)
+      .may("interfaces", out.interfaces)
       .may("group", out.group)
       .may("keep_memory", out.keep_memory)
       .may("priority", out.priority)

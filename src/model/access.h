@@ -71,9 +71,18 @@ struct UnreachableHost {
   Error error;
 };
 
+// A VM of a user's own libvirt session: seen, and not managed.
+struct SessionVm {
+  std::string host;
+  std::string name;
+  std::string user;
+  bool running = false;
+};
+
 struct VmListing {
   std::vector<Vm> vms;
   std::vector<UnreachableHost> unreachable;
+  std::vector<SessionVm> sessions = {};
 };
 
 struct ServerVersion {

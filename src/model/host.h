@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,10 +77,18 @@ struct HostAddress {
   bool guests = false;  // the device is a bridge that guests are plugged into
 };
 
+// A bridge, or a device that has one of the addresses.
+struct LinkFacts {
+  std::string name;
+  std::uint32_t mtu = 0;
+  std::uint32_t speed_mbit = 0;  // as its driver says; 0: it says nothing
+};
+
 struct NetworkFacts {
   std::vector<std::string> bridges;          // host bridges that exist
   std::vector<std::string> active_networks;  // libvirt networks
   std::vector<HostAddress> addresses;
+  std::vector<LinkFacts> links = {};
 };
 
 struct PoolFacts {
@@ -105,6 +114,7 @@ struct HostFacts {
   NetworkFacts networks;
   std::vector<PoolFacts> pools;
   HostSettings settings;
+  std::optional<std::chrono::system_clock::time_point> clock = {};  // its own, as it was asked
 };
 
 }  // namespace drover

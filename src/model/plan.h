@@ -28,6 +28,7 @@ struct Finding {
   std::string what;                // one sentence, present tense
   std::string why;                 // what would go wrong
   std::vector<std::string> fixes;  // each one sentence or command, in the order to try them
+  bool appliable = false;          // of a plan: --fix CODE does it, and can undo it (docs/fixes.md)
 };
 
 // How a move proves that nothing was lost, before the source lets go of anything (docs/proof.md).
@@ -56,6 +57,13 @@ struct ItemPlace {
   std::string place;  // a folder, or the name of a libvirt pool
 };
 
+// Where interfaces of a VM are plugged in at the destination.
+struct InterfacePlace {
+  std::string from;  // a MAC, or the network or bridge that the definition names: "lan"
+  std::string to;    // of the destination: a libvirt network or else a bridge, "prod"; or
+                     // "network:prod", "bridge:prod"
+};
+
 enum class SourceDisposal { kQuarantine, kDeleteNow, kKeepSource };
 
 struct MoveRequest {
@@ -74,9 +82,10 @@ struct MoveRequest {
   Verification verification = Verification::kAsSent;
   std::optional<std::vector<std::string>> networks;  // for its links, in order; nothing: as the
                                                      // settings say; empty: any
-  std::string group;                                 // whose VMs' disk content it may share; or ""
-  bool keep_memory = false;                          // at the source, for the way back
-  int priority = 0;                                  // in the queue; higher goes first
+  std::vector<InterfacePlace> interfaces;  // in a plan with what is remembered of the two hosts
+  std::string group;                       // whose VMs' disk content it may share; or ""
+  bool keep_memory = false;                // at the source, for the way back
+  int priority = 0;                        // in the queue; higher goes first
   std::optional<std::chrono::system_clock::time_point>
       begin_at;                         // it waits in the queue until then
   std::optional<DailyWindow> window;    // in which it switches; nothing: at any time
