@@ -48,7 +48,9 @@ Move full_move() {
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
   move.plan.placements.emplace_back();
-  move.plan.vm.disks.emplace_back();
+  move.plan.vm.disks.emplace_back().layers.emplace_back();
+  move.plan.vm.checkpoints.emplace_back();
+  move.plan.files.emplace_back();
   return move;
 }
 
@@ -94,6 +96,8 @@ int main() {
                     {"Invite", json::encode(Invite{})},
                     {"Token", json::encode(Token{})},
                     {"NewToken", json::encode(NewToken{})},
+                    {"DiskLayer", move["plan"]["vm"]["disks"][0]["layers"][0]},
+                    {"Checkpoint", move["plan"]["vm"]["checkpoints"][0]},
                     {"Disk", move["plan"]["vm"]["disks"][0]},
                     {"Vm", move["plan"]["vm"]},
                     {"UnreachableHost", json::encode(UnreachableHost{})},
@@ -105,6 +109,7 @@ int main() {
                     {"PlannedRequest", move["plan"]["request"]},
                     {"Finding", move["plan"]["findings"][0]},
                     {"DiskPlacement", move["plan"]["placements"][0]},
+                    {"FilePlacement", move["plan"]["files"][0]},
                     {"NetworkPair", move["plan"]["networks"][0]},
                     {"Plan", move["plan"]},
                     {"QueuePlace", move["queue"]},

@@ -15,6 +15,9 @@ namespace drover::json {
 
 // Reads one value of the model out of a tree; `path` names it in errors.
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Vm& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, DiskLayer& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              Checkpoint& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Disk& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, HostFacts& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
@@ -31,6 +34,8 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Finding& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               DiskPlacement& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              FilePlacement& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               NetworkPair& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Plan& out);

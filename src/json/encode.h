@@ -14,6 +14,8 @@
 namespace drover::json {
 
 nlohmann::json encode(const Vm& value);
+nlohmann::json encode(const DiskLayer& value);
+nlohmann::json encode(const Checkpoint& value);
 nlohmann::json encode(const Disk& value);
 nlohmann::json encode(const HostAddress& value);
 nlohmann::json encode(const LinkFacts& value);
@@ -23,6 +25,7 @@ nlohmann::json encode(const PeerRights& value);
 nlohmann::json encode(const Peer& value);
 nlohmann::json encode(const Finding& value);
 nlohmann::json encode(const DiskPlacement& value);
+nlohmann::json encode(const FilePlacement& value);
 nlohmann::json encode(const NetworkPair& value);
 nlohmann::json encode(const Plan& value);
 nlohmann::json encode(const MoveRequest& value);

@@ -34,6 +34,46 @@ Status read_version(const Json& from, const char* name, const std::string& path,
 
 }  // namespace
 
+Json encode(const DiskLayer& value) {
+  return {{"path", value.path},
+          {"format", value.format},
+          {"virtual_size_bytes", value.virtual_size.bytes},
+          {"allocated_bytes", value.allocated.bytes},
+          {"cluster_size_bytes", value.cluster_size.bytes}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, DiskLayer& out) {
+  return Fields(from, path, unknown)
+      .need("path", out.path)
+      .need("format", out.format)
+      .may("virtual_size_bytes", out.virtual_size)
+      .may("allocated_bytes", out.allocated)
+      .may("cluster_size_bytes", out.cluster_size)
+      .finish();
+}
+
+Json encode(const Checkpoint& value) {
+  return {{"name", value.name},
+          {"parent", value.parent},
+          {"made_at", time_text(value.made_at)},
+          {"current", value.current},
+          {"internal_disks", value.internal_disks},
+          {"external_disks", value.external_disks},
+          {"memory_file", value.memory_file}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, Checkpoint& out) {
+  return Fields(from, path, unknown)
+      .need("name", out.name)
+      .may("parent", out.parent)
+      .may("made_at", out.made_at)
+      .may("current", out.current)
+      .may("internal_disks", out.internal_disks)
+      .may("external_disks", out.external_disks)
+      .may("memory_file", out.memory_file)
+      .finish();
+}
+
 Json encode(const Disk& value) {
   return {{"target", value.target},
           {"kind", name_of(value.kind)},
@@ -45,7 +85,8 @@ Json encode(const Disk& value) {
           {"cluster_size_bytes", value.cluster_size.bytes},
           {"read_only", value.read_only},
           {"shareable", value.shareable},
-          {"backing_chain", value.backing_chain}};
+          {"backing_chain", value.backing_chain},
+          {"layers", encode(value.layers)}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Disk& out) {
@@ -61,6 +102,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Disk& 
       .may("read_only", out.read_only)
       .may("shareable", out.shareable)
       .may("backing_chain", out.backing_chain)
+      .may("layers", out.layers)
       .finish();
 }
 
@@ -81,7 +123,8 @@ Json encode(const Vm& value) {
           {"move_id", value.move_id},
           {"remark", value.remark},
           {"saved", value.saved},
-          {"labels", value.labels}};
+          {"labels", value.labels},
+          {"checkpoints", encode(value.checkpoints)}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& out) {
@@ -103,6 +146,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Vm& ou
       .may("remark", out.remark)
       .may("saved", out.saved)
       .may("labels", out.labels)
+      .may("checkpoints", out.checkpoints)
       .finish();
 }
 

@@ -21,7 +21,9 @@ Disk full_disk() {
           kib(64),
           true,
           true,
-          {"/images/base.qcow2", "/images/root.raw"}};
+          {"/images/base.qcow2", "/images/root.raw"},
+          {{"/images/base.qcow2", "qcow2", gib(20), gib(1), kib(64)},
+           {"/images/root.raw", "raw", gib(10), gib(2), kib(0)}}};
 }
 
 Vm full_vm() {
@@ -41,7 +43,9 @@ Vm full_vm() {
           "k3f9x2qa",
           "a remark",
           true,
-          {"db", "web"}};
+          {"db", "web"},
+          {{"clean", "", at(3), false, {"vda"}, {}, ""},
+           {"later", "clean", at(4), true, {}, {"vda", "vdb"}, "/images/later.mem"}}};
 }
 
 MoveRequest full_request() {
@@ -51,6 +55,7 @@ MoveRequest full_request() {
           "/srv",
           MoveKind::kStorage,
           {{"vda", "/fast"}, {"vdb", "pool"}},
+          true,
           SourceDisposal::kKeepSource,
           Performance::kMultilink,
           {1'000'000},
@@ -80,6 +85,7 @@ Plan full_plan() {
   plan.request = full_request();
   plan.vm = full_vm();
   plan.placements = {{"vda", "/a", "/b", "qcow2", gib(20), gib(3), kib(64)}};
+  plan.files = {{"vda", "/base", "/b2", "raw", gib(20), gib(3), kib(64), true, true}};
   plan.nvram_destination = "/n";
   plan.networks = {{"10.77.1.0/24", "10.77.1.1", "10.77.1.2"}};
   plan.findings = {

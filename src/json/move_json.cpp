@@ -75,6 +75,7 @@ Json encode(const MoveRequest& value) {
            {"disks_to", value.disks_to},
            {"disposal", name_of(value.disposal)},
            {"bandwidth_bytes_per_second", value.bandwidth.value},
+           {"flatten", value.flatten},
            {"references", value.references},
            {"verification", verification_name(value.verification)},
            {"keep_memory", value.keep_memory},
@@ -106,6 +107,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("disks_to", out.disks_to)
       .may("kind", out.kind)
       .may("items", out.items)
+      .may("flatten", out.flatten)
       .may("disposal", out.disposal)
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
@@ -153,6 +155,32 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPl
       .finish();
 }
 
+Json encode(const FilePlacement& value) {
+  return {{"item", value.item},
+          {"source_path", value.source_path},
+          {"destination_path", value.destination_path},
+          {"format", value.format},
+          {"virtual_size_bytes", value.virtual_size.bytes},
+          {"allocated_bytes", value.allocated.bytes},
+          {"cluster_size_bytes", value.cluster_size.bytes},
+          {"present", value.present},
+          {"shared", value.shared}};
+}
+
+Status decode(const Json& from, const std::string& path, Unknown unknown, FilePlacement& out) {
+  return Fields(from, path, unknown)
+      .need("item", out.item)
+      .need("source_path", out.source_path)
+      .need("destination_path", out.destination_path)
+      .need("format", out.format)
+      .need("virtual_size_bytes", out.virtual_size)
+      .may("allocated_bytes", out.allocated)
+      .may("cluster_size_bytes", out.cluster_size)
+      .may("present", out.present)
+      .may("shared", out.shared)
+      .finish();
+}
+
 Json encode(const NetworkPair& value) {
   return {{"network", value.network},
           {"source_address", value.source_address},
@@ -173,6 +201,7 @@ Json encode(const Plan& value) {
           {"request", encode(value.request)},
           {"vm", encode(value.vm)},
           {"placements", encode(value.placements)},
+          {"files", encode(value.files)},
           {"nvram_destination", value.nvram_destination},
           {"networks", encode(value.networks)},
           {"findings", encode(value.findings)},
@@ -189,6 +218,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Plan& 
       .need("request", out.request)
       .need("vm", out.vm)
       .need("placements", out.placements)
+      .may("files", out.files)
       .may("nvram_destination", out.nvram_destination)
       .may("networks", out.networks)
       .need("findings", out.findings)

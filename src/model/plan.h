@@ -74,6 +74,7 @@ struct MoveRequest {
                             // move: folder or pool of all disks but `items`; empty: only those move
   std::optional<MoveKind> kind;  // nothing: live
   std::vector<ItemPlace> items;  // of a storage move
+  bool flatten = false;          // a chain becomes one image; false: it stays a chain
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;  // nothing: as the source's settings say
   BytesPerSecond bandwidth;                // of this move; 0: only the source's settings limit it
@@ -112,6 +113,20 @@ struct DiskPlacement {
   bool shared = false;  // both hosts see this very file: it stays, whatever becomes of the move
 };
 
+// A whole file that nobody writes any more and that travels before the disks: a layer below a
+// disk's image, or a checkpoint's memory.
+struct FilePlacement {
+  std::string item;  // the disk's target, its layers nearest first; of memory: "memory of NAME"
+  std::string source_path;
+  std::string destination_path;
+  std::string format;      // a layer's; of memory "raw"
+  ByteCount virtual_size;  // of memory the file's length
+  ByteCount allocated;
+  ByteCount cluster_size;  // qcow2 only, else 0
+  bool present = false;    // the destination has a file of this very content there: it is used
+  bool shared = false;     // both hosts see this very file
+};
+
 inline constexpr std::string_view kAnyNetwork = "any";
 
 // A way that links take. For "any" it is the one by which the hosts were paired.
@@ -127,6 +142,7 @@ struct Plan {
   MoveRequest request;
   Vm vm;
   std::vector<DiskPlacement> placements;
+  std::vector<FilePlacement> files = {};
   std::string nvram_destination;      // empty: the VM has none
   std::vector<NetworkPair> networks;  // all are used at once, the first named first
   std::vector<Finding> findings;

@@ -3,6 +3,7 @@
 // them.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,6 +17,15 @@ enum class VmState { kRunning, kPaused, kOff, kIncoming, kCrashed, kOther };
 enum class DiskKind { kFile, kBlock, kVolume, kNetwork, kOther };
 enum class DiskDevice { kDisk, kCdrom, kFloppy, kLun };
 
+// A file that a disk's image is built on. Nobody writes it while an image is built on it.
+struct DiskLayer {
+  std::string path;
+  std::string format;  // as the layer above it says, or as the file itself looks: "qcow2", "raw"
+  ByteCount virtual_size;
+  ByteCount allocated;
+  ByteCount cluster_size;  // qcow2 only, else 0
+};
+
 struct Disk {
   std::string target;  // "vda": libvirt's name of it within the VM
   DiskKind kind = DiskKind::kFile;
@@ -28,6 +38,19 @@ struct Disk {
   bool read_only = false;
   bool shareable = false;
   std::vector<std::string> backing_chain;  // paths below `path`, nearest first
+  std::vector<DiskLayer> layers = {};      // the same, measured; empty: not a chain, or not known
+};
+
+// A state of the VM that libvirt can go back to: its snapshot.
+struct Checkpoint {
+  std::string name;
+  std::string parent;  // its name; empty: none
+  std::chrono::system_clock::time_point made_at;
+  bool current = false;                     // the VM's state follows from this one
+  std::vector<std::string> internal_disks;  // targets whose own image holds it
+  std::vector<std::string> external_disks;  // targets that got a new image, built on the former one
+  std::string memory_file;  // where its memory lies, as a file of its own; empty: in an image, or
+                            // it has none
 };
 
 struct Vm {
@@ -48,6 +71,7 @@ struct Vm {
   std::string remark;                    // what other tools did to it, for people; empty: nothing
   bool saved = false;                    // off, and its memory is kept on disk: virsh managedsave
   std::vector<std::string> labels = {};  // words of its administrator (docs/queue.md), sorted
+  std::vector<Checkpoint> checkpoints = {};  // `snapshots` of them; empty: they were not read
 };
 
 }  // namespace drover
