@@ -15,6 +15,8 @@ std::string_view side_name(Side side) {
       return "source";
     case Side::kDestination:
       return "destination";
+    case Side::kArchive:
+      return "archive";
     case Side::kFleet:
       break;
   }

@@ -14,8 +14,9 @@
 
 namespace drover::journal {
 
-// kFleet: of the whole host rather than of one move (place/evacuator.h).
-enum class Side { kSource, kDestination, kFleet };
+// kFleet: of the whole host rather than of one move (place/evacuator.h). kArchive: exports and
+// imports (archive/archivist.h).
+enum class Side { kSource, kDestination, kFleet, kArchive };
 
 enum class JobState { kOpen, kEnded };
 

@@ -9,6 +9,7 @@
 
 #include "json/model_json.h"
 #include "model/access.h"
+#include "model/archive.h"
 #include "model/evacuation.h"
 
 namespace drover::json {
@@ -87,6 +88,9 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Evacuee& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               Evacuation& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              ArchiveItem& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Archive& out);
 
 // Names of enumerations. False: unknown name.
 bool decode_name(std::string_view text, VmState& out);
@@ -111,5 +115,8 @@ bool decode_name(std::string_view text, ErrorCode& out);
 bool decode_name(std::string_view text, EvacuationKind& out);
 bool decode_name(std::string_view text, EvacuationState& out);
 bool decode_name(std::string_view text, EvacueeState& out);
+bool decode_name(std::string_view text, ArchiveKind& out);
+bool decode_name(std::string_view text, ImportMode& out);
+bool decode_name(std::string_view text, ArchiveState& out);
 
 }  // namespace drover::json

@@ -65,6 +65,8 @@ nlohmann::json encode(const PlacedVm& value);
 nlohmann::json encode(const BestChoice& value);
 nlohmann::json encode(const Evacuee& value);
 nlohmann::json encode(const Evacuation& value);
+nlohmann::json encode(const ArchiveItem& value);
+nlohmann::json encode(const Archive& value);
 
 template <typename T>
 nlohmann::json encode(const std::vector<T>& values) {
