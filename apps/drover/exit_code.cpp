@@ -32,6 +32,7 @@ ExitCode exit_code(MoveState state) {
   switch (state) {
     case MoveState::kRunning:
     case MoveState::kDone:
+    case MoveState::kRehearsed:
       return ExitCode::kDone;
     case MoveState::kFailed:
     case MoveState::kCancelled:

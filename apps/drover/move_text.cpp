@@ -191,6 +191,10 @@ std::string report_text(const Move& move, const std::vector<QuarantinedDisk>& ke
     case MoveState::kParked:
       out = fmt::format("The move of {} needs a person. It runs on: {}.\n", vm, runner_words(move));
       break;
+    case MoveState::kRehearsed:
+      out = fmt::format("The move of {} to {} was rehearsed; it is on {} as before.\n", vm,
+                        printable(move.destination), printable(move.source));
+      break;
   }
   return out + causes_text(move);
 }

@@ -106,6 +106,8 @@ std::string state_words(MoveState state) {
       return "cancelled";
     case MoveState::kParked:
       return "needs a person";
+    case MoveState::kRehearsed:
+      return "rehearsed";
   }
   return "";
 }

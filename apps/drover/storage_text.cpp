@@ -86,6 +86,8 @@ std::string storage_report(const Move& move, const std::vector<QuarantinedDisk>&
       return fmt::format("The move of the disks of {} was cancelled.\n", vm);
     case MoveState::kParked:
       return fmt::format("The move of the disks of {} needs a person.\n", vm);
+    case MoveState::kRehearsed:
+      return fmt::format("The move of the disks of {} was rehearsed.\n", vm);
   }
   return "";
 }

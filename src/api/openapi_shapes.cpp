@@ -44,6 +44,7 @@ Move full_move() {
   move.plan.request.passed = {"host2: It does not answer."};
   move.plan.request.continues = "k3f9x2qa";
   move.plan.networks.emplace_back();
+  move.plan.forecast.emplace().strategies.emplace_back();
   move.report->networks.emplace_back();
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
@@ -111,6 +112,8 @@ int main() {
                     {"DiskPlacement", move["plan"]["placements"][0]},
                     {"FilePlacement", move["plan"]["files"][0]},
                     {"NetworkPair", move["plan"]["networks"][0]},
+                    {"Forecast", move["plan"]["forecast"]},
+                    {"StrategyForecast", move["plan"]["forecast"]["strategies"][0]},
                     {"Plan", move["plan"]},
                     {"QueuePlace", move["queue"]},
                     {"Attempt", move["attempts"][0]},

@@ -39,6 +39,9 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
               FilePlacement& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               NetworkPair& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              StrategyForecast& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Forecast& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Plan& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               MoveRequest& out);

@@ -27,6 +27,8 @@ nlohmann::json encode(const Finding& value);
 nlohmann::json encode(const DiskPlacement& value);
 nlohmann::json encode(const FilePlacement& value);
 nlohmann::json encode(const NetworkPair& value);
+nlohmann::json encode(const StrategyForecast& value);
+nlohmann::json encode(const Forecast& value);
 nlohmann::json encode(const Plan& value);
 nlohmann::json encode(const MoveRequest& value);
 nlohmann::json encode(const ItemPlace& value);

@@ -73,6 +73,8 @@ MoveRequest full_request() {
           {"host2: It does not answer."},
           "a1b2c3d4",
           3,
+          false,
+          true,
           true,
           {"A", "B"},
           "alice@host3"};
@@ -92,6 +94,17 @@ Plan full_plan() {
       {"NO_SPACE", FindingLevel::kBlocker, "vda", "what", "why", {"fix one", "fix two"}, true}};
   plan.bytes_expected = gib(5);
   plan.quarantine_bytes = gib(3);
+  plan.forecast = Forecast{
+      {{"compress", gib(2), 8s, 10s, 14s, 200ms, 97}, {"quick", gib(1), 5s, 6s, 7s, 4s, 100}},
+      {11},
+      {12},
+      {13},
+      {14},
+      gib(1),
+      gib(2),
+      mib(3),
+      4,
+      {"not measured"}};
   plan.made_at = at(0);
   plan.expires_at = at(600);
   return plan;

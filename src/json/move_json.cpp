@@ -79,6 +79,8 @@ Json encode(const MoveRequest& value) {
            {"references", value.references},
            {"verification", verification_name(value.verification)},
            {"keep_memory", value.keep_memory},
+           {"measure", value.measure},
+           {"rehearse", value.rehearse},
            {"priority", value.priority},
            {"accept_notes", value.accept_notes},
            {"accepted_codes", value.accepted_codes},
@@ -118,6 +120,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("interfaces", out.interfaces)
       .may("group", out.group)
       .may("keep_memory", out.keep_memory)
+      .may("measure", out.measure)
+      .may("rehearse", out.rehearse)
       .may("priority", out.priority)
       .may("begin_at", out.begin_at)
       .may("window", out.window)
@@ -196,19 +200,21 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Networ
 }
 
 Json encode(const Plan& value) {
-  return {{"id", value.id},
-          {"kind", move_kind_name(value.kind)},
-          {"request", encode(value.request)},
-          {"vm", encode(value.vm)},
-          {"placements", encode(value.placements)},
-          {"files", encode(value.files)},
-          {"nvram_destination", value.nvram_destination},
-          {"networks", encode(value.networks)},
-          {"findings", encode(value.findings)},
-          {"expected_bytes", value.bytes_expected.bytes},
-          {"quarantine_bytes", value.quarantine_bytes.bytes},
-          {"made_at", time_text(value.made_at)},
-          {"expires_at", time_text(value.expires_at)}};
+  Json out{{"id", value.id},
+           {"kind", move_kind_name(value.kind)},
+           {"request", encode(value.request)},
+           {"vm", encode(value.vm)},
+           {"placements", encode(value.placements)},
+           {"files", encode(value.files)},
+           {"nvram_destination", value.nvram_destination},
+           {"networks", encode(value.networks)},
+           {"findings", encode(value.findings)},
+           {"expected_bytes", value.bytes_expected.bytes},
+           {"quarantine_bytes", value.quarantine_bytes.bytes},
+           {"made_at", time_text(value.made_at)},
+           {"expires_at", time_text(value.expires_at)}};
+  if (value.forecast) out["forecast"] = encode(*value.forecast);
+  return out;
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Plan& out) {
@@ -224,6 +230,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Plan& 
       .need("findings", out.findings)
       .may("expected_bytes", out.bytes_expected)
       .may("quarantine_bytes", out.quarantine_bytes)
+      .may("forecast", out.forecast)
       .need("made_at", out.made_at)
       .need("expires_at", out.expires_at)
       .finish();

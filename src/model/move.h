@@ -38,6 +38,7 @@ enum class MoveState {
   kFailed,     // undone; the VM is on the source as before
   kCancelled,  // the same, because a user asked
   kParked,     // needs an operator; `explanation` says what and why
+  kRehearsed,  // all up to the copy worked, and was undone; the VM is on the source as before
 };
 std::string_view move_state_name(MoveState state);
 std::optional<MoveState> move_state_from_name(std::string_view name);

@@ -59,12 +59,13 @@ constexpr std::array<std::pair<MoveKind, std::string_view>, 4> kMoveKinds{{
     {MoveKind::kOffline, "offline"},
 }};
 
-constexpr std::array<std::pair<MoveState, std::string_view>, 5> kStates{{
+constexpr std::array<std::pair<MoveState, std::string_view>, 6> kStates{{
     {MoveState::kRunning, "running"},
     {MoveState::kDone, "done"},
     {MoveState::kFailed, "failed"},
     {MoveState::kCancelled, "cancelled"},
     {MoveState::kParked, "parked"},
+    {MoveState::kRehearsed, "rehearsed"},
 }};
 
 constexpr std::array<std::pair<Health::State, std::string_view>, 4> kHealthStates{{

@@ -11,6 +11,7 @@
 #include "base/byte_count.h"
 #include "model/convergence.h"
 #include "model/daily_window.h"
+#include "model/forecast.h"
 #include "model/performance.h"
 #include "model/vm.h"
 
@@ -45,8 +46,8 @@ std::optional<Verification> verification_from_name(std::string_view name);
 enum class MoveKind {
   kLive,     // a running VM to another host
   kStorage,  // disks of a VM, running or off, to another place on its host
-  kQuick,    // saved, carried and restored: not there yet
-  kOffline,  // a VM that is off, to another host: not there yet
+  kQuick,    // a running VM to another host: saved, carried and restored
+  kOffline,  // a VM that is off, to another host
 };
 std::string_view move_kind_name(MoveKind kind);  // "live", "storage", "quick", "offline"
 std::optional<MoveKind> move_kind_from_name(std::string_view name);
@@ -72,7 +73,7 @@ struct MoveRequest {
   std::string destination;  // paired host name; of a storage move: empty, or the VM's own host
   std::string disks_to;     // folder at the destination; empty: chosen by the plan. Of a storage
                             // move: folder or pool of all disks but `items`; empty: only those move
-  std::optional<MoveKind> kind;  // nothing: live
+  std::optional<MoveKind> kind;  // nothing: live, or offline of a VM that is off
   std::vector<ItemPlace> items;  // of a storage move
   bool flatten = false;          // a chain becomes one image; false: it stays a chain
   SourceDisposal disposal = SourceDisposal::kQuarantine;
@@ -95,7 +96,9 @@ struct MoveRequest {
   std::vector<std::string> passed;      // set by droverd: candidates before, each with the reason
   std::string continues;                // set by droverd: the failed move before this one, or ""
   std::optional<unsigned> retries;      // nothing: as the source's settings say
-  bool accept_notes = false;            // --yes
+  bool measure = true;        // false: the forecast asks neither guest nor link, only earlier moves
+  bool rehearse = false;      // everything up to the copy, then undo (docs/forecast.md)
+  bool accept_notes = false;  // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings
   std::string
       requested_by;  // "alice", "token:ci", "alice@host3"; set by the API, never by the caller
@@ -149,6 +152,7 @@ struct Plan {
   ByteCount bytes_expected;    // memory plus allocated blocks of copied disks: an upper estimate of
                                // one pass
   ByteCount quarantine_bytes;  // what the source keeps occupied afterwards
+  std::optional<Forecast> forecast;  // nothing: there are blockers, or nothing to go by
   std::chrono::system_clock::time_point made_at;
   std::chrono::system_clock::time_point expires_at;
 };

@@ -312,7 +312,9 @@ void Engine::retry_undos() {
     const std::lock_guard lock(mutex_);
     for (const auto& [id, entry] : running_) {
       const MoveState state = entry->move->snapshot().state;
-      if (state == MoveState::kFailed || state == MoveState::kCancelled) ended.push_back(entry);
+      const bool undone = state == MoveState::kFailed || state == MoveState::kCancelled ||
+                          state == MoveState::kRehearsed;
+      if (undone) ended.push_back(entry);
     }
   }
   for (const auto& entry : ended) {

@@ -26,6 +26,7 @@ Status check_needed(const Move& move) {
     case MoveState::kDone:
     case MoveState::kFailed:
     case MoveState::kCancelled:
+    case MoveState::kRehearsed:
       break;
   }
   return fail(ErrorCode::kConflict, "Move {} has ended ({}): {} was left on {}.", move.id,

@@ -177,6 +177,11 @@ void EvacuationRun::look_at_move(Evacuee& vm, Time now, const Picture& picture) 
       vm.fixes = {fmt::format("drover show {}", vm.move)};
       tell(fmt::format("{}: {}", vm.name, vm.why));
       return;
+    // Somebody's rehearsal that stood in the way: it is asked for anew.
+    case MoveState::kRehearsed:
+      vm.state = EvacueeState::kWaits;
+      vm.why.clear();
+      return;
     case MoveState::kRunning:
       break;
   }

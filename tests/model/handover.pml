@@ -39,7 +39,8 @@ mtype:dgate = {dgate_idle, dgate_connecting, dgate_relaying, dgate_deciding, dga
                dgate_watching, dgate_cancelling, dgate_answered, dgate_refused, dgate_ended};
 mtype:phase = {phase_plan, phase_admit, phase_reserve, phase_prepare, phase_copy_disks,
                phase_copy_memory, phase_switch, phase_verify, phase_settle};
-mtype:job = {job_running, job_done, job_failed, job_cancelled, job_parked};
+/* A rehearsal is a move that cancels itself before memory: to this model it is job_cancelled. */
+mtype:job = {job_running, job_done, job_failed, job_cancelled, job_parked, job_rehearsed};
 mtype:answer = {answer_refused, answer_pending, answer_runs, answer_gone_ran_no, answer_gone};
 
 /* A QEMU. While incoming or paused it executes nothing. */
@@ -160,7 +161,7 @@ active proctype the_end() {
       assert(s_qemu == qemu_off && !s_defined && !s_autostart);
       assert(s_record == NONE && d_record == NONE && d_settled);
       assert(!GATE_ALIVE && !s_mover && !d_mover)
-    :: s_job == job_failed || s_job == job_cancelled ->
+    :: s_job == job_failed || s_job == job_cancelled || s_job == job_rehearsed ->
       assert(!ran_there && d_qemu == qemu_off && !d_defined);
       assert(s_qemu == qemu_running || s_power_lost);
       assert(s_defined && s_autostart && !fence);
