@@ -262,7 +262,10 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostAd
 }
 
 Json encode(const LinkFacts& value) {
-  return {{"name", value.name}, {"mtu", value.mtu}, {"speed_mbit", value.speed_mbit}};
+  return {{"name", value.name},
+          {"mtu", value.mtu},
+          {"speed_mbit", value.speed_mbit},
+          {"network", value.network}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, LinkFacts& out) {
@@ -270,6 +273,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, LinkFa
       .need("name", out.name)
       .may("mtu", out.mtu)
       .may("speed_mbit", out.speed_mbit)
+      .may("network", out.network)
       .finish();
 }
 

@@ -206,21 +206,22 @@ TEST(ModelJson, EveryValueSurvivesARoundTrip) {
   expect_round_trip(
       Peer{"host2", "10.0.0.2", 7430, 7431, "ab", {false, false, true, true}, PeerState::kWaiting},
       peer_from_json);
-  HostFacts facts{"host1",
-                  "uuid",
-                  "0.1.0",
-                  9'000'000,
-                  7'002'022,
-                  true,
-                  gib(64),
-                  gib(8),
-                  16,
-                  {"pc", "q35"},
-                  true,
-                  {{"br0"}, {"default"}, {{"10.0.0.1", 24, "br0", true}}, {{"br0", 1500, 10'000}}},
-                  {{"images", "dir", "/images", true}},
-                  {},
-                  at(3)};
+  HostFacts facts{
+      "host1",
+      "uuid",
+      "0.1.0",
+      9'000'000,
+      7'002'022,
+      true,
+      gib(64),
+      gib(8),
+      16,
+      {"pc", "q35"},
+      true,
+      {{"br0"}, {"default"}, {{"10.0.0.1", 24, "br0", true}}, {{"br0", 1500, 10'000, "lan"}}},
+      {{"images", "dir", "/images", true}},
+      {},
+      at(3)};
   expect_round_trip(facts, host_facts_from_json);
   EXPECT_EQ(host_facts_from_json(to_json(facts))->qemu_version, 7'002'022u);
 }

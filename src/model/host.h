@@ -82,6 +82,7 @@ struct LinkFacts {
   std::string name;
   std::uint32_t mtu = 0;
   std::uint32_t speed_mbit = 0;  // as its driver says; 0: it says nothing
+  std::string network = {};      // of libvirt, whose bridge it is; empty: none
 };
 
 struct NetworkFacts {
