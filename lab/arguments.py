@@ -113,6 +113,7 @@ def add_faults(verbs):
     power.add_argument("host")
     power.add_argument("state", choices=["off", "on"])
     power.add_argument("--no-drover", action="store_true", help="start no droverd")
+    power.add_argument("--renumber", action="store_true", help="off: the host's own disk comes back as a device of another number")
     fault = verbs.add("fault", cli.fault, "put a fault into the daemons of a host (made with `up --faults`)")
     fault.add_argument("host")
     fault.add_argument("name", choices=[*faults.NAMES, "off"], help="off: none any more, and droverd goes on")

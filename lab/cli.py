@@ -236,7 +236,7 @@ def power(options):
         hosts.need(options.host)
     with base.lock():
         if options.state == "off":
-            hosts.power_off(options.host)
+            hosts.power_off(options.host, options.renumber)
         else:
             hosts.boot(options.host, hosts.known()[options.host])
             if not options.no_drover:

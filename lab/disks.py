@@ -48,15 +48,19 @@ def snapshot(host_dir):
     run("cp", "--sparse=always", image, image + ".lost")
 
 
-def take_snapshot(host_dir):
-    """The copy becomes what is on the host's disk, as its file system's own recovery makes it; the device stays the same, as it does
-    on most hosts. REQUIRES: the host has no process any more."""
+def take_snapshot(host_dir, renumber):
+    """The copy becomes what is on the host's disk, as its file system's own recovery makes it. The device stays the same, as it does
+    on most hosts, or gets another number, as on those that number theirs anew at each boot. REQUIRES: the host has no process any
+    more."""
     image, folder = paths(host_dir)
     end = time.monotonic() + 10
     while run("umount", folder, check=False).returncode != 0:
         if time.monotonic() > end:
             raise LabError(f"{folder} is in use: see who has it with fuser -vm, then run `lab down`.")
         time.sleep(0.05)
+    if renumber and (old := loop_of(image)):
+        run("losetup", "--find", "--show", image)  # before the old one is free
+        run("losetup", "--detach", old)
     run("fallocate", "--punch-hole", "--offset", 0, "--length", os.path.getsize(image), image)
     run("dd", f"if={image}.lost", f"of={image}", "bs=1M", "conv=notrunc,sparse", "status=none")
     os.unlink(image + ".lost")

@@ -214,6 +214,13 @@ def kvm_device(host):
     return path
 
 
+def boot_id(host):
+    """What tells this boot of a host from others, as its kernel would."""
+    path = os.path.join(host_dir(host), "boot-id")
+    write_file(path, f"{uuid.uuid4()}\n")
+    return path
+
+
 def setup_script(host, root):
     """The shell script that becomes a host's holder. /sys is mounted anew to show this host's network devices; the
     machine's D-Bus is hidden, so that libvirtd does not talk to the machine's services."""
@@ -223,6 +230,7 @@ def setup_script(host, root):
     binds = [(outside(host, folder), folder) for folder in [*FOLDERS, SHARED]]
     binds += [(os.path.join(host_dir(host), name), "/etc/" + name) for name in ("hosts", "machine-id")
               if os.path.exists("/etc/" + name)]
+    binds += [(boot_id(host), "/proc/sys/kernel/random/boot_id")]
     binds += [(empty, folder) for folder in ("/run/dbus", "/run/systemd") if os.path.isdir(folder)]
     binds += [(node, "/dev/kvm") for node in [kvm_device(host)] if node]
     lines = ["set -e", "mount --make-rprivate /", "mount -t sysfs sysfs /sys"]
@@ -291,9 +299,9 @@ def boot(host, settings):
     start_libvirtd(host, root)
 
 
-def power_off(host):
+def power_off(host, renumber=False):
     """The host loses its power: every process of it dies at once, what is on its disks stays. On a host with a disk of its own that
-    is what was written out; else what is in the machine's memory stays too."""
+    is what was written out; else what is in the machine's memory stays too. Its disk may come back under another device number."""
     has_disk = disks.exists(host_dir(host))
     if has_disk:
         processes.stop_all(lambda: members(host))
@@ -301,7 +309,7 @@ def power_off(host):
     processes.kill_members(lambda: members(host))
     clear_volatile(host)
     if has_disk:
-        disks.take_snapshot(host_dir(host))
+        disks.take_snapshot(host_dir(host), renumber)
 
 
 def remember(host, settings):

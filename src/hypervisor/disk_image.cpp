@@ -30,10 +30,6 @@ Split split(std::string_view path) {
   return {whole.parent_path().string(), whole.filename().string()};
 }
 
-FileIdentity identity_of(const struct stat& found) {
-  return {static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)};
-}
-
 Status sync_descriptor(int folder, const std::string& path) {
   // A folder opened with O_PATH cannot be synced itself.
   const UniqueFd readable(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -50,13 +46,11 @@ Result<UniqueFd> open_folder(const std::string& path) {
 // What stands at a name: nothing, the file meant, or another.
 enum class Found { kNothing, kMeant, kOther };
 
-Result<Found> look(int folder, const std::string& name, FileIdentity meant) {
-  struct stat found{};
-  if (::fstatat(folder, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return Found::kNothing;
-    return fail_errno("Cannot look at " + name);
-  }
-  return identity_of(found) == meant && S_ISREG(found.st_mode) ? Found::kMeant : Found::kOther;
+Result<Found> look(int folder, const std::string& name, const FileIdentity& meant) {
+  const auto seen = see_file(folder, name);
+  if (!seen && seen.error().code == ErrorCode::kNotFound) return Found::kNothing;
+  if (!seen) return std::unexpected(seen.error());
+  return seen->identity == meant && seen->regular ? Found::kMeant : Found::kOther;
 }
 
 Status format_image(int fd, const DiskPlacement& placement) {
@@ -83,16 +77,16 @@ Status format_image(int fd, const DiskPlacement& placement) {
 // Through /proc, for a descriptor opened with O_PATH has no data rights and needs none.
 std::string proc_path(const UniqueFd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }
 
-Status set_mode(int folder, const std::string& name, FileIdentity identity, bool locked) {
+Status set_mode(int folder, const std::string& name, const FileIdentity& identity, bool locked) {
   const UniqueFd file(::openat(folder, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  struct stat found{};
-  if (!file || ::fstat(file.get(), &found) != 0) return fail_errno("Cannot open " + name);
-  if (identity_of(found) != identity)
+  if (!file) return fail_errno("Cannot open " + name);
+  ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(file.get(), name));
+  if (seen.identity != identity)
     return fail(ErrorCode::kConflict, "{} was replaced by another file.", name);
   const std::string path = proc_path(file);
   mode_t mode = 0400;
   if (locked) {
-    const std::string former = fmt::format("{:o}", found.st_mode & 07777);
+    const std::string former = fmt::format("{:o}", seen.mode);
     // Once only: the second time the mode is the quarantine's own. Without the attribute, 0600 is
     // restored.
     (void)::setxattr(path.c_str(), kModeAttribute, former.data(), former.size(), XATTR_CREATE);
@@ -119,9 +113,8 @@ Status rename_within(int folder, const Split& from, const Split& to) {
 }  // namespace
 
 Result<FileIdentity> file_identity(const std::string& path) {
-  struct stat found{};
-  if (::lstat(path.c_str(), &found) != 0) return fail_errno("Cannot look at " + path);
-  return identity_of(found);
+  ASSIGN_OR_RETURN(SeenFile seen, see_file(AT_FDCWD, path));
+  return std::move(seen.identity);
 }
 
 Status check_nothing_at(const std::string& path) {
@@ -149,19 +142,19 @@ Result<FileIdentity> create_image(const DiskPlacement& placement,
   if (!file && errno == EEXIST) return fail(ErrorCode::kConflict, "{} exists already.", path);
   if (!file) return fail_errno("Cannot create " + path);
 
-  struct stat made{};
+  Result<SeenFile> made = see_file_behind(file.get(), path);
   Status done;
-  if (::fstat(file.get(), &made) != 0) done = fail_errno("Cannot look at " + path);
+  if (!made) done = std::unexpected(made.error());
   if (done) done = format_image(file.get(), placement);
   if (done) done = sync_descriptor(folder.get(), parts.folder);
   if (!done) {
     ::unlinkat(folder.get(), parts.name.c_str(), 0);
     return std::unexpected(std::move(done).error());
   }
-  return identity_of(made);
+  return std::move(made->identity);
 }
 
-Result<UniqueFd> open_image(const std::string& path, FileIdentity identity,
+Result<UniqueFd> open_image(const std::string& path, const FileIdentity& identity,
                             std::span<const std::string> allowed_folders) {
   if (!is_plain_path(path))
     return fail(ErrorCode::kPermission, "{} is not a plain absolute path.", path);
@@ -174,14 +167,13 @@ Result<UniqueFd> open_image(const std::string& path, FileIdentity identity,
   UniqueFd file(
       ::openat(folder.get(), parts.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file) return fail_errno("Cannot open " + path);
-  struct stat opened{};
-  if (::fstat(file.get(), &opened) != 0) return fail_errno("Cannot look at " + path);
-  if (identity_of(opened) != identity)
+  ASSIGN_OR_RETURN(const SeenFile opened, see_file_behind(file.get(), path));
+  if (opened.identity != identity)
     return fail(ErrorCode::kConflict, "{} is another file by now.", path);
   return file;
 }
 
-Status remove_image(const std::string& path, FileIdentity identity) {
+Status remove_image(const std::string& path, const FileIdentity& identity) {
   const Split parts = split(path);
   const auto folder = open_folder(parts.folder);
   if (!folder && folder.error().code == ErrorCode::kNotFound) return {};
@@ -199,7 +191,7 @@ std::string quarantine_path(std::string_view path, std::string_view move_id) {
   return fmt::format("{}.drover-{}", path, move_id);
 }
 
-Result<std::string> quarantine_image(const std::string& path, FileIdentity identity,
+Result<std::string> quarantine_image(const std::string& path, const FileIdentity& identity,
                                      std::string_view move_id) {
   const std::string kept = quarantine_path(path, move_id);
   const Split from = split(path), to = split(kept);
@@ -217,7 +209,8 @@ Result<std::string> quarantine_image(const std::string& path, FileIdentity ident
   return kept;
 }
 
-Status restore_image(const std::string& path, FileIdentity identity, std::string_view move_id) {
+Status restore_image(const std::string& path, const FileIdentity& identity,
+                     std::string_view move_id) {
   const Split from = split(quarantine_path(path, move_id)), to = split(path);
   ASSIGN_OR_RETURN(const UniqueFd folder, open_folder(to.folder));
   ASSIGN_OR_RETURN(const Found already, look(folder.get(), to.name, identity));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disk images as files: looked at, created for a move, put aside, removed. What is changed is named
-// by device and inode, never by path alone, and folders are synced before success is said. Each
+// by its FileIdentity, never by path alone, and folders are synced before success is said. Each
 // change may be asked for again after it was done. Any thread; two threads must not work on one
 // image.
 #pragma once
@@ -15,15 +15,10 @@
 #include "base/byte_count.h"
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "hypervisor/file_identity.h"
 #include "model/plan.h"
 
 namespace drover {
-
-struct FileIdentity {
-  std::uint64_t device = 0;
-  std::uint64_t inode = 0;
-  bool operator==(const FileIdentity&) const = default;
-};
 
 struct ImageFacts {
   std::string format;
@@ -55,20 +50,21 @@ Result<FileIdentity> create_image(const DiskPlacement& placement,
 
 // Opens it for reading if it still is the one meant. kPermission: not beneath an allowed folder, or
 // a link stands in the way; kConflict: another file, or none that holds bytes; kNotFound.
-Result<UniqueFd> open_image(const std::string& path, FileIdentity identity,
+Result<UniqueFd> open_image(const std::string& path, const FileIdentity& identity,
                             std::span<const std::string> allowed_folders);
 
 // Deletes the file if it still is the one meant. Nothing there is success; another file there is
 // kConflict.
-Status remove_image(const std::string& path, FileIdentity identity);
+Status remove_image(const std::string& path, const FileIdentity& identity);
 
 // NAME.drover-MOVE beside it.
 std::string quarantine_path(std::string_view path, std::string_view move_id);
 // Renames to quarantine_path and takes every right but the owner's to read it. Returns the new
 // path.
-Result<std::string> quarantine_image(const std::string& path, FileIdentity identity,
+Result<std::string> quarantine_image(const std::string& path, const FileIdentity& identity,
                                      std::string_view move_id);
 // The way back, to `path`; kConflict if something is there. Gives the former mode back.
-Status restore_image(const std::string& path, FileIdentity identity, std::string_view move_id);
+Status restore_image(const std::string& path, const FileIdentity& identity,
+                     std::string_view move_id);
 
 }  // namespace drover

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "hypervisor/program.h"
 
@@ -29,11 +28,9 @@ Result<FenceImage> make_fence_image() {
        .limit = std::chrono::seconds(30)}));
   const std::string path = fmt::format("/proc/self/fd/{}", image.for_qemu.get());
   image.for_lock = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat found{};
-  if (!image.for_lock || ::fstat(image.for_lock.get(), &found) != 0)
-    return fail_errno("Cannot open the fence's image");
-  image.identity = {static_cast<std::uint64_t>(found.st_dev),
-                    static_cast<std::uint64_t>(found.st_ino)};
+  if (!image.for_lock) return fail_errno("Cannot open the fence's image");
+  ASSIGN_OR_RETURN(SeenFile seen, see_file_behind(image.for_lock.get(), "the fence's image"));
+  image.identity = std::move(seen.identity);
   return image;
 }
 

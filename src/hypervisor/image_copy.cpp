@@ -8,19 +8,12 @@
 namespace drover {
 namespace {
 
-Result<FileIdentity> identity_of(const UniqueFd& file, const std::string& path) {
-  struct stat found{};
-  if (::fstat(file.get(), &found) != 0) return fail_errno("Cannot look at " + path);
-  if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is not a file.", path);
-  return FileIdentity{static_cast<std::uint64_t>(found.st_dev),
-                      static_cast<std::uint64_t>(found.st_ino)};
-}
-
-Result<UniqueFd> open_meant(const std::string& path, FileIdentity meant, int flags) {
+Result<UniqueFd> open_meant(const std::string& path, const FileIdentity& meant, int flags) {
   UniqueFd file(::open(path.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file) return fail_errno("Cannot open " + path);
-  ASSIGN_OR_RETURN(const FileIdentity found, identity_of(file, path));
-  if (found != meant) return fail(ErrorCode::kConflict, "{} is another file by now.", path);
+  ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(file.get(), path));
+  if (!seen.regular) return fail(ErrorCode::kConflict, "{} is not a file.", path);
+  if (seen.identity != meant) return fail(ErrorCode::kConflict, "{} is another file by now.", path);
   return file;
 }
 

@@ -155,7 +155,7 @@ Status DestinationSide::create_images(Entry& entry) {
   const auto folders = preflight::usable_folders(facts, settings);
   for (const auto& placement : copied_disks(entry.job.plan)) {
     RETURN_IF_ERROR(check_nothing_at(placement.destination_path));
-    entry.job.created.push_back({placement.target, placement.destination_path, 0, 0});
+    entry.job.created.push_back(known_file(placement.target, placement.destination_path, {}));
     RETURN_IF_ERROR(save(entry));
     auto identity = create_image(placement, folders);
     if (!identity) {
@@ -163,8 +163,7 @@ Status DestinationSide::create_images(Entry& entry) {
       RETURN_IF_ERROR(save(entry));
       return std::unexpected(identity.error());
     }
-    entry.job.created.back().device = identity->device;
-    entry.job.created.back().inode = identity->inode;
+    entry.job.created.back() = known_file(placement.target, placement.destination_path, *identity);
     RETURN_IF_ERROR(save(entry));
   }
   if (!entry.job.plan.nvram_destination.empty()) {
@@ -173,7 +172,7 @@ Status DestinationSide::create_images(Entry& entry) {
       return fail(ErrorCode::kConflict, "{} exists already on {}; it may belong to another VM.",
                   entry.job.plan.nvram_destination, world_.host_name);
     }
-    entry.job.created.push_back({"nvram", entry.job.plan.nvram_destination, 0, 0});
+    entry.job.created.push_back(known_file("nvram", entry.job.plan.nvram_destination, {}));
     RETURN_IF_ERROR(save(entry));
   }
   return {};
@@ -189,7 +188,7 @@ std::vector<UniqueFd> DestinationSide::open_created(const Entry& entry) {
   const auto folders = preflight::usable_folders(*facts, world_.book.settings());
   for (const KnownFile& file : entry.job.created) {
     if (file.inode == 0 || images.size() == content::kOwnFilesMax) continue;
-    auto image = open_image(file.path, {file.device, file.inode}, folders);
+    auto image = open_image(file.path, identity_of(file), folders);
     if (image) images.push_back(std::move(*image));
   }
   return images;
@@ -356,7 +355,7 @@ Status DestinationSide::remove_created(Entry& entry) {
   std::set<std::string> folders;
   for (const auto& file : entry.job.created) {
     folders.insert(std::filesystem::path(file.path).parent_path().string());
-    FileIdentity identity{file.device, file.inode};
+    FileIdentity identity = identity_of(file);
     if (file.inode == 0) {
       const auto found = file_identity(file.path);
       if (!found) continue;  // it was never made

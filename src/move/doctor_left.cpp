@@ -27,9 +27,9 @@ bool is_move_id(std::string_view id) {
 }
 
 std::optional<FileIdentity> identity_at(const std::string& path) {
-  struct stat found{};
-  if (::lstat(path.c_str(), &found) != 0) return {};
-  return FileIdentity{found.st_dev, found.st_ino};
+  auto identity = file_identity(path);
+  if (!identity) return {};
+  return std::move(*identity);
 }
 
 std::vector<fs::path> entries_of(const fs::path& folder) {
@@ -160,7 +160,7 @@ Result<std::vector<QuarantinedDisk>> lost_disks(World& world) {
     const auto folder = fs::path(disk.kept_path).parent_path();
     if (::stat(folder.c_str(), &found) != 0 || found.st_dev != disk.device) return true;
     return ::lstat(disk.kept_path.c_str(), &found) == 0 || errno != ENOENT ||
-           identity_at(disk.original_path) == FileIdentity{disk.device, disk.inode};
+           identity_at(disk.original_path) == identity_of(disk);
   });
   return disks;
 }
@@ -173,12 +173,11 @@ Result<std::vector<LeftImage>> left_images(World& world) {
   for (const auto& job : jobs) {
     if (!job.undone || job.abandoned) continue;  // the VM of an abandoned one ran on them
     for (const auto& file : job.created) {
-      const FileIdentity identity{file.device, file.inode};
+      const FileIdentity identity = identity_of(file);
       if (file.inode == 0 || identity_at(file.path) != identity || is_used(vms, file.path))
         continue;
-      const bool is_kept = std::ranges::any_of(kept, [&](const QuarantinedDisk& disk) {
-        return FileIdentity{disk.device, disk.inode} == identity;
-      });
+      const bool is_kept = std::ranges::any_of(
+          kept, [&](const QuarantinedDisk& disk) { return identity_of(disk) == identity; });
       if (!is_kept) left.push_back({job.move_id, job.plan.vm.name, file.path, identity});
     }
   }
@@ -329,7 +328,7 @@ void check_quarantine(const Scene& scene) {
   }
   for (const auto& disk : *disks) {
     const auto there = identity_at(disk.kept_path);
-    if (!there || *there == FileIdentity{disk.device, disk.inode}) continue;
+    if (!there || *there == identity_of(disk)) continue;
     scene.add(FindingLevel::kWarning, "QUARANTINE_CHANGED", disk.kept_path,
               fmt::format("This is not the file that was kept of {} after move {}.", disk.vm_name,
                           disk.move_id),

@@ -289,7 +289,7 @@ TEST_F(DoctorLooks, AnUnfinishedCopyIsRemovedByWhatItIsOnly) {
   write("images/web01.raw", "copy");
   DestinationJob job = undone_job();
   const auto identity = *file_identity(image);
-  job.created = {{"vda", image, identity.device, identity.inode}};
+  job.created = {known_file("vda", image, identity)};
   save(job, journal::JobState::kEnded);
   EXPECT_EQ(codes(), Codes{"IMAGE_LEFT"});
   job.abandoned = true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "hypervisor/file_identity.h"
 #include "model/move.h"
 
 namespace drover::move {
@@ -20,7 +21,11 @@ struct KnownFile {
   std::string path;
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
+  std::uint64_t born_ns = 0;  // this and `boot`: see FileIdentity
+  std::string boot = {};
 };
+KnownFile known_file(std::string target, std::string path, const FileIdentity& identity);
+FileIdentity identity_of(const KnownFile& file);
 
 // Our side is the source.
 struct SourceJob {

@@ -15,7 +15,9 @@ Object files_to_json(const std::vector<KnownFile>& files) {
     list.push_back({{"target", file.target},
                     {"path", file.path},
                     {"device", file.device},
-                    {"inode", file.inode}});
+                    {"inode", file.inode},
+                    {"born_ns", file.born_ns},
+                    {"boot", file.boot}});
   }
   return list;
 }
@@ -30,8 +32,16 @@ std::vector<KnownFile> files_from_json(ObjectReader& reader, const char* member)
       reader.note(file.error());
       return files;
     }
-    files.push_back(
-        {file->text("target"), file->text("path"), file->number("device"), file->number("inode")});
+    KnownFile known{file->text("target"),
+                    file->text("path"),
+                    file->number("device"),
+                    file->number("inode"),
+                    0,
+                    ""};
+    // Earlier versions knew no more.
+    if (file->has("born_ns")) known.born_ns = file->number("born_ns");
+    if (file->has("boot")) known.boot = file->text("boot");
+    files.push_back(std::move(known));
     if (auto status = file->status(); !status) reader.note(status.error());
   }
   return files;
@@ -55,6 +65,15 @@ std::vector<std::string> texts_from_json(ObjectReader& reader, const char* membe
 }
 
 }  // namespace
+
+KnownFile known_file(std::string target, std::string path, const FileIdentity& identity) {
+  return {std::move(target), std::move(path),  identity.device,
+          identity.inode,    identity.born_ns, identity.boot};
+}
+
+FileIdentity identity_of(const KnownFile& file) {
+  return {file.device, file.inode, file.born_ns, file.boot};
+}
 
 std::string to_json(const SourceJob& job) {
   return dump(Object{{"move", embed(json::to_json(job.move))},

@@ -143,13 +143,12 @@ Result<std::vector<gate::FencedDisk>> LiveMove::open_source_files() {
     UniqueFd fd(::open(placement.source_path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return fail_errno(fmt::format("Cannot open {}", placement.source_path));
     ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
-    job_.files.push_back(
-        {placement.target, placement.source_path, identity.device, identity.inode});
+    job_.files.push_back(known_file(placement.target, placement.source_path, identity));
     fence.push_back({placement.target, std::move(fd)});
   }
   if (!job_.move.plan.vm.nvram_path.empty()) {
     ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(job_.move.plan.vm.nvram_path));
-    job_.files.push_back({"nvram", job_.move.plan.vm.nvram_path, identity.device, identity.inode});
+    job_.files.push_back(known_file("nvram", job_.move.plan.vm.nvram_path, identity));
   }
   return fence;
 }
@@ -160,7 +159,7 @@ Status LiveMove::add_fence_image(std::vector<gate::FencedDisk>& fence, UniqueFd&
   job_.fence_image = {};
   if (!fence.empty()) return {};
   ASSIGN_OR_RETURN(FenceImage made, make_fence_image());
-  job_.fence_image = {"fence", "", made.identity.device, made.identity.inode};
+  job_.fence_image = known_file("fence", "", made.identity);
   for_qemu = std::move(made.for_qemu);
   fence.push_back({job_.fence_image.target, std::move(made.for_lock)});
   return {};

@@ -80,12 +80,14 @@ TEST(Jobs, SurviveTheJournal) {
   job.persistent_xml = "<domain/>";
   job.autostart = true;
   job.migrate_called = true;
-  job.files = {{"vda", "/a/x.qcow2", 5, 6}};
+  job.files = {{"vda", "/a/x.qcow2", 5, 6, 77, "b"}};
   const auto source = source_job_from_json(to_json(job));
   ASSERT_TRUE(source) << source.error().text();
   EXPECT_TRUE(source->autostart && source->migrate_called && !source->carriers_started);
   EXPECT_EQ(source->files.at(0).inode, 6u);
-  job.created = {{"vda", "/b/x.qcow2", 5, 7}};
+  EXPECT_EQ(source->files.at(0).born_ns, 77u);
+  EXPECT_EQ(source->files.at(0).boot, "b");
+  job.created = {{"vda", "/b/x.qcow2", 5, 7, 0, ""}};
   job.begun = {"vda", "vdb"};
   job.switched = {"vda"};
   const auto storage = source_job_from_json(to_json(job));
@@ -112,11 +114,22 @@ TEST(Jobs, SurviveTheJournal) {
   other.move_id = "k3f9x2qa";
   other.plan = sample_plan();
   other.prepared = true;
-  other.created = {{"nvram", "/n", 0, 0}};
+  other.created = {{"nvram", "/n", 0, 0, 0, ""}};
   const auto destination = destination_job_from_json(to_json(other));
   ASSERT_TRUE(destination) << destination.error().text();
   EXPECT_TRUE(destination->prepared);
   EXPECT_EQ(destination->created.at(0).path, "/n");
+
+  // As a release wrote it that knew files by device and inode alone.
+  old = to_json(other);
+  for (const std::string member : {R"("boot":"",)", R"("born_ns":0,)"}) {
+    const auto place = old.find(member);
+    ASSERT_NE(place, std::string::npos) << old;
+    old.erase(place, member.size());
+  }
+  const auto known = destination_job_from_json(old);
+  ASSERT_TRUE(known) << known.error().text();
+  EXPECT_EQ(identity_of(known->created.at(0)), FileIdentity{});
 }
 
 }  // namespace

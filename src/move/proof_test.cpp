@@ -144,8 +144,7 @@ class AsSent : public testing::TestWithParam<const char*> {
     here.files = {{"vda", image_, 0, 0}};
     const auto identity = file_identity(image_);
     EXPECT_TRUE(identity);
-    here.files[0].device = identity->device;
-    here.files[0].inode = identity->inode;
+    here.files[0] = known_file(here.files[0].target, here.files[0].path, *identity);
     job_ = here;
     return run();
   }

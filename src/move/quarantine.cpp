@@ -36,7 +36,7 @@ void refresh_pools(World& world, const std::vector<std::string>& paths) {
 
 Status put_aside(World& world, const SourceJob& job, const KnownFile& file) {
   const Move& move = job.move;
-  const FileIdentity identity{file.device, file.inode};
+  const FileIdentity identity = identity_of(file);
   RETURN_IF_ERROR(check_unused(world, file.path, move.plan.vm.uuid));
   if (move.plan.request.disposal == SourceDisposal::kDeleteNow)
     return remove_image(file.path, identity);
@@ -46,8 +46,7 @@ Status put_aside(World& world, const SourceJob& job, const KnownFile& file) {
   disk.vm_name = move.plan.vm.name;
   disk.original_path = file.path;
   disk.kept_path = quarantine_path(file.path, move.id);
-  disk.device = file.device;
-  disk.inode = file.inode;
+  set_identity(disk, identity);
   for (const auto& placement : move.plan.placements) {
     if (placement.target == file.target) disk.allocated = placement.allocated;
   }
@@ -127,7 +126,7 @@ Status restore_quarantine(World& world, std::string_view move_id) {
   RETURN_IF_ERROR(check_runs_nowhere(world, disks.front()));
   std::vector<std::string> paths;
   for (const auto& disk : disks) {
-    RETURN_IF_ERROR(restore_image(disk.original_path, {disk.device, disk.inode}, move_id));
+    RETURN_IF_ERROR(restore_image(disk.original_path, identity_of(disk), move_id));
     RETURN_IF_ERROR(world.journal.remove_quarantined(disk));
     paths.push_back(disk.original_path);
   }
@@ -140,7 +139,7 @@ Status drop_quarantine(World& world, std::string_view move_id) {
   std::vector<std::string> paths;
   for (const auto& disk : disks) {
     RETURN_IF_ERROR(check_unused(world, disk.kept_path, ""));
-    RETURN_IF_ERROR(remove_image(disk.kept_path, {disk.device, disk.inode}));
+    RETURN_IF_ERROR(remove_image(disk.kept_path, identity_of(disk)));
     RETURN_IF_ERROR(world.journal.remove_quarantined(disk));
     paths.push_back(disk.kept_path);
   }

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <functional>
 
-#include <sys/stat.h>
+#include <fcntl.h>
 #include <sys/statvfs.h>
 
 #include "base/log.h"
@@ -38,11 +38,10 @@ std::string peer_of(World& world, std::string_view move_id) {
 }
 
 // Of the file meant, under either of its names. Nothing: it is not there.
-std::optional<ByteCount> allocated_bytes(const std::string& path, FileIdentity identity) {
-  struct stat found{};
-  if (::lstat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) return {};
-  if (FileIdentity{found.st_dev, found.st_ino} != identity) return {};
-  return ByteCount{static_cast<std::uint64_t>(found.st_blocks) * 512};
+std::optional<ByteCount> allocated_bytes(const std::string& path, const FileIdentity& identity) {
+  const auto seen = see_file(AT_FDCWD, path);
+  if (!seen || !seen->regular || seen->identity != identity) return {};
+  return ByteCount{seen->allocated_bytes};
 }
 
 // For such a copy once more, as the next attempt makes it. A move that failed for want of space
@@ -92,15 +91,14 @@ bool is_unfinished(World& world, std::string_view move_id) {
 }
 
 Status keep_abandoned(World& world, const DestinationJob& job, const KnownFile& file,
-                      FileIdentity identity) {
+                      const FileIdentity& identity) {
   QuarantinedDisk disk;
   disk.move_id = job.move_id;
   disk.vm_uuid = job.plan.vm.uuid;
   disk.vm_name = job.plan.vm.name;
   disk.original_path = file.path;
   disk.kept_path = quarantine_path(file.path, job.move_id);
-  disk.device = identity.device;
-  disk.inode = identity.inode;
+  set_identity(disk, identity);
   const auto here = allocated_bytes(file.path, identity);
   disk.allocated = here ? *here : allocated_bytes(disk.kept_path, identity).value_or(ByteCount{});
   disk.since = std::chrono::system_clock::now();
@@ -111,7 +109,7 @@ Status keep_abandoned(World& world, const DestinationJob& job, const KnownFile& 
 }
 
 bool keep_unfinished(World& world, const DestinationJob& job, const KnownFile& file,
-                     FileIdentity identity) {
+                     const FileIdentity& identity) {
   const std::string kept = quarantine_path(file.path, job.move_id);
   const bool half_kept = allocated_bytes(kept, identity).has_value();
   const auto allocated = allocated_bytes(half_kept ? kept : file.path, identity);
@@ -124,8 +122,7 @@ bool keep_unfinished(World& world, const DestinationJob& job, const KnownFile& f
   disk.vm_name = job.plan.vm.name;
   disk.original_path = file.path;
   disk.kept_path = kept;
-  disk.device = identity.device;
-  disk.inode = identity.inode;
+  set_identity(disk, identity);
   disk.allocated = *allocated;
   disk.since = std::chrono::system_clock::now();
   disk.until = disk.since + kKeepTime;
@@ -157,7 +154,7 @@ std::vector<UniqueFd> open_residue(World& world, std::string_view vm_uuid, std::
   std::vector<UniqueFd> files;
   for (const QuarantinedDisk& disk : *disks) {
     if (files.size() == kFilesMax) break;
-    auto file = open_image(disk.kept_path, {disk.device, disk.inode}, folders);
+    auto file = open_image(disk.kept_path, identity_of(disk), folders);
     if (file)
       files.push_back(std::move(*file));
     else

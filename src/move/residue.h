@@ -36,12 +36,12 @@ bool is_unfinished(World& world, std::string_view move_id);
 // caller's to delete. May run twice. REQUIRES: the move never runs the VM here, and no QEMU has the
 // file.
 bool keep_unfinished(World& world, const DestinationJob& job, const KnownFile& file,
-                     FileIdentity identity);
+                     const FileIdentity& identity);
 
 // Puts aside, until somebody drops it, what the VM wrote here before its source took it back
 // (DestinationJob::abandoned). May run twice.
 Status keep_abandoned(World& world, const DestinationJob& job, const KnownFile& file,
-                      FileIdentity identity);
+                      const FileIdentity& identity);
 
 // The plan's line about it.
 std::optional<Finding> residue_note(World& world, std::string_view vm_uuid, std::string_view peer);

@@ -75,8 +75,7 @@ class Residue : public testing::Test {
     disk.vm_name = "web01";
     disk.original_path = original.string();
     disk.kept_path = kept;
-    disk.device = identity->device;
-    disk.inode = identity->inode;
+    set_identity(disk, *identity);
     disk.allocated = mib(469);
     disk.since = std::chrono::system_clock::now() - ago;
     EXPECT_TRUE(journal_->add_quarantined(disk));
@@ -106,11 +105,11 @@ class Residue : public testing::Test {
     EXPECT_EQ(::posix_fallocate(fd.get(), 0, off_t{size_mib} << 20), 0);
     const auto identity = file_identity(path.string());
     EXPECT_TRUE(identity);
-    return {target, path.string(), identity->device, identity->inode};
+    return known_file(target, path.string(), *identity);
   }
   bool fail_move(const std::string& move, int size_mib, const std::string& target = "vda") {
     const KnownFile file = unfinished(move, size_mib, target);
-    return keep_unfinished(*world_, job_, file, {file.device, file.inode});
+    return keep_unfinished(*world_, job_, file, identity_of(file));
   }
   using Contents = std::vector<std::string>;
 

@@ -53,20 +53,18 @@ Status StorageMove::make_images() {
   job_.files.clear();
   for (const DiskPlacement& placement : job_.move.plan.placements) {
     ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
-    job_.files.push_back(
-        {placement.target, placement.source_path, identity.device, identity.inode});
+    job_.files.push_back(known_file(placement.target, placement.source_path, identity));
   }
   for (const DiskPlacement& placement : job_.move.plan.placements) {
     RETURN_IF_ERROR(check_nothing_at(placement.destination_path));
-    job_.created.push_back({placement.target, placement.destination_path, 0, 0});
+    job_.created.push_back(known_file(placement.target, placement.destination_path, {}));
     RETURN_IF_ERROR(save());
     const auto identity = create_image(placement, folders);
     if (!identity) {
       job_.created.pop_back();
       return std::unexpected(identity.error());
     }
-    job_.created.back().device = identity->device;
-    job_.created.back().inode = identity->inode;
+    job_.created.back() = known_file(placement.target, placement.destination_path, *identity);
     RETURN_IF_ERROR(save());
   }
   return {};
@@ -147,12 +145,8 @@ StepResult StorageMove::convert(const DiskPlacement& placement) {
   const KnownFile* from = former(placement.target);
   const KnownFile* to = created(placement.target);
   DROVER_CHECK(from != nullptr && to != nullptr);
-  auto copy = ImageCopy::start({from->path,
-                                {from->device, from->inode},
-                                to->path,
-                                {to->device, to->inode},
-                                placement.format,
-                                job_.move.plan.request.bandwidth});
+  auto copy = ImageCopy::start({from->path, identity_of(*from), to->path, identity_of(*to),
+                                placement.format, job_.move.plan.request.bandwidth});
   if (!copy) return undo_because(copy.error());
   while (!copy->ended()) {
     if (auto interruption = interrupted(); !interruption) return interruption;

@@ -194,9 +194,9 @@ Status StorageMove::sync_new_images() {
   for (const KnownFile& file : job_.created) {
     if (std::ranges::find(moved_, file.target) == moved_.end()) continue;
     const UniqueFd image(::open(file.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat found{};
-    if (!image || ::fstat(image.get(), &found) != 0) return fail_errno("Cannot open " + file.path);
-    if (found.st_dev != file.device || found.st_ino != file.inode)
+    if (!image) return fail_errno("Cannot open " + file.path);
+    ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(image.get(), file.path));
+    if (seen.identity != identity_of(file))
       return fail(ErrorCode::kConflict, "{} is another file by now.", file.path);
     if (::fsync(image.get()) != 0) return fail_errno("Cannot sync " + file.path);
   }

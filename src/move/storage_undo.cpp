@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include <sys/stat.h>
+#include <fcntl.h>
 
 #include "base/log.h"
 #include "hypervisor/disk_image.h"
@@ -24,14 +24,12 @@ constexpr std::uint64_t kUnbornMost = 1u << 20;
 
 // By what it is, or, where that could not be written down any more, by being as good as empty.
 Result<FileIdentity> identity_to_remove(const KnownFile& file) {
-  if (file.inode != 0) return FileIdentity{file.device, file.inode};
-  struct stat found{};
-  if (::lstat(file.path.c_str(), &found) != 0)
-    return fail(ErrorCode::kNotFound, "{} was never made.", file.path);
-  if (!S_ISREG(found.st_mode) || static_cast<std::uint64_t>(found.st_blocks) * 512 > kUnbornMost)
+  if (file.inode != 0) return identity_of(file);
+  auto seen = see_file(AT_FDCWD, file.path);
+  if (!seen) return fail(ErrorCode::kNotFound, "{} was never made.", file.path);
+  if (!seen->regular || seen->allocated_bytes > kUnbornMost)
     return fail(ErrorCode::kConflict, "{} is not the empty image that was to be made.", file.path);
-  return FileIdentity{static_cast<std::uint64_t>(found.st_dev),
-                      static_cast<std::uint64_t>(found.st_ino)};
+  return std::move(seen->identity);
 }
 
 }  // namespace

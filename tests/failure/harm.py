@@ -159,14 +159,17 @@ def await_the_ends(scene):
         rigs.wait_for_end(pid)
 
 
-def lose_power(*sides):
+def lose_power(*sides, renumber=False):
+    """With `renumber` the devices of a host have other numbers afterwards: files are found again by more than these."""
+    words = ["--renumber"] if renumber else []
+
     def strike(scene):
         scene.lost = [scene.host(side) for side in sides]
         # At once: one does not hear of the other's end.
         for host in scene.lost:
             rigs.product.processes.stop_all(lambda name=host.name: rigs.product.lab_hosts.members(name))
         for host in scene.lost:
-            scene.rig.lab.run("power", host.name, "off")
+            scene.rig.lab.run("power", host.name, "off", *words)
     return strike
 
 
@@ -179,5 +182,5 @@ def boot(scene):
 fault("cancel", cancel)
 fault("restart", stop_droverds, await_the_ends)
 fault("source-power", lose_power(SOURCE), boot, explains=True)
-fault("destination-power", lose_power(DESTINATION), boot, explains=True)
-fault("both-power", lose_power(SOURCE, DESTINATION), boot, explains=True)
+fault("destination-power", lose_power(DESTINATION, renumber=True), boot, explains=True)
+fault("both-power", lose_power(SOURCE, DESTINATION, renumber=True), boot, explains=True)
