@@ -296,6 +296,7 @@ void Engine::keep_house(std::stop_token stop) {
     destination_.sweep();
     retry_undos();
     reap();
+    measure();
     if (round % kExpireEvery == 0) {
       expire_quarantine(world_);
       world_.memories->expire(world_.book.settings());
@@ -303,6 +304,14 @@ void Engine::keep_house(std::stop_token stop) {
     std::unique_lock lock(mutex_);
     stopping_.wait_for(lock, stop, kHouseInterval, [] { return false; });
   }
+}
+
+// Where a limit is `auto`. What is not known allows one move at a time.
+void Engine::measure() {
+  const HostSettings settings = world_.book.settings();
+  if (!settings.live_moves.automatic && !settings.storage_moves.automatic) return;
+  if (const auto load = read_host_load())
+    world_.slots.measured(std::chrono::steady_clock::now(), *load);
 }
 
 // Ended moves whose destination has not heard of the undo.

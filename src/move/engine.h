@@ -96,6 +96,7 @@ class Engine {
   void wait_for_a_look();
   void launch(SourceJob job, void (MoveWork::*how)(std::stop_token));
   void keep_house(std::stop_token stop);
+  void measure();
   void retry_undos();
   void reap();
 

@@ -32,7 +32,7 @@ bool Slots::enter(Way way, std::string_view move, MoveLimit limit, Deadline unti
     return counted_together(turn.first.first, way) &&
            (mine == turns_.end() || turn.second.number < mine->second.number);
   }));
-  if (limit.unlimited() || count(way) + before < limit.count) {
+  if (has_room(way, before, limit)) {
     turns_.erase(key);
     places_.emplace(key, until);
     return true;
@@ -43,6 +43,20 @@ bool Slots::enter(Way way, std::string_view move, MoveLimit limit, Deadline unti
     turns_[key] = {++last_, Deadline::after(kTurn)};
   }
   return false;
+}
+
+bool Slots::has_room(Way way, std::size_t before, MoveLimit limit) const {
+  const AutoLimit& found = way == Way::kStorage ? within_host_ : between_hosts_;
+  if (limit.unlimited()) return true;
+  return count(way) + before < (limit.automatic ? found.allowed() : limit.count);
+}
+
+void Slots::measured(AutoLimit::Time now, const HostLoad& load) {
+  const std::lock_guard lock(mutex_);
+  expire();
+  between_hosts_.look(now, count(Way::kOut),
+                      {load.busy_ticks, load.idle_ticks, load.network_bytes});
+  within_host_.look(now, count(Way::kStorage), {load.busy_ticks, load.idle_ticks, load.disk_bytes});
 }
 
 void Slots::keep(Way way, std::string_view move) {
@@ -81,11 +95,13 @@ MoveLimit limit_of(Slots::Way way, const HostSettings& settings) {
 std::string full_text(std::string_view host, std::size_t used, const HostSettings& settings,
                       Slots::Way way) {
   const MoveLimit limit = limit_of(way, settings);
-  if (used < limit.count) return fmt::format("{} is about to begin another move.", host);
+  if (!limit.automatic && used < limit.count)
+    return fmt::format("{} is about to begin another move.", host);
   const bool storage = way == Slots::Way::kStorage;
-  return fmt::format("{} works on {} {}move{}; its {} is {}.", host, used,
+  return fmt::format("{} works on {} {}move{}; its {} is {}{}.", host, used,
                      storage ? "storage " : "", used == 1 ? "" : "s",
-                     storage ? "storage-moves" : "live-moves", move_limit_text(limit));
+                     storage ? "storage-moves" : "live-moves", move_limit_text(limit),
+                     limit.automatic ? ": another begins once link and processors have room" : "");
 }
 
 void Slots::expire() {

@@ -15,6 +15,8 @@
 #include "base/deadline.h"
 #include "model/host.h"
 #include "model/plan.h"
+#include "move/auto_limit.h"
+#include "move/host_load.h"
 
 namespace drover::move {
 
@@ -31,6 +33,8 @@ class Slots {
   void keep(Way way, std::string_view move);
   // Its place, or its turn. May be repeated.
   void give_back(Way way, std::string_view move);
+  // What the host does now: where a limit is `auto`, it depends on that. Wanted every two seconds.
+  void measured(AutoLimit::Time now, const HostLoad& load);
   // Places of this way, and of those that are counted together with it.
   std::size_t used(Way way = Way::kOut);
 
@@ -45,12 +49,14 @@ class Slots {
   };
   bool enter(Way way, std::string_view move, MoveLimit limit, Deadline until);
   void expire();
-  std::size_t count(Way way) const;  // REQUIRES: mutex_ held
+  std::size_t count(Way way) const;                                   // REQUIRES: mutex_ held
+  bool has_room(Way way, std::size_t before, MoveLimit limit) const;  // likewise
 
   std::mutex mutex_;  // guards all below
   std::map<Key, Deadline> places_;
   std::map<Key, Turn> turns_;  // of those that were refused
   std::uint64_t last_ = 0;
+  AutoLimit between_hosts_, within_host_;
 };
 
 // The way of a move that is not a coming one.
