@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -16,6 +17,7 @@ namespace {
 
 struct Options {
   std::string host;
+  std::vector<std::string> labels;
   bool names = false;
 };
 
@@ -29,7 +31,7 @@ Status need_host(client::ApiClient& client, const std::string& name) {
 
 Result<ExitCode> run(const Session& session, const Options& options) {
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
-  if (session.json && options.host.empty()) {
+  if (session.json && options.host.empty() && options.labels.empty()) {
     return print_json(client.raw("GET", session.at.empty() ? "/v1/vms?all=1" : "/v1/vms", ""));
   }
   ASSIGN_OR_RETURN(VmListing listing, client.vms(session.at.empty()));
@@ -37,6 +39,7 @@ Result<ExitCode> run(const Session& session, const Options& options) {
     RETURN_IF_ERROR(keep_host(listing, options.host));
     if (listing.vms.empty()) RETURN_IF_ERROR(need_host(client, options.host));
   }
+  std::erase_if(listing.vms, [&](const Vm& vm) { return !has_labels(vm, options.labels); });
   if (session.json) {
     fmt::print("{}\n", listing_json(listing));
   } else if (options.names) {
@@ -55,6 +58,9 @@ void add_list(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("list", "Show the VMs of all paired hosts");
   command->add_option("--host", options->host, "Only the VMs of this paired host")
       ->type_name("HOST");
+  command->add_option("--label", options->labels, "Only VMs with this label; may be repeated")
+      ->type_name("LABEL")
+      ->allow_extra_args(false);
   command->add_flag("--names", options->names,
                     "Only names, one a line, as drover move - reads them");
   command->footer(
@@ -63,6 +69,7 @@ void add_list(CLI::App& app, Session& session) {
       "Examples:\n"
       "  drover list\n"
       "  drover list --host host2\n"
+      "  drover list --label web\n"
       "  drover list --host host1 --names | drover move - host2 --yes");
   command->callback(
       [options, &session] { session.action = [options](Session& s) { return run(s, *options); }; });

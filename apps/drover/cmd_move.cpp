@@ -30,6 +30,7 @@ struct Options {
   std::vector<std::string> words;  // VM... DESTINATION; VMs only if none is to be named
   RequestOptions request;
   DestinationOptions destination;
+  std::vector<std::string> labels;
   int priority = 0;
   bool all = false;
   bool yes = false;
@@ -106,7 +107,23 @@ Result<std::vector<std::string>> expand_patterns(const Session& session,
   return vms;
 }
 
+// --label: the running VMs of all paired hosts that have it, but for those that are there already.
+Result<std::vector<std::string>> labelled_vms(const Session& session, const Options& options) {
+  const bool named = names_destination(options);
+  if (options.all || options.words.size() != (named ? 1 : 0)) {
+    return fail(
+        ErrorCode::kInvalidArgument, "With --label {}: the labels say which VMs move.",
+        named ? "only the destination is named: drover move --label web host2" : "no VM is named");
+  }
+  ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
+  ASSIGN_OR_RETURN(VmListing listing, client.vms(true));
+  if (named)
+    std::erase_if(listing.vms, [&](const Vm& vm) { return vm.host == options.words.back(); });
+  return labelled_names(listing, options.labels);
+}
+
 Result<std::vector<std::string>> chosen_vms(const Session& session, const Options& options) {
+  if (!options.labels.empty()) return labelled_vms(session, options);
   if (options.all && options.request.storage()) {
     return fail(ErrorCode::kInvalidArgument,
                 "--all is for moves to another host: name the VMs whose disks shall move.");
@@ -293,6 +310,12 @@ void add_move(CLI::App& app, Session& session) {
   command->add_flag("--all", options->all,
                     "All VMs that run on the host that is asked; then only DESTINATION is named");
   command
+      ->add_option("--label", options->labels,
+                   "All running VMs with this label, wherever they are; may be repeated: those "
+                   "that have each. Then only DESTINATION is named")
+      ->type_name("LABEL")
+      ->allow_extra_args(false);
+  command
       ->add_option("--priority", options->priority,
                    "In the queue, -100 to 100: higher goes first (0)")
       ->type_name("NUMBER");
@@ -317,6 +340,7 @@ void add_move(CLI::App& app, Session& session) {
       "  drover move web01 host2\n"
       "  drover move web01 'web 02' host2 --yes\n"
       "  drover move --all host2 --priority 10\n"
+      "  drover move --label web host2\n"
       "  drover move web01 host2,host3\n"
       "  drover move web01 --best --among host2,host3\n"
       "  drover move 'web*' host2 --begin 22:00 --window 02:00-04:00\n"

@@ -339,6 +339,23 @@ TEST(ChooseVm, APatternMeansWhatRunsAndFits) {
   EXPECT_EQ(matching_names(listing, "x*").error().code, ErrorCode::kNotFound);
 }
 
+TEST(ChooseVm, LabelsMeanWhatRunsAndHasEachOfThem) {
+  VmListing listing{{vm("web01", "host1"), vm("web02", "host2"), vm("db01", "host1"),
+                     vm("web03", "host1", VmState::kOff)},
+                    {}};
+  for (Vm& one : listing.vms) one.labels = {"prod", "web"};
+  listing.vms[1].labels = {"web"};
+  listing.vms[2].labels = {"prod"};
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(labelled_names(listing, {"web"}).value(), (Names{"host1/web01", "host2/web02"}));
+  EXPECT_EQ(labelled_names(listing, {"web", "prod"}).value(), Names{"host1/web01"});
+  const auto none = labelled_names(listing, {"we"});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(none.error().message.find("has the label we"), std::string::npos);
+  EXPECT_TRUE(has_labels(listing.vms[3], {})) << "of all, none is missing";
+}
+
 TEST(ChooseVm, AMissingVmTellsWhichHostsWereNotAsked) {
   const VmListing listing{{}, {{"host3", Error{ErrorCode::kUnavailable, {}, "down", {}}}}};
   EXPECT_EQ(choose_vm(listing, "web01").error().message,

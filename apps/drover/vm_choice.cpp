@@ -72,6 +72,25 @@ Result<std::vector<std::string>> matching_names(const VmListing& listing, const 
               not_asked(listing));
 }
 
+bool has_labels(const Vm& vm, const std::vector<std::string>& labels) {
+  return std::ranges::all_of(labels, [&](const std::string& label) {
+    return std::ranges::find(vm.labels, label) != vm.labels.end();
+  });
+}
+
+Result<std::vector<std::string>> labelled_names(const VmListing& listing,
+                                                const std::vector<std::string>& labels) {
+  std::vector<std::string> names;
+  for (const Vm& vm : listing.vms) {
+    const bool runs = vm.state == VmState::kRunning || vm.state == VmState::kPaused;
+    if (runs && has_labels(vm, labels)) names.push_back(with_host(vm));
+  }
+  if (!names.empty()) return names;
+  return fail(ErrorCode::kNotFound, "No VM that runs and could move has {} {}. {}",
+              labels.size() == 1 ? "the label" : "all of the labels",
+              printable(fmt::format("{}", fmt::join(labels, ", "))), not_asked(listing));
+}
+
 std::vector<std::string> unique_names(const VmListing& listing) {
   std::map<std::string, int> uses;
   for (const Vm& vm : listing.vms) uses[vm.name] += vm.state == VmState::kIncoming ? 0 : 1;

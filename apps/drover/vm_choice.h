@@ -20,6 +20,12 @@ Result<Vm> choose_vm(const VmListing& listing, const std::string& word);
 // no pattern in it stands for itself. kNotFound: it fits none that runs.
 Result<std::vector<std::string>> matching_names(const VmListing& listing, const std::string& word);
 
+// For `drover move --label`: the names of VMs that run and have each of these labels. kNotFound:
+// none does.
+Result<std::vector<std::string>> labelled_names(const VmListing& listing,
+                                                const std::vector<std::string>& labels);
+bool has_labels(const Vm& vm, const std::vector<std::string>& labels);
+
 // For `drover list --names`: what choose_vm() takes back, each once.
 std::vector<std::string> unique_names(const VmListing& listing);
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <utility>
 
+#include "hypervisor/vm_labels.h"
 #include "hypervisor/xml_tree.h"
 
 namespace drover {
@@ -242,6 +243,7 @@ Result<DomainFacts> parse_domain(std::string_view xml) {
     return fail(ErrorCode::kInvalidArgument, "The definition has no name.");
   facts.vm.domain_type = attribute(domain, "type");
   facts.vm.memory = scaled(domain.child("memory"));
+  facts.vm.labels = labels_in(domain);
   facts.vm.vcpus = domain.child("vcpu") ? domain.child("vcpu").text().as_uint() : 1;
   const auto os = domain.child("os");
   facts.vm.machine = attribute(os.child("type"), "machine");

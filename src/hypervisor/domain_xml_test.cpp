@@ -124,6 +124,33 @@ TEST(DomainXml, ReadsEveryKindOfDevice) {
   EXPECT_EQ(facts->cpu_mode, "host-passthrough");
 }
 
+TEST(DomainXml, ReadsLabelsFromTheMetadataOfDroverAlone) {
+  const auto labels = [](const std::string& metadata) {
+    const auto facts =
+        parse_domain("<domain><name>web01</name><metadata>" + metadata + "</metadata></domain>");
+    EXPECT_TRUE(facts) << facts.error().text();
+    return facts->vm.labels;
+  };
+  using Labels = std::vector<std::string>;
+  // As `virsh metadata web01 urn:drover:labels:1 --key drover --set …` leaves it.
+  EXPECT_EQ(labels("<drover:labels xmlns:drover='urn:drover:labels:1'><label>web</label>"
+                   "<label>app=db-1</label><label>web</label></drover:labels>"),
+            (Labels{"app=db-1", "web"}));
+  EXPECT_EQ(labels("<d:labels xmlns:d='urn:drover:labels:1'><d:label>a</d:label></d:labels>"),
+            Labels{"a"});
+  EXPECT_EQ(labels("<labels xmlns='urn:drover:labels:1'><label>a</label></labels>"), Labels{"a"});
+  EXPECT_EQ(labels("<x:labels xmlns:x='urn:other'><label>a</label></x:labels>"), Labels{});
+  EXPECT_EQ(labels("<labels><label>a</label></labels>"), Labels{});
+  EXPECT_EQ(labels("<d:labels xmlns:d='urn:drover:labels:1'><label>-a</label><label>a b</label>"
+                   "<label>" +
+                   std::string(64, 'a') + "</label><label/><other>b</other></d:labels>"),
+            Labels{})
+      << "none of it is a label";
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += "<label>l" + std::to_string(i) + "</label>";
+  EXPECT_EQ(labels("<d:labels xmlns:d='urn:drover:labels:1'>" + many + "</d:labels>").size(), 64u);
+}
+
 TEST(DomainXml, SurvivesARoundTrip) {
   for (const std::string name : {"plain_live", "uefi_live", "uefi_persistent", "rich_persistent"}) {
     const std::string text = dump(name);
