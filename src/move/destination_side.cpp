@@ -163,22 +163,25 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
   return to_json(report);
 }
 
-// A place for a move that has not begun: lost in a minute unless it comes (prepare).
+// A place for a move that has not begun: lost in a minute unless it comes (prepare). One that is
+// here and rests, until its window opens, gives its place back and takes it again.
 Result<std::string> DestinationSide::admit(std::string_view peer_name, std::string_view body) {
   ASSIGN_OR_RETURN(const AdmitRequest request, admit_request_from_json(body));
   if (!is_move_id(request.move))
     return fail(ErrorCode::kProtocol, "A move's id is 8 characters of 0-9 and a-z.");
   const HostSettings settings = world_.book.settings();
   const std::string place = place_of(peer_name, request.move);
+  const bool is_here = find(request.move) != nullptr;
   if (request.give_back) {
-    if (!find(request.move)) world_.slots.give_back(Slots::Way::kIn, place);
+    if (!is_here || request.rests) world_.slots.give_back(Slots::Way::kIn, place);
     return to_json(AdmitReply{true, ""});
   }
-  if (!settings.incoming) {
+  if (!settings.incoming && !is_here) {
     return fail(ErrorCode::kPermission, "{} takes no VMs. Fix: drover settings {} incoming=on.",
                 world_.host_name, world_.host_name);
   }
-  const bool granted = world_.slots.lease(Slots::Way::kIn, place, settings.live_moves);
+  const bool granted = is_here ? world_.slots.take(Slots::Way::kIn, place, settings.live_moves)
+                               : world_.slots.lease(Slots::Way::kIn, place, settings.live_moves);
   return to_json(AdmitReply{
       granted, granted ? "" : full_text(world_.host_name, world_.slots.used(), settings)});
 }

@@ -109,9 +109,10 @@ class DestinationWord : public testing::Test {
     const auto image = folder_ / "disk.qcow2";
     std::ofstream(image) << "disk";
     auto job = job_in_journal();
-    const auto identity = file_identity(image.string());
-    EXPECT_TRUE(identity);
-    job.created.push_back(known_file("vda", image.string(), *identity));
+    auto identity = file_identity(image.string()).value();
+    identity.device += 1;  // as written down in an earlier boot, with other numbers
+    identity.boot = "an earlier one";
+    job.created.push_back(known_file("vda", image.string(), identity));
     save(job, journal::JobState::kOpen);
     return image;
   }
@@ -332,10 +333,6 @@ TEST_F(DestinationWord, WhatItUndidStaysRefusedHoweverLateTheSourceAsks) {
 
 TEST_F(DestinationWord, AnUndoThatWasBrokenOffIsAnsweredForAndEnded) {
   const auto image = prepare_with_image();
-  auto job = job_in_journal();  // this boot has other numbers for its devices
-  job.created[0].device += 1;
-  job.created[0].boot = "an earlier one";
-  save(job, journal::JobState::kOpen);
   restart();
   hypervisor_.set_answering(false);  // droverd ends while it waits for the incoming QEMU's end
   EXPECT_FALSE(call(verb::kUndo));

@@ -105,6 +105,29 @@ class DestinationSpace : public testing::Test {
   std::unique_ptr<DestinationSide> side_;
 };
 
+// It waits for its window there: others take its place meanwhile, and it asks for one again.
+TEST_F(DestinationSpace, AMoveThatRestsGivesItsPlaceBackAndTakesItAgain) {
+  ASSERT_TRUE(book_->change_settings({{"live-moves", SettingChange::Op::kSet, "1"}}));
+  const auto granted = [&](const char* move, bool give_back, bool rests) {
+    const auto text =
+        side_->handle("host1", verb::kAdmit, to_json(AdmitRequest{move, give_back, rests}));
+    EXPECT_TRUE(text) << text.error().text();
+    return text && admit_reply_from_json(*text)->granted;
+  };
+  ASSERT_TRUE(reserve(kMove, kUuid, "web01", mib(1)));
+  EXPECT_TRUE(granted(kMove, true, false));
+  EXPECT_FALSE(granted("bbbbbbbb", false, false)) << "the move is there, and does not rest";
+  EXPECT_TRUE(granted("bbbbbbbb", true, false));
+  EXPECT_TRUE(granted(kMove, true, true));
+  EXPECT_TRUE(granted(kMove, true, true)) << "it may be said again";
+  EXPECT_TRUE(granted("cccccccc", false, false));
+  EXPECT_FALSE(granted(kMove, false, false)) << "it waits for its turn";
+  EXPECT_TRUE(granted("cccccccc", true, false));
+  ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "off"}}));
+  EXPECT_TRUE(granted(kMove, false, false)) << "what is there may go on";
+  EXPECT_EQ(slots_.used(), 1u);
+}
+
 TEST_F(DestinationSpace, WhatIsPromisedToOneMoveIsNotThereForTheNext) {
   const ByteCount most_of_it{free_now().bytes / 4 * 3};
   const auto first = reserve(kMove, kUuid, "web01", most_of_it);

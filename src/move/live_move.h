@@ -92,6 +92,8 @@ class LiveMove final : public MoveWork {
   bool may_copy_memory(std::chrono::system_clock::time_point now);
   std::chrono::seconds memory_takes() const;
   void memory_waits();
+  void rest();
+  bool take_place_again();
   void tell_hold(std::optional<Finding> finding);
   bool job_is_over();
   bool record_is_final() const;
@@ -185,9 +187,12 @@ class LiveMove final : public MoveWork {
   bool memory_held_ = false;                                            // for the window
   bool memory_hold_unsure_ = true;  // the mover may not have heard; nor do we know
   bool memory_begun_ = false;       // it was let pass before: only its rest waits
+  bool in_sync_ = false;            // its disks are, or are shared: only memory is left
+  bool rests_ = false;              // until its window opens: it has no place on either host
   Deadline next_window_look_ = Deadline::after(std::chrono::milliseconds(0));
-  BytesPerSecond best_rate_;  // that its disks had
-  std::string told_hold_;     // the code of what people were last told
+  Deadline next_place_ = Deadline::after(std::chrono::milliseconds(0));  // asked for, or given back
+  BytesPerSecond best_rate_;                                             // that its disks had
+  std::string told_hold_;  // the code of what people were last told
   std::optional<Error>
       road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>

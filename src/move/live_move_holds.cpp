@@ -18,8 +18,12 @@ using Time = std::chrono::system_clock::time_point;
 constexpr auto kHoldFor = 20s;  // if this droverd dies, the copy goes on after so long
 constexpr auto kHoldAgain = 5s;
 constexpr auto kWindowLook = 200ms;
+constexpr auto kRestAgain = 20s;     // said to a destination, which may have been restarted
+constexpr auto kPlaceAgain = 700ms;  // asked for; who asks keeps its turn (Slots::kTurn)
+constexpr auto kPlaceLimit = 2s;     // for the destination's answer
 constexpr std::string_view kSpaceAwaited = "SPACE_AWAITED";
 constexpr std::string_view kWindowAwaited = "WINDOW_AWAITED";
+constexpr std::string_view kPlaceAwaited = "PLACE_AWAITED";
 constexpr int kDisksPercent = 50;  // as ProgressMeter counts
 // Memory is sent more than once; of disks more is known when it is.
 constexpr double kPassesGuess = 1.5;
@@ -130,7 +134,8 @@ void LiveMove::keep_window() {
   if (!next_window_look_.expired()) return;
   next_window_look_ = Deadline::after(kWindowLook);
   const Time now = std::chrono::system_clock::now();
-  const bool hold = !may_copy_memory(now);
+  const bool closed = !may_copy_memory(now);
+  const bool hold = closed || (rests_ && !take_place_again());
   if (hold != memory_held_ || memory_hold_unsure_) {
     if (auto told = carriers_->hold_memory(hold); !told) {
       memory_hold_unsure_ = true;
@@ -148,9 +153,11 @@ void LiveMove::keep_window() {
   memory_begun_ = memory_begun_ || !hold;
   if (told_hold_ == kSpaceAwaited) return;
   if (!hold) {
-    if (told_hold_ == kWindowAwaited) tell_hold({});
+    if (told_hold_ == kWindowAwaited || told_hold_ == kPlaceAwaited) tell_hold({});
     return;
   }
+  if (!closed) return;  // it waits for a place, and says so
+  if (memory_held_ && in_sync_ && !memory_hold_unsure_) rest();
   const WindowTimes next = window_at(*window, now);
   const bool missed = next.is_open(now);  // what is left of this one is too short
   tell_hold(Finding{
@@ -166,6 +173,58 @@ void LiveMove::keep_window() {
       "Its disks are copied meanwhile and kept in sync. libvirt refuses what changes the VM until "
       "the move is over: snapshots, disks and devices.",
       {fmt::format("To give it up: drover cancel {}", job_.move.id)}});
+}
+
+// Others move meanwhile. What stays here and there is said in docs/queue.md.
+void LiveMove::rest() {
+  if (cancel_asked_ || given_up_ || (rests_ && !next_place_.expired())) return;
+  next_place_ = Deadline::after(kRestAgain);
+  const auto told = world_.peers.call(job_.move.destination, verb::kAdmit,
+                                      to_json(AdmitRequest{job_.move.epoch, true, true}),
+                                      Deadline::after(kPlaceLimit));
+  // Without an answer its place there stays taken until the next time.
+  if (!told) log::info("Move {}: {}", job_.move.id, told.error().text());
+  world_.slots.give_back(Slots::Way::kOut, job_.move.id);
+  if (!rests_) {
+    log::info("Move {}: it rests until its window opens, and gives its places back.", job_.move.id);
+  }
+  rests_ = true;
+}
+
+// On both hosts, or on neither. False: not yet.
+bool LiveMove::take_place_again() {
+  if (told_hold_ == kWindowAwaited) next_place_ = Deadline::after(0ms);
+  if (!next_place_.expired()) return false;
+  next_place_ = Deadline::after(kPlaceAgain);
+  const HostSettings settings = world_.book.settings();
+  std::string full;
+  if (!world_.slots.take(Slots::Way::kOut, job_.move.id, settings.live_moves)) {
+    full = full_text(world_.host_name, world_.slots.used(), settings);
+  } else {
+    const auto text = world_.peers.call(job_.move.destination, verb::kAdmit,
+                                        to_json(AdmitRequest{job_.move.epoch, false, false}),
+                                        Deadline::after(kPlaceLimit));
+    const auto reply =
+        text ? admit_reply_from_json(*text) : Result<AdmitReply>(std::unexpected(text.error()));
+    if (reply && reply->granted) {
+      rests_ = false;
+      log::info("Move {}: its window is open, and it has its places again.", job_.move.id);
+      return true;
+    }
+    world_.slots.give_back(Slots::Way::kOut, job_.move.id);
+    full = reply ? reply->text : reply.error().text();
+  }
+  tell_hold(Finding{
+      std::string(kPlaceAwaited),
+      FindingLevel::kNote,
+      job_.move.plan.vm.name,
+      fmt::format("The window of {} is open, and its memory waits for a place: {}",
+                  job_.move.plan.vm.name, full),
+      "The guest runs on. If the window closes before its turn comes, it waits for "
+      "the next.",
+      {fmt::format("Let more move at once: drover settings {} live-moves=NUMBER", job_.move.source),
+       fmt::format("To give it up: drover cancel {}", job_.move.id)}});
+  return false;
 }
 
 bool LiveMove::may_copy_memory(Time now) {
@@ -186,6 +245,7 @@ std::chrono::seconds LiveMove::memory_takes() const {
 
 // All disks are copied; what libvirt counts of memory is what waits in the socket.
 void LiveMove::memory_waits() {
+  in_sync_ = true;
   const std::lock_guard lock(mutex_);
   Progress& progress = job_.move.progress;
   progress.disks.done = progress.disks.total;

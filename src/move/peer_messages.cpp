@@ -89,12 +89,12 @@ Result<MoveName> move_name_from_json(std::string_view text) {
 }
 
 std::string to_json(const AdmitRequest& value) {
-  return dump(Object{{"move", value.move}, {"give_back", value.give_back}});
+  return dump(Object{{"move", value.move}, {"give_back", value.give_back}, {"rests", value.rests}});
 }
 
 Result<AdmitRequest> admit_request_from_json(std::string_view text) {
   ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "request for a place"));
-  AdmitRequest value{reader.text("move"), reader.flag("give_back")};
+  AdmitRequest value{reader.text("move"), reader.flag("give_back"), reader.flag_or_false("rests")};
   RETURN_IF_ERROR(reader.status());
   return value;
 }

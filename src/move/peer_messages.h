@@ -55,6 +55,7 @@ struct CheckReply {
 struct AdmitRequest {
   std::string move;
   bool give_back = false;
+  bool rests = false;  // with give_back, also of a move that is there: it waits for its window
 };
 
 struct AdmitReply {

@@ -84,6 +84,37 @@ def test_a_move_that_waits_for_its_window_can_be_cancelled(lab, guest):
     assert_clean(*guest)
 
 
+@LONG
+def test_under_a_limit_of_one_who_waits_for_a_window_lets_others_go(lab, pair):
+    """Two VMs with one window are both in sync before it; a third moves meanwhile; in the window they go one after the other."""
+    host1, host2 = pair
+    for host in pair:
+        host.drover("settings", "live-moves=1")
+    names = ("night", "late", "day")
+    with lab.guest("host1", names[0], **GUEST), lab.guest("host1", names[1], **GUEST), lab.guest("host1", names[2], **GUEST):
+        opens = minute(80)
+        closes = opens + datetime.timedelta(minutes=2)
+        window = f"{clock(opens)}-{clock(closes)}"
+        night, late = (host1.start_move(name, "host2", window=window) for name in names[:2])
+        memory_waits(host1, night)
+        memory_waits(host1, late)
+        host2.restart_droverd()  # it gives them their places again, until they are given back once more
+        day = host1.wait_move(host1.start_move("day", "host2"), patience=100)
+        assert day["state"] == "done", brief(day)
+        moves = [host1.wait_move(move) for move in (night, late)]
+        assert [move["state"] for move in moves] == ["done"] * 2, [brief(move) for move in moves]
+        first, second = sorted(moves, key=lambda move: begun(move, "copy-memory"))
+        assert opens <= begun(first, "copy-memory") and begun(second, "switch") < closes
+        assert begun(second, "copy-memory") >= begun(first, "settle").replace(microsecond=0), (first["phases"], second["phases"])
+        for name in names:
+            result = lab.verify(name)
+            assert result["ok"] and result["states"] == {"host2": "running"}, result
+        for host in pair:
+            host.drover("settings", "live-moves=2")
+    assert_clean(*pair)
+    drop_all(*pair)
+
+
 def test_a_move_begins_at_its_time(lab, guest):
     """Also after its daemon was killed; nobody else waits for it."""
     host1, _ = guest
