@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "destination_options.h"
 #include "display_width.h"
+#include "evacuate_folder.h"
 #include "evacuation_text.h"
 #include "json/evacuation_json.h"
 
@@ -27,7 +28,9 @@ struct Options {
   std::string host;
   EvacuationKind kind = EvacuationKind::kEvacuate;
   std::string to;
+  std::string folder, pool;  // that disks leave, within the host; neither: the VMs leave the host
   std::vector<std::string> accepted;
+  bool delete_now = false;
   bool yes = false;
   bool plan = false;
   bool status = false;
@@ -142,6 +145,15 @@ Status confirm(const Session& session, const Options& options, const Evacuation&
 }
 
 Result<ExitCode> run(const Session& session, const Options& options) {
+  if (!options.folder.empty() || !options.pool.empty()) {
+    return evacuate_folder(
+        session, {options.host, options.folder, options.pool, options.to, options.accepted,
+                  options.delete_now, options.yes, options.plan});
+  }
+  if (options.delete_now) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--delete-now is for disks that leave a --folder or --pool of their host.");
+  }
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect(options.host));
   if (options.status) return show_status(session, options, client);
   if (options.cancel) return cancel(session, client);
@@ -201,14 +213,28 @@ void add_evacuate(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       add(app, session, options, "evacuate", "Move all VMs of a host to other hosts");
-  command->add_option("--to", options->to, "Only to these hosts, such as host2,host3")
+  command
+      ->add_option("--to", options->to,
+                   "Only to these hosts, such as host2,host3; with --folder or --pool: the folder "
+                   "or pool where disks shall lie")
       ->type_name("HOSTS");
+  CLI::Option* folder = command->add_option(
+      "--folder", options->folder, "Only disks leave this folder, and VMs stay on the host");
+  folder->type_name("FOLDER");
+  CLI::Option* pool =
+      command->add_option("--pool", options->pool, "Likewise, of a libvirt pool of files");
+  pool->type_name("POOL")->excludes(folder);
+  command->add_flag("--delete-now", options->delete_now,
+                    "With --folder or --pool: delete the old disks once the new ones are in use");
   CLI::Option* status = command->add_flag(
       "--status", options->status, "Show the evacuation or return that goes on, or the last");
   command
       ->add_flag("--cancel", options->cancel,
                  "Let no further VM begin to move; after the end: let the host take VMs again")
-      ->excludes(status);
+      ->excludes(status)
+      ->excludes(folder)
+      ->excludes(pool);
+  status->excludes(folder)->excludes(pool);
   command->footer(
       "Shows the timetable, and what cannot move and why; then asks. Its VMs wait in the host's "
       "own\n"
@@ -218,10 +244,17 @@ void add_evacuate(CLI::App& app, Session& session) {
       "or\n"
       "--cancel no plan chooses the host as a destination. Exit code 1: some VMs have stayed.\n"
       "\n"
+      "With --folder or --pool each VM with disks there is moved by a storage move of its own, "
+      "running\n"
+      "or off, under the host's setting storage-moves; the queue shows them. The old disks stay "
+      "there\n"
+      "in quarantine, unless you say --delete-now.\n"
+      "\n"
       "Examples:\n"
       "  drover evacuate host1 --plan\n"
       "  drover evacuate host1\n"
       "  drover evacuate host1 --to host2,host3 --yes\n"
+      "  drover evacuate host1 --folder /srv/old --to /srv/new\n"
       "  drover evacuate host1 --status\n"
       "  drover evacuate host1 --cancel");
 }

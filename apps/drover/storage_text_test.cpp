@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "cli_test_values.h"
+#include "evacuate_folder.h"
 #include "move_text.h"
 #include "plan_text.h"
 #include "request_options.h"
@@ -78,6 +79,26 @@ TEST(StorageRequest, ItemsAreADiskAndAPlace) {
     options.items = {bad};
     EXPECT_FALSE(options.request("uuid", "host1")) << bad;
   }
+}
+
+TEST(EvacuateFolder, MeansDisksBeneathItAndNoNeighbour) {
+  Vm vm;
+  const auto add = [&](const char* target, const char* path, DiskDevice device) {
+    Disk disk;
+    disk.target = target;
+    disk.path = path;
+    disk.device = device;
+    vm.disks.push_back(disk);
+  };
+  add("vda", "/srv/old/web01.qcow2", DiskDevice::kDisk);
+  add("vdb", "/srv/old/deep/data.raw", DiskDevice::kDisk);
+  add("vdc", "/srv/old2/data.raw", DiskDevice::kDisk);
+  add("vdd", "/srv/old", DiskDevice::kDisk);
+  add("sda", "/srv/old/install.iso", DiskDevice::kCdrom);
+  add("sdb", "", DiskDevice::kDisk);
+  EXPECT_EQ(disks_beneath(vm, "/srv/old"), (std::vector<std::string>{"vda", "vdb"}));
+  EXPECT_EQ(disks_beneath(vm, "/").size(), 4u);
+  EXPECT_TRUE(disks_beneath(vm, "/srv/ol").empty());
 }
 
 }  // namespace

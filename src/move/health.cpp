@@ -36,7 +36,9 @@ bool has(const std::vector<std::string>& macs, const std::string& mac) {
 Finding finding(const Move& move, std::string code, std::string object, std::string what,
                 std::string why, bool network) {
   std::vector<std::string> fixes;
-  if (network) fixes.push_back("drover replug " + move.plan.vm.name);
+  // Only a host that may be commanded takes the word from another one.
+  if (network)
+    fixes.push_back(fmt::format("On {}: drover replug {}", move.destination, move.plan.vm.name));
   fixes.push_back("Look at its console: virsh console " + move.plan.vm.name);
   fixes.push_back(fmt::format("Move it back: drover move {} {}", move.plan.vm.name, move.source));
   return {std::move(code), FindingLevel::kWarning, std::move(object),

@@ -69,7 +69,7 @@ TEST(Health, OneDirectionIsEnoughToBeMissed) {
   const auto only_sends = judge_health(arrived(kAll), signs(5, 0, 0), signs(6, 0, 9), 60s);
   ASSERT_EQ(codes(only_sends), Codes{"HEALTH_NETWORK_SILENT"});
   EXPECT_NE(only_sends[0].what.find("received nothing"), std::string::npos) << only_sends[0].what;
-  EXPECT_EQ(only_sends[0].fixes.front(), "drover replug web01");
+  EXPECT_EQ(only_sends[0].fixes.front(), "On host2: drover replug web01");
   EXPECT_TRUE(judge_health(arrived(kAll), signs(5, 0, 0), signs(6, 1, 9), 60s).empty());
 }
 

@@ -100,7 +100,9 @@ void StorageMove::end(const StepResult& result) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
     return;
   }
-  if (!result && result.error().then == AfterFailure::kUndo && !undo()) return;
+  if (!result && result.error().then == AfterFailure::kUndo) {
+    if (!undo() || try_again(result.error().error)) return;
+  }
   fence_.reset();
   world_.slots.give_back(Slots::Way::kStorage, job_.move.id);
   change([&](Move& move) {
@@ -152,7 +154,8 @@ StepResult StorageMove::interrupted() const {
 // The plan that the move was started with is a moment old. After a wait it is made anew: the world
 // may have changed, and a new blocker or warning ends the move.
 StepResult StorageMove::plan() {
-  if (std::chrono::system_clock::now() - job_.move.plan.made_at >= kPlanFresh) {
+  const bool first = job_.move.attempts.empty();
+  if (!first || std::chrono::system_clock::now() - job_.move.plan.made_at >= kPlanFresh) {
     auto planned = plan_move(world_, job_.move.plan.request);
     if (!planned) return undo_because(planned.error());
     if (auto allowed = check_acceptance(planned->plan); !allowed)

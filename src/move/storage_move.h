@@ -8,6 +8,7 @@
 // being started meanwhile. Which image is a disk's is decided by the VM's definitions alone.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ class StorageMove final : public MoveWork {
   void run(std::stop_token stop) override;
   void resume(std::stop_token stop) override;
   Status cancel() override;  // kConflict once the switch has begun
+  bool waits_again() const override { return waits_again_; }
 
  private:
   struct Step {
@@ -69,6 +71,7 @@ class StorageMove final : public MoveWork {
   // The way back (storage_undo.cpp). Safe to run twice. False: droverd stops in between, the next
   // one goes on.
   bool undo();
+  bool try_again(const Error& error);
   bool end_mirror(const DiskPlacement& placement);
   bool remove_created();
   Result<bool> is_used(const std::string& path);
@@ -79,6 +82,7 @@ class StorageMove final : public MoveWork {
   const KnownFile* created(const std::string& target) const;
   const KnownFile* former(const std::string& target) const;
 
+  std::atomic<bool> waits_again_{false};
   std::optional<gate::Fence> fence_;  // only while the VM is off
   std::vector<std::string> moved_;    // disks proven to be in their new place
   std::optional<Error> switch_error_;

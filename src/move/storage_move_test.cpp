@@ -60,6 +60,7 @@ class StorageScene {
     plan.vm = *hypervisor.find_vm(kUuid);
     plan.request.kind = MoveKind::kStorage;
     plan.request.vm = kUuid;
+    plan.request.retries = 0;  // each test sees the end of its attempt
     plan.request.disks_to = (root_ / "new").string();
     plan.made_at = std::chrono::system_clock::now();
   }
@@ -243,6 +244,34 @@ TEST(StorageMove, IsUndoneWhenQemuGivesUp) {
   const Move move = scene.run();
   expect_as_before(scene, move, MoveState::kFailed);
   EXPECT_EQ(scene.hypervisor.disk_copy(kUuid, "vda")->state, DiskCopy::State::kNone);
+}
+
+TEST(StorageMove, WaitsForItsTurnAgainWhenTheReasonMayPass) {
+  StorageScene scene(VmIs::kRunning);
+  scene.job.move.plan.request.retries = 1;
+  scene.hypervisor.at_copy = [](CopyStep step, const std::string& target) -> Status {
+    if (step == CopyStep::kBegin && target == "vdb") return fail(ErrorCode::kTimeout, "slow");
+    return {};
+  };
+  auto work = make_move_work(scene.world(), scene.job, [](MoveChange, const Move&) {});
+  work->run({});
+  ASSERT_TRUE(work->waits_again());
+  const Move waits = work->snapshot();
+  EXPECT_EQ(waits.state, MoveState::kRunning);
+  EXPECT_EQ(waits.phase, Phase::kPlan);
+  ASSERT_EQ(waits.attempts.size(), 1u);
+  EXPECT_EQ(waits.attempts[0].error.code, ErrorCode::kTimeout);
+  ASSERT_TRUE(waits.queue);
+  EXPECT_GT(waits.queue->not_before, std::chrono::system_clock::now());
+  EXPECT_EQ(scene.new_files(), 0u);
+  EXPECT_EQ(scene.places_used(), 0u);
+  EXPECT_EQ(scene.open_jobs(), 1u);
+  // As often as it was asked for; and a droverd that was killed meanwhile has it from the journal.
+  scene.job =
+      *source_job_from_json(scene.world().journal.open_jobs(journal::Side::kSource)->front());
+  const Move over = scene.run();
+  expect_as_before(scene, over, MoveState::kFailed);
+  EXPECT_EQ(over.attempts.size(), 1u);
 }
 
 TEST(StorageMove, IsUndoneWhenTheVmIsShutOffMeanwhile) {

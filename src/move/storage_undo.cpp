@@ -7,9 +7,11 @@
 #include <fcntl.h>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/domain_xml.h"
 #include "move/quarantine.h"
+#include "move/retry.h"
 #include "move/storage_move.h"
 
 namespace drover::move {
@@ -42,6 +44,32 @@ bool StorageMove::undo() {
   }
   if (!remove_created()) return false;
   fence_.reset();
+  return true;
+}
+
+// The move waits for its turn again. Once a disk has been switched the plan is another one, and a
+// person decides.
+bool StorageMove::try_again(const Error& error) {
+  if (cancel_asked_ || !job_.switched.empty() || !job_.created.empty()) return false;
+  const auto now = std::chrono::system_clock::now();
+  const auto when = next_attempt(job_.move, error, world_.book.settings(), now);
+  if (!when) return false;
+  log::warning("Move {} of {}: attempt {} failed and was undone, another follows: {}", job_.move.id,
+               vm_name(), job_.move.attempts.size() + 1, error.text());
+  job_.files.clear();
+  job_.begun.clear();
+  change([&](Move& move) {
+    move.attempts.push_back({move.epoch, std::string(phase_name(move.phase)), error, now});
+    move.epoch = random_name(move.epoch.size());
+    move.phase = Phase::kPlan;
+    move.phases.clear();
+    move.progress = {};
+    move.explanation.clear();
+    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when, {}};
+  });
+  world_.slots.give_back(Slots::Way::kStorage, job_.move.id);
+  waits_again_ = true;
+  changed_(MoveChange::kProgress, snapshot());  // the queue looks for it
   return true;
 }
 
