@@ -236,3 +236,30 @@ def test_storage_moves_have_a_limit_of_their_own(lab, host, guest):
         assert host.wait_move(second)["state"] == "done"
         drop_all(host)
     host.drover("settings", "storage-moves=2")
+
+
+def test_a_folder_is_emptied_of_what_can_go(lab, host, guest):
+    """One VM runs, one is off, one cannot go and says why; what lies elsewhere stays where it is."""
+    with lab.guest("host1", "runner", **GUEST, folder=OTHER), lab.guest("host1", "sleeper", **GUEST, folder=OTHER):
+        off(host, "sleeper")
+        host.run("truncate", "-s", "1M", f"{OTHER}/sharer.raw")
+        host.define(f"""<domain type='qemu'><name>sharer</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+            <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices>
+            <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{OTHER}/sharer.raw'/>
+            <target dev='vda' bus='virtio'/><shareable/></disk></devices></domain>""")
+        words = ["evacuate", "host1", "--folder", OTHER + "/", "--to", IMAGES, "--accept", "SAME_DEVICE"]
+        try:
+            plan = host.drover(*words, "--plan", check=False)
+            assert plan.returncode == 2 and "DISK_SHAREABLE" in plan.stdout and "mover" not in plan.stdout, plan.stdout
+            refused = host.drover("evacuate", "host1", "--delete-now", check=False)
+            assert refused.returncode == 2 and "--folder" in refused.stderr, refused.stderr
+            done = host.drover(*words, "--yes", check=False)
+            assert done.returncode == 1, done.stdout + done.stderr  # one stayed
+            expect_there(host, "runner", IMAGES)
+            expect_there(host, "sleeper", IMAGES)
+            assert disks(host, "sharer")["vda"] == f"{OTHER}/sharer.raw"
+            assert lab.verify("runner")["ok"]
+            on(lab, host, "sleeper")
+        finally:
+            host.virsh("undefine", "sharer", check=False)
+    host.run("rm", "-f", f"{IMAGES}/runner.qcow2", f"{IMAGES}/sleeper.qcow2")
