@@ -8,7 +8,7 @@ import shutil
 import processes
 from base import CACHE_DIR, SOURCES, LabError, UsageError, run, write_file
 
-NAMES = ("hold", "read-error", "write-error", "clock", "no-sync")
+NAMES = ("hold", "read-error", "write-error", "clock", "no-sync", "time-journal")
 HELD = "held"
 
 

@@ -33,16 +33,17 @@ class Rig:
         self.keeps_faults = False  # those in the daemons stay over `mend`
 
     # The lab.
-    def build(self):
-        """A new lab, whatever was there before."""
+    def build(self, **guest):
+        """A new lab, whatever was there before; `guest`: what of the guest shall be other than usual."""
         self.lab.run("down")
         self.lab.run("up", "--disks", DISK_SIZE, "--faults", timeout=600)
         for host in self.hosts:
             host.configure(libvirt_socket="/run/libvirt/" + RELAY, patience_ms=PATIENCE_MS)
             host.drover("settings", "live-moves=1")
         self.mend()
-        self.lab.run("guest", "host1", GUEST, "--memory", 96, "--disk", "64M", "--fill", 12, "--records", 24,
-                     "--dirty", 1, "--disk-rate", 0.05)
+        wanted = {"memory": 96, "disk": "64M", "fill": 12, "records": 24, "dirty": 1, "disk_rate": 0.05, **guest}
+        self.lab.run("guest", "host1", GUEST, *(word for key, value in wanted.items()
+                                                for word in ("--" + key.replace("_", "-"), value)))
         for host in self.hosts:
             subprocess.run(["sync", "--file-system", host.path(IMAGES)], check=True)
 
