@@ -169,7 +169,8 @@ Result<ExitCode> evacuate_folder(const Session& session, const FolderOptions& op
     make_plan(client, options, leaver);
     leavers.push_back(std::move(leaver));
   }
-  const auto going = static_cast<std::size_t>(std::ranges::count(leavers, "", &Leaver::stays));
+  const auto going = static_cast<std::size_t>(
+      std::ranges::count_if(leavers, [](const Leaver& leaver) { return leaver.stays.empty(); }));
   if (session.json && options.plan) {
     for (const Leaver& leaver : leavers) {
       if (leaver.plan) fmt::print("{}\n", json::to_json(*leaver.plan));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/host_load.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <vector>
