@@ -28,7 +28,7 @@ def test_labels_choose_vms_and_travel_with_them(lab, guests):
     host1, host2 = guests
     label(host1, "one", "web", "prod")
     label(host1, "three", "web")
-    assert host1.drover("list", "--label", "web", "--names").stdout.split() == ["one", "three"]
+    until(lambda: host1.drover("list", "--label", "web", "--names").stdout.split() == ["one", "three"], "the labels are seen")
     assert host1.drover("list", "--label", "web", "--label", "prod", "--names").stdout.split() == ["one"]
     for words, code, said in ((["--label", "db", "host2"], 3, "the label db"), (["--label", "web", "two", "host2"], 2, "only the destination"),
                               (["--all", "--label", "web", "host2"], 2, "only the destination")):

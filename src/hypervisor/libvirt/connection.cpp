@@ -94,6 +94,14 @@ struct Connection::Callbacks {
   static void block_job(virConnectPtr, virDomainPtr domain, const char*, int, int, void* self) {
     static_cast<Connection*>(self)->changed(uuid_of(domain));
   }
+  // Labels: whoever lists VMs shall see them at once.
+  static void metadata(virConnectPtr, virDomainPtr domain, int, const char*, void* self) {
+    auto* connection = static_cast<Connection*>(self);
+    const char* name = virDomainGetName(domain);
+    VmEvent happened{VmEvent::Kind::kOther, uuid_of(domain), name != nullptr ? name : "", false};
+    connection->changed(happened.uuid);
+    connection->publish(std::move(happened));
+  }
   static void closed(virConnectPtr, int, void* self) {
     auto* connection = static_cast<Connection*>(self);
     const std::lock_guard lock(connection->mutex_);
@@ -197,6 +205,7 @@ bool Connection::open() {
   listen(VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(Callbacks::device));
   listen(VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(Callbacks::tray));
   listen(VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(Callbacks::block_job));
+  listen(VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(Callbacks::metadata));
   if (ids.empty()) log::warning("{}", fail_libvirt("No events come from libvirt").error().text());
   {
     const std::lock_guard lock(mutex_);
