@@ -168,12 +168,18 @@ def settle_by_hand(scene, host):
     other = scene.rig.other(host)
     for each in scene.rig.hosts:
         each.kill_droverd()
-    other.virsh("destroy", rigs.GUEST, check=False)
-    other.virsh("undefine", rigs.GUEST, check=False)
-    other.path(scene.rig.disk).unlink(missing_ok=True)
-    for each in scene.rig.hosts:
+        # libvirt waits for what a gate holds back, and until then for nothing else.
         for role in ("gate", "mover"):
             each.kill(role)
+
+    def forgotten():
+        other.virsh("destroy", rigs.GUEST, check=False)
+        other.virsh("undefine", rigs.GUEST, check=False)
+        return not other.domstate(rigs.GUEST)
+
+    until(forgotten, f"{other.name} gives its copy up", 60)
+    other.path(scene.rig.disk).unlink(missing_ok=True)
+    for each in scene.rig.hosts:
         for folder in LEFT_BY_PARKED:
             for entry in each.path(folder).glob("*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
