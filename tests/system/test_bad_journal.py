@@ -9,7 +9,7 @@ import pytest
 
 from product import assert_clean, brief, drop_all, until
 
-GUEST = {"memory": 96, "disk": "64M", "fill": 24, "dirty": 0.25, "disk_rate": 0.1}
+GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.1}
 STATE = "/var/lib/drover"
 BOOK = STATE + "/drover.db"
 
