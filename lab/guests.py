@@ -94,7 +94,8 @@ def ask(guest, command, timeout=120.0, connect_timeout=5.0):
 
 
 def answering(guest, patience):
-    """Waits until the probe answers and gives its boot id."""
+    """Waits until the probe, which was just started, answers; gives its boot id."""
+    network.forget(guest["address"])
     end = time.monotonic() + patience
     while True:
         try:

@@ -216,6 +216,12 @@ def inside(name):
         os.close(here)
 
 
+def forget(address):
+    """The client asks anew who has this address: of a guest that is gone, or is back where it was, it would go on for most of a
+    minute to ask the old place."""
+    ip(CLIENT, "neighbour", "flush", "to", address, "dev", "eth0", check=False)
+
+
 def connect(address, port, timeout):
     """A TCP connection from the client's place on the guests' LAN."""
     with inside(CLIENT):

@@ -28,7 +28,6 @@ SETTINGS = {"dirty": 0.25, "compressible": 50, "fill": 16, "disk_rate": 0.02, "r
 KEYS = 220_000 + len(("lab:loaded", "lab:pace"))  # the values are made by guest/redis-load.pl
 LOAD_SECONDS = 900
 SETTLE_SECONDS = 5
-ANNOUNCE = {"execute": "announce-self", "arguments": {"initial": 50, "max": 550, "rounds": 10, "step": 50}}
 
 
 @functools.cache
@@ -113,8 +112,6 @@ def restore(host, name, folder):
         run("cp", "--sparse=always", folder + "/disk", disk)
         hosts.virsh(host, "define", folder + "/domain.xml")
         hosts.virsh(host, "restore", folder + "/memory")
-    # It may have been elsewhere a moment ago: switches and neighbours would look for it there for most of a minute.
-    hosts.virsh(host, "qemu-monitor-command", name, json.dumps(ANNOUNCE))
     return guest
 
 
