@@ -162,7 +162,7 @@ def verify(options):
 
 def ask(options):
     need_up()
-    print(guests.tell(options.name, options.question))
+    print(guests.tell(options.name, f"{options.question} {options.secret}".strip()))
     return 0
 
 

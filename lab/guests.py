@@ -25,7 +25,7 @@ DOMAIN = """<domain type='{accelerator}'>
   <uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory>
   <vcpu>{vcpus}</vcpu>
-  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
+  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type>{firmware}</os>
   <features><acpi/><apic/></features>
   <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
   <clock offset='utc'/>
@@ -43,9 +43,14 @@ DOMAIN = """<domain type='{accelerator}'>
     </interface>
     <serial type='pty'/>
     <console type='pty'/>
+    {tpm}
   </devices>
 </domain>
 """
+FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+UEFI = ("<loader readonly='yes' type='pflash'>" + FIRMWARE + "</loader>"
+        "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/lib/libvirt/qemu/nvram/{name}_VARS.fd</nvram>")
+TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
 
 
 def size(text):
@@ -124,6 +129,7 @@ def register(host, name, options):
     return update(name, uuid=str(uuid.uuid4()), address=free_address(load("guests", {})), seed=secrets.randbits(60),
                   mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]), boot=None, host=host,
                   disk=f"{options.folder}/{name}.qcow2", memory=options.memory, vcpus=options.vcpus,
+                  uefi=getattr(options, "uefi", False), tpm=getattr(options, "tpm", False),
                   size=shared_image.disk_size(shared) if shared else size(options.disk), image=shared,
                   settings={"dirty": options.dirty, "compressible": options.compressible, "fill": options.fill,
                             "disk_rate": options.disk_rate, "records": options.records,
@@ -142,7 +148,8 @@ def define(host, name, guest):
         else:
             image.make_disk(disk, guest["size"], options, redis_root.root() if "system" in guest["settings"] else None)
     xml = DOMAIN.format(accelerator=image.accelerator(), name=escape(name), uuid=guest["uuid"], memory=guest["memory"],
-                        vcpus=guest["vcpus"], disk=escape(guest["disk"], {"'": "&apos;"}), mac=guest["mac"])
+                        vcpus=guest["vcpus"], firmware=UEFI.format(name=escape(name)) if guest.get("uefi") else "",
+                        tpm=TPM if guest.get("tpm") else "", disk=escape(guest["disk"], {"'": "&apos;"}), mac=guest["mac"])
     hosts.run_inside(host, "virsh", "-q", "define", "/dev/stdin", input=xml)
 
 
@@ -205,7 +212,7 @@ def verify(name, reboot_allowed=False):
 
 
 def tell(name, command):
-    """Gives a probe one of its other commands: stats, corrupt-page, corrupt-block."""
+    """Gives a probe one of its other commands: stats, seal, unseal, corrupt-page, corrupt-block."""
     try:
         return ask(need(name), command)
     except OSError as error:

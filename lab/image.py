@@ -16,14 +16,16 @@ import time
 
 from base import CACHE_DIR, SOURCES, LabError, run
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "evdev", "button")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "evdev", "button", "efivarfs")
 SECTOR = 512
 MIB = 1 << 20
 BOOT_START, BOOT_SIZE = 1 * MIB, 31 * MIB
 RECORDS_START = BOOT_START + BOOT_SIZE
 RECORDS_SIZE_BESIDE_SYSTEM = 32 * MIB
+GUEST_SOURCES = ("probe.cpp", "sealed.h", "sealed.cpp", "init")
 SYSLINUX_MBR = "/usr/lib/syslinux/mbr/mbr.bin"
 KVM_TRIAL_SECONDS = 12
+FORMER_SECONDS = 86400
 # QEMU before 9.0 forgets under TCG to watch a page again once it was copied, for as long as the page's address stays in its
 # TLB: a guest that moves then wakes up with stale pages ("physmem: Fix migration dirty bitmap coherency with TCG memory
 # access"). With page table isolation the guest drops such addresses at each system call, so hardly a write goes unseen.
@@ -98,7 +100,7 @@ def read(path):
 
 def build_probe(work):
     run("g++", "-std=c++20", "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-o", work + "/probe",
-        SOURCES + "/guest/probe.cpp")
+        SOURCES + "/guest/probe.cpp", SOURCES + "/guest/sealed.cpp")
     run("strip", work + "/probe")
     return read(work + "/probe")
 
@@ -133,7 +135,7 @@ def base_image():
     """The disk that all probe guests start from, made again whenever something in it changed."""
     tree = kernel()
     digest = hashlib.sha256(os.path.realpath(tree).encode())
-    for path in (tree + "/vmlinuz", SOURCES + "/guest/probe.cpp", SOURCES + "/guest/init", SOURCES + "/image.py"):
+    for path in (tree + "/vmlinuz", *(f"{SOURCES}/guest/{name}" for name in GUEST_SOURCES), SOURCES + "/image.py"):
         digest.update(read(path))
     image = os.path.join(CACHE_DIR, f"base-{digest.hexdigest()[:16]}.img")
     if os.path.exists(image):
@@ -146,22 +148,27 @@ def base_image():
             file.truncate(RECORDS_START)
         fat = f"{half}@@{BOOT_START}"
         run("mformat", "-i", fat, "-T", BOOT_SIZE // SECTOR, "-H", BOOT_START // SECTOR, "-h", 16, "-s", 63, "::")
-        run("mcopy", "-i", fat, tree + "/vmlinuz", work + "/initrd", "::")
+        run("mcopy", "-i", fat, tree + "/vmlinuz", "::linux.efi")
+        run("mcopy", "-i", fat, work + "/initrd", "::")
         run("syslinux", "--install", "--offset", BOOT_START, half)
         os.rename(half, image)
     for former in glob.glob(CACHE_DIR + "/base-*.img"):
-        if former != image:
+        # Labs of two states of the sources may run side by side, and share this folder.
+        if former != image and time.time() - os.path.getmtime(former) > FORMER_SECONDS:
             os.unlink(former)
     return image
 
 
 def make_raw(path, size, options, system=None):
-    """A guest's disk as a raw file: the base, the guest's own settings, room for records, and the system's root if there is one."""
+    """A guest's disk as a raw file: the base, the guest's own settings, room for records, and the system's root if there is one.
+    It boots with a BIOS, by syslinux, and with UEFI, by the script that the firmware's shell looks for."""
     if size < RECORDS_START + 2 * MIB:
         raise LabError(f"A probe guest needs a disk of at least {RECORDS_START // MIB + 2} MiB.")
     shutil.copyfile(base_image(), path)
-    config = f"DEFAULT l\nPROMPT 0\nTIMEOUT 0\nLABEL l\n KERNEL vmlinuz\n INITRD initrd\n APPEND {KERNEL_OPTIONS} {options}\n"
+    config = f"DEFAULT l\nPROMPT 0\nTIMEOUT 0\nLABEL l\n LINUX linux.efi\n INITRD initrd\n APPEND {KERNEL_OPTIONS} {options}\n"
     run("mcopy", "-o", "-i", f"{path}@@{BOOT_START}", "-", "::syslinux.cfg", input=config)
+    script = f"@echo -off\r\nfs0:\r\nlinux.efi initrd=\\initrd {KERNEL_OPTIONS} {options}\r\n"
+    run("mcopy", "-o", "-i", f"{path}@@{BOOT_START}", "-", "::startup.nsh", input=script)
     system_size = size - RECORDS_START - RECORDS_SIZE_BESIDE_SYSTEM if system else 0
     with open(path, "r+b") as file:
         file.write(partition_table(size - RECORDS_START - system_size, system_size))

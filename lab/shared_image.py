@@ -78,7 +78,7 @@ def whole_disk(mib):
 
 def make_disk(path, mib, options):
     """A guest's disk as qcow2: a copy of that one with the guest's own settings. It appears under its name when it is whole."""
-    config = ("DEFAULT l\nPROMPT 0\nTIMEOUT 0\nLABEL l\n KERNEL vmlinuz\n INITRD initrd\n "
+    config = ("DEFAULT l\nPROMPT 0\nTIMEOUT 0\nLABEL l\n LINUX linux.efi\n INITRD initrd\n "
               f"APPEND {image.KERNEL_OPTIONS} {options}\n")
     with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as work:
         run("cp", "--sparse=always", whole_disk(mib), work + "/raw")

@@ -33,6 +33,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sealed.h"
+
 namespace {
 
 constexpr std::size_t record_size = 4096;
@@ -315,6 +317,8 @@ class Service {
     if (command == "ping") return "pong " + argument + " " + boot_;
     if (command == "verify") return verify();
     if (command == "stats") return stats();
+    if (command == "seal") return seal(argument);
+    if (command == "unseal") return unseal();
     if (command == "corrupt-page") return memory_.corrupt(), "done";
     if (command == "corrupt-block") return disk_.corrupt(), "done";
     return "unknown command";
@@ -338,6 +342,15 @@ class Service {
   }
 
  private:
+  // One at a time: the TPM's device takes one command after the other.
+  std::string seal(const std::string& secret) {
+    const std::scoped_lock lock(sealing_);
+    return drover_lab::seal(secret);
+  }
+  std::string unseal() {
+    const std::scoped_lock lock(sealing_);
+    return drover_lab::unseal();
+  }
   std::string verify() {
     const auto memory = memory_.prove();
     const auto disk = disk_.prove();
@@ -356,6 +369,7 @@ class Service {
   Memory& memory_;
   Disk& disk_;
   std::string boot_;
+  std::mutex sealing_;
 };
 
 std::uint64_t total_memory() {

@@ -52,8 +52,8 @@ class Lab:
 
     @contextlib.contextmanager
     def guest(self, host, name, **options):
-        """A probe guest for the time of a `with`: memory, disk, dirty, compressible, fill, disk_rate, folder."""
-        words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", value)]
+        """A probe guest for the time of a `with`: memory, disk, dirty, compressible, fill, disk_rate, folder; uefi=True, tpm=True."""
+        words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", value) if word is not True]
         try:
             yield self.json("guest", host, name, *words)
         finally:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UEFI variables and an emulated TPM travel: a guest seals a secret with its TPM, keeps the sealed bytes in a variable of its
+firmware, and opens it again after each move. Who has lost either has lost the secret."""
+import os
+import secrets
+import shutil
+
+import pytest
+
+from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
+
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
+FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+TPM_STATE = "/var/lib/libvirt/swtpm"
+SHARED = lab_hosts.SHARED
+GUEST = {"memory": 256, "disk": "64M", "fill": 4, "dirty": 1, "disk_rate": 0.1, "uefi": True, "tpm": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs():
+    if not os.path.exists(FIRMWARE):
+        pytest.skip("needs the package ovmf")
+    if not shutil.which("swtpm_setup"):
+        pytest.skip("needs the packages swtpm and swtpm-tools")
+
+
+def sealed(lab, name):
+    secret = secrets.token_hex(16)
+    said = lab.run("ask", name, "seal", secret).stdout.strip()
+    assert said == "sealed", said
+    return secret
+
+
+def opened(lab, name):
+    return lab.run("ask", name, "unseal").stdout.strip()
+
+
+def boot_again(lab, host, name):
+    host.virsh("destroy", name)
+    host.virsh("start", name)
+    until(lambda: lab.verify(name, "--reboot-allowed")["ok"], "the guest answers again", patience=120, pause=1)
+
+
+def assert_moved(source, name):
+    move = source.moves()[0]
+    assert (move["state"], move["plan"]["vm"]["name"]) == ("done", name), brief(move)
+
+
+def test_a_sealed_secret_travels_live_and_rests_there(lab, pair):
+    """Shared-nothing there, a boot from what lies there, the disks elsewhere, and back home."""
+    host1, host2 = pair
+    other = f"{IMAGES}/other"
+    host2.run("mkdir", "-p", "-m", "711", other)
+    with lab.guest("host1", "sealer", **GUEST) as guest:
+        secret = sealed(lab, "sealer")
+        plan = host1.plan("sealer", "host2")
+        assert "TPM_TRAVELS" in codes(plan, "note") and not codes(plan, "blocker"), plan
+        host1.drover("move", "sealer", "host2", "--yes")
+        assert_moved(host1, "sealer")
+        assert lab.verify("sealer")["ok"] and opened(lab, "sealer") == secret
+        assert not host1.path(plan["vm"]["nvram_path"]).exists(), "the source's variables are still in their place"
+
+        # From the files that lie there: what the source's QEMU had in its memory helps no more.
+        boot_again(lab, host2, "sealer")
+        assert opened(lab, "sealer") == secret
+
+        done = host2.drover("move", "sealer", "--to-storage", other, "--yes", "--accept", "SAME_DEVICE")
+        assert "sealer" in done.stdout and opened(lab, "sealer") == secret
+        assert host2.path(f"{other}/{os.path.basename(guest['disk'])}").exists()
+
+        host2.drover("move", "sealer", "host1", "--yes", "--disks-to", IMAGES)
+        assert_moved(host2, "sealer")
+        assert opened(lab, "sealer") == secret
+        drop_all(*pair)
+    assert_clean(*pair)
+    host2.run("rm", "-rf", other)
+
+
+@LONG
+def test_only_the_vm_moves_and_its_secret_with_it(lab, pair):
+    """Disks on shared storage stay; variables and TPM are each host's own, and travel."""
+    for host in pair:
+        host.drover("settings", f"allowed-folders+={SHARED}")
+    try:
+        with lab.guest("host1", "shared-sealer", folder=SHARED, **GUEST):
+            secret = sealed(lab, "shared-sealer")
+            for source, destination in (pair, pair[::-1]):
+                source.drover("move", "shared-sealer", destination.name, "--yes")
+                assert_moved(source, "shared-sealer")
+                assert opened(lab, "shared-sealer") == secret
+            drop_all(*pair)
+    finally:
+        for host in pair:
+            host.drover("settings", f"allowed-folders-={SHARED}")
+    assert_clean(*pair)
+
+
+@LONG
+def test_a_tpm_that_lost_its_state_opens_nothing(lab, pair):
+    """The control: without the state there is no secret, so the tests above can fail."""
+    host1, _ = pair
+    with lab.guest("host1", "forgetful", **GUEST) as guest:
+        secret = sealed(lab, "forgetful")
+        host1.virsh("destroy", "forgetful")
+        shutil.rmtree(host1.path(f"{TPM_STATE}/{guest['uuid']}"))
+        host1.virsh("start", "forgetful")
+        until(lambda: lab.verify("forgetful", "--reboot-allowed")["ok"], "the guest answers again", patience=120, pause=1)
+        assert opened(lab, "forgetful").startswith("error:") and secret not in opened(lab, "forgetful")
