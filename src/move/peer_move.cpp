@@ -191,6 +191,7 @@ bool PeerMove::try_again(const Error& error) {
   if (job_.reserved) job_.left_epoch = job_.move.epoch;
   job_.reserved = job_.carriers_started = job_.migrate_called = false;
   job_.autostart_cleared = job_.refusal_proven = false;
+  job_.undefined = job_.save_called = job_.restore_called = false;
   job_.files.clear();
   job_.fence_image = {};
   change([&](Move& move) {
