@@ -122,7 +122,9 @@ std::string causes_text(const Move& move) {
 
 std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept) {
   const std::string vm = printable(move.plan.vm.name);
-  std::string out = fmt::format("{} runs on {}.\n", vm, printable(move.destination));
+  const bool off = move.plan.kind == MoveKind::kOffline;
+  std::string out =
+      fmt::format("{} {} {}.\n", vm, off ? "is, off, on" : "runs on", printable(move.destination));
   Table facts({{""}, {""}}, "  ");
   if (move.report) {
     const Report& report = *move.report;
@@ -133,7 +135,8 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     for (const NetworkTraffic& traffic : report.networks)
       if (report.networks.size() > 1) facts.add({"over " + traffic.network, to_text(traffic.wire)});
     facts.add({"took", span_words(report.duration)});
-    facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
+    if (move.plan.kind != MoveKind::kOffline)
+      facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
     if (report.proof) facts.add({"proof", proof_words(*report.proof)});
   }
   for (const std::string& passed : move.plan.request.passed) facts.add({"passed over", passed});

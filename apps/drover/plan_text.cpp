@@ -30,24 +30,37 @@ std::string afterwards(const Plan& plan) {
   return "";
 }
 
+// How it goes, where that is not live.
+std::string kind_line(const Plan& plan) {
+  if (plan.kind == MoveKind::kOffline)
+    return "It is off: its definition and disks move (offline), and it stays off.";
+  if (plan.kind == MoveKind::kQuick) {
+    return "It is saved, carried and restored there (quick): it stands still from the saving to "
+           "its "
+           "restart.";
+  }
+  return "";
+}
+
 // What the proof costs, or that there is none (docs/proof.md).
 std::string proof_line(const Plan& plan) {
   if (plan.request.verification == Verification::kNone)
     return "Nothing is compared before the old disks are let go.";
+  const char* arrives = plan.kind == MoveKind::kOffline ? "is" : "runs";
   ByteCount read;
   for (const DiskPlacement& disk : plan.placements) {
     if (!disk.shared) read += disk.allocated;
   }
   if (plan.request.verification == Verification::kReadBack) {
     return fmt::format(
-        "Once it runs there, {} of the old disks are read and compared with what was sent and "
+        "Once it {} there, {} of the old disks are read and compared with what was sent and "
         "with the new disks, which are read whole; for that it stands still a moment longer.",
-        to_text(read));
+        arrives, to_text(read));
   }
   return fmt::format(
-      "Once it runs there, {} of the old disks are read and compared with what was "
+      "Once it {} there, {} of the old disks are read and compared with what was "
       "sent.",
-      to_text(read));
+      arrives, to_text(read));
 }
 
 std::string place_words(const DiskPlacement& disk) {
@@ -159,6 +172,7 @@ std::string plan_text(const Plan& plan) {
     out += fmt::format("\n  About {} to copy, and what changes meanwhile.\n",
                        to_text(plan.bytes_expected));
   }
+  if (const std::string kind = kind_line(plan); !kind.empty()) out += fmt::format("  {}\n", kind);
   if (!plan.networks.empty()) out += fmt::format("  {}\n", way(plan));
   if (is_storage(plan) && !plan.placements.empty()) {
     out += fmt::format("  {}\n", storage_afterwards(plan));

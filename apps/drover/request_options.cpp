@@ -25,6 +25,13 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("ITEM=PLACE")
       ->allow_extra_args(false)
       ->excludes(there);
+  CLI::Option* off =
+      command.add_flag("--offline", offline, "Move a VM that is off: its definition and disks");
+  command
+      .add_flag("--quick", quick,
+                "Save the running VM, carry it and restore it there: with a pause, also what "
+                "cannot move live")
+      ->excludes(off);
   CLI::Option* now =
       command.add_flag("--delete-now", delete_now,
                        "Delete the old disks once the VM runs at the destination; no way back");
@@ -147,6 +154,13 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;
+  if (storage() && (offline || quick)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--offline and --quick are moves to another host; disks that go to --to-storage or "
+                "--item stay on theirs: say one of them.");
+  }
+  if (offline) request.kind = MoveKind::kOffline;
+  if (quick) request.kind = MoveKind::kQuick;
   if (storage()) {
     request.kind = MoveKind::kStorage;
     request.disks_to = to_storage;

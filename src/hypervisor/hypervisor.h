@@ -191,6 +191,19 @@ class Hypervisor {
   // Has QEMU close them all again; nothing held is success.
   virtual Status drop_descriptors(std::string_view uuid) = 0;
 
+  // Makes a running guest stand still until resume().
+  virtual Status suspend(std::string_view uuid) = 0;
+  // Saves the memory and devices of a running or paused guest into a new file and ends its QEMU;
+  // the guest stands still from the beginning on, and its definition stays. Blocks for all of it,
+  // on a connection of its own; abort_job() ends it. `then`: how it goes on once it is restored.
+  // After an error run_state() says what is so.
+  enum class Then { kRuns, kPaused };
+  virtual Status save(std::string_view uuid, std::string_view path, Then then) = 0;
+  // Lets such a guest go on, running or paused as it was said then. REQUIRES: it is defined and
+  // off. `xml`: its live definition here; empty: as it was saved. Blocks likewise. kHypervisor: it
+  // did not run. After kUnavailable or kTimeout it may.
+  virtual Status restore(std::string_view path, std::string_view xml) = 0;
+
   // --- disks of a running VM
   // -----------------------------------------------------------------------------
   // Begins a copy; holes and zeroes take no room in it where the file system and the hypervisor

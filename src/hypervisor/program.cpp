@@ -180,6 +180,10 @@ bool RunningProgram::ended() {
   return pid_ < 0;
 }
 
+void RunningProgram::ask_to_end() {
+  if (pid_ >= 0) ::kill(pid_, SIGTERM);
+}
+
 Status RunningProgram::result() const {
   std::array<char, kComplaintBytesMax> text{};
   const ssize_t n =

@@ -45,6 +45,8 @@ class RunningProgram {
   ~RunningProgram();  // kills it
 
   bool ended();
+  // SIGTERM; it may take its time.
+  void ask_to_end();
   // kSystem: it exited with an error; its kept complaints are the cause. REQUIRES: it has ended.
   Status result() const;
 

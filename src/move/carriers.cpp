@@ -14,6 +14,7 @@
 #include "gate/gate_process.h"
 #include "hypervisor/qemu_conf.h"
 #include "move/memory_store.h"
+#include "move/road_keeper.h"
 #include "mover/mover_process.h"
 #include "net/unix_socket.h"
 
@@ -159,6 +160,8 @@ struct DestinationGifts {
   std::shared_ptr<const MemoryFile> memory = {};
   UniqueFd writes = {};
   bool watch_guest = false;
+  bool gate = true;
+  std::function<Result<UniqueFd>()> take_file = {};
 };
 
 class RealCarriers final : public Carriers {
@@ -211,7 +214,10 @@ class RealCarriers final : public Carriers {
     count.kinds = kinds_of(status.content);
     count_pages(status.content, count);
     for (const auto& stream : status.streams) {
-      if (stream.kind == mover::StreamKind::kMemory) count.memory_taken = {stream.sent_bytes};
+      if (stream.kind == mover::StreamKind::kMemory) {
+        count.memory_taken = {stream.sent_bytes};
+        count.memory_applied = {stream.acknowledged_bytes};
+      }
       if (stream.kind == mover::StreamKind::kDisks) count.disks_taken = {stream.sent_bytes};
     }
     return count;
@@ -266,6 +272,7 @@ class RealCarriers final : public Carriers {
   std::shared_ptr<std::atomic<bool>> mover_gone_ = std::make_shared<std::atomic<bool>>(false);
   std::unique_ptr<gate::GateProcess> gate_;
   std::unique_ptr<mover::MoverProcess> mover_;
+  std::unique_ptr<RoadKeeper> keeper_;  // instead of a gate
 };
 
 Status RealCarriers::start(gate::GateRole role, const LinkSecret& secret,
@@ -276,8 +283,13 @@ Status RealCarriers::start(gate::GateRole role, const LinkSecret& secret,
   RETURN_IF_ERROR(make_folder(paths_.gate_control.parent_path(), 0700));
   ASSIGN_OR_RETURN(auto rpc, net::socket_pair(SocketKind::kStream));
   ASSIGN_OR_RETURN(auto talk, net::socket_pair(SocketKind::kPackets));
-  RETURN_IF_ERROR(
-      start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy, gifts));
+  if (road.gate && gifts.gate) {
+    RETURN_IF_ERROR(
+        start_gate(role, rpc.first.get(), talk.first.get(), std::move(fence), policy, gifts));
+  } else {
+    keeper_ = std::make_unique<RoadKeeper>(std::move(rpc.first), std::move(talk.first),
+                                           paths_.disks, gifts.take_file);
+  }
   return start_mover(role, rpc.second.get(), talk.second.get(), secret, road, gifts);
 }
 
@@ -383,6 +395,7 @@ Status RealCarriers::stop() {
   if (mover_alive()) (void)mover_->stop(Deadline::after(kAskLimit));
   gate_.reset();
   mover_.reset();
+  keeper_.reset();
   remove_carrier_files(options_, name_);
   return {};
 }
@@ -412,7 +425,9 @@ Result<std::unique_ptr<Carriers>> CarrierPrograms::start_destination(const Carri
                          std::move(files.images),
                          std::move(files.memory),
                          {},
-                         files.watch_guest};
+                         files.watch_guest,
+                         files.gate,
+                         std::move(files.take_file)};
   if (files.record_writes) {
     const std::string path = writes_path(options_, name);
     given.writes = UniqueFd(::open(path.c_str(), kWritesFlags, kControlMode));
@@ -442,6 +457,10 @@ Result<UniqueFd> CarrierPrograms::written(const CarrierName& name) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) return fail_errno(fmt::format("Cannot open {}", path));
   return file;
+}
+
+std::filesystem::path CarrierPrograms::state_file(const CarrierName& name) const {
+  return options_.writes_folder / (name.move_id + ".state");
 }
 
 Result<UniqueFd> CarrierPrograms::scratch_file() {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -92,11 +93,13 @@ struct RoadOptions {
   bool references = true;                       // source
   BytesPerSecond bandwidth;                     // source; 0: no limit
   std::shared_ptr<const MemoryFile> keep = {};  // source: where the guest's pages are kept
+  bool gate = true;  // source; false: nothing is said to libvirt there (road_keeper.h)
 };
 
 struct WireCount {
   ByteCount sent, received;                    // both of this side, TLS included
   ByteCount memory_taken, disks_taken;         // what QEMU gave, before it went out
+  ByteCount memory_applied;                    // of it, written at the other side
   std::vector<std::uint32_t> up;               // numbers of the links that are up
   std::map<std::uint32_t, ByteCount> carried;  // by each number so far, both directions
   bool saturated = false;                      // a link's writer needs a processor of its own
@@ -113,9 +116,11 @@ struct DestinationFiles {
   std::shared_ptr<const MemoryFile> memory = {};  // that was kept of the guest, likewise
   bool record_writes = false;  // what is written to disks is put down, for written()
   bool watch_guest = false;    // QEMU marks what the guest writes, from its start on
+  bool gate = true;  // false: disks go to a server of images at paths().disks (road_keeper.h),
+  std::function<Result<UniqueFd>()> take_file = {};  // and streams of memory to what this gives
 };
 
-// The two processes of one move.
+// The two processes of one move; without a gate only the mover, whose road ends with droverd.
 class Carriers {
  public:
   virtual ~Carriers() = default;
@@ -166,6 +171,8 @@ class Carriage {
   virtual CarrierPaths paths(const CarrierName&) const = 0;
   // Destination: the record of what was written to the disks, to be read. kSystem: there is none.
   virtual Result<UniqueFd> written(const CarrierName&) = 0;
+  // Where the memory of a guest that was saved for this move lies, on either side.
+  virtual std::filesystem::path state_file(const CarrierName&) const = 0;
   // An empty file without a name, where there is room.
   virtual Result<UniqueFd> scratch_file() = 0;
   // Sockets, folders and records of a move whose processes are gone.
@@ -187,6 +194,7 @@ class CarrierPrograms final : public Carriage {
   std::unique_ptr<Carriers> attach(const CarrierName&) override;
   CarrierPaths paths(const CarrierName&) const override;
   Result<UniqueFd> written(const CarrierName&) override;
+  std::filesystem::path state_file(const CarrierName&) const override;
   Result<UniqueFd> scratch_file() override;
   void remove_files(const CarrierName&) override;
 

@@ -2,6 +2,7 @@
 // What the destination says when it is asked who runs the VM (docs/ownership.md).
 #include "base/log.h"
 #include "json/model_json.h"
+#include "move/cold_files.h"
 #include "move/destination_side.h"
 #include "move/health.h"
 
@@ -73,6 +74,7 @@ Answer DestinationSide::answer_accepted(Entry& entry) {
 
 // Rule 3: the truth about an accepted move is what libvirt here says, once no incoming job is left.
 Answer DestinationSide::truth_of(Entry& entry) {
+  if (is_cold(entry.job.plan)) return truth_of_cold(entry);
   const auto& vm = entry.job.plan.vm;
   if (entry.carriers) {
     while (entry.carriers->next_event(Deadline::after(0ms))) {

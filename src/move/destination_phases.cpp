@@ -15,6 +15,7 @@
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
 #include "model/group.h"
+#include "move/cold_files.h"
 #include "move/destination_side.h"
 #include "move/group.h"
 #include "move/residue.h"
@@ -115,9 +116,10 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
       return fail(ErrorCode::kConflict, "{} is already moving to {} (move {}).", vm.name,
                   world_.host_name, entry->job.move_id);
     }
-    if (!entry->carriers) promised += entry->job.plan.vm.memory;
+    if (!entry->carriers && entry->job.plan.kind != MoveKind::kOffline)
+      promised += entry->job.plan.vm.memory;
   }
-  if (facts.memory_free < vm.memory + promised) {
+  if (request.plan.kind != MoveKind::kOffline && facts.memory_free < vm.memory + promised) {
     return fail(ErrorCode::kNoSpace, "{} has {} of memory free, {} of it promised; {} needs {}.",
                 world_.host_name, to_text(facts.memory_free), to_text(promised), vm.name,
                 to_text(vm.memory));
@@ -136,7 +138,7 @@ Result<std::string> DestinationSide::prepare(Entry& entry) {
   entry.job.prepared = true;
   RETURN_IF_ERROR(save(entry));
   Status status = create_images(entry);
-  if (status) status = start_carriers(entry);
+  if (status) status = is_cold(entry.job.plan) ? start_cold(entry) : start_carriers(entry);
   if (!status) {
     if (auto undone = undo(entry); !undone)
       log::warning("Move {}: {}", entry.job.move_id, undone.error().text());
@@ -166,7 +168,7 @@ Status DestinationSide::create_images(Entry& entry) {
     entry.job.created.back() = known_file(placement.target, placement.destination_path, *identity);
     RETURN_IF_ERROR(save(entry));
   }
-  if (!entry.job.plan.nvram_destination.empty()) {
+  if (!entry.job.plan.nvram_destination.empty() && !is_cold(entry.job.plan)) {
     // libvirt makes this file itself, in PREPARE.
     if (::access(entry.job.plan.nvram_destination.c_str(), F_OK) == 0) {
       return fail(ErrorCode::kConflict, "{} exists already on {}; it may belong to another VM.",
@@ -194,6 +196,16 @@ std::vector<UniqueFd> DestinationSide::open_created(const Entry& entry) {
   return images;
 }
 
+// What its mover may read of other moves, and on storage that both hosts see.
+std::vector<UniqueFd> DestinationSide::held_files(const Entry& entry) {
+  constexpr std::size_t kHeldMost = content::kOwnFilesMax - 1;  // the kept memory is one more
+  auto held = open_shared(world_, entry.job.plan, kHeldMost);
+  for (auto& file : open_residue(world_, entry.job.plan.vm.uuid, entry.job.peer)) {
+    if (held.size() < kHeldMost) held.push_back(std::move(file));
+  }
+  return held;
+}
+
 Status DestinationSide::start_carriers(Entry& entry) {
   const auto& vm = entry.job.plan.vm;
   entry.job.recorded = true;
@@ -217,16 +229,11 @@ Status DestinationSide::start_carriers(Entry& entry) {
   }
   const bool record_writes =
       copies_disks(entry.job.plan) && entry.job.plan.request.verification != Verification::kNone;
-  constexpr std::size_t kHeldMost = content::kOwnFilesMax - 1;  // the kept memory is one more
-  auto held = open_shared(world_, entry.job.plan, kHeldMost);
-  for (auto& file : open_residue(world_, vm.uuid, entry.job.peer)) {
-    if (held.size() < kHeldMost) held.push_back(std::move(file));
-  }
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
   ASSIGN_OR_RETURN(entry.carriers,
                    world_.carriage.start_destination(
                        name, {std::move(key), entry.job.link_identity}, gate::policy_text(policy),
-                       {std::move(held), open_group(world_, entry.job.plan), open_created(entry),
+                       {held_files(entry), open_group(world_, entry.job.plan), open_created(entry),
                         world_.memories->find(vm.uuid, entry.job.peer), record_writes,
                         is_read_back(entry.job.plan)}));
   entry.job.link_key.clear();
@@ -241,10 +248,12 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
   VerifyReply reply;
   reply.runs = state.kind == RunState::Kind::kRunning ||
                state.kind == RunState::Kind::kMigratingOut ||
-               (state.kind == RunState::Kind::kPaused);
+               (state.kind == RunState::Kind::kPaused) ||
+               (entry.job.plan.kind == MoveKind::kOffline && state.kind == RunState::Kind::kOff);
   reply.text = state.reason;
   if (!reply.runs) keep_definition(entry, state);
   if (reply.runs) {
+    if (is_cold(entry.job.plan)) end_cold(entry);
     RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
     RETURN_IF_ERROR(sync_items(entry.job.created, vm.name));
     if (const auto job = world_.hypervisor.completed_job(vm.uuid)) {
@@ -324,6 +333,8 @@ Status DestinationSide::undo(Entry& entry) {
   }
   if (entry.carriers) RETURN_IF_ERROR(entry.carriers->stop());
   entry.carriers.reset();
+  entry.sink.reset();
+  entry.server.reset();
   world_.carriage.remove_files(entry.name());
   if (entry.job.prepared) {
     RETURN_IF_ERROR(entry.job.abandoned ? undefine_abandoned(entry) : wait_until_gone(vm.uuid));

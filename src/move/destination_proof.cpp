@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "hypervisor/domain_xml.h"
+#include "move/cold_files.h"
 #include "move/destination_side.h"
 
 namespace drover::move {
@@ -55,14 +56,18 @@ Status check_range(const ProveRequest& request, std::uint64_t parts, const std::
 Result<content::WrittenDisk> DestinationSide::read_written(Entry& entry,
                                                            const DiskPlacement& placement) {
   // libvirt names a disk's export by its alias: "drive-virtio-disk0" (facts 2.4).
-  ASSIGN_OR_RETURN(const std::string alias,
-                   alias_of(world_.hypervisor, entry.job.plan.vm.uuid, placement.target));
+  std::string name = placement.target;
+  if (!is_cold(entry.job.plan)) {
+    ASSIGN_OR_RETURN(const std::string alias,
+                     alias_of(world_.hypervisor, entry.job.plan.vm.uuid, placement.target));
+    name = "drive-" + alias;
+  }
   const Deadline limit = Deadline::after(kRecordEnds);
   while (true) {
     ASSIGN_OR_RETURN(const UniqueFd record, world_.carriage.written(entry.name()));
     ASSIGN_OR_RETURN(UniqueFd scratch, world_.carriage.scratch_file());
-    auto disk = content::WrittenDisk::read(record.get(), "drive-" + alias,
-                                           placement.virtual_size.bytes, std::move(scratch));
+    auto disk = content::WrittenDisk::read(record.get(), name, placement.virtual_size.bytes,
+                                           std::move(scratch));
     if ((disk && disk->complete()) || limit.expired()) return disk;
     ::usleep(100'000);
   }
@@ -205,8 +210,8 @@ std::chrono::milliseconds DestinationSide::held_by_gate(Entry& entry) {
 // accepted, so the guest belongs here, and waits for nobody else.
 void DestinationSide::let_held_guest_run(Entry& entry) {
   const auto& vm = entry.job.plan.vm;
-  if (!is_read_back(entry.job.plan) || !entry.job.prepared || entry.job.undone ||
-      entry.job.undoing || entry.job.settled || entry.resumed_seen ||
+  if (is_cold(entry.job.plan) || !is_read_back(entry.job.plan) || !entry.job.prepared ||
+      entry.job.undone || entry.job.undoing || entry.job.settled || entry.resumed_seen ||
       vm.state == VmState::kPaused) {
     return;
   }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "json/model_json.h"
+#include "move/cold_files.h"
 #include "move/group.h"
 #include "move/residue.h"
 #include "net/dial.h"
@@ -91,7 +92,10 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (verb == verb::kReserve) return reserve(peer_name, body);
 
   std::string move_id;
-  if (verb == verb::kSettle) {
+  if (verb == verb::kArrive) {
+    ASSIGN_OR_RETURN(const ArriveRequest request, arrive_request_from_json(body));
+    move_id = request.move;
+  } else if (verb == verb::kSettle) {
     ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
     move_id = request.move;
   } else if (verb == verb::kSigns) {
@@ -117,6 +121,7 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   }
   if (verb == verb::kPrepare) return prepare(*entry);
   if (verb == verb::kSpace) return space(*entry);
+  if (verb == verb::kArrive) return arrive(*entry, body);
   if (verb == verb::kAnswer) return answer(*entry);
   if (verb == verb::kLook) return look(*entry);
   if (verb == verb::kVerify) return verify(*entry);
@@ -280,6 +285,11 @@ void DestinationSide::sweep() {
     const std::unique_lock working(entry->working, std::try_to_lock);
     if (!working || entry->job.settled || entry->job.undone) continue;
     let_held_guest_run(*entry);
+    if (is_cold(entry->job.plan) && !entry->job.undoing) {
+      const auto decision = world_.records.decision(entry->key());
+      if (decision && *decision && **decision == gate::Decision::kAccepted)
+        (void)go_on_with_arrival(*entry);
+    }
     if (!entry->job.undoing) {
       if (!is_left(*entry)) {
         entry->sweep_after = Deadline::never();
@@ -310,6 +320,7 @@ void DestinationSide::sweep() {
 bool DestinationSide::is_left(Entry& entry) {
   if (!entry.job.prepared) return entry.lease.expired();
   if (!entry.job.recorded) return true;
+  if (is_fed(entry)) return false;
   if (entry.carriers && entry.carriers->gate_alive()) {
     while (entry.carriers->next_event(Deadline::after(0ms))) {
     }

@@ -13,6 +13,8 @@
 
 #include "content/written_disk.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/image_server.h"
+#include "move/file_sink.h"
 #include "move/job.h"
 #include "move/live_disks.h"
 #include "move/peer_messages.h"
@@ -72,6 +74,9 @@ class DestinationSide final : public net::PeerHandler {
     bool resumed_seen = false;    // the guest ran here
     bool stopped_seen = false;    // its QEMU ended here
     bool watch_unbroken = false;  // we saw every lifecycle event since the reservation, in order
+    std::unique_ptr<ImageServer> server;  // of a move without gates: takes its disks in,
+    std::shared_ptr<FileSink> sink;       // and its files
+    std::string refused_because;          // the hypervisor, when it never ran
     std::map<std::string, content::WrittenDisk> written;  // by target; read when first asked for
     std::unique_ptr<LiveDisks> live;                      // likewise
     Deadline lease = Deadline::never();                   // until it is prepared
@@ -97,6 +102,7 @@ class DestinationSide final : public net::PeerHandler {
                                      WhoIsBusy who_is_busy) const;
   Result<std::string> answer(Entry& entry);
   Result<std::string> look(Entry& entry);
+  Result<std::string> arrive(Entry& entry, std::string_view body);
   Result<std::string> verify(Entry& entry);
   Result<std::string> prove(Entry& entry, std::string_view body);
   Result<std::string> unwatch(Entry& entry);
@@ -124,7 +130,19 @@ class DestinationSide final : public net::PeerHandler {
   Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
   std::vector<UniqueFd> open_created(const Entry& entry);
+  std::vector<UniqueFd> held_files(const Entry& entry);
   Status start_carriers(Entry& entry);
+  // Of a move without libvirt's migration (destination_cold.cpp).
+  Status start_cold(Entry& entry);
+  Status make_cold_files(Entry& entry, std::vector<FileSink::Slot>& slots);
+  Result<FileSink::Slot> make_cold_file(Entry& entry, const std::string& item,
+                                        const std::string& path, ByteCount most);
+  Status take_delivered(Entry& entry, const ArriveRequest& request);
+  Status go_on_with_arrival(Entry& entry);
+  Status restore_guest(Entry& entry);
+  void end_cold(Entry& entry);
+  Answer truth_of_cold(Entry& entry);
+  static bool is_fed(Entry& entry);
   Answer answer_accepted(Entry& entry);
   Answer truth_of(Entry& entry);
   void keep_definition(const Entry& entry, const RunState& state);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "move/cold_files.h"
 #include "move/doctor_checks.h"
 #include "preflight/placement.h"
 
@@ -285,8 +286,9 @@ void check_carriers(const Scene& scene) {
           {fmt::format("ss -xlp | grep {} shows its number; then: kill NUMBER", id)});
     }
   }
-  const auto tell_gone = [&](const std::string& id, const std::string& vm) {
-    if (processes_of(options, *open, id).size() == 2) return;
+  const auto tell_gone = [&](const std::string& id, const Plan& plan) {
+    const std::string& vm = plan.vm.name;
+    if (processes_of(options, *open, id).size() == (is_cold(plan) ? 1 : 2)) return;
     scene.add(FindingLevel::kNote, "CARRIER_GONE", vm,
               fmt::format("A gate or mover of move {} of {} has ended before its time.", id, vm),
               "The move is undone, or goes on to its end, by itself.",
@@ -295,12 +297,12 @@ void check_carriers(const Scene& scene) {
   for (const auto& job : *left) {
     const Phase phase = job.move.phase;
     if (job.move.state == MoveState::kRunning && job.migrate_called && phase < Phase::kSwitch)
-      tell_gone(job.move.epoch, job.move.plan.vm.name);
+      tell_gone(job.move.epoch, job.move.plan);
   }
   for (const auto& job : *came) {
     if (!job.prepared || !job.recorded || job.undoing || job.undone || job.settled) continue;
     const auto decision = world.records.decision({job.plan.vm.uuid, job.epoch});
-    if (decision && !*decision) tell_gone(job.epoch, job.plan.vm.name);
+    if (decision && !*decision) tell_gone(job.epoch, job.plan);
   }
 }
 

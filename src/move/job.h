@@ -45,6 +45,11 @@ struct SourceJob {
   std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
   KnownFile fence_image;         // fence_image.h; inode 0: copied disks are the fence
 
+  // Of a quick or offline move only.
+  bool undefined = false;       // the VM may have been taken from libvirt here
+  bool save_called = false;     // its memory may be in carriage.state_file(), and its QEMU ended
+  bool restore_called = false;  // and may run again from there
+
   // Of a storage move only.
   std::vector<KnownFile> created;     // the new images; inode 0: about to be made
   std::vector<std::string> begun;     // disks whose copying by QEMU was asked for
@@ -70,6 +75,11 @@ struct DestinationJob {
   bool undone = false;
   bool abandoned = false;          // accepted, and taken back when this host was said to be lost
   std::vector<KnownFile> created;  // images made for this move; inode 0: about to be made
+
+  // Of a quick or offline move only, each after `accepted` was recorded.
+  bool defined = false;         // libvirt here has the VM
+  bool restore_called = false;  // it may run from its saved state
+  bool restored = false;        // it has run
 };
 
 std::string to_json(const SourceJob&);

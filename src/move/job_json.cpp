@@ -88,6 +88,9 @@ std::string to_json(const SourceJob& job) {
                      {"left_epoch", job.left_epoch},
                      {"abandon", job.abandon},
                      {"refusal_proven", job.refusal_proven},
+                     {"undefined", job.undefined},
+                     {"save_called", job.save_called},
+                     {"restore_called", job.restore_called},
                      {"files", files_to_json(job.files)},
                      {"fence_image", files_to_json({job.fence_image})},
                      {"created", files_to_json(job.created)},
@@ -110,6 +113,9 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.abandon = reader.flag_or_false("abandon");
   if (reader.has("left_epoch")) job.left_epoch = reader.text("left_epoch");
   job.refusal_proven = reader.flag("refusal_proven");
+  job.undefined = reader.flag_or_false("undefined");
+  job.save_called = reader.flag_or_false("save_called");
+  job.restore_called = reader.flag_or_false("restore_called");
   job.files = files_from_json(reader, "files");
   // Earlier versions knew none.
   if (reader.has("fence_image")) {
@@ -143,6 +149,9 @@ std::string to_json(const DestinationJob& job) {
                      {"undoing", job.undoing},
                      {"undone", job.undone},
                      {"abandoned", job.abandoned},
+                     {"defined", job.defined},
+                     {"restore_called", job.restore_called},
+                     {"restored", job.restored},
                      {"created", files_to_json(job.created)}});
 }
 
@@ -166,6 +175,9 @@ Result<DestinationJob> destination_job_from_json(std::string_view text) {
   job.undoing = reader.flag_or_false("undoing");
   job.undone = reader.flag("undone");
   job.abandoned = reader.flag_or_false("abandoned");
+  job.defined = reader.flag_or_false("defined");
+  job.restore_called = reader.flag_or_false("restore_called");
+  job.restored = reader.flag_or_false("restored");
   job.created = files_from_json(reader, "created");
   RETURN_IF_ERROR(reader.status());
   return job;

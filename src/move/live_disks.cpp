@@ -4,18 +4,23 @@
 #include <algorithm>
 #include <thread>
 
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "gate/write_watch.h"
+#include "move/qmp.h"
 #include "move/shared_disks.h"
 #include "net/unix_socket.h"
 
 namespace drover::move {
 namespace {
 
-using Json = nlohmann::json;
+using qmp::ask;
+using qmp::command;
+using qmp::is_drive_of;
+using qmp::Json;
+using qmp::node_of;
+using qmp::text_of;
 using namespace std::chrono_literals;
 using content::kBlockBytes;
 
@@ -25,44 +30,12 @@ constexpr auto kBusyLimit = 2s;   // an export ends a moment after it was told t
 constexpr std::size_t kReadBlocks = content::kChunkBlocks;
 constexpr std::string_view kOurs = "drover-";  // exports of ours
 
-std::string text_of(const Json& object, const char* member) {
-  if (!object.is_object() || !object.contains(member)) return {};
-  const Json& value = object[member];
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
-Result<Json> ask(Hypervisor& hypervisor, const std::string& uuid, const Json& command) {
-  const std::string text = command.dump(-1, ' ', false, Json::error_handler_t::replace);
-  ASSIGN_OR_RETURN(const std::string answer, hypervisor.ask_qemu(uuid, text));
-  Json parsed = Json::parse(answer, nullptr, false);
-  if (parsed.is_object() && parsed.contains("return")) return parsed["return"];
-  auto refused = fail(ErrorCode::kHypervisor, "QEMU refuses {}.", text_of(command, "execute"));
-  refused.error().causes.push_back(answer.substr(0, 400));
-  return refused;
-}
-
-Json command(const char* name, Json arguments = Json::object()) {
-  return {{"execute", name}, {"arguments", std::move(arguments)}};
-}
-
-// "virtio-disk0" is "/machine/peripheral/virtio-disk0/virtio-backend", or the very name.
-bool is_drive_of(const Json& drive, const std::string& alias) {
-  const std::string device = text_of(drive, "qdev");
-  return device == alias || device.ends_with("/" + alias) ||
-         device.find("/" + alias + "/") != std::string::npos;
-}
-
 const Json kNothing = Json::array();
 
 const Json& bitmaps_of(const Json& node) {
   if (!node.is_object() || !node.contains("dirty-bitmaps")) return kNothing;
   const Json& bitmaps = node["dirty-bitmaps"];
   return bitmaps.is_array() ? bitmaps : kNothing;
-}
-
-// The node that the guest writes to.
-const Json& node_of(const Json& drive) {
-  return drive.is_object() && drive.contains("inserted") ? drive["inserted"] : kNothing;
 }
 
 // It has recorded since it was begun, in blocks of ours.

@@ -117,7 +117,7 @@ void LiveMove::end(const StepResult& result) {
     return;
   }
   if (!result && result.error().then == AfterFailure::kUndo) {
-    if (!undo() || try_again(result.error().error)) return;
+    if (!undo() || (!given_up_ && try_again(result.error().error))) return;
   }
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
@@ -164,7 +164,7 @@ void LiveMove::begin_health(Move& move, std::chrono::seconds watch) const {
 }
 
 LiveMove::LiveMove(World& world, SourceJob job, MoveListener changed)
-    : MoveWork(world, std::move(job), std::move(changed)), slowing_settled_(job_.migrate_called) {}
+    : PeerMove(world, std::move(job), std::move(changed)), slowing_settled_(job_.migrate_called) {}
 
 LiveMove::~LiveMove() = default;
 

@@ -51,7 +51,13 @@ class SourceHypervisor final : public Hypervisor {
     return std::vector<std::string>{};
   }
   void subscribe(std::function<void(const VmEvent&)>) override {}
-  Status define(std::string_view) override { return {}; }
+  std::vector<std::string> defined, restored;  // in order
+  Status restore_says;
+  Status define(std::string_view xml) override {
+    defined.emplace_back(xml);
+    kind = RunState::Kind::kOff;
+    return {};
+  }
   Status undefine(std::string_view) override {
     if (!undefine_fails_with.empty()) {
       const ErrorCode code = undefine_fails_with.front();
@@ -86,6 +92,14 @@ class SourceHypervisor final : public Hypervisor {
   Status hold_image(std::string_view, int) override { return {}; }
   Status drop_descriptors(std::string_view) override {
     dropped = true;
+    return {};
+  }
+  Status suspend(std::string_view) override { return {}; }
+  Status save(std::string_view, std::string_view, Then) override { return {}; }
+  Status restore(std::string_view path, std::string_view) override {
+    RETURN_IF_ERROR(restore_says);
+    restored.emplace_back(path);
+    kind = RunState::Kind::kRunning;
     return {};
   }
   Status copy_disk(const DiskCopyCall&) override { return {}; }

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The phases of a live move, in their order. Phases do not call each other.
-#include <set>
-
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/fence_image.h"
+#include "move/live_disks.h"
 #include "move/live_move.h"
-#include "move/planner.h"
-#include "move/quarantine.h"
 #include "move/shared_disks.h"
 
 namespace drover::move {
@@ -19,85 +15,18 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPlanFresh = 30s;
-constexpr auto kSlotRetry = 200ms;
-constexpr auto kPeerCallLimit = 30s;   // reserve, prepare: images are created, nothing is copied
+constexpr auto kPeerCallLimit = 30s;   // prepare, verify: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;  // how late the end of libvirt's call may be noticed
-constexpr auto kForwardRetry = 2s;     // verify and settle ask again for ever
+constexpr auto kForwardRetry = 2s;     // verify asks again for ever
+constexpr auto kUnwatchLimit = 60s;
+constexpr auto kUnwatchAgain = 2s;
+constexpr int kUnwatchTries = 5;
 
 std::unexpected<StepFailure> undo_because(Error error) {
   return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
 }
 
 }  // namespace
-
-// The plan that the move was started with is a moment old. After a wait it is made anew: the world
-// may have changed, and a new blocker or warning ends the move. So it is for each further attempt.
-StepResult LiveMove::plan() {
-  if (!tell_left()) {
-    return undo_because({ErrorCode::kUnavailable,
-                         Retry::kLater,
-                         fmt::format("{} does not take the word that the last attempt was undone.",
-                                     job_.move.destination),
-                         {}});
-  }
-  const auto age = std::chrono::system_clock::now() - job_.move.plan.made_at;
-  const bool first = job_.move.attempts.empty() && !job_.destination_xml.empty();
-  if (first && age < kPlanFresh) return {};
-  auto planned = plan_move(world_, job_.move.plan.request);
-  if (!planned) return undo_because(planned.error());
-  if (auto allowed = check_acceptance(planned->plan); !allowed)
-    return undo_because(allowed.error());
-  {
-    const std::lock_guard lock(mutex_);
-    planned->plan.id = job_.move.plan.id;
-    job_.move.plan = std::move(planned->plan);
-  }
-  job_.persistent_xml = std::move(planned->persistent_xml);
-  job_.destination_xml = std::move(planned->destination_xml);
-  job_.destination_persistent_xml = std::move(planned->destination_persistent_xml);
-  job_.autostart = job_.move.plan.vm.autostart;
-  return {};
-}
-
-// The engine has taken a place on both hosts before it let the move begin (Engine::dispatch).
-StepResult LiveMove::admit() {
-  while (!world_.slots.take(Slots::Way::kOut, job_.move.id, world_.book.settings().live_moves)) {
-    if (auto interruption = interrupted(); !interruption) return interruption;
-    pause_for(kSlotRetry);
-  }
-  return {};
-}
-
-StepResult LiveMove::reserve() {
-  std::vector<std::uint8_t> key(32);
-  fill_random(key);
-  secret_ = {std::move(key), fmt::format("drover-move {} {}", job_.move.epoch, world_.public_key)};
-  const auto record = world_.records.create_source(record_key(), job_.move.id);
-  if (!record) return undo_because(record.error());
-  job_.reserved = true;
-  if (auto saved = save(); !saved) return undo_because(saved.error());
-
-  // Until the answer: the destination looks whether it still sees the same files.
-  const auto marks = DiskMarks::on_shared(job_.move.plan);
-  if (!marks) return undo_because(marks.error());
-  const ReserveRequest request{job_.move.epoch,
-                               job_.move.epoch,
-                               job_.move.plan,
-                               job_.destination_xml,
-                               job_.destination_persistent_xml,
-                               to_hex(secret_.key),
-                               secret_.identity,
-                               marks->where()};
-  const auto reply = world_.peers.call(job_.move.destination, verb::kReserve, to_json(request),
-                                       Deadline::after(kPeerCallLimit));
-  if (!reply) {
-    return undo_because(
-        wrap(reply.error(), fmt::format("{} did not reserve room for {}.", job_.move.destination,
-                                        job_.move.plan.vm.name)));
-  }
-  return {};
-}
 
 StepResult LiveMove::prepare() {
   if (const auto reply =
@@ -402,32 +331,38 @@ StepResult LiveMove::settle() {
   world_.carriage.remove_files(carrier_name());
   if (auto gone = undefine_here(); !gone) return gone;
   world_.memories->keep(job_.move);
-  if (auto kept = quarantine_files(world_, job_); !kept) {
-    return parked(
-        kept.error(),
-        fmt::format(
-            "{} runs on {}. Its former disks on {} could not be put aside: do not use them.",
-            job_.move.plan.vm.name, job_.move.destination, job_.move.source));
-  }
-  std::set<std::string> folders;
-  for (const auto& file : job_.files)
-    folders.insert(std::filesystem::path(file.path).parent_path().string());
-  for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
+  return let_go(
+      fmt::format("{} runs on {}. Its former disks on {} could not be put aside: do not use them.",
+                  job_.move.plan.vm.name, job_.move.destination, job_.move.source));
+}
 
-  while (true) {
-    const auto reply = world_.peers.call(job_.move.destination, verb::kSettle,
-                                         to_json(SettleRequest{job_.move.epoch, job_.autostart}),
-                                         Deadline::after(kPeerCallLimit));
-    if (reply || reply.error().code == ErrorCode::kNotFound) break;
-    log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.destination,
-                 reply.error().text());
-    if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+StepResult LiveMove::disks_differ(const std::string& difference) {
+  if (save()) stop_the_watch();
+  const Move& move = job_.move;
+  return parked(
+      Error{ErrorCode::kCorrupt, Retry::kNever, difference + ".", {}},
+      fmt::format(
+          "{0} runs on {1}, but what {1} has is not what {2} has: {3}. Nothing was "
+          "released: {2} keeps its disks and the definition, and both hosts know that {0} "
+          "may run on {1} only. Look at the file systems of {0} on {1}. If they are whole: "
+          "drover resolve {4} --runs-on {1}, which finishes the move. If not, shut {0} down "
+          "on {1} and copy the disks of {2} over the ones there before it is started again, "
+          "then resolve it likewise.",
+          move.plan.vm.name, move.destination, move.source, difference, move.id));
+}
+
+// The difference is in the journal; nothing more will be asked. What the destination watches in
+// vain costs it little.
+void LiveMove::stop_the_watch() {
+  if (!is_read_back(job_.move.plan)) return;
+  for (int tries = 0; tries < kUnwatchTries; ++tries) {
+    const auto told =
+        world_.peers.call(job_.move.destination, verb::kUnwatch, to_json(MoveName{job_.move.epoch}),
+                          Deadline::after(kUnwatchLimit));
+    const bool again = !told && (told.error().code == ErrorCode::kUnavailable ||
+                                 told.error().code == ErrorCode::kTimeout);
+    if (!again || !pause_for(kUnwatchAgain)) return;
   }
-  job_.reserved = false;
-  if (auto removed = world_.records.remove(record_key()); !removed) {
-    log::warning("Move {}: {}", job_.move.id, removed.error().text());
-  }
-  return {};
 }
 
 }  // namespace drover::move

@@ -3,10 +3,8 @@
 // destination. Every part may run twice. REQUIRES: the guest never ran at the destination and never
 // will by this move: either no FINISH was let through by our gate, or the destination proved it.
 #include "base/log.h"
-#include "base/random.h"
 #include "gate/fence_recovery.h"
 #include "move/live_move.h"
-#include "move/retry.h"
 #include "move/shared_disks.h"
 
 namespace drover::move {
@@ -15,9 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStopLimit = 10s;  // a gate waits at most 5 s for its folder of records
-constexpr auto kLostLimit = 3s;   // a host that is said to be lost
-constexpr auto kUndoLimit =
-    20s;  // the destination's undo; later it is swept (Engine) or cleans up by itself
 
 }  // namespace
 
@@ -99,89 +94,6 @@ void LiveMove::announce() {
       uuid(),
       R"({"execute":"announce-self","arguments":{"initial":50,"max":550,"rounds":10,"step":50}})");
   if (!said) log::warning("Move {}: {}", job_.move.id, said.error().text());
-}
-
-// True: nothing is left there, or there never was. Else the destination cleans up by itself once
-// its mover has given up, and is told again (Engine).
-bool LiveMove::undo_at_destination() {
-  if (!tell_left()) return false;
-  if (job_.reserved) {
-    // By an administrator's word it is ours; a record that says else would keep it from starting.
-    if (job_.abandon) (void)world_.records.remove(record_key());
-    const auto reply =
-        world_.peers.call(job_.move.destination, job_.abandon ? verb::kAbandon : verb::kUndo,
-                          to_json(MoveName{job_.move.epoch}),
-                          Deadline::after(job_.abandon ? kLostLimit : kUndoLimit));
-    if (!reply && reply.error().code != ErrorCode::kNotFound) {
-      log::warning("Move {}: {} could not be told of the undo: {}", job_.move.id,
-                   job_.move.destination, reply.error().text());
-      return false;
-    }
-  } else if (admitted_) {
-    // Else its place there is free in a minute.
-    (void)world_.peers.call(job_.move.destination, verb::kAdmit,
-                            to_json(AdmitRequest{job_.move.epoch, true}), Deadline::after(2s));
-  }
-  admitted_ = false;
-  // The record before the journal's last word, after which nobody would remove it.
-  if (auto removed = world_.records.remove(record_key()); !removed) {
-    log::warning("Move {}: {}", job_.move.id, removed.error().text());
-    return false;
-  }
-  job_.reserved = false;
-  if (job_.move.state != MoveState::kRunning) (void)save();
-  return true;
-}
-
-// Of the attempt before this one. Its record goes before the journal forgets it.
-bool LiveMove::tell_left() {
-  if (job_.left_epoch.empty()) return true;
-  const auto reply =
-      world_.peers.call(job_.move.destination, verb::kUndo, to_json(MoveName{job_.left_epoch}),
-                        Deadline::after(kUndoLimit));
-  if (!reply && reply.error().code != ErrorCode::kNotFound) {
-    log::warning("Move {}: {} could not be told of the undo of its last attempt: {}", job_.move.id,
-                 job_.move.destination, reply.error().text());
-    return false;
-  }
-  if (auto removed = world_.records.remove({uuid(), job_.left_epoch}); !removed) {
-    log::warning("Move {}: {}", job_.move.id, removed.error().text());
-    return false;
-  }
-  job_.left_epoch.clear();
-  return true;
-}
-
-// The move waits for its turn again, under another epoch: the destination keeps what it recorded of
-// this one for ever. What it has not heard of yet it is told before the next attempt begins.
-bool LiveMove::try_again(const Error& error) {
-  if (cancel_asked_ || given_up_ || job_.move.resolution) return false;
-  const auto now = std::chrono::system_clock::now();
-  const auto when = next_attempt(job_.move, error, world_.book.settings(), now);
-  if (!when) return false;
-  log::warning("Move {} of {}: attempt {} failed and was undone, another follows: {}", job_.move.id,
-               job_.move.plan.vm.name, job_.move.attempts.size() + 1, error.text());
-  if (job_.reserved) job_.left_epoch = job_.move.epoch;
-  job_.reserved = job_.carriers_started = job_.migrate_called = false;
-  job_.autostart_cleared = job_.refusal_proven = false;
-  job_.files.clear();
-  job_.fence_image = {};
-  change([&](Move& move) {
-    move.attempts.push_back({move.epoch, std::string(phase_name(move.phase)), error, now});
-    move.epoch = random_name(move.epoch.size());
-    move.phase = Phase::kPlan;
-    move.phases.clear();
-    move.progress = {};
-    move.health.reset();
-    move.explanation.clear();
-    move.runner = Runner::kSource;
-    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when, {}};
-  });
-  world_.slots.give_back(Slots::Way::kOut, job_.move.id);
-  bandwidth_.reset();
-  waits_again_ = true;
-  changed_(MoveChange::kProgress, snapshot());  // the queue looks for it
-  return true;
 }
 
 // Unlocking any copy of a description unlocks it for all. After a restart there are no copies here:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which class does which kind of move.
+#include "move/cold_files.h"
+#include "move/cold_move.h"
 #include "move/live_move.h"
 #include "move/storage_move.h"
 
@@ -8,7 +10,8 @@ namespace drover::move {
 std::unique_ptr<MoveWork> make_move_work(World& world, SourceJob job, MoveListener changed) {
   if (job.move.plan.kind == MoveKind::kStorage)
     return std::make_unique<StorageMove>(world, std::move(job), std::move(changed));
-  // Others are refused when they are planned.
+  if (is_cold(job.move.plan))
+    return std::make_unique<ColdMove>(world, std::move(job), std::move(changed));
   return std::make_unique<LiveMove>(world, std::move(job), std::move(changed));
 }
 

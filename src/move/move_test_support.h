@@ -24,6 +24,7 @@ struct CarriageState {
   Status stops;                // what stop() says
   std::size_t held_files = 0;  // that the destination's mover was given, as the next
   std::size_t group_files = 0;
+  std::function<Result<UniqueFd>()> take_file;  // of a move without gates
 };
 
 class ScriptedCarriers final : public Carriers {
@@ -84,6 +85,7 @@ class ScriptedCarriage final : public Carriage {
                                                       DestinationFiles files) override {
     state.held_files = files.held.size();
     state.group_files = files.group.size();
+    state.take_file = std::move(files.take_file);
     return std::make_unique<ScriptedCarriers>(state);
   }
   std::unique_ptr<Carriers> attach(const CarrierName&) override {
@@ -100,6 +102,9 @@ class ScriptedCarriage final : public Carriage {
     UniqueFd file(::open(written_path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return fail_errno("no record");
     return file;
+  }
+  std::filesystem::path state_file(const CarrierName& name) const override {
+    return folder_ / (name.move_id + ".state");
   }
   Result<UniqueFd> scratch_file() override {
     return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));

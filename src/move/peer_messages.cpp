@@ -262,6 +262,37 @@ Result<CheckReply> check_reply_from_json(std::string_view text) {
   return value;
 }
 
+std::string to_json(const ArriveRequest& value) {
+  Object files = Object::array();
+  for (const auto& file : value.files)
+    files.push_back({{"item", file.item}, {"sha256", file.sha256}});
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(value.state_head.data()),
+                        value.state_head.size());
+  return dump(
+      Object{{"move", value.move}, {"files", std::move(files)}, {"state_head", to_hex(bytes)}});
+}
+
+Result<ArriveRequest> arrive_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "handing over"));
+  ArriveRequest value;
+  value.move = reader.text("move");
+  if (const auto* files = reader.elements("files")) {
+    for (const auto& element : *files) {
+      ASSIGN_OR_RETURN(ObjectReader file, ObjectReader::parse(element.dump(), "file"));
+      value.files.push_back({file.text("item"), file.text("sha256")});
+      RETURN_IF_ERROR(file.status());
+    }
+  }
+  const std::string hex = reader.text("state_head");
+  RETURN_IF_ERROR(reader.status());
+  if (hex.size() > 2 * kStateHeadMax)
+    return fail(ErrorCode::kProtocol, "The head of a saved state is too long.");
+  const auto bytes = from_hex(hex);
+  if (!bytes) return fail(ErrorCode::kProtocol, "The head of a saved state is not hexadecimal.");
+  value.state_head.assign(bytes->begin(), bytes->end());
+  return value;
+}
+
 std::string to_json(const SpaceReply& value) {
   return dump(Object{{"free_bytes", value.free.bytes},
                      {"reserve_bytes", value.reserve.bytes},

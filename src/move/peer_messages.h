@@ -29,6 +29,7 @@ inline constexpr std::string_view kAdmit = "admit";  // AdmitRequest -> AdmitRep
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kSpace = "space";      // MoveName -> SpaceReply; reads only
+inline constexpr std::string_view kArrive = "arrive";    // ArriveRequest -> Answer; take the VM
 inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
 inline constexpr std::string_view kLook = "look";        // MoveName -> Answer; records nothing
 inline constexpr std::string_view kVerify = "verify";    // MoveName -> VerifyReply; all is synced
@@ -73,6 +74,21 @@ struct ReserveRequest {
   std::string link_identity;  // what both movers bind that key to
   std::vector<preflight::DiskMark> marks = {};  // on the images of shared placements, all of them
 };
+
+// Of a quick or offline move: everything was sent, and the source has let the VM go.
+struct ArriveRequest {
+  std::string move;
+  // Of the files that travelled as they are, in the order of their streams; `sha256` is empty for a
+  // saved state, of which pages that are the same as before do not travel twice.
+  struct File {
+    std::string item;  // cold_files.h
+    std::string sha256;
+  };
+  std::vector<File> files;
+  // The first bytes of the saved state as they are now: the hypervisor finished them last.
+  std::string state_head;
+};
+inline constexpr std::size_t kStateHeadMax = 1 << 20;
 
 // How much room is left where the copied disks land (docs/space.md): of the file system that has
 // least of what it shall keep free.
@@ -146,6 +162,7 @@ std::string to_json(const CheckReply&);
 std::string to_json(const AdmitRequest&);
 std::string to_json(const AdmitReply&);
 std::string to_json(const ReserveRequest&);
+std::string to_json(const ArriveRequest&);
 std::string to_json(const SpaceReply&);
 std::string to_json(const Answer&);
 std::string to_json(const VerifyReply&);
@@ -161,6 +178,7 @@ Result<CheckReply> check_reply_from_json(std::string_view text);
 Result<AdmitRequest> admit_request_from_json(std::string_view text);
 Result<AdmitReply> admit_reply_from_json(std::string_view text);
 Result<ReserveRequest> reserve_request_from_json(std::string_view text);
+Result<ArriveRequest> arrive_request_from_json(std::string_view text);
 Result<SpaceReply> space_reply_from_json(std::string_view text);
 Result<Answer> answer_from_json(std::string_view text);
 Result<VerifyReply> verify_reply_from_json(std::string_view text);

@@ -25,7 +25,7 @@ constexpr auto kPlanLife = 10min;
 // What one pass over memory and disks would carry. Content and compression make it less; the
 // guest's writes, more.
 ByteCount bytes_of(const Plan& plan) {
-  ByteCount total = plan.vm.memory;
+  ByteCount total = plan.kind == MoveKind::kOffline ? ByteCount{} : plan.vm.memory;
   for (const auto& placement : copied_disks(plan)) total += placement.allocated;
   return total;
 }
@@ -53,7 +53,23 @@ Finding passed_note(const std::string& passed, const std::string& vm) {
           {}};
 }
 
-Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
+// Of a VM that is off only its definition and disks can move.
+MoveKind kind_of(const MoveRequest& request, const Vm& vm) {
+  return request.kind.value_or(vm.state == VmState::kOff ? MoveKind::kOffline : MoveKind::kLive);
+}
+
+// What only a migration of libvirt's can do.
+Status check_live_wishes(const MoveRequest& request, MoveKind kind) {
+  const char* wish = nullptr;
+  if (request.window) wish = "switches within a window";
+  if (request.convergence) wish = "has a policy for a guest that outruns the link";
+  if (request.keep_memory) wish = "keeps the guest's memory at the source";
+  if (kind == MoveKind::kLive || wish == nullptr) return {};
+  return fail(ErrorCode::kInvalidArgument, "Only a live move {}; this one is {}.", wish,
+              move_kind_name(kind));
+}
+
+Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   if (!request.items.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "Single items can be placed by storage moves only (\"kind\":\"storage\"); of a "
@@ -71,6 +87,9 @@ Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
   view.vm.host = world.host_name;
   view.request = request;
   view.request.source = world.host_name;
+  const MoveKind kind = kind_of(request, view.vm);
+  RETURN_IF_ERROR(check_live_wishes(request, kind));
+  if (kind != MoveKind::kLive) view.request.kind = kind;
   view.peer_known = peer.state == PeerState::kPaired && peer.rights.receive;
   ASSIGN_OR_RETURN(view.host, world.hypervisor.host_facts());
   view.host.name = world.host_name;
@@ -91,6 +110,7 @@ Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
   Planned planned;
   Plan& plan = planned.plan;
   plan.id = random_name(8);
+  plan.kind = kind;
   plan.request = view.request;
   plan.vm = view.vm;
   plan.made_at = std::chrono::system_clock::now();
@@ -124,20 +144,8 @@ Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
 }  // namespace
 
 Result<Planned> plan_move(World& world, const MoveRequest& request) {
-  const MoveKind kind = request.kind.value_or(MoveKind::kLive);
-  switch (kind) {
-    case MoveKind::kLive:
-      return plan_live_move(world, request);
-    case MoveKind::kStorage:
-      return plan_storage_move(world, request);
-    case MoveKind::kQuick:
-    case MoveKind::kOffline:
-      break;
-  }
-  return fail(ErrorCode::kInvalidArgument,
-              "Moves of the kind {} are not there yet. A running VM moves live; disks move within "
-              "a host by the kind storage, running or off.",
-              move_kind_name(kind));
+  if (request.kind == MoveKind::kStorage) return plan_storage_move(world, request);
+  return plan_peer_move(world, request);
 }
 
 Status check_acceptance(const Plan& plan) {

@@ -2,6 +2,7 @@
 #include "move/resolve.h"
 
 #include "json/model_json.h"
+#include "move/cold_files.h"
 #include "move/peer_messages.h"
 
 namespace drover::move {
@@ -144,7 +145,8 @@ Result<Resolution> check_claim(World& world, const Move& move, const Claim& clai
   RETURN_IF_ERROR(check_needed(move));
   const auto here = world.hypervisor.run_state(move.plan.vm.uuid);
   if (!here) return std::unexpected(wrap(here.error(), "The claim cannot be checked."));
-  if (source && here->kind == RunState::Kind::kAbsent) {
+  // A move without libvirt's migration took it from libvirt there, and gives it back.
+  if (source && here->kind == RunState::Kind::kAbsent && !is_cold(move.plan)) {
     return fail(ErrorCode::kConflict, "That is not so: {} has no {} any more.", move.source,
                 vm_of(move));
   }

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kVmOff, "VM_OFF"},
+    {Code::kVmRunning, "VM_RUNNING"},
     {Code::kVmCrashed, "VM_CRASHED"},
     {Code::kVmIncoming, "VM_INCOMING"},
     {Code::kVmMoving, "VM_MOVING"},
@@ -79,6 +80,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kQemuCommandline, "QEMU_COMMANDLINE"},
     {Code::kTpmPassthrough, "TPM_PASSTHROUGH"},
     {Code::kTpmTravels, "TPM_TRAVELS"},
+    {Code::kTpmStays, "TPM_STAYS"},
     {Code::kNetworkMissing, "NETWORK_MISSING"},
     {Code::kNetworkUnproven, "NETWORK_UNPROVEN"},
     {Code::kNetworkDirect, "NETWORK_DIRECT"},

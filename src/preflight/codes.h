@@ -11,6 +11,7 @@ namespace drover::preflight {
 enum class Code {
   // The VM.
   kVmOff,
+  kVmRunning,
   kVmCrashed,
   kVmIncoming,
   kVmMoving,
@@ -84,6 +85,7 @@ enum class Code {
   kQemuCommandline,
   kTpmPassthrough,
   kTpmTravels,
+  kTpmStays,
   kNetworkMissing,
   kNetworkUnproven,
   kNetworkDirect,

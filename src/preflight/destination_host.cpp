@@ -22,16 +22,20 @@ void check_destination_host(const DestinationView& view, Findings& findings) {
                      "Its administrator has to allow them once.",
                      {fmt::format("drover settings {} incoming=on", view.host.name)});
   }
-  if (view.tls_forced) {
+  // Only libvirt's own migration obeys that setting.
+  const auto kind = view.proposal.request.kind.value_or(MoveKind::kLive);
+  if (view.tls_forced && kind == MoveKind::kLive) {
     findings.blocker(
         Code::kTlsForced, view.host.name,
         fmt::format("libvirt on {} is set to move only over its own TLS.", view.host.name),
         "Drover encrypts the way itself and hands libvirt local sockets, which that setting "
         "refuses.",
-        {fmt::format(
-            "On {}: in /etc/libvirt/qemu.conf set migrate_tls_force = 0, then: systemctl restart "
-            "libvirtd",
-            view.host.name)});
+        {fmt::format("Save it, carry it and restore it, with a pause: drover move {} {} --quick",
+                     word(view.name()), word(view.host.name)),
+         fmt::format(
+             "On {}: in /etc/libvirt/qemu.conf set migrate_tls_force = 0, then: systemctl restart "
+             "libvirtd",
+             view.host.name)});
   }
 }
 
@@ -78,6 +82,8 @@ void check_machine(const DestinationView& view, Findings& findings) {
 }
 
 void check_cpu(const DestinationView& view, Findings& findings) {
+  // Its guest finds another processor at its next boot, as on a new machine.
+  if (view.proposal.request.kind == MoveKind::kOffline) return;
   if (view.live.cpu_mode == "host-passthrough" || view.live.cpu_mode == "maximum") {
     findings.warning(
         Code::kCpuPassthrough, view.name(),
@@ -111,6 +117,8 @@ void check_cpu(const DestinationView& view, Findings& findings) {
 }
 
 void check_memory(const DestinationView& view, Findings& findings) {
+  // It needs some only when somebody starts it.
+  if (view.proposal.request.kind == MoveKind::kOffline) return;
   const ByteCount needed = view.live.vm.memory + kMemoryReserve;
   if (view.host.memory_free < needed) {
     findings.blocker(Code::kMemoryShort, view.host.name,

@@ -103,7 +103,19 @@ TEST(CheckSource, LooksAtTheStateOfTheVm) {
   auto view = source_view(definition(kDisk));
   view.vm.state = VmState::kOff;
   expect_source(view, "VM_OFF");
-  EXPECT_EQ(find(check_source(view), "VM_OFF")->what, "web01 is off; start it to move it live.");
+  EXPECT_EQ(find(check_source(view), "VM_OFF")->what, "web01 is off.");
+  view.request.kind = MoveKind::kQuick;
+  expect_source(view, "VM_OFF");
+  view.request.kind = MoveKind::kOffline;
+  EXPECT_TRUE(check_source(view).empty()) << codes(check_source(view));
+  view.vm.saved = true;
+  expect_source(view, "VM_SAVED");
+  view.vm.saved = false;
+  for (const VmState state : {VmState::kRunning, VmState::kPaused}) {
+    view.vm.state = state;
+    expect_source(view, "VM_RUNNING");
+  }
+  view.request.kind.reset();
   view.vm.state = VmState::kCrashed;
   expect_source(view, "VM_CRASHED");
   view.vm.state = VmState::kIncoming;

@@ -100,6 +100,14 @@ void check_interfaces(const SourceFacts& facts, Findings& findings) {
 
 void check_tpm(const SourceFacts& facts, Findings& findings) {
   if (facts.live.tpm_backend != "emulator") return;
+  if (facts.view.request.kind == MoveKind::kOffline) {
+    findings.blocker(
+        Code::kTpmStays, "tpm", fmt::format("{} has an emulated TPM.", facts.name()),
+        "What it holds lies in files of swtpm here, which an offline move does not "
+        "carry: what the guest sealed could not be opened any more.",
+        {fmt::format("virsh start {}, and move it while it runs", word(facts.name()))});
+    return;
+  }
   findings.note(Code::kTpmTravels, "tpm", fmt::format("{} has an emulated TPM.", facts.name()),
                 "Its content travels within the memory stream; the destination needs swtpm.");
 }

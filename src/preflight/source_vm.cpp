@@ -28,11 +28,20 @@ void check_saved(const Vm& vm, Findings& findings) {
                    word(vm.name))});
 }
 
+void check_not_off(const Vm& vm, Findings& findings) {
+  findings.blocker(
+      Code::kVmRunning, vm.name, fmt::format("{} is not off.", vm.name),
+      "An offline move copies disks that nobody writes.",
+      {"Leave --offline away: it moves while it runs.",
+       fmt::format("virsh shutdown {}, and then once more: drover move --offline", word(vm.name))});
+}
+
 }  // namespace
 
 void check_vm_state(const SourceView& view, Findings& findings) {
   const Vm& vm = view.vm;
   const bool storage = view.request.kind == MoveKind::kStorage;
+  const bool offline = view.request.kind == MoveKind::kOffline;
   if (!vm.move_id.empty()) {
     findings.blocker(Code::kVmMoving, vm.name,
                      fmt::format("{} is already moving (move {}).", vm.name, vm.move_id),
@@ -41,21 +50,27 @@ void check_vm_state(const SourceView& view, Findings& findings) {
   }
   switch (vm.state) {
     case VmState::kRunning:
+      if (offline) check_not_off(vm, findings);
       break;
     case VmState::kPaused:
       if (storage) break;
+      if (offline) {
+        check_not_off(vm, findings);
+        break;
+      }
       findings.note(Code::kVmPaused, vm.name, fmt::format("{} is paused.", vm.name),
                     "It moves as it is and stays paused on the destination.");
       break;
     case VmState::kOff:
-      if (storage) {
+      if (storage || offline) {
         check_saved(vm, findings);
         break;
       }
-      findings.blocker(Code::kVmOff, vm.name,
-                       fmt::format("{} is off; start it to move it live.", vm.name),
-                       "A live move copies the memory of a running VM.",
-                       {fmt::format("virsh start {}", word(vm.name))});
+      findings.blocker(Code::kVmOff, vm.name, fmt::format("{} is off.", vm.name),
+                       "Live and quick moves carry the memory of a running VM.",
+                       {fmt::format("drover move {} {} --offline", word(vm.name),
+                                    word(view.request.destination)),
+                        fmt::format("virsh start {}", word(vm.name))});
       break;
     case VmState::kIncoming:
       findings.blocker(Code::kVmIncoming, vm.name,
@@ -118,13 +133,17 @@ void check_source_host(const SourceView& view, Findings& findings) {
         "Older releases cannot keep the source from starting again in a lost switch.",
         {fmt::format("Update libvirt on {}.", view.host.name)});
   }
-  if (view.tls_forced) {
+  // Only libvirt's own migration obeys that setting.
+  const auto kind = view.request.kind.value_or(MoveKind::kLive);
+  if (view.tls_forced && kind == MoveKind::kLive) {
     findings.blocker(
         Code::kTlsForced, view.host.name,
         fmt::format("libvirt on {} is set to move only over its own TLS.", view.host.name),
         "Drover encrypts the way itself and hands libvirt local sockets, which that setting "
         "refuses.",
-        {"In /etc/libvirt/qemu.conf set migrate_tls_force = 0, then: systemctl restart libvirtd"});
+        {fmt::format("Save it, carry it and restore it, with a pause: drover move {} {} --quick",
+                     word(view.vm.name), word(destination)),
+         "In /etc/libvirt/qemu.conf set migrate_tls_force = 0, then: systemctl restart libvirtd"});
   }
   if (!view.host.settings.outgoing) {
     findings.blocker(Code::kMigrationDisabled, view.host.name,

@@ -154,8 +154,8 @@ def test_a_vm_that_is_off(pair, lab):
     with lab.guest("host1", "sleeper", memory=128, disk="64M", fill=4):
         host1.virsh("destroy", "sleeper")
         with unchanged(*pair):
-            refused(host1.drover("move", "sleeper", "host2", "--yes", check=False), 2, "VM_OFF")
-            assert "sleeper is off; start it to move it live" in host1.drover("plan", "sleeper", "host2", check=False).stdout
+            refused(host1.drover("move", "sleeper", "host2", "--yes", "--quick", check=False), 2, "VM_OFF")
+            assert "drover move sleeper host2 --offline" in host1.drover("plan", "sleeper", "host2", "--quick", check=False).stdout
 
 
 def test_a_name_too_long_for_a_socket(pair, lab):

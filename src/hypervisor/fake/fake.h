@@ -52,7 +52,6 @@ class FakeHypervisor final : public Hypervisor {
 
   // What users and the world do. REQUIRES (all but power_cut): the VM is defined.
   Status start(std::string_view uuid);
-  Status suspend(std::string_view uuid);
   void set_snapshots(std::string_view uuid, std::uint32_t count);
   void power_cut();             // running guests are gone, transient VMs forgotten
   void set_answering(bool on);  // off: every call gives kUnavailable
@@ -88,11 +87,16 @@ class FakeHypervisor final : public Hypervisor {
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
   Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
+  Status suspend(std::string_view uuid) override;
+  Status save(std::string_view uuid, std::string_view path, Then then) override;
+  Status restore(std::string_view path, std::string_view xml) override;
   Status copy_disk(const DiskCopyCall& call) override;
   Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
   Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;
   Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) override;
 
+  // Called when a guest is saved or restored, under the lock; set before. Without: all goes well.
+  std::function<Status()> at_save, at_restore;
   // Called at each step of a disk's copy, under the lock; set before any of them. Without: all go
   // well.
   std::function<Status(CopyStep, const std::string& target)> at_copy;

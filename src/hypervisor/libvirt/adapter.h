@@ -77,6 +77,9 @@ class Adapter final : public Hypervisor {
   Status hold_descriptors(std::string_view uuid, std::span<const int> descriptors) override;
   Status hold_image(std::string_view uuid, int image) override;
   Status drop_descriptors(std::string_view uuid) override;
+  Status suspend(std::string_view uuid) override;
+  Status save(std::string_view uuid, std::string_view path, Then then) override;
+  Status restore(std::string_view path, std::string_view xml) override;
   Status copy_disk(const DiskCopyCall& call) override;
   Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
   Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;

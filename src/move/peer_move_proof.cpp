@@ -8,7 +8,7 @@
 #include "content/written_disk.h"
 #include "move/frozen_disk.h"
 #include "move/live_disks.h"
-#include "move/live_move.h"
+#include "move/peer_move.h"
 #include "move/shared_disks.h"
 
 namespace drover::move {
@@ -25,7 +25,6 @@ constexpr std::uint64_t kReadChunks = 32;   // likewise, where the destination r
 constexpr std::uint64_t kCloseChunks = 16;  // likewise, block by block
 constexpr auto kAskLimit = 60s;             // the first question of a disk makes its tree there
 constexpr auto kAskAgain = 2s;
-constexpr int kUnwatchTries = 5;
 static_assert(kPartChunks <= kProveNamesMax && kCloseChunks * kChunkBlocks <= kProveNamesMax);
 
 // Nothing is wrong with the disks; the other side cannot answer now.
@@ -55,14 +54,14 @@ std::string difference_text(const std::string& target, std::size_t parts, std::u
 }  // namespace
 
 // What cannot be compared is said in the report and stops nothing; what differs stops everything.
-StepResult LiveMove::prove() {
+StepResult PeerMove::prove() {
   // Found before droverd was restarted: the destination may have been told already to watch no
   // longer, so that it cannot be found again.
   if (job_.move.report && job_.move.report->proof && !job_.move.report->proof->difference.empty()) {
     // Somebody has looked at it since, and says that the destination's copy is the VM.
     const auto& said = job_.move.resolution;
     if (said && said->runs_on == job_.move.destination) return {};
-    return keep_everything(job_.move.report->proof->difference);
+    return disks_differ(job_.move.report->proof->difference);
   }
   Proof proof;
   proof.level = job_.move.plan.request.verification;
@@ -83,38 +82,11 @@ StepResult LiveMove::prove() {
   change([&](Move& move) {
     if (move.report) move.report->proof = proof;
   });
-  return proof.difference.empty() ? StepResult{} : keep_everything(proof.difference);
-}
-
-StepResult LiveMove::keep_everything(const std::string& difference) {
-  if (save()) stop_the_watch();
-  const Move& move = job_.move;
-  return parked(
-      Error{ErrorCode::kCorrupt, Retry::kNever, difference + ".", {}},
-      fmt::format(
-          "{0} runs on {1}, but what {1} has is not what {2} has: {3}. Nothing was "
-          "released: {2} keeps its disks and the definition, and both hosts know that {0} "
-          "may run on {1} only. Look at the file systems of {0} on {1}. If they are whole: "
-          "drover resolve {4} --runs-on {1}, which finishes the move. If not, shut {0} down "
-          "on {1} and copy the disks of {2} over the ones there before it is started again, "
-          "then resolve it likewise.",
-          move.plan.vm.name, move.destination, move.source, difference, move.id));
-}
-
-// The difference is in the journal; nothing more will be asked. What the destination watches in
-// vain costs it little.
-void LiveMove::stop_the_watch() {
-  if (!is_read_back(job_.move.plan)) return;
-  for (int tries = 0; tries < kUnwatchTries; ++tries) {
-    const auto told =
-        world_.peers.call(job_.move.destination, verb::kUnwatch, to_json(MoveName{job_.move.epoch}),
-                          Deadline::after(kAskLimit));
-    if (told || !worth_asking_again(told.error()) || !pause_for(kAskAgain)) return;
-  }
+  return proof.difference.empty() ? StepResult{} : disks_differ(proof.difference);
 }
 
 // In parts, each with what the destination was given, and, where wanted, with what it has.
-StepResult LiveMove::compare_disk(const DiskPlacement& placement, Proof& proof) {
+StepResult PeerMove::compare_disk(const DiskPlacement& placement, Proof& proof) {
   const auto unproven = [&](ByteCount bytes, const std::string& why) {
     proof.unproven += bytes;
     if (proof.text.empty()) proof.text = why;
@@ -172,7 +144,7 @@ StepResult LiveMove::compare_disk(const DiskPlacement& placement, Proof& proof) 
 
 // One part of a disk. Chunks that differ are looked at by blocks: the guest may have written there.
 // Where it cannot be done the whole move is proven as sent only, and says why.
-StepResult LiveMove::read_back_part(FrozenDisk& disk, ProveRequest request, Proof& proof,
+StepResult PeerMove::read_back_part(FrozenDisk& disk, ProveRequest request, Proof& proof,
                                     ByteCount& excluded) {
   const auto not_read = [&](const Error& error) {
     proof.level = Verification::kAsSent;
@@ -212,7 +184,7 @@ StepResult LiveMove::read_back_part(FrozenDisk& disk, ProveRequest request, Proo
 }
 
 // Again and again while nobody answers: there is time, the guest runs.
-std::expected<Result<ProveReply>, StepFailure> LiveMove::ask_for_proof(
+std::expected<Result<ProveReply>, StepFailure> PeerMove::ask_for_proof(
     const ProveRequest& request) {
   while (true) {
     const auto text = world_.peers.call(job_.move.destination, verb::kProve, to_json(request),

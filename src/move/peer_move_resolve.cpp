@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "base/log.h"
-#include "move/live_move.h"
+#include "move/peer_move.h"
 #include "move/resolve.h"
 
 namespace drover::move {
 
-Status LiveMove::resolve(const Resolution& resolution) {
+Status PeerMove::resolve(const Resolution& resolution) {
   const std::lock_guard lock(mutex_);
   if (job_.move.state != MoveState::kRunning || cancel_asked_) {
     return fail(ErrorCode::kConflict, "Move {} has ended already ({}).", job_.move.id,
@@ -21,7 +21,7 @@ Status LiveMove::resolve(const Resolution& resolution) {
 }
 
 // The word is in the journal before it is followed.
-bool LiveMove::take_resolution() {
+bool PeerMove::take_resolution() {
   {
     const std::lock_guard lock(mutex_);
     if (!resolution_asked_) return true;
@@ -41,7 +41,7 @@ bool LiveMove::take_resolution() {
 }
 
 // The destination failed to answer so: may the VM be taken back without it?
-bool LiveMove::destination_is_lost(const Error& silence) {
+bool PeerMove::destination_is_lost(const Error& silence) {
   if (!take_resolution()) return false;
   const auto& said = job_.move.resolution;
   if (!said || !said->peer_is_lost || said->runs_on != job_.move.source) return false;
@@ -55,7 +55,7 @@ bool LiveMove::destination_is_lost(const Error& silence) {
 
 // It answers, so it is not lost, whatever was said: that word must never be followed later, in
 // another silence. False: the journal still has it.
-bool LiveMove::withdraw_word() {
+bool PeerMove::withdraw_word() {
   {
     const std::lock_guard lock(mutex_);
     if (resolution_asked_ && resolution_asked_->peer_is_lost) resolution_asked_.reset();
@@ -78,7 +78,7 @@ bool LiveMove::withdraw_word() {
 
 // What is left here becomes the VM again. Written down first, like a proven refusal: whatever the
 // destination may say later comes too late.
-StepResult LiveMove::give_up_destination() {
+StepResult PeerMove::give_up_destination() {
   const Move& move = job_.move;
   const auto state = world_.hypervisor.run_state(uuid());
   const bool off = state && state->kind == RunState::Kind::kOff;

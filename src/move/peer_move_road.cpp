@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A live move's road: its links over one or several networks, and its share of the bandwidth.
+// The road of a move to another host: its links over one or several networks, and its share of the
+// bandwidth.
 #include <algorithm>
 #include <thread>
 
 #include "base/log.h"
-#include "move/live_move.h"
+#include "move/peer_move.h"
 
 namespace drover::move {
 namespace {
@@ -27,7 +28,7 @@ unsigned links_by_processors() {
 }  // namespace
 
 // As asked for, or as this host's settings say.
-RoadOptions LiveMove::road_options() const {
+RoadOptions PeerMove::road_options() const {
   const auto& asked = job_.move.plan.request;
   RoadOptions road;
   road.performance = asked.performance.value_or(world_.book.settings().performance);
@@ -37,7 +38,7 @@ RoadOptions LiveMove::road_options() const {
 }
 
 // Its share changes with the settings, and with the other moves that begin and end.
-void LiveMove::keep_bandwidth() {
+void PeerMove::keep_bandwidth() {
   if (!bandwidth_) bandwidth_.emplace(world_.bandwidth, job_.move.plan.request.bandwidth);
   const BytesPerSecond share = bandwidth_->share(world_.book.settings().bandwidth);
   if (share == bandwidth_told_ && !bandwidth_unsure_) return;
@@ -47,11 +48,11 @@ void LiveMove::keep_bandwidth() {
 }
 
 // One a network of the plan. A plan of before there were networks has the way of the pairing only.
-std::size_t LiveMove::path_count() const {
+std::size_t PeerMove::path_count() const {
   return std::max<std::size_t>(job_.move.plan.networks.size(), 1);
 }
 
-Result<std::vector<LinkPath>> LiveMove::paths() const {
+Result<std::vector<LinkPath>> PeerMove::paths() const {
   ASSIGN_OR_RETURN(const Peer peer, world_.book.find_peer(job_.move.destination));
   std::vector<LinkPath> paths;
   for (const auto& pair : job_.move.plan.networks) {
@@ -65,7 +66,7 @@ Result<std::vector<LinkPath>> LiveMove::paths() const {
 
 // On each path as many as multilink has, or one, and one more as long as a link's own thread is
 // what holds the move up.
-unsigned LiveMove::links_wanted() const {
+unsigned PeerMove::links_wanted() const {
   const auto most = std::max<unsigned>(kLinksWantedMax / static_cast<unsigned>(path_count()), 1);
   const bool many = road_options().performance == Performance::kMultilink;
   return std::min(many ? kLinksOfAPathMax : 1 + links_added_, most);
@@ -73,7 +74,7 @@ unsigned LiveMove::links_wanted() const {
 
 // A move begins with the first link that is there; a network that is cut just then does not matter
 // if there is another.
-Status LiveMove::first_link() {
+Status PeerMove::first_link() {
   keeper_.emplace(job_.move.epoch, path_count());
   ASSIGN_OR_RETURN(const auto ways, paths());
   keeper_->keep(ways, {}, 1, kFirstDialLimit);
@@ -89,7 +90,7 @@ Status LiveMove::first_link() {
   return outcome;
 }
 
-Status LiveMove::use(DialledLink dialled) {
+Status PeerMove::use(DialledLink dialled) {
   if (!dialled.link) {
     log::warning("Move {}: {}", job_.move.id, dialled.link.error().text());
     return std::unexpected(std::move(dialled.link).error());
@@ -98,7 +99,7 @@ Status LiveMove::use(DialledLink dialled) {
 }
 
 // A move without a link stalls; it does not fail until the mover's patience is over.
-void LiveMove::keep_links() {
+void PeerMove::keep_links() {
   while (auto dialled = keeper_->next(Deadline::after(0ms))) {
     if (auto linked = use(std::move(*dialled)); !linked) continue;
   }
@@ -112,10 +113,10 @@ void LiveMove::keep_links() {
   const auto ways = paths();
   if (ways) keeper_->keep(*ways, wire->up, links_wanted(), kDialLimit);
   // After the dialling has begun: where the network is cut this question takes seconds as well.
-  if (wire->up.empty()) end_if_given_up();
+  if (wire->up.empty()) links_are_down();
 }
 
-std::vector<NetworkTraffic> LiveMove::network_traffic() const {
+std::vector<NetworkTraffic> PeerMove::network_traffic() const {
   std::vector<NetworkTraffic> traffic;
   for (const auto& pair : job_.move.plan.networks) traffic.push_back({pair.network, {}});
   for (const auto& [number, carried] : wire_.carried) {

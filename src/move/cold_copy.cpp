@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an offline or quick move copies, and its road: disks as NBD streams that qemu-img writes,
+// files as streams of their own.
+#include <algorithm>
+
+#include <fcntl.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "move/cold_files.h"
+#include "move/cold_move.h"
+#include "move/shared_disks.h"
+#include "net/digest.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPeerCallLimit = 30s;  // prepare: images are created, nothing is copied
+constexpr auto kEventInterval = 20ms;
+constexpr auto kShowInterval = 250ms;
+constexpr auto kMirrorLook = 200ms;
+constexpr int kCopiedPercent = 98;
+
+std::unexpected<StepFailure> undo_because(Error error) {
+  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
+}
+
+// What qemu-img says of the other side's disk has a reason there.
+Error send_error(const Error& said, const std::string& target, const Move& move) {
+  const bool full = said.text().contains("No space left");
+  return wrap({full ? ErrorCode::kNoSpace : ErrorCode::kInternal, Retry::kLater, said.text(), {}},
+              fmt::format("{} of {} could not be written on {}.", target, move.plan.vm.name,
+                          move.destination));
+}
+
+}  // namespace
+
+StepResult ColdMove::prepare() {
+  if (quick()) {
+    if (auto room = check_room_for_state(); !room) return undo_because(room.error());
+  }
+  if (const auto reply =
+          world_.peers.call(job_.move.destination, verb::kPrepare,
+                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
+      !reply) {
+    return undo_because(wrap(reply.error(), fmt::format("{} could not prepare for {}.",
+                                                        job_.move.destination, vm_name())));
+  }
+  if (auto opened = open_source_files(); !opened) return undo_because(opened.error());
+  if (!quick()) {
+    if (auto fenced = fence_images(); !fenced) return undo_because(fenced.error());
+  }
+  job_.carriers_started = job_.autostart_cleared = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+  if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
+    return undo_because(cleared.error());
+  if (auto started = start_road(); !started) return undo_because(started.error());
+  return {};
+}
+
+// What is put aside at the end, by what it is now.
+Status ColdMove::open_source_files() {
+  job_.files.clear();
+  const auto add = [&](const std::string& target, const std::string& path) -> Status {
+    ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(path));
+    job_.files.push_back(known_file(target, path, identity));
+    return {};
+  };
+  for (const auto& placement : copied_disks(job_.move.plan))
+    RETURN_IF_ERROR(add(placement.target, placement.source_path));
+  const std::string& nvram = job_.move.plan.vm.nvram_path;
+  return nvram.empty() ? Status{} : add(std::string(kItemNvram), nvram);
+}
+
+// While these locks are held no QEMU can open the images for writing: the VM cannot be started
+// here. Shared ones too: the destination opens them only after they are let go (take_from_libvirt).
+Status ColdMove::fence_images() {
+  std::vector<gate::FencedDisk> images;
+  for (const DiskPlacement& placement : job_.move.plan.placements) {
+    UniqueFd image(::open(placement.source_path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!image) return fail_errno("Cannot open " + placement.source_path);
+    images.push_back({placement.target, std::move(image)});
+  }
+  fence_.emplace(std::move(images));
+  if (auto taken = fence_->take(); !taken) {
+    return std::unexpected(
+        wrap(taken.error(), fmt::format("The disks of {} are in use.", vm_name())));
+  }
+  return {};
+}
+
+Status ColdMove::start_road() {
+  keep_bandwidth();
+  RoadOptions road = road_options();
+  road.gate = false;
+  ASSIGN_OR_RETURN(carriers_, world_.carriage.start_source(carrier_name(), secret_, {}, road));
+  return first_link();
+}
+
+StepResult ColdMove::copy_disks() {
+  copying_since_ = std::chrono::steady_clock::now();
+  if (quick()) return mirror_disks();
+  if (auto sent = send_disks(); !sent) return sent;
+  return send_nvram();
+}
+
+// Its guest runs, and its QEMU writes the disks there as well. A QEMU that does not leaves them to
+// be sent while the guest stands still.
+StepResult ColdMove::mirror_disks() {
+  for (const DiskPlacement& placement : copied_disks(job_.move.plan)) {
+    auto mirror = DiskMirror::begin(
+        world_.hypervisor,
+        {uuid(), job_.move.epoch, placement.target, world_.carriage.paths(carrier_name()).disks});
+    if (!mirror) {
+      log::warning("Move {}: {} is sent while {} stands still: {}", job_.move.id, placement.target,
+                   vm_name(), mirror.error().text());
+      mirrors_.clear();
+      if (auto ended = end_mirrors(world_.hypervisor, uuid(), job_.move.epoch); !ended)
+        return undo_because(ended.error());
+      return {};
+    }
+    mirrors_.push_back(std::move(*mirror));
+  }
+  return mirrors_ready();
+}
+
+StepResult ColdMove::mirrors_ready() {
+  Deadline next_look = Deadline::after(0ms);
+  std::optional<Error> lost;
+  const auto ready = [&] {
+    if (!next_look.expired()) return false;
+    next_look = Deadline::after(kMirrorLook);
+    return std::ranges::all_of(mirrors_, [&](DiskMirror& mirror) {
+      const auto now = mirror.progress();
+      if (!now) lost = now.error();
+      return !now || now->ready;
+    });
+  };
+  if (auto followed = follow(ready); !followed) return followed;
+  if (!lost) return {};
+  lost->retry = Retry::kLater;
+  return undo_because(
+      road_error(wrap(*lost, fmt::format("The disks of {} could not be written on {}.", vm_name(),
+                                         job_.move.destination))));
+}
+
+StepResult ColdMove::copy_state() {
+  if (!quick()) return {};
+  if (auto still = stand_still(); !still) return still;
+  call_save();
+  if (auto sent = send_state(); !sent) return sent;
+  // Its QEMU has ended: from here a VM that is off.
+  if (auto fenced = fence_images(); !fenced) return undo_because(fenced.error());
+  if (mirrors_.empty()) {
+    if (auto sent = send_disks(); !sent) return sent;
+  }
+  return send_nvram();
+}
+
+StepResult ColdMove::send_disks() {
+  const auto socket = world_.carriage.paths(carrier_name()).disks;
+  for (const DiskPlacement& placement : copied_disks(job_.move.plan)) {
+    const auto file = std::ranges::find(job_.files, placement.target, &KnownFile::target);
+    if (file == job_.files.end()) continue;
+    auto sender = ImageSender::start(
+        {placement.source_path, identity_of(*file), placement.format, socket, placement.target});
+    if (!sender) return undo_because(sender.error());
+    if (auto followed = follow([&] { return sender->ended(); }); !followed) return followed;
+    if (const auto sent = sender->result(); !sent)
+      return undo_because(road_error(send_error(sent.error(), placement.target, job_.move)));
+  }
+  return {};
+}
+
+// Links kept up, progress to people, until it has ended.
+StepResult ColdMove::follow(const std::function<bool()>& ended) {
+  while (!ended()) {
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    while (const auto event = carriers_->next_event(Deadline::after(kEventInterval))) {
+      if (event->kind == CarrierEvent::Kind::kLinkLost)
+        log::warning("Move {}: a link was lost: {}", job_.move.id, event->text);
+      if (event->kind == CarrierEvent::Kind::kGaveUp)
+        given_up_ = Error{ErrorCode::kTimeout, Retry::kLater, event->text, {}};
+      if (event->kind == CarrierEvent::Kind::kMoverGone && !given_up_) {
+        given_up_ = Error{ErrorCode::kInternal,
+                          Retry::kLater,
+                          fmt::format("The mover on {} ended unexpectedly.", job_.move.source),
+                          {}};
+      }
+    }
+    if (given_up_) return undo_because(*given_up_);
+    keep_links();
+    show_progress();
+  }
+  show_progress();
+  return {};
+}
+
+// The first thing that went wrong on the road says more than what followed from it.
+Error ColdMove::road_error(Error otherwise) {
+  (void)follow([round = 0]() mutable { return round++ > 0; });
+  links_are_down();
+  return given_up_.value_or(std::move(otherwise));
+}
+
+// The other side may have given the move up: then nothing is worth waiting for.
+void ColdMove::links_are_down() {
+  if (given_up_) return;
+  const auto answer = ask_destination(verb::kLook, 3s);
+  if (!answer || answer->kind != Answer::Kind::kRefused) return;
+  given_up_ = Error{ErrorCode::kUnavailable, Retry::kLater, answer->text + ".", {}};
+  log::warning("Move {}: {}", job_.move.id, given_up_->message);
+}
+
+StepResult ColdMove::send_nvram() {
+  if (job_.move.plan.nvram_destination.empty()) return {};
+  const std::string& path = job_.move.plan.vm.nvram_path;
+  const auto content = read_file(path, kNvramBytesMax.bytes);
+  if (!content) return undo_because(content.error());
+  auto sent = send_part(kItemNvram, path, {0, content->size()}, {});
+  if (sent) sent_files_.back().sha256 = net::sha256_hex(*content);
+  return sent;
+}
+
+// Disks are all of it, or, quick, disks and memory.
+void ColdMove::show_progress() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - shown_at_ < kShowInterval || !carriers_) return;
+  shown_at_ = now;
+  wire_ = carriers_->wire_count().value_or(wire_);
+  ByteCount total;
+  for (const auto& placement : copied_disks(job_.move.plan)) total += placement.allocated;
+  const ByteCount memory = quick() ? job_.move.plan.vm.memory : ByteCount{};
+  {
+    const std::lock_guard lock(mutex_);
+    Progress& progress = job_.move.progress;
+    const auto rate = [](ByteCount before, ByteCount after, std::chrono::milliseconds span) {
+      const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(span.count(), 1));
+      return BytesPerSecond{after.bytes > before.bytes ? (after.bytes - before.bytes) * 1000 / ms
+                                                       : 0};
+    };
+    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - copying_since_);
+    progress.disks.done = {std::min(wire_.disks_taken.bytes, total.bytes)};
+    progress.disks.total = total;
+    progress.disks.rate = rate({}, progress.disks.done, since);
+    progress.memory.done = {std::min(wire_.memory_taken.bytes, memory.bytes)};
+    progress.memory.total = memory;
+    const std::uint64_t all = total.bytes + memory.bytes;
+    const std::uint64_t done = progress.disks.done.bytes + progress.memory.done.bytes;
+    if (all > 0) {
+      const auto percent = static_cast<int>(kCopiedPercent * done / all);
+      progress.percent = std::max(progress.percent, percent);
+    }
+    progress.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now() - job_.move.started_at);
+  }
+  changed_(MoveChange::kProgress, snapshot());
+}
+
+}  // namespace drover::move

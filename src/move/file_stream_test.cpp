@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "base/random.h"
+#include "move/file_sender.h"
+#include "move/file_sink.h"
+#include "net/unix_socket.h"
+
+namespace drover::move {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+class FileStream : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("drover-file-" + random_name(8));
+    fs::create_directory(folder_);
+    listener_ = *net::listen_unix(folder_ / "mem", net::SocketKind::kStream, 0600);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  fs::path write(const char* name, const std::string& content) {
+    std::ofstream(folder_ / name, std::ios::binary | std::ios::app) << content;
+    return folder_ / name;
+  }
+  std::string read(const char* name) {
+    std::ifstream file(folder_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  UniqueFd open(const fs::path& path, int flags) {
+    return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+  }
+  std::unique_ptr<FileSender> send(const fs::path& path, FileSender::Part part = {}) {
+    return std::make_unique<FileSender>(open(path, O_RDONLY), part, folder_ / "mem");
+  }
+  // What a mover would do between: all bytes, then the end, both ways.
+  static void carry(int from, int to) {
+    char bytes[4096];
+    ssize_t n = 0;
+    while ((n = ::recv(from, bytes, sizeof bytes, 0)) > 0)
+      ASSERT_EQ(::send(to, bytes, static_cast<std::size_t>(n), MSG_NOSIGNAL), n);
+    ::shutdown(to, SHUT_WR);
+    while (::recv(to, bytes, sizeof bytes, 0) > 0) continue;
+    ::shutdown(from, SHUT_RDWR);
+  }
+  static Status wait(const FileSender& sender) {
+    for (int i = 0; i < 1000 && !sender.ended(); ++i) std::this_thread::sleep_for(10ms);
+    return sender.ended() ? sender.result() : fail(ErrorCode::kTimeout, "It does not end.");
+  }
+  UniqueFd accept() { return *net::accept_one(listener_.get(), Deadline::after(5s)); }
+
+  fs::path folder_;
+  UniqueFd listener_;
+};
+
+TEST_F(FileStream, AHeadAndARestComeIntoOneFile) {
+  const std::string head(100, 'h'), rest(3 << 20, 'r');
+  const fs::path path = write("a", head + rest);
+  const UniqueFd file = open(folder_ / "b", O_WRONLY | O_CREAT);
+  std::vector<FileSink::Slot> slots;
+  slots.push_back({"head", file.duplicate(), kib(1)});
+  slots.push_back({"rest", file.duplicate(), mib(4)});
+  FileSink sink(std::move(slots));
+  EXPECT_FALSE(sink.complete());
+  for (const auto part : {FileSender::Part{0, 100}, FileSender::Part{100, {}}}) {
+    const auto sender = send(path, part);
+    sender->finish();
+    const UniqueFd source = accept();
+    const auto destination = sink.open_next();
+    ASSERT_TRUE(destination) << destination.error().text();
+    EXPECT_EQ(sink.open_next().error().code, ErrorCode::kConflict) << "one after the other";
+    carry(source.get(), destination->get());
+    EXPECT_TRUE(wait(*sender));
+  }
+  EXPECT_TRUE(sink.complete());
+  EXPECT_EQ(read("b"), head + rest);
+  EXPECT_EQ(sink.open_next().error().code, ErrorCode::kConflict) << "no more was agreed";
+}
+
+TEST_F(FileStream, AFileThatGrowsIsSentToItsEnd) {
+  const fs::path path = write("a", "one ");
+  const auto sender = send(path);
+  const UniqueFd source = accept();
+  char bytes[16] = {};
+  ASSERT_EQ(::recv(source.get(), bytes, sizeof bytes, 0), 4);
+  write("a", "two");
+  ASSERT_EQ(::recv(source.get(), bytes, sizeof bytes, 0), 3);
+  EXPECT_FALSE(sender->ended());
+  sender->finish();
+  EXPECT_EQ(::recv(source.get(), bytes, sizeof bytes, 0), 0);
+  EXPECT_FALSE(sender->ended()) << "the other side has not said that it has all";
+  ::shutdown(source.get(), SHUT_RDWR);
+  EXPECT_TRUE(wait(*sender));
+  EXPECT_EQ(sender->sent(), 7u);
+}
+
+TEST_F(FileStream, TooMuchIsRefused) {
+  std::vector<FileSink::Slot> slots;
+  slots.push_back({"it", open(folder_ / "b", O_WRONLY | O_CREAT), {4}});
+  FileSink sink(std::move(slots));
+  const auto destination = sink.open_next();
+  ASSERT_TRUE(destination);
+  ASSERT_EQ(::send(destination->get(), "12345", 5, MSG_NOSIGNAL), 5);
+  char byte = 0;
+  EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
+  EXPECT_EQ(sink.complete().error().code, ErrorCode::kProtocol);
+}
+
+TEST_F(FileStream, IsBrokenOffByItsEnd) {
+  const fs::path path = write("a", std::string(8 << 20, 'x'));
+  auto sender = send(path);
+  const UniqueFd source = accept();  // takes nothing
+  const auto began = std::chrono::steady_clock::now();
+  sender.reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 2s);
+}
+
+TEST_F(FileStream, WithoutAMoverItSaysSo) {
+  listener_.reset();
+  fs::remove(folder_ / "mem");
+  const auto sender = send(write("a", "x"));
+  EXPECT_FALSE(wait(*sender));
+}
+
+}  // namespace
+}  // namespace drover::move

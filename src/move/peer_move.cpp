@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The beginning of a move to another host, what is told to the destination when it is over or
+// undone, and the attempt that follows a failed one.
+#include "move/peer_move.h"
+
+#include <filesystem>
+#include <set>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "move/planner.h"
+#include "move/quarantine.h"
+#include "move/retry.h"
+#include "move/shared_disks.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPlanFresh = 30s;
+constexpr auto kSlotRetry = 200ms;
+constexpr auto kPeerCallLimit = 30s;  // reserve, settle: nothing is copied
+constexpr auto kForwardRetry = 2s;    // settle asks again for ever
+constexpr auto kLostLimit = 3s;       // a host that is said to be lost
+constexpr auto kUndoLimit =
+    20s;  // the destination's undo; later it is swept (Engine) or cleans up by itself
+
+std::unexpected<StepFailure> undo_because(Error error) {
+  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
+}
+
+}  // namespace
+
+PeerMove::PeerMove(World& world, SourceJob job, MoveListener changed)
+    : MoveWork(world, std::move(job), std::move(changed)) {}
+
+PeerMove::~PeerMove() = default;
+
+// The plan that the move was started with is a moment old. After a wait it is made anew: the world
+// may have changed, and a new blocker or warning ends the move. So it is for each further attempt.
+StepResult PeerMove::plan() {
+  if (!tell_left()) {
+    return undo_because({ErrorCode::kUnavailable,
+                         Retry::kLater,
+                         fmt::format("{} does not take the word that the last attempt was undone.",
+                                     job_.move.destination),
+                         {}});
+  }
+  const auto age = std::chrono::system_clock::now() - job_.move.plan.made_at;
+  const bool first = job_.move.attempts.empty() && !job_.destination_xml.empty();
+  if (first && age < kPlanFresh) return {};
+  auto planned = plan_move(world_, job_.move.plan.request);
+  if (!planned) return undo_because(planned.error());
+  if (auto allowed = check_acceptance(planned->plan); !allowed)
+    return undo_because(allowed.error());
+  {
+    const std::lock_guard lock(mutex_);
+    planned->plan.id = job_.move.plan.id;
+    job_.move.plan = std::move(planned->plan);
+  }
+  job_.persistent_xml = std::move(planned->persistent_xml);
+  job_.destination_xml = std::move(planned->destination_xml);
+  job_.destination_persistent_xml = std::move(planned->destination_persistent_xml);
+  job_.autostart = job_.move.plan.vm.autostart;
+  return {};
+}
+
+// The engine has taken a place on both hosts before it let the move begin (Engine::dispatch).
+StepResult PeerMove::admit() {
+  while (!world_.slots.take(Slots::Way::kOut, job_.move.id, world_.book.settings().live_moves)) {
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    pause_for(kSlotRetry);
+  }
+  return {};
+}
+
+StepResult PeerMove::reserve() {
+  std::vector<std::uint8_t> key(32);
+  fill_random(key);
+  secret_ = {std::move(key), fmt::format("drover-move {} {}", job_.move.epoch, world_.public_key)};
+  const auto record = world_.records.create_source(record_key(), job_.move.id);
+  if (!record) return undo_because(record.error());
+  job_.reserved = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+
+  // Until the answer: the destination looks whether it still sees the same files.
+  const auto marks = DiskMarks::on_shared(job_.move.plan);
+  if (!marks) return undo_because(marks.error());
+  const ReserveRequest request{job_.move.epoch,
+                               job_.move.epoch,
+                               job_.move.plan,
+                               job_.destination_xml,
+                               job_.destination_persistent_xml,
+                               to_hex(secret_.key),
+                               secret_.identity,
+                               marks->where()};
+  const auto reply = world_.peers.call(job_.move.destination, verb::kReserve, to_json(request),
+                                       Deadline::after(kPeerCallLimit));
+  if (!reply) {
+    return undo_because(
+        wrap(reply.error(), fmt::format("{} did not reserve room for {}.", job_.move.destination,
+                                        job_.move.plan.vm.name)));
+  }
+  return {};
+}
+
+StepResult PeerMove::let_go(const std::string& kept) {
+  if (auto aside = quarantine_files(world_, job_); !aside) return parked(aside.error(), kept);
+  std::set<std::string> folders;
+  for (const auto& file : job_.files)
+    folders.insert(std::filesystem::path(file.path).parent_path().string());
+  for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
+
+  while (true) {
+    const auto reply = world_.peers.call(job_.move.destination, verb::kSettle,
+                                         to_json(SettleRequest{job_.move.epoch, job_.autostart}),
+                                         Deadline::after(kPeerCallLimit));
+    if (reply || reply.error().code == ErrorCode::kNotFound) break;
+    log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.destination,
+                 reply.error().text());
+    if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+  }
+  job_.reserved = false;
+  if (auto removed = world_.records.remove(record_key()); !removed) {
+    log::warning("Move {}: {}", job_.move.id, removed.error().text());
+  }
+  return {};
+}
+
+// True: nothing is left there, or there never was. Else the destination cleans up by itself once
+// its mover has given up, and is told again (Engine).
+bool PeerMove::undo_at_destination() {
+  if (!tell_left()) return false;
+  if (job_.reserved) {
+    // By an administrator's word it is ours; a record that says else would keep it from starting.
+    if (job_.abandon) (void)world_.records.remove(record_key());
+    const auto reply =
+        world_.peers.call(job_.move.destination, job_.abandon ? verb::kAbandon : verb::kUndo,
+                          to_json(MoveName{job_.move.epoch}),
+                          Deadline::after(job_.abandon ? kLostLimit : kUndoLimit));
+    if (!reply && reply.error().code != ErrorCode::kNotFound) {
+      log::warning("Move {}: {} could not be told of the undo: {}", job_.move.id,
+                   job_.move.destination, reply.error().text());
+      return false;
+    }
+  } else if (admitted_) {
+    // Else its place there is free in a minute.
+    (void)world_.peers.call(job_.move.destination, verb::kAdmit,
+                            to_json(AdmitRequest{job_.move.epoch, true}), Deadline::after(2s));
+  }
+  admitted_ = false;
+  // The record before the journal's last word, after which nobody would remove it.
+  if (auto removed = world_.records.remove(record_key()); !removed) {
+    log::warning("Move {}: {}", job_.move.id, removed.error().text());
+    return false;
+  }
+  job_.reserved = false;
+  if (job_.move.state != MoveState::kRunning) (void)save();
+  return true;
+}
+
+// Of the attempt before this one. Its record goes before the journal forgets it.
+bool PeerMove::tell_left() {
+  if (job_.left_epoch.empty()) return true;
+  const auto reply =
+      world_.peers.call(job_.move.destination, verb::kUndo, to_json(MoveName{job_.left_epoch}),
+                        Deadline::after(kUndoLimit));
+  if (!reply && reply.error().code != ErrorCode::kNotFound) {
+    log::warning("Move {}: {} could not be told of the undo of its last attempt: {}", job_.move.id,
+                 job_.move.destination, reply.error().text());
+    return false;
+  }
+  if (auto removed = world_.records.remove({uuid(), job_.left_epoch}); !removed) {
+    log::warning("Move {}: {}", job_.move.id, removed.error().text());
+    return false;
+  }
+  job_.left_epoch.clear();
+  return true;
+}
+
+// The move waits for its turn again, under another epoch: the destination keeps what it recorded of
+// this one for ever. What it has not heard of yet it is told before the next attempt begins.
+bool PeerMove::try_again(const Error& error) {
+  if (cancel_asked_ || job_.move.resolution) return false;
+  const auto now = std::chrono::system_clock::now();
+  const auto when = next_attempt(job_.move, error, world_.book.settings(), now);
+  if (!when) return false;
+  log::warning("Move {} of {}: attempt {} failed and was undone, another follows: {}", job_.move.id,
+               job_.move.plan.vm.name, job_.move.attempts.size() + 1, error.text());
+  if (job_.reserved) job_.left_epoch = job_.move.epoch;
+  job_.reserved = job_.carriers_started = job_.migrate_called = false;
+  job_.autostart_cleared = job_.refusal_proven = false;
+  job_.undefined = job_.save_called = job_.restore_called = false;
+  job_.files.clear();
+  job_.fence_image = {};
+  change([&](Move& move) {
+    move.attempts.push_back({move.epoch, std::string(phase_name(move.phase)), error, now});
+    move.epoch = random_name(move.epoch.size());
+    move.phase = Phase::kPlan;
+    move.phases.clear();
+    move.progress = {};
+    move.health.reset();
+    move.explanation.clear();
+    move.runner = Runner::kSource;
+    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when, {}};
+  });
+  world_.slots.give_back(Slots::Way::kOut, job_.move.id);
+  bandwidth_.reset();
+  waits_again_ = true;
+  changed_(MoveChange::kProgress, snapshot());  // the queue looks for it
+  return true;
+}
+
+}  // namespace drover::move
