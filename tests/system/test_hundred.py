@@ -16,7 +16,7 @@ LIMIT, PROBES, TINY = 10, 30, 70
 FIRST, LATER = 50, 10  # priority of those that are put first, and how many
 NEEDS_GIB = 12
 PATIENCE = 1500
-PROBE = {"memory": 96, "disk": "32M", "fill": 8, "records": 12, "dirty": 0.05, "disk_rate": 0.02}
+PROBE = {"memory": 96, "disk": "48M", "fill": 8, "records": 12, "dirty": 0.05, "disk_rate": 0.02}
 
 DOMAIN = """<domain type='qemu'>
   <name>{name}</name>
