@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred VMs in one command, ten at a time: 30 probe guests that run, the rest tiny and paused. Both daemons
-are killed in the middle. Prints what docs/benchmarks.md tells (pytest -s)."""
+"""A hundred VMs in one command, ten at a time: 30 probe guests that run, the rest tiny and paused. Both daemons are killed in the
+middle. Prints what docs/benchmarks.md tells (pytest -s)."""
 import concurrent.futures
 import json
 import os
