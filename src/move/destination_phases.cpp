@@ -280,7 +280,11 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
     folders.insert(std::filesystem::path(file.path).parent_path().string());
   for (const auto& folder : folders) (void)world_.hypervisor.refresh_pool(folder);
   end_proof(entry);
-  if (entry.carriers) (void)entry.carriers->stop();
+  // A gate that still has libvirt's last answer to come would wait for it without a record, and
+  // then for ever: who proved that the guest runs may be faster. The source asks again.
+  const Status stopped = entry.carriers ? entry.carriers->stop() : Status();
+  if (!stopped && stopped.error().code == ErrorCode::kConflict)
+    return std::unexpected(stopped.error());
   entry.carriers.reset();
   world_.carriage.remove_files(entry.name());
   RETURN_IF_ERROR(settle_group(world_, entry.key(), entry.job.plan));

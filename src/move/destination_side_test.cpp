@@ -431,6 +431,10 @@ TEST_F(DestinationWord, AMoveIsSettledOnlyOnceItsRecordIsGone) {
   restart();
   accept();
   guest_runs();
+  carriage_.state.stops = fail(ErrorCode::kConflict, "libvirt has not answered yet");
+  EXPECT_FALSE(settle());
+  EXPECT_TRUE(record_is_there()) << "the gate writes the answer there";
+  carriage_.state.stops = {};
   fill_disk();
   EXPECT_FALSE(settle());
   EXPECT_FALSE(record_is_there());
