@@ -58,7 +58,7 @@ THIRD_PARTY = [
     (r"systemd/", "systemd"), (r"CLI/", "CLI"), (r"toml\+\+/", "tomlplusplus"), (r"gtest/", "gtest"), (r"gmock/", "gmock"),
     (r"benchmark/", "benchmark"),
 ]
-# The C library and the kernel: not for model/ and fleet/, which do no I/O.
+# The C library and the kernel: not for model/, fleet/ and forecast/, which do no I/O.
 SYSTEM = re.compile(r"^(sys|linux|netinet|arpa|net|asm|bits)/|^[a-z_0-9]+\.h$")
 STANDARD = re.compile(r"^[a-z_0-9]+$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -100,7 +100,7 @@ def fault(path, own, may, libraries, quote, name):
     if STANDARD.match(name):
         return None
     if SYSTEM.match(name):
-        return f"{own} does no I/O, so no <{name}>" if own in ("model", "fleet") else None
+        return f"{own} does no I/O, so no <{name}>" if own in ("model", "fleet", "forecast") else None
     return f"<{name}> is of no library that the table knows"
 
 
