@@ -26,6 +26,9 @@
 namespace drover::cli {
 namespace {
 
+// Of more VMs in one command none is measured for its forecast: each takes a second or two.
+constexpr std::size_t kMeasuredMost = 3;
+
 struct Options {
   std::vector<std::string> words;  // VM... DESTINATION; VMs only if none is to be named
   RequestOptions request;
@@ -166,6 +169,7 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
     ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
     ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
     request.priority = options.priority;
+    if (vms.size() > kMeasuredMost) request.measure = false;
     std::string words;
     if (options.request.storage())
       words = found.vm.host;

@@ -11,6 +11,7 @@
 #include "after_text.h"
 #include "display_width.h"
 #include "exit_code.h"
+#include "forecast_text.h"
 #include "progress_text.h"
 #include "storage_text.h"
 #include "table.h"
@@ -133,6 +134,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     for (const NetworkTraffic& traffic : report.networks)
       if (report.networks.size() > 1) facts.add({"over " + traffic.network, to_text(traffic.wire)});
     facts.add({"took", span_words(report.duration)});
+    if (move.plan.forecast) facts.add({"forecast", forecast_words(move.plan)});
     facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
     if (report.proof) facts.add({"proof", proof_words(*report.proof)});
   }

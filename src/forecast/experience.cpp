@@ -78,13 +78,13 @@ std::optional<double> wire_share_of(const Move& move) {
   return number(report.bytes_on_wire) / given;
 }
 
-// Nothing while the link is what was measured to limit it.
-bool link_bound(const Move& move, double copying) {
+// Of what the link was measured at; 0: it was not.
+double link_used(const Move& move, double copying) {
   const double link = static_cast<double>(move.plan.forecast->link_rate.value);
   const double limit = static_cast<double>(move.plan.request.bandwidth.value);
   const double least = limit > 0 ? std::min(link > 0 ? link : limit, limit) : link;
-  if (least <= 0 || copying <= 0) return false;
-  return number(move.report->bytes_on_wire) / copying > least * kLinkBound;
+  if (least <= 0 || copying <= 0) return 0;
+  return number(move.report->bytes_on_wire) / copying / least;
 }
 
 void learn_shares(const std::vector<const Move*>& moves, Experience& experience) {
@@ -104,13 +104,15 @@ void learn_shares(const std::vector<const Move*>& moves, Experience& experience)
 }
 
 void learn_rates(const std::vector<const Move*>& moves, Experience& experience) {
-  Samples disks, memory, proof;
+  Samples disks, memory, proof, use;
   double disks_seen = 0, memory_seen = 0;
   for (const Move* move : moves) {
     const Report& report = *move->report;
     const double disk_time = seconds_in(*move, Phase::kCopyDisks) - kStart;
     const double memory_time = seconds_in(*move, Phase::kCopyMemory) - kMemoryStart;
-    const bool by_link = link_bound(*move, disk_time + memory_time);
+    const double used = link_used(*move, disk_time + memory_time);
+    const bool by_link = used > kLinkBound;
+    if (by_link) use.push_back(used);
     if (number(report.disks_sent) > kWorthLooking && disk_time > 0.1) {
       const double rate = number(report.disks_sent) / disk_time;
       if (!by_link) disks.push_back(rate);
@@ -128,6 +130,7 @@ void learn_rates(const std::vector<const Move*>& moves, Experience& experience) 
   experience.disk_rate = median(disks).value_or(std::max(experience.disk_rate, disks_seen));
   experience.memory_rate = median(memory).value_or(std::max(experience.memory_rate, memory_seen));
   if (const auto rate = median(proof)) experience.proof_rate = *rate;
+  if (const auto part = median(use)) experience.link_use = std::clamp(*part, 0.5, 1.5);
 }
 
 // What the parts that were forecast leave over is the rest: so each move that ended would have been
@@ -189,8 +192,8 @@ Experience learn(const Scene& scene, std::string_view destination, std::string_v
   const std::vector<const Move*> found = chosen(scene, destination, vm_uuid, moves);
   if (found.empty()) return experience;
   experience.moves = static_cast<unsigned>(found.size());
-  learn_shares(found, experience);
   learn_rates(found, experience);
+  learn_shares(found, experience);
   learn_rest(found, experience);
   return experience;
 }

@@ -121,9 +121,7 @@ Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
   return planned;
 }
 
-}  // namespace
-
-Result<Planned> plan_move(World& world, const MoveRequest& request) {
+Result<Planned> plan_kind(World& world, const MoveRequest& request) {
   const MoveKind kind = request.kind.value_or(MoveKind::kLive);
   switch (kind) {
     case MoveKind::kLive:
@@ -138,6 +136,15 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
               "Moves of the kind {} are not there yet. A running VM moves live; disks move within "
               "a host by the kind storage, running or off.",
               move_kind_name(kind));
+}
+
+}  // namespace
+
+Result<Planned> plan_move(World& world, const MoveRequest& request) {
+  world.forecaster->begin(world, request);
+  ASSIGN_OR_RETURN(Planned planned, plan_kind(world, request));
+  planned.plan.forecast = world.forecaster->make(world, planned.plan);
+  return planned;
 }
 
 Status check_acceptance(const Plan& plan) {
