@@ -14,6 +14,9 @@ constexpr double kUsualDisk = 200e6;    // likewise
 constexpr double kReference = 0.01;     // of a block that the destination has, on the wire
 constexpr double kSavedOverhead = 1.0;  // of a quick move: the definition, QEMU started anew
 constexpr double kSpreadMost = 0.4;
+// More than a disk of any kind, and than anybody waits: numbers from elsewhere may be absurd.
+constexpr double kBytesMost = 1e18;
+constexpr double kSecondsMost = 1e9;
 
 double number(ByteCount size) { return static_cast<double>(size.bytes); }
 double number(BytesPerSecond rate) { return static_cast<double>(rate.value); }
@@ -103,7 +106,8 @@ void add_proof(const Scene& scene, const Experience& experience, Parts& parts) {
 }
 
 std::chrono::milliseconds span(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(std::max(seconds, 0.0) * 1000));
+  return std::chrono::milliseconds(
+      static_cast<std::int64_t>(std::clamp(seconds, 0.0, kSecondsMost) * 1000));
 }
 
 }  // namespace
@@ -140,7 +144,7 @@ StrategyForecast predict(const Scene& scene, const Experience& experience) {
       parts.ends_by_itself ? std::min(experience.spread, kSpreadMost) : kSpreadMost;
   StrategyForecast made;
   made.strategy = strategy_of(scene);
-  made.wire = {static_cast<std::uint64_t>(std::max(parts.wire, 0.0))};
+  made.wire = {static_cast<std::uint64_t>(std::clamp(parts.wire, 0.0, kBytesMost))};
   made.least = span(total * (1 - spread));
   made.likely = span(total);
   made.most = span(total * (1 + spread));

@@ -234,7 +234,6 @@ void Forecaster::add_road(World& world, const Plan& plan, forecast::Scene& scene
   add_held(*reply, load ? load->disks_written : ByteCount{}, scene);
 }
 
-// REQUIRES: mutex_ held.
 std::optional<BytesPerSecond> Forecaster::recall(const Book& book, const std::string& what,
                                                  std::chrono::seconds age) {
   const auto found = book.find(what);
@@ -243,7 +242,6 @@ std::optional<BytesPerSecond> Forecaster::recall(const Book& book, const std::st
   return found->second.rate;
 }
 
-// REQUIRES: mutex_ held.
 void Forecaster::remember(Book& book, const std::string& what, BytesPerSecond rate) {
   if (book.size() >= kBookMax) book.clear();
   book[what] = {rate, std::chrono::steady_clock::now()};

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "forecast/scene.h"
 #include "hypervisor/hypervisor.h"
@@ -40,9 +41,10 @@ class Forecaster {
                 std::vector<std::string>& notes);
   void add_places(World& world, const Plan& plan, forecast::Scene& scene);
   std::optional<GuestLoad> measured_load(World& world, const std::string& uuid);
-  std::optional<BytesPerSecond> recall(const Book& book, const std::string& what,
-                                       std::chrono::seconds age);
-  void remember(Book& book, const std::string& what, BytesPerSecond rate);
+  // REQUIRES: mutex_ held, of both.
+  static std::optional<BytesPerSecond> recall(const Book& book, const std::string& what,
+                                              std::chrono::seconds age);
+  static void remember(Book& book, const std::string& what, BytesPerSecond rate);
 
   std::mutex mutex_;  // guards all below
   Book guests_;       // by UUID, and by how they were named

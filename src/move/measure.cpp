@@ -26,10 +26,6 @@ constexpr auto kEnough = 250ms;  // of sending
 constexpr int kLargeBodies = 4;
 constexpr auto kAnswerLimit = 8s;  // of one body: 3 MiB at 4 Mbit/s
 
-// Letters that a JSON text takes as they are. Nothing on the way makes them smaller: TLS does not
-// compress, and the mover, which would, is not asked.
-std::string padding(std::size_t count) { return std::string(count, 'x'); }
-
 // A peer's words are no paths: only what this host's administrator allows is tried.
 BytesPerSecond slowest(World& world, const std::vector<std::string>& folders) {
   const auto facts = world.hypervisor.host_facts();
@@ -73,7 +69,10 @@ BytesPerSecond measure_path(World& world, const std::string& peer, const std::st
     const auto one = time_body(world, peer, address, size);
     if (!one) return {};
     // The first one is within what a shaper lets pass: it only shows that larger ones may follow.
-    if (body == 1) sent = 0, took = {};
+    if (body == 1) {
+      sent = 0;
+      took = {};
+    }
     sent += size;
     took += std::max(*one - *empty, Clock::duration(100us));
     if (body == 0 && *one > 10 * kShort) break;
@@ -84,13 +83,15 @@ BytesPerSecond measure_path(World& world, const std::string& peer, const std::st
 
 }  // namespace
 
+// Spaces after a JSON text belong to it. Nothing on the way makes them smaller: TLS does not
+// compress, and the mover, which would, is not asked.
 std::string to_json(const MeasureRequest& value) {
-  return dump({{"vm", value.vm_uuid},
-               {"folders", value.folders},
-               {"padding", padding(std::min(value.padding, kPaddingMax))}});
+  return dump({{"vm", value.vm_uuid}, {"folders", value.folders}}) +
+         std::string(std::min(value.padding, kPaddingMax), ' ');
 }
 
 Result<MeasureRequest> measure_request_from_json(std::string_view text) {
+  text = text.substr(0, text.find_last_not_of(' ') + 1);  // the time to read them is no travel
   ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "question for a forecast"));
   MeasureRequest value;
   value.vm_uuid = reader.text("vm");
