@@ -2,7 +2,7 @@
 """Twenty moves of the lab's probe guests, each with its forecast from the journal's row beside what came of it.
 
 The forecast is the one that was written down with the plan, before the first byte; it is read from the database of the host
-that the guest left. A move's time is that of its phases, without the queue; its pause is the one that libvirt measured.
+that the guest left. A move's time is that of its phases after the plan; its pause is the one that libvirt measured.
 """
 import argparse
 import contextlib
@@ -148,7 +148,8 @@ def within(forecast, actual, factor):
 
 def result_of(number, kind, link, request, row):
     made = row["plan"]["forecast"]["strategies"][0]
-    took = (moment(row["ended_at"]) - moment(row["phases"][0]["started_at"])).total_seconds()
+    first = next(entry for entry in row["phases"] if entry["phase"] != "plan")
+    took = (moment(row["ended_at"]) - moment(first["started_at"])).total_seconds()
     pause = (row.get("report") or {}).get("pause_ms")
     arrived = row["state"] == "done"
     return {"number": number, "guest": kind, "link": link, "request": request, "strategy": made["strategy"], "state": row["state"],

@@ -198,11 +198,13 @@ Experience learn(const Scene& scene, std::string_view destination, std::string_v
   return experience;
 }
 
-// The queue comes before the first phase; an attempt that failed before this one is not counted.
+// The queue comes before the first phase, and the forecast is made, or made anew, within the phase
+// plan. An attempt that failed before this one is not counted.
 std::optional<std::chrono::milliseconds> time_worked(const Move& move) {
-  if (!move.ended_at || move.phases.empty()) return std::nullopt;
-  return std::chrono::duration_cast<std::chrono::milliseconds>(*move.ended_at -
-                                                               move.phases.front().started_at);
+  const auto first = std::ranges::find_if(
+      move.phases, [](const PhaseTimes& times) { return times.phase != Phase::kPlan; });
+  if (!move.ended_at || first == move.phases.end()) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(*move.ended_at - first->started_at);
 }
 
 }  // namespace drover::forecast

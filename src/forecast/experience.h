@@ -40,7 +40,7 @@ Experience usual(const Scene& scene);
 Experience learn(const Scene& scene, std::string_view destination, std::string_view vm_uuid,
                  std::span<const Move> moves);
 
-// Seconds that a move worked, without the queue; nothing: it has not ended.
+// How long a move worked, from the end of its phase plan; nothing: it has not ended.
 std::optional<std::chrono::milliseconds> time_worked(const Move& move);
 
 }  // namespace drover::forecast

@@ -91,7 +91,7 @@ TEST(Experience, TheNewestCountAndAnAbsurdOneDoesNot) {
             12);
 }
 
-TEST(Experience, TheQueueIsNoPartOfTheWork) {
+TEST(Experience, TheQueueAndThePlanAreNoPartOfTheWork) {
   const Move move = finished(gigabit_scene(), {});
   ASSERT_TRUE(time_worked(move));
   EXPECT_NEAR(seconds(*time_worked(move)), 7.9, 0.01);

@@ -54,7 +54,8 @@ inline Move finished(const Scene& scene, const Took& took, const std::string& vm
     move.phases.push_back({which, now, now + span(seconds)});
     now += span(seconds);
   };
-  phase(Phase::kPlan, took.before);
+  phase(Phase::kPlan, 1.5);
+  phase(Phase::kPrepare, took.before);
   phase(Phase::kCopyDisks, took.disks);
   phase(Phase::kCopyMemory, took.memory);
   phase(Phase::kSettle, took.after);

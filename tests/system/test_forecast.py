@@ -29,8 +29,9 @@ def at(text):
 
 
 def worked(move):
-    """Milliseconds, without the queue."""
-    return (at(move["ended_at"]) - at(move["phases"][0]["started_at"])).total_seconds() * 1000
+    """Milliseconds, without the queue and the plan."""
+    first = next(entry for entry in move["phases"] if entry["phase"] != "plan")
+    return (at(move["ended_at"]) - at(first["started_at"])).total_seconds() * 1000
 
 
 def row(host, move_id):
