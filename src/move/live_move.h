@@ -3,7 +3,8 @@
 // phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
 // live_move_switch.cpp, the proof in live_move_proof.cpp, the way back, and what follows a failed
-// attempt, in live_move_undo.cpp; what holds a copy up for a while in live_move_holds.cpp.
+// attempt, in live_move_undo.cpp; what holds a copy up for a while in live_move_holds.cpp, and a
+// rehearsal in live_move_rehearsal.cpp.
 #pragma once
 
 #include <atomic>
@@ -96,6 +97,10 @@ class LiveMove final : public MoveWork {
   bool take_place_again();
   void tell_hold(std::optional<Finding> finding);
   bool job_is_over();
+  // A rehearsal ends where the copy begins (live_move_rehearsal.cpp).
+  bool is_rehearsal() const { return job_.move.plan.request.rehearse; }
+  Status hold_for_the_rehearsal();
+  void keep_rehearsal();
   bool record_is_final() const;
   void write_report(const VerifyReply& reply);
 
@@ -202,7 +207,10 @@ class LiveMove final : public MoveWork {
   std::unique_ptr<BeforeSampler> sampler_;  // while it is copied
   std::optional<LinkKeeper> keeper_;        // from the first link on
   unsigned links_added_ = 0;  // on each path, since one was too slow for the processor
-  bool gate_ended_ = false;   // it said its last word
+  bool rehearsed_ = false;    // all that a rehearsal tries has worked
+  std::optional<Deadline> rehearsal_until_, all_copy_by_;
+  Deadline next_rehearsal_look_ = Deadline::after(std::chrono::milliseconds(0));
+  bool gate_ended_ = false;  // it said its last word
   bool in_doubt_ = false;
   std::optional<Deadline> answer_due_;        // of FINISH; later, we look there ourselves
   std::string told_doubt_;                    // what people were last told of a doubt

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all
+from product import ALL, ENDED, IMAGES, assert_clean, brief, codes, drop_all
 
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 48, "dirty": 2, "disk_rate": 0.1}
@@ -165,6 +165,86 @@ def test_a_plan_that_went_stale_is_refused_with_what_changed(lab, guest):
     status, started = host1.api("POST", "/v1/moves", {"plan": plan["id"], "accept_notes": True})
     assert status in (200, 201, 202), started
     assert host1.wait_move(started["id"])["state"] == "done"
+
+
+
+# Rehearsals.
+
+
+def rehearsed(host, name, destination, **request):
+    """The move's id once it has ended so; the states that the VM had at the destination meanwhile."""
+    move_id = host.start_move(name, destination.name, rehearse=True, **request)
+    states = set()
+
+    def ended(move):
+        states.add(destination.domstate(name))
+        return move["state"] in ENDED
+
+    move = host.wait_move(move_id, ended, pause=0.02)
+    assert move["state"] == "rehearsed" and move["runner"] == "source" and "error" not in move, brief(move)
+    assert "copy-memory" not in [entry["phase"] for entry in move["phases"]], move["phases"]
+    return move, states
+
+
+def test_a_rehearsal_starts_a_real_qemu_there_and_leaves_nothing(lab, guest):
+    host1, host2 = guest
+    files = host2.files()
+    move, states = rehearsed(host1, "seer", host2)
+    assert states & {"paused", "running"}, f"no QEMU was seen on host2: {states}"
+    result = lab.verify("seer")
+    assert result["ok"] and result["states"] == {"host1": "running"}, result
+    assert_clean(host1, host2)
+    assert host2.files() == files and host1.kept() == host2.kept() == []
+    assert move["id"] in host1.drover("moves").stdout
+    said = host1.drover("move", "seer", "host2", "--rehearse", "--yes")
+    assert said.returncode == 0 and "was rehearsed; it is on host1 as before" in said.stdout, said
+    assert lab.verify("seer")["states"] == {"host1": "running"}
+    # What a rehearsal took is no measure of a move.
+    assert host1.plan("seer", "host2")["forecast"]["learnt_from"] == 0
+    arrive(host1, "seer", "host2")
+    assert lab.verify("seer")["states"] == {"host2": "running"}
+
+
+def test_a_rehearsal_with_disks_that_both_hosts_see(lab, pair):
+    """Then QEMU connects for its memory, and not a byte of it goes out."""
+    host1, host2 = pair
+    for host in pair:
+        host.drover("settings", "allowed-folders+=/srv/shared")
+    try:
+        with lab.guest("host1", "shared", memory=128, disk="64M", fill=4, folder="/srv/shared"):
+            for _ in range(2):
+                rehearsed(host1, "shared", host2)
+                result = lab.verify("shared")
+                assert result["ok"] and result["states"] == {"host1": "running"}, result
+                assert_clean(*pair)
+    finally:
+        for host in pair:
+            host.drover("settings", "allowed-folders-=/srv/shared")
+
+
+def test_a_rehearsal_whose_daemon_dies_never_becomes_a_move(lab, guest):
+    host1, host2 = guest
+    move_id = host1.start_move("seer", "host2", rehearse=True)
+    host1.wait_phase(move_id, "copy-disks")
+    host1.kill_droverd()
+    host1.start_droverd()
+    move = host1.wait_move(move_id)
+    assert move["state"] in ("rehearsed", "failed"), brief(move)
+    result = lab.verify("seer")
+    assert result["ok"] and result["states"] == {"host1": "running"}, result
+
+
+def test_a_storage_move_is_rehearsed_too(lab, guest):
+    host1, _ = guest
+    other = f"{IMAGES}/rehearsed"
+    host1.run("mkdir", "-p", "-m", "711", other)
+    try:
+        move = host1.wait_move(host1.start_move("seer", "", kind="storage", disks_to=other, rehearse=True,
+                                                accepted_codes=["SAME_DEVICE"]))
+        assert move["state"] == "rehearsed", brief(move)
+        assert host1.files(other) == [] and lab.verify("seer")["ok"]
+    finally:
+        host1.run("rm", "-rf", other)
 
 
 @LONG
