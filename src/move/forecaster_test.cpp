@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "hypervisor/fake/fake.h"
+#include "move/job.h"
 #include "move/measure.h"
 #include "move/move_test_support.h"
 #include "move/peer_messages.h"

@@ -5,7 +5,6 @@
 // cancelled move.
 #include "base/log.h"
 #include "move/live_move.h"
-#include "move/shared_disks.h"
 
 namespace drover::move {
 namespace {
