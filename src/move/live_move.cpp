@@ -117,7 +117,7 @@ void LiveMove::end(const StepResult& result) {
     return;
   }
   if (!result && result.error().then == AfterFailure::kUndo) {
-    if (!undo() || (!is_rehearsal() && try_again(result.error().error))) return;
+    if (!undo() || try_again(result.error().error)) return;
   }
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
