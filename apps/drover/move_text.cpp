@@ -269,13 +269,16 @@ std::string queue_text(const std::vector<Move>& moves) {
                {"TO"},
                {"PRIORITY", kRight},
                {"SINCE"},
+               {"EXPECTED"},
                {"ASKED BY"},
                {"WAITS FOR"}});
   for (const Move& move : moves) {
     const QueuePlace place = move.queue.value_or(QueuePlace{});
     table.add({fmt::format("{}", place.position), move.id, move.plan.vm.name, move.source,
                destination_words(move), fmt::format("{}", place.priority),
-               moment_words(place.since), move.plan.request.requested_by, place.waits_for});
+               moment_words(place.since),
+               place.expected_at ? moment_words(*place.expected_at) : std::string(),
+               move.plan.request.requested_by, place.waits_for});
   }
   return table.text();
 }
