@@ -168,6 +168,27 @@ def test_a_plan_that_went_stale_is_refused_with_what_changed(lab, guest):
 
 
 
+def test_the_queue_says_when_a_move_will_begin(lab, guest):
+    host1, _ = guest
+    host1.drover("settings", "live-moves=1")
+    try:
+        with lab.guest("host1", "second", memory=64, disk="64M", fill=4):
+            lab.run("link", "100mbit")
+            first = host1.start_move("seer", "host2", bandwidth_bytes_per_second=2 * MIB)
+            then = host1.start_move("second", "host2")
+            [waiting] = host1.get("/v1/queue")["moves"]
+            assert waiting["id"] == then, brief(waiting)
+            likely = own(host1.move(first)["plan"])["likely_ms"]
+            ahead = (at(waiting["queue"]["expected_at"]) - datetime.datetime.now(datetime.timezone.utc)).total_seconds() * 1000
+            assert 0 < ahead <= likely, (ahead, likely)
+            assert "EXPECTED" in host1.drover("queue").stdout
+            for move in (then, first):
+                host1.drover("cancel", move)
+                host1.wait_move(move)
+    finally:
+        host1.drover("settings", "live-moves=2")
+
+
 # Rehearsals.
 
 
