@@ -26,6 +26,9 @@
 namespace drover::cli {
 namespace {
 
+// Of more VMs in one command none is measured for its forecast: each takes a second or two.
+constexpr std::size_t kMeasuredMost = 3;
+
 struct Options {
   std::vector<std::string> words;  // VM... DESTINATION; VMs only if none is to be named
   RequestOptions request;
@@ -33,6 +36,7 @@ struct Options {
   std::vector<std::string> labels;
   int priority = 0;
   bool all = false;
+  bool rehearse = false;
   bool yes = false;
   std::vector<std::string> accepted;
 };
@@ -166,6 +170,8 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
     ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
     ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
     request.priority = options.priority;
+    request.rehearse = options.rehearse;
+    if (vms.size() > kMeasuredMost) request.measure = false;
     std::string words;
     if (options.request.storage())
       words = found.vm.host;
@@ -198,7 +204,8 @@ Status confirm(const std::vector<Planned>& plans, const Options& options, Consen
   if (!asking) return {};
   const std::string what = fmt::format("{}", fmt::join(names, ", "));
   const bool storage = options.request.storage();
-  if (!ask(fmt::format("\nMove {}{}?", storage ? "the disks of " : "", what), Otherwise::kNo)) {
+  const char* act = options.rehearse ? "Rehearse the move of" : "Move";
+  if (!ask(fmt::format("\n{} {}{}?", act, storage ? "the disks of " : "", what), Otherwise::kNo)) {
     return fail(ErrorCode::kInvalidArgument, "Not confirmed. Nothing was changed.");
   }
   consent.yes = true;
@@ -321,6 +328,9 @@ void add_move(CLI::App& app, Session& session) {
       ->type_name("NUMBER");
   options->destination.add_to(*command);
   options->request.add_to(*command);
+  command->add_flag("--rehearse", options->rehearse,
+                    "Do everything up to the copy, with a real QEMU at the destination, and undo "
+                    "it; the VM runs on here");
   command->add_flag("--yes", options->yes, "Do not ask; notes are accepted, warnings are not");
   command->add_option("--accept", options->accepted, "With --yes: accept the warnings of this code")
       ->type_name("CODE")
@@ -344,6 +354,7 @@ void add_move(CLI::App& app, Session& session) {
       "  drover move web01 host2,host3\n"
       "  drover move web01 --best --among host2,host3\n"
       "  drover move 'web*' host2 --begin 22:00 --window 02:00-04:00\n"
+      "  drover move web01 host2 --rehearse\n"
       "  drover move web01 host2 --disks-to /srv/vms --keep-source\n"
       "  drover list --host host1 --names | drover move - host2 --yes\n"
       "  drover move web01 --to-storage /srv/fast\n"

@@ -40,6 +40,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_move(app, session);
   add_moves(app, session);
   add_show(app, session);
+  add_report(app, session);
   add_watch(app, session);
   add_cancel(app, session);
   add_converge(app, session);

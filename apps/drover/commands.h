@@ -14,6 +14,7 @@ void add_plan(CLI::App& app, Session& session);
 void add_move(CLI::App& app, Session& session);
 void add_moves(CLI::App& app, Session& session);
 void add_show(CLI::App& app, Session& session);
+void add_report(CLI::App& app, Session& session);
 void add_watch(CLI::App& app, Session& session);
 void add_cancel(CLI::App& app, Session& session);
 void add_converge(CLI::App& app, Session& session);

@@ -11,6 +11,7 @@
 #include "after_text.h"
 #include "display_width.h"
 #include "exit_code.h"
+#include "forecast_text.h"
 #include "progress_text.h"
 #include "storage_text.h"
 #include "table.h"
@@ -135,6 +136,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
     for (const NetworkTraffic& traffic : report.networks)
       if (report.networks.size() > 1) facts.add({"over " + traffic.network, to_text(traffic.wire)});
     facts.add({"took", span_words(report.duration)});
+    if (move.plan.forecast) facts.add({"forecast", forecast_words(move.plan)});
     if (move.plan.kind != MoveKind::kOffline)
       facts.add({"pause", report.pause ? span_words(*report.pause) : "not measured"});
     if (report.proof) facts.add({"proof", proof_words(*report.proof)});
@@ -270,13 +272,16 @@ std::string queue_text(const std::vector<Move>& moves) {
                {"TO"},
                {"PRIORITY", kRight},
                {"SINCE"},
+               {"EXPECTED"},
                {"ASKED BY"},
                {"WAITS FOR"}});
   for (const Move& move : moves) {
     const QueuePlace place = move.queue.value_or(QueuePlace{});
     table.add({fmt::format("{}", place.position), move.id, move.plan.vm.name, move.source,
                destination_words(move), fmt::format("{}", place.priority),
-               moment_words(place.since), move.plan.request.requested_by, place.waits_for});
+               moment_words(place.since),
+               place.expected_at ? moment_words(*place.expected_at) : std::string(),
+               move.plan.request.requested_by, place.waits_for});
   }
   return table.text();
 }

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "display_width.h"
+#include "forecast_text.h"
 #include "storage_text.h"
 #include "table.h"
 
@@ -168,7 +169,9 @@ std::string plan_text(const Plan& plan) {
                "", "", ""});
   }
   if (!disks.empty()) out += "\n" + disks.text();
-  if (plan.bytes_expected.bytes > 0) {
+  if (plan.forecast) {
+    out += "\n" + forecast_text(plan) + "\n";
+  } else if (plan.bytes_expected.bytes > 0) {
     out += fmt::format("\n  About {} to copy, and what changes meanwhile.\n",
                        to_text(plan.bytes_expected));
   }

@@ -53,6 +53,9 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("POLICY");
   command.add_flag("--no-references", no_references,
                    "Send as bytes also what the destination has; to see what that saves");
+  command.add_flag("--no-measure", no_measure,
+                   "Forecast from earlier moves alone; do not measure the guest, the disks and the "
+                   "link");
   command
       .add_option(
           "--verify", verify,
@@ -129,6 +132,7 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   }
   ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
   request.references = !no_references;
+  request.measure = !no_measure;
   if (!convergence.empty()) {
     ASSIGN_OR_RETURN(request.convergence, parse_convergence(convergence));
   }

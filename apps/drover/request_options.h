@@ -29,6 +29,7 @@ struct RequestOptions {
   std::string begin;         // empty: when its turn comes
   std::string window;        // empty: it may switch at any time
   bool no_references = false;
+  bool no_measure = false;
   std::string verify;               // empty: as-sent
   std::optional<unsigned> retries;  // nothing: as the source's settings say
 

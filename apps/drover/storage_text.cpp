@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "display_width.h"
+#include "forecast_text.h"
 #include "move_text.h"
 #include "plan_text.h"
 #include "progress_text.h"
@@ -38,6 +39,7 @@ std::string done_text(const Move& move, const std::vector<QuarantinedDisk>& kept
   if (move.report) {
     facts.add({"written", to_text(move.report->disks_sent)});
     facts.add({"took", span_words(move.report->duration)});
+    if (move.plan.forecast) facts.add({"forecast", forecast_words(move.plan)});
   }
   for (const QuarantinedDisk& disk : kept) {
     if (disk.move_id != move.id) continue;

@@ -7,7 +7,14 @@ namespace drover::client {
 
 Result<std::string> HttpsPeerTransport::call(std::string_view peer_name, std::string_view verb,
                                              std::string_view body, Deadline deadline) {
-  ASSIGN_OR_RETURN(const Peer peer, find_peer_(peer_name));
+  return call_at(peer_name, {}, verb, body, deadline);
+}
+
+Result<std::string> HttpsPeerTransport::call_at(std::string_view peer_name,
+                                                const std::string& address, std::string_view verb,
+                                                std::string_view body, Deadline deadline) {
+  ASSIGN_OR_RETURN(Peer peer, find_peer_(peer_name));
+  if (!address.empty()) peer.address = address;
   if (peer.state == PeerState::kWaiting) {
     return fail(ErrorCode::kPermission, "The host {} waits for approval: `drover host approve {}`.",
                 peer.name, peer.name);

@@ -21,6 +21,9 @@ class HttpsPeerTransport final : public net::PeerTransport {
 
   Result<std::string> call(std::string_view peer_name, std::string_view verb, std::string_view body,
                            Deadline deadline) override;
+  Result<std::string> call_at(std::string_view peer_name, const std::string& address,
+                              std::string_view verb, std::string_view body,
+                              Deadline deadline) override;
 
  private:
   const FindPeer find_peer_;

@@ -54,6 +54,15 @@ struct JobProgress {
   std::uint64_t page_size = 4096;
 };
 
+// What a running VM does and holds, for a forecast. 0: not known.
+struct GuestLoad {
+  ByteCount memory_held;    // by its QEMU: pages that the guest never wrote are not there
+  ByteCount disks_written;  // since its QEMU started
+  // Memory that the guest changed in a second, as measured last; nothing: it is being measured, or
+  // never was.
+  std::optional<BytesPerSecond> dirty_rate;
+};
+
 // Left behind by a finished migration; asked on the destination, once
 // (VIR_DOMAIN_JOB_STATS_COMPLETED).
 struct CompletedJob {
@@ -143,6 +152,14 @@ class Hypervisor {
   // where known.
   virtual Result<CpuComparison> compare_cpu(std::string_view domain_xml,
                                             std::vector<std::string>* missing) = 0;
+
+  // Of a VM that runs. A hypervisor that cannot tell knows nothing, and measures nothing.
+  virtual Result<GuestLoad> guest_load(std::string_view /*name_or_uuid*/) { return GuestLoad{}; }
+  // Begins to measure how much memory the guest changes, for so many seconds (1 to 60), by samples;
+  // guest_load() has the outcome. Not while a migration is under way. One that goes on is success.
+  virtual Status measure_dirtying(std::string_view /*name_or_uuid*/, std::chrono::seconds) {
+    return {};
+  }
 
   // Without its agent: that is asked by ask_agent(). A VM that is off has no signs but its state.
   virtual Result<GuestSigns> guest_signs(std::string_view uuid) = 0;

@@ -11,6 +11,7 @@
 #include "json/model_json.h"
 #include "move/cold_files.h"
 #include "move/group.h"
+#include "move/measure.h"
 #include "move/residue.h"
 #include "net/dial.h"
 #include "preflight/codes.h"
@@ -88,6 +89,10 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
                 world_.host_name, world_.host_name, peer_name);
   }
   if (verb == verb::kPreflight) return preflight(peer_name, body);
+  if (verb == verb::kMeasure) {
+    ASSIGN_OR_RETURN(const MeasureRequest request, measure_request_from_json(body));
+    return to_json(measure_here(world_, peer_name, request));
+  }
   if (verb == verb::kAdmit) return admit(peer_name, body);
   if (verb == verb::kReserve) return reserve(peer_name, body);
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "move/quarantine.h"
+#include "move/stale_plan.h"
 
 namespace drover::move {
 namespace {
@@ -20,6 +21,7 @@ constexpr std::size_t kIdCharacters = 8;
 constexpr std::size_t kQueueMax = 1000;
 constexpr auto kHouseInterval = 2s;
 constexpr int kExpireEvery = 30;  // rounds of keeping house
+constexpr auto kForecastFresh = 60s;
 
 }  // namespace
 
@@ -102,21 +104,29 @@ Result<Plan> Engine::plan(const MoveRequest& request) {
   ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::system_clock::now();
-  std::erase_if(plans_, [&](const auto& item) { return item.second.expires_at < now; });
+  std::erase_if(plans_, [&](const auto& item) { return item.second.plan.expires_at < now; });
   if (plans_.size() >= kPlansMax) plans_.erase(plans_.begin());
-  plans_[planned.plan.id] = planned.plan;
-  return planned.plan;
+  Plan plan = planned.plan;
+  plans_[plan.id] = std::move(planned);
+  return plan;
 }
 
 Status Engine::check(const MoveRequest& request) const {
-  ASSIGN_OR_RETURN(const Planned planned, plan_free(request));
+  MoveRequest asked = request;
+  asked.measure = false;
+  ASSIGN_OR_RETURN(const Planned planned, plan_free(asked));
   return check_acceptance(planned.plan);
 }
 
 Result<Plan> Engine::kept_plan(std::string_view id) const {
+  ASSIGN_OR_RETURN(Planned planned, kept(id));
+  return std::move(planned.plan);
+}
+
+Result<Planned> Engine::kept(std::string_view id) const {
   const std::lock_guard lock(mutex_);
   const auto it = plans_.find(id);
-  if (it == plans_.end() || it->second.expires_at < std::chrono::system_clock::now()) {
+  if (it == plans_.end() || it->second.plan.expires_at < std::chrono::system_clock::now()) {
     return fail(ErrorCode::kNotFound,
                 "There is no plan {}, or it has expired. Make a new one: drover plan VM HOST.", id);
   }
@@ -126,13 +136,21 @@ Result<Plan> Engine::kept_plan(std::string_view id) const {
 Result<Move> Engine::start_planned(std::string_view plan_id, bool accept_notes,
                                    std::vector<std::string> accepted_codes,
                                    std::string_view requested_by) {
-  ASSIGN_OR_RETURN(const Plan plan, kept_plan(plan_id));
-  MoveRequest request = plan.request;
-  request.vm = plan.vm.uuid;
+  ASSIGN_OR_RETURN(const Planned shown, kept(plan_id));
+  MoveRequest request = shown.plan.request;
+  request.vm = shown.plan.vm.uuid;
   request.accept_notes = accept_notes;
   request.accepted_codes = std::move(accepted_codes);
   request.requested_by = requested_by;
-  return start(request);
+  // What was shown is what the move is held against.
+  const bool fresh = std::chrono::system_clock::now() - shown.plan.made_at < kForecastFresh;
+  request.measure = shown.plan.request.measure && !(fresh && shown.plan.forecast);
+  ASSIGN_OR_RETURN(Planned planned, plan_free(request));
+  RETURN_IF_ERROR(check_not_stale(shown, planned));
+  RETURN_IF_ERROR(check_acceptance(planned.plan));
+  planned.plan.request.measure = shown.plan.request.measure;
+  if (fresh && shown.plan.forecast) planned.plan.forecast = shown.plan.forecast;
+  return start_checked(std::move(planned));
 }
 
 Result<Move> Engine::start(const MoveRequest& request) {

@@ -41,7 +41,8 @@ class Engine {
   // The plan would let a move begin: of kBlocked the causes say what does not. Keeps nothing.
   Status check(const MoveRequest& request) const;
   Result<Plan> kept_plan(std::string_view id) const;
-  // A kept plan's request with what its user has accepted since.
+  // A kept plan's request with what its user has accepted since. kConflict: what it was made of has
+  // changed; the causes say what (stale_plan.h).
   Result<Move> start_planned(std::string_view plan_id, bool accept_notes,
                              std::vector<std::string> accepted_codes,
                              std::string_view requested_by);
@@ -79,6 +80,7 @@ class Engine {
   Status check_free(const Vm& vm) const;
   Status go_on(std::string_view id, const Resolution& resolution);
   Result<Planned> plan_free(const MoveRequest& request) const;
+  Result<Planned> kept(std::string_view plan_id) const;
   Result<Move> start_checked(Planned planned);
   MoveListener listener();
   void enqueue(SourceJob job);
@@ -106,7 +108,7 @@ class Engine {
   HealthWatch health_;
   std::mutex starting_;       // one start at a time: two of one VM must see each other
   mutable std::mutex mutex_;  // guards all below; taken after starting_
-  std::map<std::string, Plan, std::less<>> plans_;
+  std::map<std::string, Planned, std::less<>> plans_;
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running_;
   std::condition_variable_any stopping_;
   QueuePacing pacing_;     // the dispatcher's own

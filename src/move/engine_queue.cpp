@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "move/engine.h"
+#include "move/expected_starts.h"
 #include "move/window_times.h"
 
 namespace drover::move {
@@ -75,6 +76,10 @@ std::vector<Move> Engine::queue() const {
     known->queue->position = static_cast<unsigned>(moves.size() + 1);
     moves.push_back(std::move(*known));
   }
+  if (moves.empty()) return moves;
+  // Those before, that have no forecast, are only looked for where somebody waits.
+  expect_starts(moves, under_way(), times_taken(this->moves()), world_.book.settings(),
+                std::chrono::system_clock::now());
   return moves;
 }
 

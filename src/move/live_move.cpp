@@ -133,6 +133,15 @@ void LiveMove::end(const StepResult& result) {
       return;
     }
     move.health.reset();
+    if (rehearsed_ && result.error().then == AfterFailure::kUndo) {
+      move.state = MoveState::kRehearsed;
+      move.runner = Runner::kSource;
+      move.explanation = fmt::format(
+          "{1} started it and both hosts were joined; all of that was undone. {0} runs on {2} as "
+          "before.",
+          move.plan.vm.name, move.destination, move.source);
+      return;
+    }
     move.error = result.error().error;
     if (result.error().then == AfterFailure::kPark) {
       move.state = MoveState::kParked;

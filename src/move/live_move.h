@@ -2,8 +2,9 @@
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
 // phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
-// live_move_switch.cpp, the way back in live_move_undo.cpp; what holds a copy up for a while in
-// live_move_holds.cpp; what it shares with other moves to another host in peer_move.h.
+// live_move_switch.cpp, the way back, and what follows a failed attempt, in live_move_undo.cpp; what
+// holds a copy up for a while in live_move_holds.cpp, and a rehearsal in live_move_rehearsal.cpp;
+// what it shares with other moves to another host in peer_move.h.
 #pragma once
 
 #include <atomic>
@@ -83,6 +84,11 @@ class LiveMove final : public PeerMove {
   bool take_place_again();
   void tell_hold(std::optional<Finding> finding);
   bool job_is_over();
+  // A rehearsal ends where the copy begins (live_move_rehearsal.cpp).
+  bool is_rehearsal() const { return job_.move.plan.request.rehearse; }
+  Status hold_for_the_rehearsal();
+  void keep_rehearsal();
+  bool record_is_final() const;
   void write_report(const VerifyReply& reply);
 
   StepResult disks_differ(const std::string& difference) override;
@@ -147,7 +153,10 @@ class LiveMove final : public PeerMove {
   std::optional<Error> migrate_error_;
   std::shared_ptr<MigrateOutcome> migrate_call_;
   std::unique_ptr<BeforeSampler> sampler_;  // while it is copied
-  bool gate_ended_ = false;                 // it said its last word
+  bool rehearsed_ = false;                  // all that a rehearsal tries has worked
+  std::optional<Deadline> rehearsal_until_, all_copy_by_;
+  Deadline next_rehearsal_look_ = Deadline::after(std::chrono::milliseconds(0));
+  bool gate_ended_ = false;  // it said its last word
   bool in_doubt_ = false;
   std::optional<Deadline> answer_due_;  // of FINISH; later, we look there ourselves
   Deadline next_sample_ = Deadline::after(std::chrono::milliseconds(0));

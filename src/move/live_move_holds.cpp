@@ -130,7 +130,7 @@ Status LiveMove::hold_for_the_window() {
 // rule.
 void LiveMove::keep_window() {
   const auto& window = job_.move.plan.request.window;
-  if (!window || stood_still_ || job_.move.phase >= Phase::kSwitch) return;
+  if (!window || is_rehearsal() || stood_still_ || job_.move.phase >= Phase::kSwitch) return;
   if (!next_window_look_.expired()) return;
   next_window_look_ = Deadline::after(kWindowLook);
   const Time now = std::chrono::system_clock::now();

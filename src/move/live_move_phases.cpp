@@ -53,7 +53,8 @@ StepResult LiveMove::prepare() {
   auto carriers = world_.carriage.start_source(carrier_name(), secret_, std::move(*fence), road);
   if (!carriers) return undo_because(carriers.error());
   carriers_ = std::move(*carriers);
-  if (auto held = hold_for_the_window(); !held) return undo_because(held.error());
+  if (auto held = is_rehearsal() ? hold_for_the_rehearsal() : hold_for_the_window(); !held)
+    return undo_because(held.error());
 
   if (auto linked = first_link(); !linked) return undo_because(linked.error());
 
@@ -168,16 +169,20 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
   bool abort_sent = false;
   while (!ended()) {
     if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
-    if ((cancel_asked_ || given_up_) && !abort_sent && job_.move.phase < Phase::kSwitch) {
+    if ((cancel_asked_ || given_up_ || rehearsed_) && !abort_sent &&
+        job_.move.phase < Phase::kSwitch) {
       release_disks();  // a mirror ends once what it has written was answered
       // Too early for libvirt is no error: it is tried again with the next sample.
       abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
     }
     keep_space();
     keep_window();
+    keep_rehearsal();
     while (auto event = carriers_->next_event(Deadline::after(kEventInterval))) take_event(*event);
     if (stands_still_.exchange(false)) {
       stood_still_ = true;
+      // So little memory that all of it fits the sockets: the gate must let nothing pass any more.
+      if (is_rehearsal()) (void)carriers_->stop();
       if (auto told = carriers_->standstill(); !told)
         log::warning("Move {}: {}", job_.move.id, told.error().text());
     }

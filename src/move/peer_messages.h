@@ -24,8 +24,9 @@ inline constexpr std::string_view kVms = "vms";      // {} -> list of Vm; right:
 inline constexpr std::string_view kFacts = "facts";  // {} -> HostFacts; right: none
 inline constexpr std::string_view kCheck = "check";  // {} -> CheckReply; right: none
 inline constexpr std::string_view kPreflight =
-    "preflight";                                     // Proposal -> DestinationReport; right: send
-inline constexpr std::string_view kAdmit = "admit";  // AdmitRequest -> AdmitReply; right: send
+    "preflight";  // Proposal -> DestinationReport; right: send
+inline constexpr std::string_view kMeasure = "measure";  // measure.h; right: send
+inline constexpr std::string_view kAdmit = "admit";      // AdmitRequest -> AdmitReply; right: send
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kSpace = "space";      // MoveName -> SpaceReply; reads only

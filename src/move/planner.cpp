@@ -141,11 +141,18 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   return planned;
 }
 
+Result<Planned> plan_kind(World& world, const MoveRequest& request) {
+  if (request.kind == MoveKind::kStorage) return plan_storage_move(world, request);
+  return plan_peer_move(world, request);
+}
+
 }  // namespace
 
 Result<Planned> plan_move(World& world, const MoveRequest& request) {
-  if (request.kind == MoveKind::kStorage) return plan_storage_move(world, request);
-  return plan_peer_move(world, request);
+  world.forecaster->begin(world, request);
+  ASSIGN_OR_RETURN(Planned planned, plan_kind(world, request));
+  planned.plan.forecast = world.forecaster->make(world, planned.plan);
+  return planned;
 }
 
 Status check_acceptance(const Plan& plan) {

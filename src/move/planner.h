@@ -19,7 +19,8 @@ struct Planned {
 };
 
 // An error when there is nothing to plan: unknown VM, unknown host, destination = source, no answer
-// from the destination. What only stands in the way is a finding of the plan.
+// from the destination. What only stands in the way is a finding of the plan. With its forecast,
+// for which the guest, the disks and the way are measured if the request lets it (a second or two).
 Result<Planned> plan_move(World& world, const MoveRequest& request);
 
 // kBlocked with every open finding when the plan may not be carried out as its request stands:

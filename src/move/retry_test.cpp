@@ -53,6 +53,9 @@ TEST(Retry, TheRequestsWordGoesBeforeTheSettings) {
   Move never = failed(0);
   never.plan.request.retries = 0;
   EXPECT_FALSE(next_attempt(never, passing, settings, kNow));
+  Move rehearsal = failed(0);
+  rehearsal.plan.request.rehearse = true;
+  EXPECT_FALSE(next_attempt(rehearsal, passing, settings, kNow));
   Move elsewhere = failed(0);
   elsewhere.plan.request.candidates = {"host3"};
   EXPECT_FALSE(next_attempt(elsewhere, passing, settings, kNow));

@@ -113,6 +113,13 @@ void StorageMove::end(const StepResult& result) {
       move.progress.percent = 100;
       return;
     }
+    if (rehearsed_ && result.error().then == AfterFailure::kUndo) {
+      move.state = MoveState::kRehearsed;
+      move.explanation = fmt::format(
+          "The new images were made, and removed again. The disks of {} lie where they lay.",
+          move.plan.vm.name);
+      return;
+    }
     move.error = result.error().error;
     if (result.error().then == AfterFailure::kPark) {
       move.state = MoveState::kParked;
@@ -196,6 +203,10 @@ StepResult StorageMove::prepare() {
 }
 
 StepResult StorageMove::copy() {
+  if (job_.move.plan.request.rehearse) {
+    rehearsed_ = true;
+    return undo_because(Error{ErrorCode::kCancelled, Retry::kNever, "It was a rehearsal.", {}});
+  }
   copying_since_ = std::chrono::steady_clock::now();
   for (const DiskPlacement& placement : job_.move.plan.placements) {
     if (auto copied = by_qemu() ? mirror(placement) : convert(placement); !copied) return copied;

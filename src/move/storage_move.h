@@ -86,6 +86,7 @@ class StorageMove final : public MoveWork {
   std::optional<gate::Fence> fence_;  // only while the VM is off
   std::vector<std::string> moved_;    // disks proven to be in their new place
   std::optional<Error> switch_error_;
+  bool rehearsed_ = false;  // it came as far as a rehearsal goes
   std::chrono::steady_clock::time_point copying_since_;
   std::chrono::steady_clock::time_point shown_at_;
 };

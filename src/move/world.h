@@ -11,6 +11,7 @@
 #include "journal/move_journal.h"
 #include "move/bandwidth.h"
 #include "move/carriers.h"
+#include "move/forecaster.h"
 #include "move/memory_store.h"
 #include "move/slots.h"
 #include "net/peer_transport.h"
@@ -29,6 +30,7 @@ struct World {
   std::string host_name;
   std::string public_key;  // hex, ours
   std::shared_ptr<MemoryStore> memories = std::make_shared<MemoryStore>();
+  std::shared_ptr<Forecaster> forecaster = std::make_shared<Forecaster>();
 };
 
 }  // namespace drover::move

@@ -19,6 +19,12 @@ class PeerTransport {
   // address, port and the likely cause. Any other error is the peer's own, its text kept.
   virtual Result<std::string> call(std::string_view peer_name, std::string_view verb,
                                    std::string_view body, Deadline deadline) = 0;
+  // The same at another of the peer's addresses than the one it was paired by; empty: at that.
+  virtual Result<std::string> call_at(std::string_view peer_name, const std::string& /*address*/,
+                                      std::string_view verb, std::string_view body,
+                                      Deadline deadline) {
+    return call(peer_name, verb, body, deadline);
+  }
 };
 
 // Answers a paired host. The caller is authenticated; the handler checks its rights for the verb.

@@ -211,7 +211,8 @@ MoveRequest request_for(const Evacuation& job, const Evacuee& vm) {
   request.vm = vm.uuid;
   request.source = vm.source;
   request.destination = vm.destination;
-  request.retries = 0;  // it is planned anew, where there may be a better host
+  request.retries = 0;      // it is planned anew, where there may be a better host
+  request.measure = false;  // nobody reads its plan, and others wait for it
   request.accept_notes = true;
   request.accepted_codes = job.request.accepted_codes;
   request.requested_by = job.request.requested_by;

@@ -23,6 +23,7 @@ LAYERS = {
     "base":               (BASE,                                  {"spdlog", "fmt"}),
     "model":              (MODEL,                                 set()),
     "fleet":              (MODEL | {"fleet"},                     set()),
+    "forecast":           (MODEL | {"forecast"},                  set()),
     "json":               (MODEL | {"json"},                      {"nlohmann"}),
     "net":                (BASE | {"net"},                        {"openssl", "httplib", "nlohmann"}),
     "journal":            (JSON_NET | {"journal"},               {"sqlite3"}),
@@ -33,14 +34,14 @@ LAYERS = {
     "hypervisor/libvirt": (MODEL | {"hypervisor", "hypervisor/libvirt"}, {"libvirt", "pugixml", "nlohmann"}),
     "hypervisor/fake":    (MODEL | {"hypervisor", "hypervisor/fake"},    set()),
     "preflight":          (MODEL | {"hypervisor", "preflight"},   {"pugixml"}),
-    "move":               (ADAPTERS | {"preflight", "move"},      {"nlohmann"}),
-    "place":              (ADAPTERS | {"fleet", "preflight", "move", "place"}, {"nlohmann"}),
+    "move":               (ADAPTERS | {"forecast", "preflight", "move"}, {"nlohmann"}),
+    "place":              (ADAPTERS | {"fleet", "forecast", "preflight", "move", "place"}, {"nlohmann"}),
     "client":             (JSON_NET | {"client"},                 {"httplib", "nlohmann"}),
-    "api":                (ADAPTERS | {"preflight", "move", "api"}, {"httplib", "nlohmann"}),
+    "api":                (ADAPTERS | {"forecast", "preflight", "move", "api"}, {"httplib", "nlohmann"}),
 }
 # Programs wire everything together; each has its own options library.
 APPS = {
-    "apps/drover":        (JSON_NET | {"client"},                 {"CLI", "nlohmann"}),
+    "apps/drover":        (JSON_NET | {"forecast", "client"},                 {"CLI", "nlohmann"}),
     "apps/droverd":       (set(LAYERS),                           {"CLI", "systemd", "tomlplusplus"}),
     "apps/drover_gate":   (JSON_NET | {"gate"},                   {"CLI"}),
     "apps/drover_mover":  (JSON_NET | {"content", "mover"},       {"CLI"}),
@@ -57,7 +58,7 @@ THIRD_PARTY = [
     (r"systemd/", "systemd"), (r"CLI/", "CLI"), (r"toml\+\+/", "tomlplusplus"), (r"gtest/", "gtest"), (r"gmock/", "gmock"),
     (r"benchmark/", "benchmark"),
 ]
-# The C library and the kernel: not for model/ and fleet/, which do no I/O.
+# The C library and the kernel: not for model/, fleet/ and forecast/, which do no I/O.
 SYSTEM = re.compile(r"^(sys|linux|netinet|arpa|net|asm|bits)/|^[a-z_0-9]+\.h$")
 STANDARD = re.compile(r"^[a-z_0-9]+$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -99,7 +100,7 @@ def fault(path, own, may, libraries, quote, name):
     if STANDARD.match(name):
         return None
     if SYSTEM.match(name):
-        return f"{own} does no I/O, so no <{name}>" if own in ("model", "fleet") else None
+        return f"{own} does no I/O, so no <{name}>" if own in ("model", "fleet", "forecast") else None
     return f"<{name}> is of no library that the table knows"
 
 

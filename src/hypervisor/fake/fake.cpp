@@ -243,6 +243,21 @@ Status FakeHypervisor::destroy(std::string_view uuid) {
   return {};
 }
 
+Result<GuestLoad> FakeHypervisor::guest_load(std::string_view uuid) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(answering());
+  ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));
+  return found->kind == RunState::Kind::kRunning && load ? load() : GuestLoad{};
+}
+
+Status FakeHypervisor::measure_dirtying(std::string_view uuid, std::chrono::seconds) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(answering());
+  const auto found = machine(uuid);
+  if (!found) return std::unexpected(found.error());
+  return {};
+}
+
 Result<GuestSigns> FakeHypervisor::guest_signs(std::string_view uuid) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));

@@ -68,6 +68,8 @@ class FakeHypervisor final : public Hypervisor {
   Result<std::string> definition(std::string_view uuid, DefinitionKind kind) override;
   Result<CpuComparison> compare_cpu(std::string_view domain_xml,
                                     std::vector<std::string>* missing) override;
+  Result<GuestLoad> guest_load(std::string_view uuid) override;
+  Status measure_dirtying(std::string_view uuid, std::chrono::seconds span) override;
   Result<GuestSigns> guest_signs(std::string_view uuid) override;
   Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
                                 std::chrono::seconds limit) override;
@@ -102,6 +104,8 @@ class FakeHypervisor final : public Hypervisor {
   std::function<Status(CopyStep, const std::string& target)> at_copy;
   // Answers ask_qemu(); set before any call of it. Without: there is no such QEMU.
   std::function<std::string(const std::string& command)> qemu;
+  // What guest_load() tells of a VM that runs; without: nothing is known.
+  std::function<GuestLoad()> load;
   // Likewise for ask_agent(); without: no agent. And what guest_signs() adds to the VM's state.
   std::function<std::string(const std::string& command)> agent;
   std::function<void(GuestSigns& signs)> signs;

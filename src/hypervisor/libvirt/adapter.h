@@ -58,6 +58,8 @@ class Adapter final : public Hypervisor {
   Result<std::string> definition(std::string_view uuid, DefinitionKind kind) override;
   Result<CpuComparison> compare_cpu(std::string_view domain_xml,
                                     std::vector<std::string>* missing) override;
+  Result<GuestLoad> guest_load(std::string_view uuid) override;
+  Status measure_dirtying(std::string_view uuid, std::chrono::seconds span) override;
   Result<GuestSigns> guest_signs(std::string_view uuid) override;
   Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
                                 std::chrono::seconds limit) override;

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "forecast/experience.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "forecast/predict.h"
+
+namespace drover::forecast {
+namespace {
+
+constexpr std::size_t kMovesMost = 8;
+constexpr std::size_t kEnoughOfVm = 3;  // moves of this VM: then no others are asked
+constexpr double kWorthLooking = 16e6;  // bytes below which a rate says nothing
+constexpr double kLinkBound = 0.7;      // of the link's rate: then the link was what limited it
+constexpr double kUsualLink = 110e6;
+constexpr double kStart = 0.5;  // of copying disks, until QEMU runs at the destination
+constexpr double kMemoryStart = 0.3;
+
+using Samples = std::vector<double>;
+
+double number(ByteCount size) { return static_cast<double>(size.bytes); }
+
+std::optional<double> median(Samples samples) {
+  if (samples.empty()) return std::nullopt;
+  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
+  std::ranges::nth_element(samples, middle);
+  return *middle;
+}
+
+double seconds(std::chrono::system_clock::duration span) {
+  return std::chrono::duration<double>(span).count();
+}
+
+double seconds_in(const Move& move, Phase phase) {
+  double sum = 0;
+  for (const PhaseTimes& times : move.phases) {
+    if (times.phase == phase && times.ended_at) sum += seconds(*times.ended_at - times.started_at);
+  }
+  return sum;
+}
+
+double proof_seconds(const Move& move) {
+  if (!move.report || !move.report->proof) return 0;
+  return std::chrono::duration<double>(move.report->proof->duration).count();
+}
+
+// Times in which a move only waits say nothing about the next one.
+bool counts(const Move& move, const Scene& scene, std::string_view destination) {
+  const Plan& plan = move.plan;
+  return move.state == MoveState::kDone && move.report && plan.forecast && !plan.request.window &&
+         plan.kind == scene.kind && move.destination == destination && time_worked(move) &&
+         !plan.forecast->strategies.empty() &&
+         plan.forecast->strategies.front().strategy == strategy_of(scene);
+}
+
+std::vector<const Move*> chosen(const Scene& scene, std::string_view destination,
+                                std::string_view vm_uuid, std::span<const Move> moves) {
+  std::vector<const Move*> of_vm, all;
+  for (const Move& move : moves) {
+    if (!counts(move, scene, destination)) continue;
+    if (all.size() < kMovesMost) all.push_back(&move);
+    if (move.plan.vm.uuid == vm_uuid && of_vm.size() < kMovesMost) of_vm.push_back(&move);
+  }
+  return of_vm.size() >= kEnoughOfVm ? of_vm : all;
+}
+
+// What travelled of what QEMU gave, by the wire's count. Zeroes, what did not change, and what was
+// there from an earlier move, are no measure of the next move's content.
+std::optional<double> wire_share_of(const Move& move) {
+  const Report& report = *move.report;
+  if (!report.kinds) return std::nullopt;
+  const TransferKinds& kinds = *report.kinds;
+  const double given = number(kinds.packed) + number(kinds.untouched) - number(kinds.zero) -
+                       number(kinds.same) - number(kinds.residue);
+  if (given < kWorthLooking / 2) return std::nullopt;
+  return number(report.bytes_on_wire) / given;
+}
+
+// Of what the link was measured at; 0: it was not.
+double link_used(const Move& move, double copying) {
+  const double link = static_cast<double>(move.plan.forecast->link_rate.value);
+  const double limit = static_cast<double>(move.plan.request.bandwidth.value);
+  const double least = limit > 0 ? std::min(link > 0 ? link : limit, limit) : link;
+  if (least <= 0 || copying <= 0) return 0;
+  return number(move.report->bytes_on_wire) / copying / least;
+}
+
+void learn_shares(const std::vector<const Move*>& moves, Experience& experience) {
+  Samples wire, used;
+  for (const Move* move : moves) {
+    const Forecast& made = *move->plan.forecast;
+    const double measured = static_cast<double>(made.link_rate.value);
+    const double link = (measured > 0 ? measured : kUsualLink) * experience.link_use;
+    if (const auto share = wire_share_of(*move)) wire.push_back(*share / usual_wire_share(link));
+    const auto& passes = move->report->passes;
+    // The first pass takes all memory; what was never written is a mark of a few bytes.
+    if (!passes.empty() && passes.front().number == 1 && made.memory.bytes > 0)
+      used.push_back(number(passes.front().sent) / number(made.memory));
+  }
+  if (const auto factor = median(wire)) experience.wire_factor = std::clamp(*factor, 0.05, 3.0);
+  if (const auto factor = median(used)) experience.used_factor = std::clamp(*factor, 0.1, 1.5);
+}
+
+void learn_rates(const std::vector<const Move*>& moves, Experience& experience) {
+  Samples disks, memory, proof, use;
+  double disks_seen = 0, memory_seen = 0;
+  for (const Move* move : moves) {
+    const Report& report = *move->report;
+    const double disk_time = seconds_in(*move, Phase::kCopyDisks) - kStart;
+    const double memory_time = seconds_in(*move, Phase::kCopyMemory) - kMemoryStart;
+    const double used = link_used(*move, disk_time + memory_time);
+    const bool by_link = used > kLinkBound;
+    if (by_link) use.push_back(used);
+    if (number(report.disks_sent) > kWorthLooking && disk_time > 0.1) {
+      const double rate = number(report.disks_sent) / disk_time;
+      if (!by_link) disks.push_back(rate);
+      disks_seen = std::max(disks_seen, rate);
+    }
+    if (number(report.memory_sent) > kWorthLooking && memory_time > 0.1) {
+      const double rate = number(report.memory_sent) / memory_time;
+      if (!by_link) memory.push_back(rate);
+      memory_seen = std::max(memory_seen, rate);
+    }
+    if (report.proof && number(report.proof->compared) > kWorthLooking && proof_seconds(*move) > 0)
+      proof.push_back(number(report.proof->compared) / proof_seconds(*move));
+  }
+  // What was limited by the link could have been faster: it only shows what is possible.
+  experience.disk_rate = median(disks).value_or(std::max(experience.disk_rate, disks_seen));
+  experience.memory_rate = median(memory).value_or(std::max(experience.memory_rate, memory_seen));
+  if (const auto rate = median(proof)) experience.proof_rate = *rate;
+  if (const auto part = median(use)) experience.link_use = std::clamp(*part, 0.5, 1.5);
+}
+
+// What the parts that were forecast leave over is the rest: so each move that ended would have been
+// forecast right, but for what differs between moves.
+void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
+  Samples rest, pause, off;
+  std::vector<std::pair<double, double>> copied;  // by the scene, and in truth
+  for (const Move* move : moves) {
+    const Parts parts = parts_of(scene_of(move->plan, move->convergence), experience);
+    const double copying = parts.disks + parts.memory + parts.pause;
+    const double worked = seconds(*time_worked(*move)) - proof_seconds(*move);
+    copied.emplace_back(copying, worked);
+    rest.push_back(worked - copying);
+    if (move->report->pause && parts.pause > 0 && parts.ends_by_itself) {
+      const double carried = parts.pause - experience.pause;
+      pause.push_back(seconds(*move->report->pause) - std::min(carried, 0.3));
+    }
+  }
+  if (const auto value = median(rest)) experience.rest = std::clamp(*value, 0.2, 60.0);
+  if (const auto value = median(pause)) experience.pause = std::clamp(*value, 0.02, 2.0);
+  for (const auto& [copying, worked] : copied) {
+    if (worked > 0) off.push_back(std::abs(copying + experience.rest - worked) / worked);
+  }
+  if (off.size() >= 3) experience.spread = std::clamp(*median(off) * 2, 0.15, 0.4);
+}
+
+}  // namespace
+
+// Seen on two cores: 0.38 at 100 Mbit/s, 0.55 at 1 Gbit/s, nearly all where nothing limits.
+double usual_wire_share(double link) {
+  constexpr double kSlow = 12e6, kSlowShare = 0.38;
+  constexpr double kFast = 120e6, kFastShare = 0.55;
+  constexpr double kFree = 600e6, kFreeShare = 0.95;
+  const auto between = [&](double from, double at, double to, double first, double last) {
+    const double way = std::log(at / from) / std::log(to / from);
+    return first + std::clamp(way, 0.0, 1.0) * (last - first);
+  };
+  return link <= kFast ? between(kSlow, link, kFast, kSlowShare, kFastShare)
+                       : between(kFast, link, kFree, kFastShare, kFreeShare);
+}
+
+Experience usual(const Scene& scene) {
+  Experience experience;
+  if (!scene.compress) {
+    experience.disk_rate = 400e6;
+    experience.memory_rate = 600e6;
+  }
+  if (scene.kind == MoveKind::kStorage) {
+    experience.rest = 0.7;
+    experience.disk_rate = 1e9;
+  }
+  if (scene.kind == MoveKind::kQuick || scene.kind == MoveKind::kOffline) experience.rest = 1.2;
+  return experience;
+}
+
+Experience learn(const Scene& scene, std::string_view destination, std::string_view vm_uuid,
+                 std::span<const Move> moves) {
+  Experience experience = usual(scene);
+  const std::vector<const Move*> found = chosen(scene, destination, vm_uuid, moves);
+  if (found.empty()) return experience;
+  experience.moves = static_cast<unsigned>(found.size());
+  learn_rates(found, experience);
+  learn_shares(found, experience);
+  learn_rest(found, experience);
+  return experience;
+}
+
+// The queue comes before the first phase, and the forecast is made, or made anew, within the phase
+// plan. An attempt that failed before this one is not counted.
+std::optional<std::chrono::milliseconds> time_worked(const Move& move) {
+  const auto first = std::ranges::find_if(
+      move.phases, [](const PhaseTimes& times) { return times.phase != Phase::kPlan; });
+  if (!move.ended_at || first == move.phases.end()) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(*move.ended_at - first->started_at);
+}
+
+}  // namespace drover::forecast

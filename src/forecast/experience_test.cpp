@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "forecast/experience.h"
+
+#include <gtest/gtest.h>
+
+#include "forecast/forecast_fixture.h"
+
+namespace drover::forecast {
+namespace {
+
+double seconds(std::chrono::milliseconds span) {
+  return std::chrono::duration<double>(span).count();
+}
+
+TEST(Experience, WithoutMovesItIsWhatIsUsual) {
+  const Experience none = learn(gigabit_scene(), "host2", kVm, {});
+  EXPECT_EQ(none.moves, 0u);
+  EXPECT_DOUBLE_EQ(none.rest, usual(gigabit_scene()).rest);
+}
+
+TEST(Experience, TheSameMoveAgainIsForecastAsItWent) {
+  const Took slow_host{2, 9, 8, 3, std::chrono::milliseconds(400), {}};
+  const std::vector<Move> before(4, finished(gigabit_scene(), slow_host));
+  const Forecast made = make_forecast(gigabit_scene(), "host2", kVm, before);
+  EXPECT_EQ(made.learnt_from, 4u);
+  EXPECT_NEAR(seconds(made.strategies.front().likely), 22, 2);
+  EXPECT_NEAR(seconds(made.strategies.front().pause), 0.4, 0.1);
+}
+
+TEST(Experience, WhatALargeMoveTookIsNotTheRestOfASmallOne) {
+  const std::vector<Move> before(3, finished(gigabit_scene(), {0.3, 13, 10, 0.6, {}, {}}));
+  Scene small = gigabit_scene();
+  small.memory = small.memory_used = mib(64);
+  small.disks = {40'000'000};
+  const double likely =
+      seconds(make_forecast(small, "host2", "other", before).strategies.front().likely);
+  EXPECT_LT(likely, 6);
+}
+
+// A link at a tenth of its speed shows how much travels, and nothing of how fast hosts are.
+TEST(Experience, WhatTheLinkLimitedSaysNothingOfTheHosts) {
+  Scene slow = gigabit_scene();
+  slow.link = kFastEthernet;
+  const std::vector<Move> before(3, finished(slow, {0.3, 30, 25, 0.6, {}, {620'000'000}}));
+  const Experience learnt = learn(gigabit_scene(), "host2", kVm, before);
+  EXPECT_GE(learnt.disk_rate, usual(gigabit_scene()).disk_rate);
+  const double likely =
+      seconds(make_forecast(gigabit_scene(), "host2", kVm, before).strategies.front().likely);
+  EXPECT_LT(likely, 20);
+}
+
+TEST(Experience, OnlyMovesOfItsKindPairAndStrategyCount) {
+  struct Row {
+    const char* what;
+    void (*change)(Move&);
+  };
+  const Row rows[] = {
+      {"another destination", [](Move& move) { move.destination = "host3"; }},
+      {"another kind", [](Move& move) { move.plan.kind = MoveKind::kQuick; }},
+      {"failed", [](Move& move) { move.state = MoveState::kFailed; }},
+      {"rehearsed", [](Move& move) { move.state = MoveState::kRehearsed; }},
+      {"under way", [](Move& move) { move.ended_at.reset(); }},
+      {"without a forecast", [](Move& move) { move.plan.forecast.reset(); }},
+      {"without a report", [](Move& move) { move.report.reset(); }},
+      {"waited for its window", [](Move& move) { move.plan.request.window.emplace(); }},
+      {"another strategy",
+       [](Move& move) { move.plan.forecast->strategies.front().strategy = "direct"; }},
+      {"no strategy", [](Move& move) { move.plan.forecast->strategies.clear(); }},
+      {"no phases", [](Move& move) { move.phases.clear(); }}};
+  for (const Row& row : rows) {
+    Move move = finished(gigabit_scene(), {});
+    row.change(move);
+    const std::vector<Move> before(3, move);
+    EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, before).moves, 0u) << row.what;
+  }
+}
+
+TEST(Experience, MovesOfTheSameVmAreBelievedBeforeOthers) {
+  std::vector<Move> before(5, finished(gigabit_scene(), {1, 20, 20, 1, {}, {}}, "other"));
+  for (int i = 0; i < 3; ++i) before.push_back(finished(gigabit_scene(), {0.3, 4, 3, 0.6, {}, {}}));
+  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, before).moves, 3u);
+  EXPECT_EQ(learn(gigabit_scene(), "host2", "third", before).moves, 8u);
+}
+
+TEST(Experience, TheNewestCountAndAnAbsurdOneDoesNot) {
+  std::vector<Move> before(8, finished(gigabit_scene(), {0.3, 4, 3, 0.6, {}, {}}));
+  before.push_back(finished(gigabit_scene(), {500, 500, 500, 500, {}, {}}));
+  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, before).moves, 8u);
+  before[3] = before.back();
+  EXPECT_LT(seconds(make_forecast(gigabit_scene(), "host2", kVm, before).strategies.front().likely),
+            12);
+}
+
+TEST(Experience, TheQueueAndThePlanAreNoPartOfTheWork) {
+  const Move move = finished(gigabit_scene(), {});
+  ASSERT_TRUE(time_worked(move));
+  EXPECT_NEAR(seconds(*time_worked(move)), 7.9, 0.01);
+  EXPECT_FALSE(time_worked(Move{}));
+}
+
+// Clocks that were set back between two phases give times below nothing.
+TEST(Experience, TimesThatRunBackwardsDoNoHarm) {
+  Move move = finished(gigabit_scene(), {});
+  move.phases.back().ended_at = move.phases.front().started_at - std::chrono::hours(1);
+  move.ended_at = move.phases.back().ended_at;
+  move.report->passes = {{1, {}, {}, gib(900), {}, 0, 0, 0}};
+  const std::vector<Move> before(3, move);
+  const Forecast made = make_forecast(gigabit_scene(), "host2", kVm, before);
+  EXPECT_GT(made.strategies.front().likely.count(), 0);
+  EXPECT_LT(seconds(made.strategies.front().likely), 60);
+}
+
+}  // namespace
+}  // namespace drover::forecast

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// How QEMU's passes over a working guest's memory come to an end, or do not (docs/convergence.md).
+// Pure.
+#pragma once
+
+#include "model/convergence.h"
+
+namespace drover::forecast {
+
+// Bytes and seconds; fractions matter in sums.
+struct MemoryScene {
+  double used = 0;   // to be sent in the first pass
+  double dirty = 0;  // changed in a second, as measured over one
+  double rate = 1;   // of the guest's bytes, as the road carries them; > 0
+  Convergence convergence;
+};
+
+struct MemoryCopy {
+  double seconds = 0;    // until the guest stands still, or the move is given up
+  double sent = 0;       // of the guest's bytes, what is sent again included
+  double left = 0;       // when it stands still: what the pause has to carry
+  double converges = 1;  // the chance that it ends as the policy wants it, 0 to 1
+  bool ends_by_itself =
+      true;  // false: somebody has to decide; `seconds` is then the time till that
+};
+
+// What the guest has changed after so long: pages that it changes twice count once.
+double dirtied_in(const MemoryScene& scene, double seconds);
+
+MemoryCopy copy_memory(const MemoryScene& scene);
+
+}  // namespace drover::forecast

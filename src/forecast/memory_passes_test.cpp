@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "forecast/memory_passes.h"
+
+#include <gtest/gtest.h>
+
+namespace drover::forecast {
+namespace {
+
+constexpr double kMiB = 1024.0 * 1024;
+
+MemoryScene guest(double used, double dirty, double rate, Convergence convergence = {}) {
+  return {used * kMiB, dirty * kMiB, rate * kMiB, convergence};
+}
+
+TEST(MemoryPasses, AnIdleGuestIsCopiedOnce) {
+  const MemoryCopy copy = copy_memory(guest(500, 0, 100));
+  EXPECT_NEAR(copy.seconds, 5, 0.2);
+  EXPECT_DOUBLE_EQ(copy.sent, 500 * kMiB);
+  EXPECT_DOUBLE_EQ(copy.left, 0);
+  EXPECT_GE(copy.converges, 0.95);
+}
+
+TEST(MemoryPasses, WhatIsChangedIsSentAgainUntilItFitsThePause) {
+  const MemoryCopy copy = copy_memory(guest(500, 20, 100));
+  EXPECT_GT(copy.sent, 580 * kMiB);
+  EXPECT_LT(copy.sent, 640 * kMiB);
+  EXPECT_GT(copy.seconds, 5.8);
+  EXPECT_LT(copy.seconds, 6.8);
+  EXPECT_LE(copy.left, 30 * kMiB);
+  EXPECT_TRUE(copy.ends_by_itself);
+}
+
+TEST(MemoryPasses, APageThatIsChangedTwiceCountsOnce) {
+  const MemoryScene scene = guest(100, 50, 10);
+  EXPECT_NEAR(dirtied_in(scene, 1) / kMiB, 39.3, 0.5);
+  EXPECT_LT(dirtied_in(scene, 1000), 100.1 * kMiB);
+  EXPECT_EQ(dirtied_in(guest(0, 5, 1), 10), 0);
+  EXPECT_EQ(dirtied_in(guest(5, 0, 1), 10), 0);
+}
+
+// 24 MiB, all changed several times while they cross the link: the guest of the bench `busy`.
+TEST(MemoryPasses, PoliciesDecideAboutAGuestThatOutrunsTheLink) {
+  struct Row {
+    Convergence convergence;
+    bool ends;
+    double seconds_least, seconds_most, left_least, left_most;
+  };
+  using enum ConvergencePolicy;
+  using std::chrono::seconds;
+  const Row rows[] = {
+      {{kPause, seconds(5)}, true, 6, 14, 18, 24.1},
+      {{kPause, seconds(1)}, false, 60, 80, 5, 12},
+      {{kGiveUp, seconds(10)}, true, 14, 20, 0, 0},
+      {{kWait, seconds(0)}, false, 60, 80, 1, 5},
+      {{kSlowGuest, seconds(0)}, true, 10, 60, 0.1, 5},
+  };
+  for (const Row& row : rows) {
+    const MemoryCopy copy = copy_memory(guest(24, 64, 11, row.convergence));
+    SCOPED_TRACE(convergence_text(row.convergence));
+    EXPECT_EQ(copy.ends_by_itself, row.ends);
+    EXPECT_GE(copy.seconds, row.seconds_least);
+    EXPECT_LE(copy.seconds, row.seconds_most);
+    EXPECT_GE(copy.left / kMiB, row.left_least);
+    EXPECT_LE(copy.left / kMiB, row.left_most);
+  }
+}
+
+TEST(MemoryPasses, TheChanceToConvergeFallsWithWhatTheGuestChanges) {
+  double last = 1;
+  for (const double dirty : {0.0, 20.0, 40.0, 60.0, 80.0, 120.0}) {
+    const double now = copy_memory(guest(500, dirty, 100, {ConvergencePolicy::kWait})).converges;
+    EXPECT_LE(now, last) << dirty;
+    last = now;
+  }
+  EXPECT_GE(copy_memory(guest(500, 20, 100)).converges, 0.95);
+}
+
+// A burst that fits within the pause whole is no reason to wait for anything.
+TEST(MemoryPasses, ASmallGuestFitsHoweverMuchItChanges) {
+  const MemoryCopy copy = copy_memory(guest(4, 400, 100));
+  EXPECT_LT(copy.seconds, 1);
+  EXPECT_LE(copy.left, 4 * kMiB);
+}
+
+}  // namespace
+}  // namespace drover::forecast

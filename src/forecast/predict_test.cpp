@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "forecast/predict.h"
+
+#include <gtest/gtest.h>
+
+#include "forecast/forecast_fixture.h"
+
+namespace drover::forecast {
+namespace {
+
+double seconds(const StrategyForecast& made) {
+  return std::chrono::duration<double>(made.likely).count();
+}
+
+StrategyForecast plain(const Scene& scene) { return predict(scene, usual(scene)); }
+
+// What was measured on two cores (docs/benchmarks.md): the times are within the promised range.
+TEST(Predict, MovesThatWereMeasuredAreWithinTheRange) {
+  struct Row {
+    const char* what;
+    BytesPerSecond link;
+    double took;
+  };
+  const Row rows[] = {{"1 Gbit/s", kGigabit, 7.5},
+                      {"100 Mbit/s", kFastEthernet, 34.5},
+                      {"no limit", {900'000'000}, 6}};
+  for (const Row& row : rows) {
+    Scene scene = gigabit_scene();
+    scene.link = row.link;
+    const StrategyForecast made = plain(scene);
+    EXPECT_LE(seconds(made) * 0.6, row.took) << row.what << ": " << seconds(made);
+    EXPECT_GE(seconds(made) * 1.4, row.took) << row.what << ": " << seconds(made);
+  }
+}
+
+TEST(Predict, TheRangeIsAtMostFortyPercentToEitherSide) {
+  Experience wild;
+  wild.spread = 3;
+  for (const bool executes : {true, false}) {
+    Scene scene = gigabit_scene();
+    scene.executes = executes;
+    const StrategyForecast made = predict(scene, wild);
+    EXPECT_GE(made.least, made.likely * 59 / 100);
+    EXPECT_LE(made.most, made.likely * 141 / 100);
+    EXPECT_LT(made.least, made.likely);
+  }
+}
+
+TEST(Predict, EachThingThatCostsMoreTakesLonger) {
+  const double usual_time = seconds(plain(gigabit_scene()));
+  const auto slower = [&](auto change) {
+    Scene scene = gigabit_scene();
+    change(scene);
+    return seconds(plain(scene)) > usual_time + 0.2;
+  };
+  EXPECT_TRUE(slower([](Scene& scene) { scene.link = kFastEthernet; }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.bandwidth = {20'000'000}; }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.disks = gib(2); }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.memory_used = gib(1); }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.write = {50'000'000}; }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.read = {50'000'000}; }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.dirty_rate = BytesPerSecond{90'000'000}; }));
+  EXPECT_TRUE(slower([](Scene& scene) { scene.verification = Verification::kReadBack; }));
+}
+
+TEST(Predict, WhatTheDestinationHoldsDoesNotTravel) {
+  Scene scene = gigabit_scene();
+  scene.link = kFastEthernet;
+  const StrategyForecast first = plain(scene);
+  scene.spared_disks = {600'000'000};
+  scene.spared_memory = mib(400);
+  const StrategyForecast back = plain(scene);
+  EXPECT_LT(back.wire.bytes, first.wire.bytes / 4);
+  EXPECT_LT(seconds(back), seconds(first) / 2);
+}
+
+TEST(Predict, NothingStandsStillThatDoesNotRun) {
+  Scene scene = gigabit_scene();
+  scene.executes = false;
+  EXPECT_EQ(plain(scene).pause.count(), 0);
+  scene.kind = MoveKind::kOffline;
+  EXPECT_EQ(plain(scene).pause.count(), 0);
+  scene.kind = MoveKind::kStorage;
+  EXPECT_EQ(plain(scene).pause.count(), 0);
+  EXPECT_EQ(plain(scene).wire.bytes, 0u);
+}
+
+TEST(Predict, AGuestThatOutrunsTheLinkMayStandStillForAsLongAsItsPolicyAllows) {
+  Scene scene = gigabit_scene();
+  scene.disks = {};
+  scene.memory = mib(128);
+  scene.memory_used = mib(100);
+  scene.link = kFastEthernet;
+  scene.dirty_rate = BytesPerSecond{60'000'000};
+  scene.convergence = {ConvergencePolicy::kPause, std::chrono::seconds(30)};
+  const StrategyForecast pause = plain(scene);
+  EXPECT_GT(pause.pause, std::chrono::seconds(1));
+  EXPECT_LT(pause.pause, std::chrono::seconds(10));
+  EXPECT_GE(pause.converges_percent, 80u);
+  scene.convergence = {ConvergencePolicy::kWait};
+  EXPECT_LE(plain(scene).converges_percent, 10u);
+  scene.convergence = {ConvergencePolicy::kGiveUp, std::chrono::seconds(10)};
+  EXPECT_LE(plain(scene).converges_percent, 10u);
+  EXPECT_EQ(plain(scene).pause.count(), 0) << "it stays where it is";
+}
+
+TEST(Predict, AQuickMovePausesForAllOfTheMemory) {
+  Scene scene = gigabit_scene();
+  const auto live = plain(scene);
+  scene.kind = MoveKind::kQuick;
+  const auto quick = plain(scene);
+  EXPECT_GT(quick.pause, live.pause * 5);
+  EXPECT_EQ(quick.converges_percent, 100u);
+  EXPECT_EQ(quick.strategy, "quick");
+}
+
+TEST(Predict, OnOneDeviceAStorageMoveReadsAndWritesWithTheSameHeads) {
+  Scene scene = gigabit_scene();
+  scene.kind = MoveKind::kStorage;
+  scene.read = scene.write = {100'000'000};
+  const double two = seconds(plain(scene));
+  scene.one_device = true;
+  EXPECT_NEAR(seconds(plain(scene)) - usual(scene).rest, 2 * (two - usual(scene).rest), 0.1);
+}
+
+TEST(Predict, AForecastHasTheMovesOwnStrategyFirstAndTheOthersBesideIt) {
+  const auto names = [](const Forecast& made) {
+    std::vector<std::string> list;
+    for (const auto& one : made.strategies) list.push_back(one.strategy);
+    return list;
+  };
+  Scene scene = gigabit_scene();
+  using List = std::vector<std::string>;
+  EXPECT_EQ(names(make_forecast(scene, "host2", kVm, {})), (List{"compress", "direct", "quick"}));
+  scene.compress = false;
+  EXPECT_EQ(names(make_forecast(scene, "host2", kVm, {})), (List{"direct", "compress", "quick"}));
+  scene.executes = false;
+  EXPECT_EQ(names(make_forecast(scene, "host2", kVm, {})), (List{"direct", "compress"}));
+  scene.kind = MoveKind::kStorage;
+  EXPECT_EQ(names(make_forecast(scene, "host1", kVm, {})), (List{"storage"}));
+}
+
+// Absurd figures come from hosts and guests; a forecast of them is a number all the same.
+TEST(Predict, AbsurdScenesGiveNumbers) {
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 60}) {
+    for (const std::uint64_t rate : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 50}) {
+      for (const MoveKind kind :
+           {MoveKind::kLive, MoveKind::kQuick, MoveKind::kOffline, MoveKind::kStorage}) {
+        Scene scene;
+        scene.kind = kind;
+        scene.executes = true;
+        scene.memory = scene.memory_used = scene.disks = {size};
+        scene.spared_disks = scene.spared_memory = {size};
+        scene.dirty_rate = BytesPerSecond{rate};
+        scene.link = scene.read = scene.write = {rate};
+        const StrategyForecast made = plain(scene);
+        EXPECT_GE(made.likely.count(), 0);
+        EXPECT_LE(made.least, made.likely);
+        EXPECT_LE(made.likely, made.most);
+        EXPECT_GE(made.pause.count(), 0);
+        EXPECT_LE(made.converges_percent, 100u);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace drover::forecast

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "forecast/scene.h"
+
+#include <algorithm>
+
+namespace drover::forecast {
+
+// Of what was spared only the sum is kept; a disk that is still there is worth more than memory.
+Scene scene_of(const Plan& plan, const Convergence& convergence) {
+  const Forecast& made = *plan.forecast;
+  Scene scene;
+  scene.kind = plan.kind;
+  scene.compress = made.strategies.empty() || made.strategies.front().strategy != "direct";
+  scene.executes = plan.vm.state == VmState::kRunning;
+  scene.memory = plan.vm.state == VmState::kOff ? made.memory : plan.vm.memory;
+  scene.memory_used = std::min(made.memory, scene.memory);
+  if (made.dirty_rate.value > 0 || plan.request.measure) scene.dirty_rate = made.dirty_rate;
+  scene.disks = made.disks;
+  scene.spared_disks = std::min(made.spared, made.disks);
+  scene.spared_memory =
+      std::min(ByteCount{made.spared.bytes - scene.spared_disks.bytes}, scene.memory_used);
+  scene.link = made.link_rate;
+  scene.bandwidth = plan.request.bandwidth;
+  scene.read = made.read_rate;
+  scene.write = made.write_rate;
+  scene.one_device = plan.kind == MoveKind::kStorage;
+  scene.convergence = convergence;
+  scene.verification = plan.request.verification;
+  return scene;
+}
+
+std::string_view strategy_of(const Scene& scene) {
+  switch (scene.kind) {
+    case MoveKind::kStorage:
+      return "storage";
+    case MoveKind::kQuick:
+      return "quick";
+    case MoveKind::kOffline:
+      return "offline";
+    case MoveKind::kLive:
+      break;
+  }
+  return scene.compress ? "compress" : "direct";
+}
+
+}  // namespace drover::forecast

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/disk_speed.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/random.h"
+#include "base/unique_fd.h"
+
+namespace drover {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kStep = 1024 * 1024;  // one request
+constexpr int kStepsMax = 16;
+constexpr std::size_t kAligned = 4096;  // of what O_DIRECT takes, on every device
+constexpr int kPlaces = 8;              // in the file, so that one hot part does not decide
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+BytesPerSecond rate_of(std::uint64_t bytes, Clock::duration took) {
+  const double seconds = std::chrono::duration<double>(took).count();
+  return {static_cast<std::uint64_t>(static_cast<double>(bytes) / std::max(seconds, 1e-4))};
+}
+
+// The next offset at or after `from` at which the file holds data, aligned; -1: none.
+off_t data_at(int file, off_t from) {
+  const off_t found = ::lseek(file, from, SEEK_DATA);
+  return found < 0 ? -1 : found / static_cast<off_t>(kAligned) * static_cast<off_t>(kAligned);
+}
+
+}  // namespace
+
+Result<BytesPerSecond> writing_speed(int folder, std::chrono::milliseconds limit) {
+  const UniqueFd file(::openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+  if (!file) return fail_errno("No file without a name can be made there");
+  std::vector<std::uint8_t> bytes(kStep);
+  fill_random(bytes);
+  const auto begun = Clock::now();
+  std::uint64_t written = 0;
+  for (int step = 0; step < kStepsMax && Clock::now() - begun < limit; ++step) {
+    const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
+    if (count <= 0) return fail_errno("Cannot write there");
+    written += static_cast<std::uint64_t>(count);
+    // Each step alone: else the kernel takes it all at once, and only the last call waits.
+    if (::fdatasync(file.get()) != 0) return fail_errno("Cannot sync what was written there");
+  }
+  return rate_of(written, Clock::now() - begun);
+}
+
+Result<BytesPerSecond> reading_speed(const std::string& path, std::chrono::milliseconds limit) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK));
+  if (!file && errno == EINVAL) return BytesPerSecond{};
+  if (!file) return fail_errno("Cannot open " + path);
+  struct stat facts{};
+  if (::fstat(file.get(), &facts) != 0) return fail_errno("Cannot look at " + path);
+  if (!S_ISREG(facts.st_mode) && !S_ISBLK(facts.st_mode)) return BytesPerSecond{};
+  const std::unique_ptr<void, Free> buffer(std::aligned_alloc(kAligned, kStep));
+  const off_t length = S_ISREG(facts.st_mode) ? facts.st_size : ::lseek(file.get(), 0, SEEK_END);
+  const auto begun = Clock::now();
+  std::uint64_t read = 0;
+  for (int place = 0; place < kPlaces; ++place) {
+    off_t at = data_at(file.get(), length / kPlaces * place);
+    for (int step = 0; step < kStepsMax / kPlaces && at >= 0; ++step) {
+      if (Clock::now() - begun >= limit) return rate_of(read, Clock::now() - begun);
+      const ssize_t count = ::pread(file.get(), buffer.get(), kStep, at);
+      if (count < 0 && errno == EINVAL) return BytesPerSecond{};
+      if (count < 0) return fail_errno("Cannot read " + path);
+      if (count == 0) break;
+      read += static_cast<std::uint64_t>(count);
+      at += static_cast<off_t>(kStep);
+    }
+  }
+  if (read < 2 * kStep) return BytesPerSecond{};
+  return rate_of(read, Clock::now() - begun);
+}
+
+}  // namespace drover
