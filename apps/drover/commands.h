@@ -23,6 +23,7 @@ void add_return(CLI::App& app, Session& session);
 void add_resolve(CLI::App& app, Session& session);
 void add_replug(CLI::App& app, Session& session);
 void add_host(CLI::App& app, Session& session);
+void add_host_networks(CLI::App& host, Session& session);  // below `drover host`
 void add_settings(CLI::App& app, Session& session);
 void add_quarantine(CLI::App& app, Session& session);
 void add_residue(CLI::App& app, Session& session);

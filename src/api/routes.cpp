@@ -17,6 +17,8 @@ constexpr std::array kRoutes{
     Route{"GET", "/v1/hosts/{name}", Who::kUser, get_peer},
     Route{"PATCH", "/v1/hosts/{name}", Who::kUser, change_peer},
     Route{"DELETE", "/v1/hosts/{name}", Who::kUser, remove_peer},
+    Route{"GET", "/v1/hosts/{name}/interfaces", Who::kUser, list_interface_places},
+    Route{"PUT", "/v1/hosts/{name}/interfaces", Who::kUser, set_interface_places},
     Route{"POST", "/v1/hosts/{name}/approve", Who::kUser, approve_peer},
     Route{"GET", "/v1/vms", Who::kUser, list_vms, "all"},
     Route{"POST", "/v1/vms/{id}/replug", Who::kUser, replug_vm},

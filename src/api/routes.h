@@ -48,6 +48,8 @@ Answer get_peer(const Exchange& exchange);
 Answer change_peer(const Exchange& exchange);
 Answer remove_peer(const Exchange& exchange);
 Answer approve_peer(const Exchange& exchange);
+Answer list_interface_places(const Exchange& exchange);
+Answer set_interface_places(const Exchange& exchange);
 Answer list_vms(const Exchange& exchange);
 Answer make_plan(const Exchange& exchange);
 Answer get_plan(const Exchange& exchange);
