@@ -173,7 +173,9 @@ class Hypervisor {
   virtual Result<std::string> host_cpu(const MachineKind&) { return cannot("name its CPU"); }
   // The most that a guest can have on each of several hosts, of which these are the <cpu>s: a <cpu>
   // for its definition. Of hypervisors of different releases the oldest should be asked.
-  virtual Result<std::string> baseline_cpu(const MachineKind&, std::span<const std::string>) {
+  enum class CpuFeatures { kBeyondTheModel, kAll };
+  virtual Result<std::string> baseline_cpu(const MachineKind&, std::span<const std::string>,
+                                           CpuFeatures) {
     return cannot("compute a CPU for several hosts");
   }
   // What secrets are defined: the UUID and the usage of each.

@@ -21,8 +21,8 @@ class Places : public testing::Test {
   }
   std::string text(std::string_view host) {
     std::string out;
-    for (const auto& place : InterfacePlaces(*database_).of(host).value())
-      out += place.from + "=" + place.to + " ";
+    const auto places = InterfacePlaces(*database_).of(host).value();
+    for (const auto& place : places) out += place.from + "=" + place.to + " ";
     return out;
   }
 

@@ -12,12 +12,6 @@
 
 namespace drover::json {
 
-nlohmann::json encode(const AppliedFix& value);
-nlohmann::json encode(const CpuCompat& value);
-nlohmann::json encode(const MobilityPlace& value);
-nlohmann::json encode(const MobilityChange& value);
-nlohmann::json encode(const VmMobility& value);
-nlohmann::json encode(const Mobility& value);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, CpuCompat& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Mobility& out);
 

@@ -27,26 +27,26 @@ std::string without_kind(const std::string& place) {
 
 }  // namespace
 
-Status choose_interfaces(World& world, const Peer& destination, preflight::SourceView& view) {
-  RETURN_IF_ERROR(preflight::check_interface_places(view.request.interfaces));
+Result<std::vector<InterfacePlace>> choose_interfaces(World& world, const Peer& destination,
+                                                      const preflight::SourceView& view) {
+  const auto& asked = view.request.interfaces;
+  RETURN_IF_ERROR(preflight::check_interface_places(asked));
   const auto live = parse_domain(view.live_xml);
-  if (!live) return {};  // VM_UNREADABLE says so
+  if (!live) return asked;  // VM_UNREADABLE says so
   std::optional<DomainFacts> persistent;
   if (auto read = parse_domain(view.persistent_xml)) persistent = std::move(*read);
   ASSIGN_OR_RETURN(const auto remembered, world.book.interface_places().of(destination.public_key));
-  ASSIGN_OR_RETURN(view.request.interfaces,
-                   preflight::choose_interface_places(*live, persistent ? &*persistent : nullptr,
-                                                      view.request.interfaces, remembered));
-  return {};
+  return preflight::choose_interface_places(*live, persistent ? &*persistent : nullptr, asked,
+                                            remembered);
 }
 
-void note_interfaces(const MoveRequest& asked, const preflight::SourceView& view,
+void note_interfaces(std::span<const InterfacePlace> chosen, const preflight::SourceView& view,
                      std::vector<Finding>& findings) {
   const auto live = parse_domain(view.live_xml);
   if (!live) return;
   preflight::Findings found;
-  preflight::note_interface_places(*live, view.request.interfaces, asked.interfaces,
-                                   asked.destination, found);
+  preflight::note_interface_places(*live, chosen, view.request.interfaces, view.request.destination,
+                                   found);
   add(found, findings);
 }
 

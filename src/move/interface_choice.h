@@ -13,12 +13,14 @@
 
 namespace drover::move {
 
-// Puts what is remembered of the destination into the view's request, where it says something about
-// an interface that the request does not. REQUIRES: the view's definitions were read.
-// kInvalidArgument: the request names what is not there, or twice, or nothing.
-Status choose_interfaces(World& world, const Peer& destination, preflight::SourceView& view);
-// One note for each interface that goes elsewhere; `asked`: before choose_interfaces().
-void note_interfaces(const MoveRequest& asked, const preflight::SourceView& view,
+// What the view's request says, and what is remembered of the destination where that says something
+// about an interface that the request does not. Of this destination only: the request stays as it
+// was asked, for other candidates. REQUIRES: the view's definitions were read. kInvalidArgument:
+// the request names what is not there, or twice, or nothing.
+Result<std::vector<InterfacePlace>> choose_interfaces(World& world, const Peer& destination,
+                                                      const preflight::SourceView& view);
+// One note for each interface that goes elsewhere.
+void note_interfaces(std::span<const InterfacePlace> chosen, const preflight::SourceView& view,
                      std::vector<Finding>& findings);
 
 // At the source, once a move has been asked for: the next one to that host does the same.

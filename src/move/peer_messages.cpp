@@ -162,7 +162,6 @@ Result<ReserveRequest> reserve_request_from_json(std::string_view text) {
   value.link_key = reader.text("link_key");
   value.link_identity = reader.text("link_identity");
   value.marks = marks_from_json(reader);
-  if (reader.has("guest_addresses")) value.guest_addresses = addresses_from_json(reader);
   RETURN_IF_ERROR(reader.status());
   return value;
 }
@@ -357,6 +356,7 @@ Result<preflight::Proposal> proposal_from_json(std::string_view text) {
   value.request = reader.take(json::move_request_from_json(reader.object("request"), kIgnore));
   value.source = reader.take(json::host_facts_from_json(reader.object("source"), kIgnore));
   value.marks = marks_from_json(reader);
+  if (reader.has("guest_addresses")) value.guest_addresses = addresses_from_json(reader);
   RETURN_IF_ERROR(reader.status());
   return value;
 }

@@ -97,7 +97,7 @@ Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
   } else {
     view.live_xml = view.persistent_xml;
   }
-  RETURN_IF_ERROR(choose_interfaces(world, peer, view));
+  ASSIGN_OR_RETURN(const auto interfaces, choose_interfaces(world, peer, view));
 
   Planned planned;
   Plan& plan = planned.plan;
@@ -107,12 +107,14 @@ Result<Planned> plan_live_move(World& world, const MoveRequest& request) {
   plan.made_at = std::chrono::system_clock::now();
   plan.expires_at = plan.made_at + kPlanLife;
   plan.findings = preflight::check_source(view);
-  note_interfaces(request, view, plan.findings);
+  note_interfaces(interfaces, view, plan.findings);
   if (auto note = memory_not_kept(plan.request, plan.vm, view.host.settings))
     plan.findings.push_back(std::move(*note));
   for (const std::string& passed : plan.request.passed)
     plan.findings.push_back(passed_note(passed, plan.vm.name));
-  ASSIGN_OR_RETURN(auto report, ask_destination(world, view.request, view));
+  MoveRequest for_this_host = view.request;
+  for_this_host.interfaces = interfaces;
+  ASSIGN_OR_RETURN(auto report, ask_destination(world, for_this_host, view));
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
   ASSIGN_OR_RETURN(auto road,
                    preflight::choose_road({plan.request, view.host, report.host, peer.address,

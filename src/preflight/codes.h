@@ -102,8 +102,8 @@ enum class Code {
   // The way between the hosts.
   kCandidatePassed,
   kNoCommonNetwork,
-  kNetworkSharedWithGuests,
   kLinkSlow,
+  kNetworkSharedWithGuests,
 };
 
 std::string_view code_name(Code code);  // "VM_OFF"

@@ -35,6 +35,7 @@ LAYERS = {
     "preflight":          (MODEL | {"hypervisor", "preflight"},   {"pugixml"}),
     "move":               (ADAPTERS | {"preflight", "move"},      {"nlohmann"}),
     "place":              (ADAPTERS | {"fleet", "preflight", "move", "place"}, {"nlohmann"}),
+    "fit":                (ADAPTERS | {"preflight", "move", "place", "fit"}, {"nlohmann"}),
     "client":             (JSON_NET | {"client"},                 {"httplib", "nlohmann"}),
     "api":                (ADAPTERS | {"preflight", "move", "api"}, {"httplib", "nlohmann"}),
 }

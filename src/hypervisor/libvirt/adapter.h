@@ -63,8 +63,8 @@ class Adapter final : public Hypervisor {
                                 std::chrono::seconds limit) override;
   Result<std::vector<GuestAddress>> guest_addresses(std::string_view uuid) override;
   Result<std::string> host_cpu(const MachineKind& machine) override;
-  Result<std::string> baseline_cpu(const MachineKind& machine,
-                                   std::span<const std::string> cpus) override;
+  Result<std::string> baseline_cpu(const MachineKind& machine, std::span<const std::string> cpus,
+                                   CpuFeatures features) override;
   Result<std::vector<std::string>> secrets() override;
   void subscribe(std::function<void(const VmEvent&)> callback) override;
   Status define(std::string_view xml) override;

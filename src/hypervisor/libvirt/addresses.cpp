@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which addresses a guest has, as far as anybody knows.
 #include <algorithm>
+#include <cctype>
 
+#include <libvirt/libvirt-qemu.h>
 #include <nlohmann/json.hpp>
 
 #include "hypervisor/libvirt/adapter.h"

@@ -45,14 +45,15 @@ Result<std::string> Adapter::host_cpu(const MachineKind& machine) {
 }
 
 Result<std::string> Adapter::baseline_cpu(const MachineKind& machine,
-                                          std::span<const std::string> cpus) {
+                                          std::span<const std::string> cpus, CpuFeatures features) {
   ASSIGN_OR_RETURN(const auto connection, connection_.get());
   std::vector<const char*> texts;
   for (const auto& cpu : cpus) texts.push_back(cpu.c_str());
+  unsigned flags = VIR_CONNECT_BASELINE_CPU_MIGRATABLE;
+  if (features == CpuFeatures::kAll) flags |= VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES;
   const Text text(virConnectBaselineHypervisorCPU(
       connection.get(), nullptr, or_null(machine.arch), or_null(machine.machine),
-      or_null(machine.domain_type), texts.data(), static_cast<unsigned>(texts.size()),
-      VIR_CONNECT_BASELINE_CPU_MIGRATABLE));
+      or_null(machine.domain_type), texts.data(), static_cast<unsigned>(texts.size()), flags));
   if (!text) return fail_libvirt("Cannot compute a CPU that all of these hosts have");
   return std::string(text.get());
 }
