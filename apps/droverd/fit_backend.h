@@ -15,7 +15,7 @@ class FitBackend final : public api::Fit {
 
   Result<CpuCompat> cpu_compat(const api::CpuWish& wish) override;
   Result<Mobility> mobility(std::string_view vm) override { return fitting_.mobility(vm); }
-  Result<std::vector<AppliedFix>> fixes() override { return world_.book.fixes().list(); }
+  Result<std::vector<AppliedFix>> fixes() override;
   Result<std::vector<AppliedFix>> apply_fix(std::string_view plan_id, std::string_view code,
                                             std::string_view requested_by) override;
   Result<AppliedFix> undo_fix(std::string_view id, std::string_view requested_by) override;

@@ -71,6 +71,14 @@ TEST_F(Fit, SaysNothingOfABridgeThatShowsNoSubnet) {
   EXPECT_TRUE(only(check_guest_subnets, "GUEST_SUBNET_ABSENT").what.contains("fd00::7"));
 }
 
+TEST_F(Fit, TakesACardForRightThatHasOneRightAddress) {
+  proposal_.guest_addresses = {{kMac, "192.168.5.7", 24}, {kMac, "10.1.0.7", 24}};
+  view_.host.networks.addresses = {{"10.1.0.1", 24, "lan", true}};
+  EXPECT_TRUE(check(check_guest_subnets).empty()) << "the other one is a VLAN within the guest";
+  view_.host.networks.addresses = {{"10.1.0.1", 24, "eth0", false}};
+  EXPECT_TRUE(check(check_guest_subnets).empty()) << "a device of the host's own is no evidence";
+}
+
 TEST_F(Fit, KnowsTheBridgeOfANetwork) {
   view_.live.interfaces[0].type = "network";
   view_.live.interfaces[0].source = "prod";
@@ -125,6 +133,9 @@ TEST_F(Fit, ComparesNodesAndProcessorsByNumber) {
   view_.cpus_online = "0-3\n";
   EXPECT_TRUE(only(check_numa, "NUMA_PLACEMENT").what.contains("no node 1"));
   EXPECT_TRUE(only(check_pinning, "CPU_PINNING").what.contains("no processor 4"));
+  EXPECT_EQ(only(check_pinning, "CPU_PINNING").level, FindingLevel::kBlocker);
+  view_.live.cpu_sets = {"2-5"};
+  EXPECT_EQ(only(check_pinning, "CPU_PINNING").level, FindingLevel::kWarning);
 }
 
 TEST_F(Fit, AsksForSecretsByUuidOrUsage) {
@@ -162,6 +173,9 @@ TEST(HugePages, AreReadFromTheKernelsFiles) {
   EXPECT_EQ(free_huge_pages({}, folder.string(), meminfo), mib(6));
   EXPECT_EQ(free_huge_pages(mib(2), folder.string(), meminfo), mib(6));
   EXPECT_FALSE(free_huge_pages(gib(1), folder.string(), meminfo));
+  std::ofstream(folder / "hugepages-2048kB/nr_overcommit_hugepages") << "5\n";
+  std::ofstream(folder / "hugepages-2048kB/surplus_hugepages") << "1\n";
+  EXPECT_EQ(free_huge_pages({}, folder.string(), meminfo), mib(14)) << "four more on demand";
   std::filesystem::remove_all(folder);
 }
 

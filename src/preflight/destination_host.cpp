@@ -112,7 +112,9 @@ void check_cpu(const DestinationView& view, Findings& findings) {
 }
 
 void check_memory(const DestinationView& view, Findings& findings) {
-  const ByteCount needed = view.live.vm.memory + kMemoryReserve;
+  // Huge pages are set aside already: check_huge_pages() counts them.
+  const ByteCount own = view.live.huge_pages ? ByteCount{} : view.live.vm.memory;
+  const ByteCount needed = own + kMemoryReserve;
   if (view.host.memory_free < needed) {
     findings.blocker(Code::kMemoryShort, view.host.name,
                      fmt::format("{} has {} of memory left; {} needs {}.", view.host.name,

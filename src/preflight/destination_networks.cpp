@@ -44,7 +44,7 @@ const InterfaceFacts* of_mac(const std::vector<InterfaceFacts>& interfaces,
 struct Evidence {
   bool has_family = false;   // the bridge has an address of this kind, so it shows its subnets
   bool right = false;        // and one of its subnets holds the guest's address
-  std::string other_device;  // that has an address in the guest's subnet
+  std::string other_bridge;  // that has an address in the guest's subnet
 };
 
 Evidence look_for(const std::string& address, const std::string& bridge, const HostFacts& host) {
@@ -52,14 +52,36 @@ Evidence look_for(const std::string& address, const std::string& bridge, const H
   for (const auto& here : host.networks.addresses) {
     if (!same_family(here.address, address)) continue;
     const bool in = holds(here, address);
+    const bool is_bridge =
+        std::ranges::find(host.networks.bridges, here.device) != host.networks.bridges.end();
     if (here.device == bridge) {
       seen.has_family = true;
       seen.right = seen.right || in;
-    } else if (in && seen.other_device.empty()) {
-      seen.other_device = here.device;
+    } else if (in && is_bridge && seen.other_bridge.empty()) {
+      seen.other_bridge = here.device;
     }
   }
   return seen;
+}
+
+struct Stranger {
+  std::string address;  // empty: none
+  Evidence seen;
+};
+
+// The first address of the card that does not show here. A card may also carry VLANs and bridges of
+// the guest: if one of its addresses is right, the others are taken to be such.
+Stranger find_stranger(const std::string& mac, const std::string& bridge,
+                       const DestinationView& view) {
+  Stranger found;
+  for (const auto& guest : view.proposal.guest_addresses) {
+    if (!same_mac(guest.mac, mac)) continue;
+    const Evidence seen = look_for(guest.address, bridge, view.host);
+    if (seen.right) return {};
+    if (found.address.empty() && (seen.has_family || !seen.other_bridge.empty()))
+      found = {guest.address, seen};
+  }
+  return found;
 }
 
 // What the device is called in --network.
@@ -79,29 +101,22 @@ void check_guest_subnets(const DestinationView& view, Findings& findings) {
   for (const auto& interface : view.live.interfaces) {
     const std::string bridge = bridge_of(interface, view.host);
     if (bridge.empty()) continue;
-    for (const auto& guest : view.proposal.guest_addresses) {
-      if (!same_mac(guest.mac, interface.mac)) continue;
-      const Evidence seen = look_for(guest.address, bridge, view.host);
-      if (seen.right || (!seen.has_family && seen.other_device.empty())) continue;
-      std::vector<std::string> fixes;
-      if (!seen.other_device.empty()) {
-        const std::string to = place_name(view.host, seen.other_device);
-        fixes.push_back(fmt::format("--network {}={}: {} has an address in its subnet there",
-                                    interface.mac, word(to), seen.other_device));
-      } else {
-        fixes = network_fixes(interface.mac, view.host);
-      }
-      fixes.push_back(
-          "Accept it if the subnet is there all the same: --accept "
-          "GUEST_SUBNET_ABSENT");
-      findings.warning(
-          Code::kGuestSubnetAbsent, interface.mac,
-          fmt::format("{} has the address {}, and {} on {} does not show its subnet.", view.name(),
-                      guest.address, interface.source, view.host.name),
-          "The guest keeps its address at the switch; in another subnet nobody reaches it.",
-          std::move(fixes));
-      break;
+    const Stranger stranger = find_stranger(interface.mac, bridge, view);
+    if (stranger.address.empty()) continue;
+    std::vector<std::string> fixes;
+    if (const std::string& other = stranger.seen.other_bridge; !other.empty()) {
+      fixes.push_back(fmt::format("--network {}={}: {} has an address in its subnet there",
+                                  interface.mac, word(place_name(view.host, other)), other));
+    } else {
+      fixes = network_fixes(interface.mac, view.host);
     }
+    fixes.push_back("Accept it if the subnet is there all the same: --accept GUEST_SUBNET_ABSENT");
+    findings.warning(
+        Code::kGuestSubnetAbsent, interface.mac,
+        fmt::format("{} has the address {}, and {} on {} does not show its subnet.", view.name(),
+                    stranger.address, interface.source, view.host.name),
+        "The guest keeps its address at the switch; in another subnet nobody reaches it.",
+        std::move(fixes));
   }
 }
 

@@ -53,16 +53,24 @@ void check_pinning(const DestinationView& view, Findings& findings) {
   for (const auto& set : view.live.cpu_sets) {
     const auto missing = first_missing(set, view.cpus_online);
     if (!missing) continue;
-    findings.blocker(
-        Code::kCpuPinning, view.name(),
+    const bool some = has_any(set, view.cpus_online);
+    const std::string what =
         fmt::format("{} is pinned to the processors {}, and {} has no processor {}.", view.name(),
-                    set, view.host.name, *missing),
-        "libvirt cannot start it there.",
-        {fmt::format("virsh vcpupin {} VCPU 0-{} for each: virsh vcpupin {} lists them",
-                     word(view.name()), view.host.cpus == 0 ? 0 : view.host.cpus - 1,
-                     word(view.name())),
-         fmt::format("virsh emulatorpin {} shows what QEMU itself is pinned to",
-                     word(view.name()))});
+                    set, view.host.name, *missing);
+    std::vector<std::string> fixes{
+        fmt::format("virsh vcpupin {} VCPU 0-{} for each: virsh vcpupin {} lists them",
+                    word(view.name()), view.host.cpus == 0 ? 0 : view.host.cpus - 1,
+                    word(view.name())),
+        fmt::format("virsh emulatorpin {} shows what QEMU itself is pinned to", word(view.name()))};
+    if (some) {
+      findings.warning(Code::kCpuPinning, view.name(), what,
+                       "It would run on the others alone, or not start, as the host's control "
+                       "groups have it.",
+                       std::move(fixes));
+    } else {
+      findings.blocker(Code::kCpuPinning, view.name(), what, "libvirt cannot start it there.",
+                       std::move(fixes));
+    }
     return;
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preflight/host_sets.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include <fmt/core.h>
@@ -28,6 +29,11 @@ std::optional<std::uint64_t> number_in(const std::string& text) {
   std::uint64_t value = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   return failure == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+std::optional<std::uint64_t> number_of(const std::string& file) {
+  const auto text = read_file(file);
+  return text ? number_in(*text) : std::nullopt;
 }
 
 ByteCount usual_huge_page(const std::string& meminfo) {
@@ -73,18 +79,25 @@ std::optional<unsigned> first_missing(std::string_view wanted, std::string_view 
   return {};
 }
 
+bool has_any(std::string_view wanted, std::string_view online) {
+  const auto want = parse_number_set(wanted);
+  const auto have = parse_number_set(online);
+  if (!want || !have) return false;
+  return std::ranges::any_of(*want, [&](unsigned number) { return have->contains(number); });
+}
+
 std::string online_set(const std::string& file) { return read_file(file).value_or(""); }
 
 std::optional<ByteCount> free_huge_pages(ByteCount size, const std::string& folder,
                                          const std::string& meminfo) {
   if (size.bytes == 0) size = usual_huge_page(meminfo);
   if (size.bytes == 0) return {};
-  const auto text =
-      read_file(fmt::format("{}/hugepages-{}kB/free_hugepages", folder, size.bytes / 1024));
-  if (!text) return {};
-  const auto pages = number_in(*text);
-  if (!pages) return {};
-  return ByteCount{*pages * size.bytes};
+  const std::string pages = fmt::format("{}/hugepages-{}kB/", folder, size.bytes / 1024);
+  const auto free = number_of(pages + "free_hugepages");
+  if (!free) return {};
+  const std::uint64_t most = number_of(pages + "nr_overcommit_hugepages").value_or(0);
+  const std::uint64_t made = number_of(pages + "surplus_hugepages").value_or(0);
+  return ByteCount{(*free + (most > made ? most - made : 0)) * size.bytes};
 }
 
 }  // namespace drover::preflight

@@ -16,12 +16,14 @@ namespace drover::preflight {
 std::optional<std::set<unsigned>> parse_number_set(std::string_view text);
 // The first number of `wanted` that `online` lacks; nothing: none, or one of the two is not known.
 std::optional<unsigned> first_missing(std::string_view wanted, std::string_view online);
+// At least one of `wanted` is in `online`.
+bool has_any(std::string_view wanted, std::string_view online);
 
 // Such as /sys/devices/system/node/online; empty: the kernel does not say.
 std::string online_set(const std::string& file);
 
-// Memory in free huge pages of this size (0: the kernel's usual one), of all nodes together.
-// Nothing: the kernel has no pages of that size.
+// Memory in huge pages of this size (0: the kernel's usual one) that are free or may be made on
+// demand (overcommit), of all nodes together. Nothing: the kernel has no pages of that size.
 std::optional<ByteCount> free_huge_pages(ByteCount size,
                                          const std::string& folder = "/sys/kernel/mm/hugepages",
                                          const std::string& meminfo = "/proc/meminfo");
