@@ -213,6 +213,7 @@ void add_host(CLI::App& app, Session& session) {
   granting.app->footer(
       "Examples:\n  drover host rights host2\n  drover host rights host2 +command\n"
       "  drover host rights host2 send,receive");
+  add_host_networks(*host, session);
 }
 
 }  // namespace drover::cli

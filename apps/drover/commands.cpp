@@ -49,6 +49,10 @@ void add_commands(CLI::App& app, Session& session) {
   add_return(app, session);
   add_resolve(app, session);
   add_replug(app, session);
+  add_mobility(app, session);
+  add_cpu_compat(app, session);
+  add_fixes(app, session);
+  add_explain(app, session);
   add_host(app, session);
   add_settings(app, session);
   add_quarantine(app, session);

@@ -24,6 +24,11 @@ void add_return(CLI::App& app, Session& session);
 void add_resolve(CLI::App& app, Session& session);
 void add_replug(CLI::App& app, Session& session);
 void add_host(CLI::App& app, Session& session);
+void add_host_networks(CLI::App& host, Session& session);  // below `drover host`
+void add_cpu_compat(CLI::App& app, Session& session);
+void add_mobility(CLI::App& app, Session& session);
+void add_fixes(CLI::App& app, Session& session);
+void add_explain(CLI::App& app, Session& session);
 void add_settings(CLI::App& app, Session& session);
 void add_quarantine(CLI::App& app, Session& session);
 void add_residue(CLI::App& app, Session& session);

@@ -49,6 +49,11 @@ std::string list_troubles(const VmListing& listing) {
       out += fmt::format("{} on {}: {}\n", printable(vm.name), printable(vm.host),
                          printable(vm.remark));
   }
+  for (const SessionVm& vm : listing.sessions) {
+    out +=
+        fmt::format("{} on {} is a VM of {}'s own session (qemu:///session): it is not managed.\n",
+                    printable(vm.name), printable(vm.host), printable(vm.user));
+  }
   std::map<std::string, std::vector<std::string>> runners;
   std::map<std::string, std::string> names;
   for (const Vm& vm : listing.vms) {
@@ -73,6 +78,7 @@ Status keep_host(VmListing& listing, const std::string& host) {
     if (other.host == host) return std::unexpected(other.error);
   }
   std::erase_if(listing.vms, [&](const Vm& vm) { return vm.host != host; });
+  std::erase_if(listing.sessions, [&](const SessionVm& vm) { return vm.host != host; });
   listing.unreachable.clear();
   return {};
 }

@@ -99,6 +99,9 @@ std::string one_level(const std::vector<Finding>& findings, FindingLevel level,
     if (!finding.why.empty()) out += fmt::format("      {}\n", printable(finding.why));
     for (const std::string& fix : finding.fixes)
       out += fmt::format("      Fix: {}\n", printable(fix));
+    if (finding.appliable)
+      out += fmt::format("      Drover can: the same command with --fix {}\n",
+                         printable(finding.code));
   }
   return out;
 }

@@ -68,6 +68,12 @@ void RequestOptions::add_to(CLI::App& command) {
                   "the settings say")
       ->type_name("LIST");
   command
+      .add_option("--network", interfaces,
+                  "Plug an interface of the VM in elsewhere at the destination: lan=prod, or "
+                  "MAC=prod; may be repeated, and is remembered of the two hosts")
+      ->type_name("FROM=TO")
+      ->allow_extra_args(false);
+  command
       .add_option("--group", group,
                   "Do not send what VMs of this group have on their disks at the destination, if "
                   "its setting groups allows it; else nothing is shared")
@@ -112,6 +118,21 @@ Result<std::vector<ItemPlace>> parse_items(const std::vector<std::string>& items
 
 }  // namespace
 
+Result<std::vector<InterfacePlace>> parse_interface_places(const std::vector<std::string>& texts) {
+  std::vector<InterfacePlace> places;
+  for (const std::string& text : texts) {
+    const auto equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "\"{}\" maps {}: name an interface and a network or bridge of the destination, "
+                  "such as lan=prod.",
+                  text, equals == 0 ? "nothing" : "to nothing");
+    }
+    places.push_back({text.substr(0, equals), text.substr(equals + 1)});
+  }
+  return places;
+}
+
 Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
                                             const std::string& destination) const {
   MoveRequest request;
@@ -139,6 +160,7 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   if (!networks.empty()) {
     ASSIGN_OR_RETURN(request.networks, parse_networks(networks));
   }
+  ASSIGN_OR_RETURN(request.interfaces, parse_interface_places(interfaces));
   if (!group.empty()) {
     RETURN_IF_ERROR(check_group_name(group));
     request.group = group;

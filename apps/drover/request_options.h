@@ -20,14 +20,15 @@ struct RequestOptions {
   bool quick = false;
   bool delete_now = false;
   bool keep_source = false;
-  std::string performance;   // empty: as the source's settings say
-  std::string bandwidth;     // likewise
-  std::string convergence;   // likewise
-  std::string networks;      // likewise
-  std::string group;         // empty: none
-  std::string keep_residue;  // likewise
-  std::string begin;         // empty: when its turn comes
-  std::string window;        // empty: it may switch at any time
+  std::string performance;              // empty: as the source's settings say
+  std::string bandwidth;                // likewise
+  std::string convergence;              // likewise
+  std::string networks;                 // likewise
+  std::vector<std::string> interfaces;  // "lan=prod"
+  std::string group;                    // empty: none
+  std::string keep_residue;             // likewise
+  std::string begin;                    // empty: when its turn comes
+  std::string window;                   // empty: it may switch at any time
   bool no_references = false;
   bool no_measure = false;
   std::string verify;               // empty: as-sent
@@ -39,5 +40,8 @@ struct RequestOptions {
   // kInvalidArgument: of what was typed.
   Result<MoveRequest> request(const std::string& vm_uuid, const std::string& destination) const;
 };
+
+// "lan=prod" each. kInvalidArgument names the one that is none.
+Result<std::vector<InterfacePlace>> parse_interface_places(const std::vector<std::string>& texts);
 
 }  // namespace drover::cli

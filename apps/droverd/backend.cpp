@@ -10,7 +10,11 @@ Result<HostFacts> Backend::host_facts() { return world_.hypervisor.host_facts();
 
 Result<std::vector<Vm>> Backend::vms() { return inventory_.here(); }
 
-Result<Plan> Backend::make_plan(const MoveRequest& request) { return placer_.plan(request); }
+Result<Plan> Backend::make_plan(const MoveRequest& request) {
+  ASSIGN_OR_RETURN(Plan plan, placer_.plan(request));
+  fit::mark_fixable(plan, world_.host_name);
+  return plan;
+}
 Result<Plan> Backend::plan(std::string_view id) { return engine_.kept_plan(id); }
 
 Result<Move> Backend::start_move(const api::PlanApproval& approval) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/backend.h"
+#include "fit_backend.h"
 #include "move/doctor.h"
 #include "move/engine.h"
 #include "move/inventory.h"
@@ -14,12 +15,14 @@ namespace drover::droverd {
 class Backend final : public api::Backend {
  public:
   Backend(move::World& world, move::Engine& engine, move::Inventory& inventory,
-          place::Placer& placer, place::Evacuator& evacuator, move::DoctorOptions doctor)
+          place::Placer& placer, place::Evacuator& evacuator, fit::Fitting& fitting,
+          move::DoctorOptions doctor)
       : world_(world),
         engine_(engine),
         inventory_(inventory),
         placer_(placer),
         evacuator_(evacuator),
+        fit_(world, engine, fitting),
         doctor_(std::move(doctor)) {}
 
   Result<HostFacts> host_facts() override;
@@ -48,6 +51,7 @@ class Backend final : public api::Backend {
   Result<std::vector<QuarantinedDisk>> quarantine() override;
   Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
   Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;
+  api::Fit& fit() override { return fit_; }
   Result<std::vector<Finding>> doctor() override;
   Status fix(std::string_view name, std::string_view requested_by) override;
 
@@ -57,6 +61,7 @@ class Backend final : public api::Backend {
   move::Inventory& inventory_;
   place::Placer& placer_;
   place::Evacuator& evacuator_;
+  FitBackend fit_;
   const move::DoctorOptions doctor_;
 };
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "client/https_peer_transport.h"
 #include "config.h"
+#include "fit/fitting.h"
 #include "hypervisor/libvirt/libvirt.h"
 #include "journal/database.h"
 #include "journal/host_book.h"
@@ -132,7 +133,8 @@ Status run(const Config& config) {
     vm.move_id = engine.moving(vm.uuid);
     vm.remark = outside.remark(vm.uuid);
   });
-  Backend backend(world, engine, inventory, made.placer(), made.evacuator(),
+  fit::Fitting fitting(world, engine, inventory, made.peer_side());
+  Backend backend(world, engine, inventory, made.placer(), made.evacuator(), fitting,
                   {.programs = {programs.gate_program, programs.mover_program},
                    .state_folder = config.state_folder,
                    .moves_folder = programs.run_folder,
@@ -163,7 +165,7 @@ Status run(const Config& config) {
   options.api_port = config.api_port;
   options.mover_port = config.mover_port;
   options.advertised_address = config.advertise_address;
-  api::Servers servers(options, identity, *book, backend, made.peer_side(), connections, hub);
+  api::Servers servers(options, identity, *book, backend, fitting.peer_side(), connections, hub);
   RETURN_IF_ERROR(servers.start());
   log::info("droverd serves {} on {}:{} and {}.", config.name,
             config.listen_address.empty() ? "every address" : config.listen_address,

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/fit.h"
 #include "base/error.h"
 #include "model/evacuation.h"
 #include "model/host.h"
@@ -80,6 +81,9 @@ class Backend {
   virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
   virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;
   virtual Status drop_quarantine(std::string_view move_id, std::string_view requested_by) = 0;
+
+  // How VMs fit hosts; lives as long as this.
+  virtual Fit& fit() = 0;
 
   virtual Result<std::vector<Finding>> doctor() = 0;
   // kInvalidArgument: no such fix.

@@ -6,6 +6,7 @@
 #include "api/routes.h"
 #include "json/access_json.h"
 #include "json/evacuation_json.h"
+#include "json/fit_json.h"
 
 namespace {
 
@@ -81,6 +82,10 @@ int main() {
   evacuee.starts_in = evacuee.ends_in = std::chrono::milliseconds(1);
   Evacuation evacuation;
   evacuation.ended_at = evacuation.started_at;
+  AppliedFix fix;
+  fix.undone_at = fix.applied_at;
+  VmMobility mobile;
+  mobile.change.emplace();
   const Json shapes{{"Error", move["error"]},
                     {"Version", json::encode(ServerVersion{})},
                     {"HostSettings", host["settings"]},
@@ -109,6 +114,12 @@ int main() {
                     {"MoveRequest", request},
                     {"PlannedRequest", move["plan"]["request"]},
                     {"Finding", move["plan"]["findings"][0]},
+                    {"AppliedFix", json::encode(fix)},
+                    {"CpuCompat", json::encode(CpuCompat{})},
+                    {"Mobility", json::encode(Mobility{})},
+                    {"VmMobility", json::encode(mobile)},
+                    {"MobilityPlace", json::encode(MobilityPlace{})},
+                    {"MobilityChange", json::encode(*mobile.change)},
                     {"DiskPlacement", move["plan"]["placements"][0]},
                     {"FilePlacement", move["plan"]["files"][0]},
                     {"NetworkPair", move["plan"]["networks"][0]},

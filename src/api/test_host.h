@@ -19,8 +19,36 @@
 
 namespace drover::api {
 
+class FakeFit final : public Fit {
+ public:
+  Result<CpuCompat> cpu_compat(const CpuWish& wish) override {
+    CpuCompat found;
+    found.vm_name = wish.vm;
+    found.hosts = wish.hosts;
+    if (wish.write) found.fix = wish.requested_by;
+    return found;
+  }
+  Result<Mobility> mobility(std::string_view vm) override {
+    Mobility found;
+    found.vms.emplace_back().vm_name = vm;
+    return found;
+  }
+  Result<std::vector<AppliedFix>> fixes() override { return std::vector<AppliedFix>(2); }
+  Result<std::vector<AppliedFix>> apply_fix(std::string_view plan_id, std::string_view code,
+                                            std::string_view) override {
+    std::vector<AppliedFix> done(1);
+    done[0].id = plan_id;
+    done[0].code = code;
+    return done;
+  }
+  Result<AppliedFix> undo_fix(std::string_view id, std::string_view) override {
+    return fail(ErrorCode::kNotFound, "There is no fix {}.", id);
+  }
+};
+
 class FakeBackend final : public Backend {
  public:
+  Fit& fit() override { return fit_; }
   Result<HostFacts> host_facts() override {
     HostFacts facts;
     facts.cpus = 4;
@@ -141,6 +169,7 @@ class FakeBackend final : public Backend {
   }
 
  private:
+  FakeFit fit_;
   std::mutex mutex_;  // guards moves_
   std::map<std::string, Move, std::less<>> moves_;
 };

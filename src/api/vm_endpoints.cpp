@@ -4,6 +4,7 @@
 
 #include "api/fan_out.h"
 #include "api/routes.h"
+#include "hypervisor/session_vms.h"
 #include "json/access_json.h"
 
 namespace drover::api {
@@ -12,6 +13,8 @@ Answer list_vms(const Exchange& exchange) {
   VmListing listing;
   ASSIGN_OR_RETURN(listing.vms, exchange.services.backend.vms());
   for (Vm& vm : listing.vms) vm.host = exchange.services.options.host_name;
+  listing.sessions = session_vms();
+  for (SessionVm& vm : listing.sessions) vm.host = exchange.services.options.host_name;
   bool all = false;
   for (const auto& [name, value] : exchange.request.query)
     all = all || (name == "all" && value == "1");

@@ -60,7 +60,7 @@ std::string_view obstacle_name(Obstacle obstacle) {
       "SAME_HOST",        "HOST_UNREACHABLE",
       "HOST_EVACUATED",   "INCOMING_OFF",
       "NO_MOVES",         "MEMORY_SHORT",
-      "CORES_SHORT",      "CPU_INCOMPATIBLE",
+      "CORES_SHORT",      "CPU_MISMATCH",
       "NETWORK_MISSING",  "SHARED_STORAGE_MISSING",
       "DISK_SPACE_SHORT", "SOURCE_UNREACHABLE",
       "OUTGOING_OFF",     "VM_MOVING",

@@ -20,7 +20,7 @@ std::string attribute(const pugi::xml_node& node, const char* name) {
 std::string text(const pugi::xml_node& node) { return node.text().get(); }
 
 // libvirt's scaled integers: KiB unless the unit says otherwise.
-ByteCount scaled(const pugi::xml_node& node) {
+ByteCount scaled(const pugi::xml_node& node, std::uint64_t value) {
   static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 17> kUnits{
       {{"", 1u << 10},
        {"b", 1},
@@ -43,10 +43,27 @@ ByteCount scaled(const pugi::xml_node& node) {
   const auto* known = std::find_if(kUnits.begin(), kUnits.end(),
                                    [&](const auto& entry) { return entry.first == unit; });
   const std::uint64_t factor = known == kUnits.end() ? 1u << 10 : known->second;
-  const std::uint64_t value = node.text().as_ullong();
   if (value > std::numeric_limits<std::uint64_t>::max() / factor)
     return {std::numeric_limits<std::uint64_t>::max()};
   return {value * factor};
+}
+
+ByteCount scaled(const pugi::xml_node& node) { return scaled(node, node.text().as_ullong()); }
+
+void read_pinning(const pugi::xml_node& domain, DomainFacts& facts) {
+  const auto add = [](std::vector<std::string>& list, const std::string& set) {
+    if (!set.empty() && std::find(list.begin(), list.end(), set) == list.end()) list.push_back(set);
+  };
+  const auto numa = domain.child("numatune");
+  for (const char* name : {"memory", "memnode"}) {
+    for (const auto& element : numa.children(name))
+      add(facts.numa_nodes, attribute(element, "nodeset"));
+  }
+  add(facts.cpu_sets, attribute(domain.child("vcpu"), "cpuset"));
+  for (const char* name : {"vcpupin", "emulatorpin", "iothreadpin"}) {
+    for (const auto& element : domain.child("cputune").children(name))
+      add(facts.cpu_sets, attribute(element, "cpuset"));
+  }
 }
 
 std::string lower_case(std::string value) {
@@ -257,6 +274,9 @@ Result<DomainFacts> parse_domain(std::string_view xml) {
   facts.cpu_model = text(cpu.child("model"));
   facts.cpu_check = attribute(cpu, "check");
   facts.huge_pages = static_cast<bool>(domain.child("memoryBacking").child("hugepages"));
+  const auto page = domain.child("memoryBacking").child("hugepages").child("page");
+  facts.huge_page_size = scaled(page, page.attribute("size").as_ullong());
+  read_pinning(domain, facts);
   facts.fixed_numa = attribute(domain.child("numatune").child("memory"), "mode") == "strict";
   facts.launch_security = static_cast<bool>(domain.child("launchSecurity"));
   facts.qemu_commandline = static_cast<bool>(domain.child("qemu:commandline"));

@@ -75,10 +75,13 @@ struct DomainFacts {
   bool tpm_persistent = false;
   std::string loader, nvram_template;
   bool huge_pages = false;
-  bool fixed_numa = false;        // strict memory placement on host nodes
-  bool launch_security = false;   // SEV and its kin
-  bool qemu_commandline = false;  // <qemu:commandline>
-  bool vhost_user = false;        // a device served by another process of the host
+  ByteCount huge_page_size;             // 0: the host's usual one
+  bool fixed_numa = false;              // strict memory placement on host nodes
+  std::vector<std::string> numa_nodes;  // sets of the host's nodes it is bound to: "0-1,3"
+  std::vector<std::string> cpu_sets;    // sets of the host's processors it is pinned to: "0-3,^2"
+  bool launch_security = false;         // SEV and its kin
+  bool qemu_commandline = false;        // <qemu:commandline>
+  bool vhost_user = false;              // a device served by another process of the host
 };
 
 Result<DomainFacts> parse_domain(std::string_view xml);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/host_addresses.h"
 
+#include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -15,6 +17,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/file.h"
 #include "base/unique_fd.h"
 
 namespace drover {
@@ -49,6 +52,14 @@ bool has_guests(const std::string& bridge) {
   return false;
 }
 
+// What the kernel says of a device; 0: nothing.
+std::uint32_t number_of(const std::string& device, const char* what) {
+  const auto text = read_file("/sys/class/net/" + device + "/" + what);
+  std::uint32_t value = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
+  return value;
+}
+
 std::optional<HostAddress> read_entry(const ifaddrs& entry) {
   const auto bytes = bytes_of(entry.ifa_addr);
   const bool down = (entry.ifa_flags & IFF_UP) == 0 || (entry.ifa_flags & IFF_LOOPBACK) != 0;
@@ -75,6 +86,19 @@ std::vector<HostAddress> host_addresses() {
     if (auto address = read_entry(*entry)) found.push_back(std::move(*address));
   }
   return found;
+}
+
+std::vector<LinkFacts> host_links(std::span<const std::string> bridges,
+                                  std::span<const HostAddress> addresses) {
+  std::vector<LinkFacts> links;
+  const auto add = [&](const std::string& name) {
+    if (std::ranges::find(links, name, &LinkFacts::name) != links.end()) return;
+    // A driver that knows no speed says -1, or nothing.
+    links.push_back({name, number_of(name, "mtu"), number_of(name, "speed"), ""});
+  };
+  for (const auto& bridge : bridges) add(bridge);
+  for (const auto& address : addresses) add(address.device);
+  return links;
 }
 
 std::string address_towards(const std::string& destination) {

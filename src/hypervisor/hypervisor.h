@@ -99,6 +99,20 @@ enum class DiskCopyEnd {
   kDrop,    // the VM stays with its disk
 };
 
+// An address of a guest, as its agent, libvirt's leases or the host's neighbours know it.
+struct GuestAddress {
+  std::string mac;
+  std::string address;            // "10.1.0.7"; none of the link alone
+  std::uint32_t prefix_bits = 0;  // of its network; 0: not known
+};
+
+// What a CPU is given to: as a definition names it.
+struct MachineKind {
+  std::string arch;         // "x86_64"
+  std::string machine;      // "pc-q35-7.2"
+  std::string domain_type;  // "kvm", "qemu"
+};
+
 enum class CpuComparison { kSame, kSuperset, kIncompatible };
 
 // The state of a VM's QEMU, finer than VmState, for deciding who runs it.
@@ -168,6 +182,22 @@ class Hypervisor {
   virtual Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
                                         std::chrono::seconds limit) = 0;
 
+  // Of a running VM; within 2 s, and none where nobody knows any.
+  virtual Result<std::vector<GuestAddress>> guest_addresses(std::string_view) {
+    return std::vector<GuestAddress>{};
+  }
+  // The <cpu> that the hypervisor here gives to a guest that asks for the host's model.
+  virtual Result<std::string> host_cpu(const MachineKind&) { return cannot("name its CPU"); }
+  // The most that a guest can have on each of several hosts, of which these are the <cpu>s: a <cpu>
+  // for its definition. Of hypervisors of different releases the oldest should be asked.
+  enum class CpuFeatures { kBeyondTheModel, kAll };
+  virtual Result<std::string> baseline_cpu(const MachineKind&, std::span<const std::string>,
+                                           CpuFeatures) {
+    return cannot("compute a CPU for several hosts");
+  }
+  // What secrets are defined: the UUID and the usage of each.
+  virtual Result<std::vector<std::string>> secrets() { return cannot("list secrets"); }
+
   // Called from an own thread of the adapter, in order; must return soon. One subscriber.
   virtual void subscribe(std::function<void(const VmEvent&)> callback) = 0;
 
@@ -185,6 +215,14 @@ class Hypervisor {
   // that is missing from its bridge is put into it first. What was done, by MAC; kConflict: it does
   // not run. After an error a link may be down: run it again.
   virtual Result<std::vector<std::string>> replug(std::string_view uuid) = 0;
+  // What is in a drive of a VM, now and at its next boot; empty: nothing is. A drive that the guest
+  // has locked is opened by force.
+  virtual Status change_media(std::string_view, std::string_view, const std::string&) {
+    return cannot("change what is in a drive");
+  }
+  // Of libvirt, that is defined. kNotFound; one that is so already is success.
+  enum class NetworkState { kActive, kInactive };
+  virtual Status set_network(std::string_view, NetworkState) { return cannot("start networks"); }
   // Refreshes the active directory pool that holds `folder`, if any.
   virtual Status refresh_pool(std::string_view folder) = 0;
 
@@ -237,6 +275,11 @@ class Hypervisor {
   // A command to the VM's QEMU and its answer, as QMP's JSON, an error of QEMU's included. Not
   // while a migration is under way. The answer is not trusted to have any shape.
   virtual Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) = 0;
+
+ private:
+  static std::unexpected<Error> cannot(std::string_view what) {
+    return fail(ErrorCode::kHypervisor, "This hypervisor cannot {}.", what);
+  }
 };
 
 }  // namespace drover

@@ -14,6 +14,8 @@
 
 #include "base/error.h"
 #include "journal/database.h"
+#include "journal/fix_book.h"
+#include "journal/interface_places.h"
 #include "model/access.h"
 #include "model/host.h"
 
@@ -40,6 +42,10 @@ class HostBook {
   // kPaired from now on. kConflict: it does not wait.
   Result<Peer> approve_peer(std::string_view name);
   Result<Peer> remove_peer(std::string_view name);
+
+  // What belongs to the same database, and needs no copy in memory.
+  InterfacePlaces interface_places() const { return InterfacePlaces(database_); }
+  FixBook fixes() const { return FixBook(database_); }
 
   // --- tokens of users
   // ---------------------------------------------------------------------------------------

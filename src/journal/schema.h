@@ -8,7 +8,7 @@
 
 namespace drover::journal {
 
-inline constexpr std::array<std::string_view, 2> kSchemaSteps{
+inline constexpr std::array<std::string_view, 3> kSchemaSteps{
     // 1: hosts and settings (journal/host_book.h), moves and quarantine (journal/move_journal.h).
     R"sql(
 CREATE TABLE peers (
@@ -54,6 +54,22 @@ CREATE TABLE group_members (
   number INTEGER PRIMARY KEY,      -- order of coming
   vm_uuid TEXT NOT NULL UNIQUE,
   group_name TEXT NOT NULL
+) STRICT;
+)sql",
+    // 3: where interfaces go at other hosts (journal/interface_places.h), changes that can be
+    // undone
+    // (journal/fix_book.h).
+    R"sql(
+CREATE TABLE interface_places (
+  host_key TEXT NOT NULL,          -- public key of the paired host
+  place_from TEXT NOT NULL,
+  place_to TEXT NOT NULL,
+  PRIMARY KEY (host_key, place_from)
+) STRICT;
+CREATE TABLE fixes (
+  number INTEGER PRIMARY KEY,      -- order of application
+  id TEXT NOT NULL UNIQUE,
+  document TEXT NOT NULL           -- the AppliedFix as JSON
 ) STRICT;
 )sql",
 };

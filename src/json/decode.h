@@ -11,6 +11,7 @@
 #include "model/access.h"
 #include "model/archive.h"
 #include "model/evacuation.h"
+#include "model/fit.h"
 
 namespace drover::json {
 
@@ -94,6 +95,15 @@ Status decode(const nlohmann::json& from, const std::string& path, Unknown unkno
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
               ArchiveItem& out);
 Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown, Archive& out);
+
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              AppliedFix& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              MobilityPlace& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              MobilityChange& out);
+Status decode(const nlohmann::json& from, const std::string& path, Unknown unknown,
+              VmMobility& out);
 
 // Names of enumerations. False: unknown name.
 bool decode_name(std::string_view text, VmState& out);

@@ -70,6 +70,13 @@ nlohmann::json encode(const Evacuation& value);
 nlohmann::json encode(const ArchiveItem& value);
 nlohmann::json encode(const Archive& value);
 
+nlohmann::json encode(const AppliedFix& value);
+nlohmann::json encode(const CpuCompat& value);
+nlohmann::json encode(const MobilityPlace& value);
+nlohmann::json encode(const MobilityChange& value);
+nlohmann::json encode(const VmMobility& value);
+nlohmann::json encode(const Mobility& value);
+
 template <typename T>
 nlohmann::json encode(const std::vector<T>& values) {
   auto array = nlohmann::json::array();

@@ -84,7 +84,7 @@ struct MoveRequest {
   Verification verification = Verification::kAsSent;
   std::optional<std::vector<std::string>> networks;  // for its links, in order; nothing: as the
                                                      // settings say; empty: any
-  std::vector<InterfacePlace> interfaces;  // in a plan with what is remembered of the two hosts
+  std::vector<InterfacePlace> interfaces;  // as asked; what is remembered of the hosts is added
   std::string group;                       // whose VMs' disk content it may share; or ""
   bool keep_memory = false;                // at the source, for the way back
   int priority = 0;                        // in the queue; higher goes first

@@ -18,6 +18,7 @@
 #include "move/cold_files.h"
 #include "move/destination_side.h"
 #include "move/group.h"
+#include "move/interface_choice.h"
 #include "move/residue.h"
 #include "move/shared_disks.h"
 #include "preflight/placement.h"
@@ -292,6 +293,9 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   // a later move of it says.
   RETURN_IF_ERROR(world_.records.remove(entry.key()));
   world_.memories->drop_of_vm(vm.uuid);
+  if (auto kept = remember_way_back(world_, entry.job.peer, entry.job.plan.request.interfaces);
+      !kept)
+    log::warning("Move {}: {}", entry.job.move_id, kept.error().text());
   entry.job.settled = true;
   if (auto saved = save(entry); !saved) {
     entry.job.settled = false;

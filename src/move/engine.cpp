@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "move/interface_choice.h"
 #include "move/quarantine.h"
 #include "move/stale_plan.h"
 
@@ -189,6 +190,8 @@ Result<Move> Engine::start_checked(Planned planned) {
                   "{} moves wait already. Try again when some have begun: drover queue list.",
                   kQueueMax);
     }
+    if (auto kept = remember_interfaces(world_, first.plan.request); !kept)
+      log::warning("Move {}: {}", first.id, kept.error().text());
     RETURN_IF_ERROR(world_.journal.save(journal::Side::kSource, first.id, journal::JobState::kOpen,
                                         to_json(job)));
     log::info("Move {}: {} to {} ({}), asked by {}.", first.id, first.plan.vm.name,

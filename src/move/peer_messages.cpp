@@ -45,6 +45,36 @@ auto value_of(const Table& table, ObjectReader& reader, const char* member) {
   return table.front().first;
 }
 
+constexpr std::size_t kGuestAddressesMost = 256;
+
+Object addresses_to_json(const std::vector<GuestAddress>& addresses) {
+  Object list = Object::array();
+  for (const auto& one : addresses) {
+    list.push_back({{"mac", one.mac}, {"address", one.address}, {"prefix_bits", one.prefix_bits}});
+  }
+  return list;
+}
+
+std::vector<GuestAddress> addresses_from_json(ObjectReader& reader) {
+  std::vector<GuestAddress> addresses;
+  const auto* list = reader.elements("guest_addresses");
+  if (list == nullptr) return addresses;
+  for (const auto& element : *list) {
+    if (addresses.size() == kGuestAddressesMost) break;
+    auto one = ObjectReader::parse(dump(element), "guest's address");
+    if (!one) {
+      reader.note(one.error());
+      break;
+    }
+    GuestAddress address{one->text("mac"), one->text("address"), 0};
+    address.prefix_bits =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(one->number("prefix_bits"), 128));
+    if (auto status = one->status(); !status) reader.note(status.error());
+    addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
 // What is found must not be told beforehand.
 enum class MarkPart { kStart, kBoth };
 
@@ -344,7 +374,8 @@ std::string to_json(const preflight::Proposal& value) {
                      {"persistent_xml", value.persistent_xml},
                      {"request", embed(json::to_json(value.request))},
                      {"source", embed(json::to_json(value.source))},
-                     {"marks", marks_to_json(value.marks, MarkPart::kStart)}});
+                     {"marks", marks_to_json(value.marks, MarkPart::kStart)},
+                     {"guest_addresses", addresses_to_json(value.guest_addresses)}});
 }
 
 Result<preflight::Proposal> proposal_from_json(std::string_view text) {
@@ -356,6 +387,7 @@ Result<preflight::Proposal> proposal_from_json(std::string_view text) {
   value.request = reader.take(json::move_request_from_json(reader.object("request"), kIgnore));
   value.source = reader.take(json::host_facts_from_json(reader.object("source"), kIgnore));
   value.marks = marks_from_json(reader);
+  if (reader.has("guest_addresses")) value.guest_addresses = addresses_from_json(reader);
   RETURN_IF_ERROR(reader.status());
   return value;
 }

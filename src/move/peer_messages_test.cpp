@@ -73,6 +73,24 @@ TEST(PeerMessages, DestinationReportSurvivesTheRoad) {
   EXPECT_TRUE(got->host.settings.incoming);
 }
 
+TEST(PeerMessages, AProposalCarriesWhereTheGuestIsReached) {
+  preflight::Proposal sent;
+  sent.vm = sample_plan().vm;
+  sent.request = sample_plan().request;
+  sent.request.interfaces = {{"lan", "prod"}};
+  sent.guest_addresses = {{"52:54:00:aa:00:01", "10.1.0.7", 24},
+                          {"52:54:00:aa:00:01", "fd00::7", 0}};
+  const auto read = proposal_from_json(to_json(sent));
+  ASSERT_TRUE(read) << read.error().text();
+  ASSERT_EQ(read->guest_addresses.size(), 2u);
+  EXPECT_EQ(read->guest_addresses[0].prefix_bits, 24u);
+  EXPECT_EQ(read->guest_addresses[1].address, "fd00::7");
+  EXPECT_EQ(read->request.interfaces.at(0).to, "prod");
+  std::string wrong = to_json(sent);
+  wrong.replace(wrong.find("\"10.1.0.7\""), 10, "7         ");
+  EXPECT_FALSE(proposal_from_json(wrong)) << "an address is a text";
+}
+
 TEST(Jobs, SurviveTheJournal) {
   SourceJob job;
   job.move.id = "k3f9x2qa";

@@ -7,6 +7,7 @@
 #include "hypervisor/host_addresses.h"
 #include "hypervisor/qemu_conf.h"
 #include "model/group.h"
+#include "move/interface_choice.h"
 #include "move/peer_messages.h"
 #include "move/shared_disks.h"
 #include "move/storage_plan.h"
@@ -33,13 +34,22 @@ ByteCount bytes_of(const Plan& plan) {
 Result<preflight::DestinationReport> ask_destination(World& world, const MoveRequest& request,
                                                      const preflight::SourceView& view) {
   const DiskMarks marks = DiskMarks::on(view.vm);
-  const preflight::Proposal proposal{view.vm, view.live_xml, view.persistent_xml,
-                                     request, view.host,     marks.where()};
+  const preflight::Proposal proposal{
+      view.vm,
+      view.live_xml,
+      view.persistent_xml,
+      request,
+      view.host,
+      marks.where(),
+      world.hypervisor.guest_addresses(view.vm.uuid).value_or(std::vector<GuestAddress>{})};
+  const auto before = std::chrono::system_clock::now();
   const auto text = world.peers.call(request.destination, verb::kPreflight, to_json(proposal),
                                      Deadline::after(kPreflightLimit));
   if (!text) return std::unexpected(text.error());
   ASSIGN_OR_RETURN(auto report, destination_report_from_json(*text));
   RETURN_IF_ERROR(check_shared(proposal.marks, report, request.destination));
+  report.host.name = request.destination;
+  check_clock(report.host, before, std::chrono::system_clock::now(), report.findings);
   return report;
 }
 
@@ -106,6 +116,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   } else {
     view.live_xml = view.persistent_xml;
   }
+  ASSIGN_OR_RETURN(const auto interfaces, choose_interfaces(world, peer, view));
 
   Planned planned;
   Plan& plan = planned.plan;
@@ -116,13 +127,15 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   plan.made_at = std::chrono::system_clock::now();
   plan.expires_at = plan.made_at + kPlanLife;
   plan.findings = preflight::check_source(view);
+  note_interfaces(interfaces, view, plan.findings);
   if (auto note = memory_not_kept(plan.request, plan.vm, view.host.settings))
     plan.findings.push_back(std::move(*note));
   for (const std::string& passed : plan.request.passed)
     plan.findings.push_back(passed_note(passed, plan.vm.name));
-  ASSIGN_OR_RETURN(auto report, ask_destination(world, view.request, view));
+  MoveRequest for_this_host = view.request;
+  for_this_host.interfaces = interfaces;
+  ASSIGN_OR_RETURN(auto report, ask_destination(world, for_this_host, view));
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
-  report.host.name = request.destination;
   ASSIGN_OR_RETURN(auto road,
                    preflight::choose_road({plan.request, view.host, report.host, peer.address,
                                            address_towards(peer.address)}));

@@ -24,6 +24,12 @@ Status check_request(const World& world, const MoveRequest& request) {
     return fail(ErrorCode::kInvalidArgument,
                 "A window and further destinations are for moves to another host.");
   }
+  if (!request.interfaces.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--network is for moves to another host: disks that move within {} leave the "
+                "network as it is.",
+                world.host_name);
+  }
   return {};
 }
 

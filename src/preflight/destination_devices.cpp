@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "preflight/destination_view.h"
+#include "preflight/interface_map.h"
 
 namespace drover::preflight {
 namespace {
@@ -16,6 +17,23 @@ bool contains(const std::vector<std::string>& list, const std::string& value) {
 bool everywhere(const std::string& address) {
   return address == "0.0.0.0" || address == "::" || address == "localhost" || address == "::1" ||
          address.starts_with("127.");
+}
+
+// First of all: to plug it in elsewhere.
+std::vector<std::string> or_elsewhere(const DestinationView& view, const InterfaceFacts& interface,
+                                      std::vector<std::string> fixes) {
+  auto all = network_fixes(interface.source, view.host);
+  all.insert(all.end(), fixes.begin(), fixes.end());
+  return all;
+}
+
+// What it is mapped to is not here: said already (check_interface_map).
+bool is_mapped_to_nothing(const DestinationView& view, const InterfaceFacts& interface) {
+  const auto named = [&](const std::string& from) { return names_interface(from, interface); };
+  return std::ranges::any_of(view.proposal.request.interfaces, named, &InterfacePlace::from) &&
+         std::ranges::none_of(view.targets, [&](const InterfaceTarget& target) {
+           return same_mac(target.from, interface.mac) || target.name == interface.source;
+         });
 }
 
 void check_bridge(const DestinationView& view, const InterfaceFacts& interface,
@@ -37,9 +55,11 @@ void check_bridge(const DestinationView& view, const InterfaceFacts& interface,
       Code::kNetworkMissing, interface.source,
       fmt::format("{} has no bridge {}.", view.host.name, interface.source),
       "The VM's network card would have nothing to be plugged into.",
-      {fmt::format("On {}: make a bridge {} with the same network behind it", view.host.name,
-                   interface.source),
-       fmt::format("virsh detach-interface {} bridge --mac {}", word(view.name()), interface.mac)});
+      or_elsewhere(view, interface,
+                   {fmt::format("On {}: make a bridge {} with the same network behind it",
+                                view.host.name, interface.source),
+                    fmt::format("virsh detach-interface {} bridge --mac {}", word(view.name()),
+                                interface.mac)}));
 }
 
 }  // namespace
@@ -67,6 +87,7 @@ void check_tpm_program(const DestinationView& view, Findings& findings) {
 
 void check_networks(const DestinationView& view, Findings& findings) {
   for (const auto& interface : view.live.interfaces) {
+    if (is_mapped_to_nothing(view, interface)) continue;
     if (interface.type == "bridge") check_bridge(view, interface, findings);
     if (interface.type == "network" &&
         !contains(view.host.networks.active_networks, interface.source)) {
@@ -74,9 +95,11 @@ void check_networks(const DestinationView& view, Findings& findings) {
           Code::kNetworkMissing, interface.source,
           fmt::format("{} has no active network {}.", view.host.name, interface.source),
           "The VM's network card would have nothing to be plugged into.",
-          {fmt::format("On {}: virsh net-start {}", view.host.name, word(interface.source)),
-           fmt::format("Define it there as it is here: virsh net-dumpxml {}",
-                       word(interface.source))});
+          or_elsewhere(
+              view, interface,
+              {fmt::format("On {}: virsh net-start {}", view.host.name, word(interface.source)),
+               fmt::format("Define it there as it is here: virsh net-dumpxml {}",
+                           word(interface.source))}));
     }
     if (interface.type == "direct") {
       const auto device = view.devices.find(interface.source);
@@ -85,8 +108,9 @@ void check_networks(const DestinationView& view, Findings& findings) {
           Code::kNetworkMissing, interface.source,
           fmt::format("{} has no network device {}.", view.host.name, interface.source),
           "The VM's network card sits directly on a device of that name.",
-          {fmt::format("virsh detach-interface {} direct --mac {}", word(view.name()),
-                       interface.mac)});
+          or_elsewhere(view, interface,
+                       {fmt::format("virsh detach-interface {} direct --mac {}", word(view.name()),
+                                    interface.mac)}));
     }
   }
 }

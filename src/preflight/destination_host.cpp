@@ -107,41 +107,28 @@ void check_cpu(const DestinationView& view, Findings& findings) {
                                   ? std::string("features of it")
                                   : fmt::format("{}", fmt::join(view.cpu_missing, ", "));
   findings.blocker(
-      Code::kCpuIncompatible, view.name(),
+      Code::kCpuMismatch, view.name(),
       fmt::format("{} cannot offer the CPU of {} ({}): it lacks {}.", view.host.name, view.name(),
                   view.live.cpu_model, lacking),
       "The guest uses what it found at boot and would crash without it.",
-      {fmt::format("With {} off, choose a CPU model that both hosts have: virsh edit {}",
-                   word(view.name()), word(view.name())),
+      {fmt::format("drover cpu-compat {} --for {}, then shut it down and start it again: it gets "
+                   "the most that both hosts have",
+                   word(view.name()), word(view.host.name)),
        fmt::format("On {}: virsh domcapabilities shows the models it has", view.host.name)});
 }
 
 void check_memory(const DestinationView& view, Findings& findings) {
   // It needs some only when somebody starts it.
   if (view.proposal.request.kind == MoveKind::kOffline) return;
-  const ByteCount needed = view.live.vm.memory + kMemoryReserve;
+  // Huge pages are set aside already: check_huge_pages() counts them.
+  const ByteCount own = view.live.huge_pages ? ByteCount{} : view.live.vm.memory;
+  const ByteCount needed = own + kMemoryReserve;
   if (view.host.memory_free < needed) {
     findings.blocker(Code::kMemoryShort, view.host.name,
                      fmt::format("{} has {} of memory left; {} needs {}.", view.host.name,
                                  to_text(view.host.memory_free), view.name(), to_text(needed)),
                      "The host would swap or kill a process, perhaps this VM or another.",
                      {fmt::format("Move or stop another VM on {}.", view.host.name)});
-  }
-  if (view.live.huge_pages) {
-    findings.warning(
-        Code::kHugePages, view.name(),
-        fmt::format("The memory of {} is made of huge pages.", view.name()),
-        fmt::format("If {} has not enough of them free, the move fails when it starts there.",
-                    view.host.name),
-        {fmt::format("On {}: grep -i huge /proc/meminfo", view.host.name)});
-  }
-  if (view.live.fixed_numa) {
-    findings.warning(
-        Code::kNumaPlacement, view.name(),
-        fmt::format("The memory of {} is bound to certain NUMA nodes.", view.name()),
-        fmt::format("If {} has not the same nodes, the move fails when it starts there.",
-                    view.host.name),
-        {fmt::format("virsh numatune {}", word(view.name()))});
   }
 }
 

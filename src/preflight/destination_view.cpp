@@ -3,6 +3,8 @@
 
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/qemu_conf.h"
+#include "preflight/host_sets.h"
+#include "preflight/interface_map.h"
 #include "preflight/placement.h"
 
 namespace drover::preflight {
@@ -59,16 +61,59 @@ void look_at_files(DestinationView& view, const std::string& user) {
   }
 }
 
+std::string small_letters(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+// Of a VM that cannot be read nothing is said: it may just have gone.
+void look_at_macs(DestinationView& view, Hypervisor& hypervisor) {
+  for (const auto& vm : view.vms) {
+    if (vm.uuid == view.proposal.vm.uuid) continue;
+    const auto kind = vm.persistent ? DefinitionKind::kPersistent : DefinitionKind::kLive;
+    const auto text = hypervisor.definition(vm.uuid, kind);
+    const auto facts = text ? parse_domain(*text) : std::unexpected(text.error());
+    if (!facts) continue;
+    for (const auto& interface : facts->interfaces)
+      view.macs_here.emplace(small_letters(interface.mac), vm.name);
+  }
+}
+
+// The interfaces are looked at, and defined, as they are plugged in here.
+Status map_interfaces(DestinationView& view) {
+  const Proposal& proposal = view.proposal;
+  RETURN_IF_ERROR(check_interface_places(proposal.request.interfaces));
+  Findings told_by_its_own_check;
+  view.targets =
+      find_interface_targets(proposal.request.interfaces, view.host, told_by_its_own_check);
+  ASSIGN_OR_RETURN(const DomainFacts there, parse_domain(proposal.live_xml));
+  view.interfaces_there = there.interfaces;
+  ASSIGN_OR_RETURN(view.live_xml, adapt_interfaces(proposal.live_xml, view.targets));
+  ASSIGN_OR_RETURN(view.live, parse_domain(view.live_xml));
+  if (proposal.persistent_xml.empty()) return {};
+  ASSIGN_OR_RETURN(view.persistent_xml, adapt_interfaces(proposal.persistent_xml, view.targets));
+  ASSIGN_OR_RETURN(view.persistent, parse_domain(view.persistent_xml));
+  return {};
+}
+
+void look_at_resources(DestinationView& view, Hypervisor& hypervisor, const QemuConf& conf) {
+  if (view.live.huge_pages) view.huge_pages_free = free_huge_pages(view.live.huge_page_size);
+  view.nodes_online = online_set("/sys/devices/system/node/online");
+  view.cpus_online = online_set("/sys/devices/system/cpu/online");
+  view.gives_images = conf.gives_images;
+  view.qemu_user = conf.user;
+  if (view.live.secrets.empty()) return;
+  if (auto secrets = hypervisor.secrets()) view.secrets = std::move(*secrets);
+}
+
 }  // namespace
 
 Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor, HostFacts host) {
-  ASSIGN_OR_RETURN(DomainFacts live, parse_domain(proposal.live_xml));
   DestinationView view(proposal);
-  view.live = std::move(live);
   view.host = std::move(host);
-  if (!proposal.persistent_xml.empty()) {
-    ASSIGN_OR_RETURN(view.persistent, parse_domain(proposal.persistent_xml));
-  }
+  RETURN_IF_ERROR(map_interfaces(view));
   const bool one_vm = view.live.vm.uuid == proposal.vm.uuid && view.name() == proposal.vm.name &&
                       (!view.persistent || (view.persistent->vm.uuid == view.live.vm.uuid &&
                                             view.persistent->vm.name == view.name()));
@@ -77,6 +122,8 @@ Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor,
   const QemuConf conf = qemu_conf();
   view.tls_forced = conf.tls_forced;
   if (auto vms = hypervisor.list_vms()) view.vms = std::move(*vms);
+  look_at_macs(view, hypervisor);
+  look_at_resources(view, hypervisor, conf);
   const auto folders = usable_folders(view.host, view.settings());
   view.placements =
       place_disks(view.live, proposal.vm, proposal.request.disks_to, folders, view.settings());

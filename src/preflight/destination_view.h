@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hypervisor/adapt_interfaces.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/hypervisor.h"
 #include "preflight/finding.h"
@@ -20,7 +21,10 @@ struct DestinationView {
   explicit DestinationView(const Proposal& for_proposal) : proposal(for_proposal) {}
 
   const Proposal& proposal;
-  DomainFacts live;
+  std::vector<InterfaceTarget> targets;          // where interfaces are plugged in here
+  std::vector<InterfaceFacts> interfaces_there;  // of the source, as they are plugged in there
+  std::string live_xml, persistent_xml;          // with interfaces as they are here
+  DomainFacts live;                              // likewise
   std::optional<DomainFacts> persistent;
   HostFacts host;  // with settings
   bool tls_forced = false;
@@ -35,7 +39,13 @@ struct DestinationView {
   std::map<std::string, bool> readable;  // files the definition names: they can be read here
   std::map<std::string, bool> devices;   // network devices the definition names: they exist here
   std::vector<std::string> addresses;    // of this host
-  std::optional<CpuComparison> cpu;      // nothing: could not be compared
+  std::map<std::string, std::string> macs_here;  // of other VMs, in small letters: whose
+  std::optional<ByteCount> huge_pages_free;  // of the size that the VM wants; nothing: none such
+  std::string nodes_online, cpus_online;     // sets as the kernel writes them; empty: unknown
+  std::optional<std::vector<std::string>> secrets;  // nothing: could not be listed
+  bool gives_images = true;                         // libvirt makes QEMU's user the owner of images
+  std::string qemu_user;
+  std::optional<CpuComparison> cpu;  // nothing: could not be compared
   std::string cpu_error;
   std::vector<std::string> cpu_missing;
 
@@ -69,5 +79,16 @@ void check_host_files(const DestinationView& view, Findings& findings);
 void check_tpm_program(const DestinationView& view, Findings& findings);
 void check_networks(const DestinationView& view, Findings& findings);
 void check_graphics(const DestinationView& view, Findings& findings);
+// destination_networks.cpp
+void check_interface_map(const DestinationView& view, Findings& findings);
+void check_guest_subnets(const DestinationView& view, Findings& findings);
+void check_mtu(const DestinationView& view, Findings& findings);
+void check_macs(const DestinationView& view, Findings& findings);
+// destination_resources.cpp
+void check_huge_pages(const DestinationView& view, Findings& findings);
+void check_numa(const DestinationView& view, Findings& findings);
+void check_pinning(const DestinationView& view, Findings& findings);
+void check_secrets(const DestinationView& view, Findings& findings);
+void check_image_owner(const DestinationView& view, Findings& findings);
 
 }  // namespace drover::preflight

@@ -41,6 +41,7 @@ struct Proposal {
   MoveRequest request;
   HostFacts source;
   std::vector<DiskMark> marks = {};  // where each begins; how long it is has to be found
+  std::vector<GuestAddress> guest_addresses = {};  // as far as the source knows any
 };
 
 // What the destination answers: its findings, and where everything would land.

@@ -25,6 +25,15 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_tpm_program(view, findings);
   check_networks(view, findings);
   check_graphics(view, findings);
+  check_interface_map(view, findings);
+  check_guest_subnets(view, findings);
+  check_mtu(view, findings);
+  check_macs(view, findings);
+  check_huge_pages(view, findings);
+  check_numa(view, findings);
+  check_pinning(view, findings);
+  check_secrets(view, findings);
+  check_image_owner(view, findings);
 }
 
 // The persistent definition may name other files, or lack a disk that was plugged in: only what is
@@ -44,12 +53,12 @@ std::vector<DiskPlacement> placed_in(const DomainFacts& domain,
 }
 
 Status adapt(const DestinationView& view, DestinationReport& report) {
-  ASSIGN_OR_RETURN(report.destination_xml, adapt_definition(view.proposal.live_xml, view.placements,
-                                                            view.nvram_destination));
+  ASSIGN_OR_RETURN(report.destination_xml,
+                   adapt_definition(view.live_xml, view.placements, view.nvram_destination));
   if (!view.persistent) return {};
   ASSIGN_OR_RETURN(
       report.persistent_xml,
-      adapt_definition(view.proposal.persistent_xml, placed_in(*view.persistent, view.placements),
+      adapt_definition(view.persistent_xml, placed_in(*view.persistent, view.placements),
                        view.nvram_destination));
   return {};
 }

@@ -99,6 +99,23 @@ void note_guests(const HostFacts& host, const std::string& address, Findings& fi
                 "networks) or a limit (bandwidth) avoids that.");
 }
 
+constexpr std::uint32_t kSpeedLeast = 1000;
+
+// As the device says: what is in between may be slower.
+void warn_of_slow_link(const HostFacts& host, const std::string& address, Findings& findings) {
+  const auto at = std::ranges::find(host.networks.addresses, address, &HostAddress::address);
+  if (at == host.networks.addresses.end()) return;
+  const auto link = std::ranges::find(host.networks.links, at->device, &LinkFacts::name);
+  if (link == host.networks.links.end() || link->speed_mbit == 0 || link->speed_mbit >= kSpeedLeast)
+    return;
+  findings.warning(
+      Code::kLinkSlow, link->name,
+      fmt::format("{} on {}, which the move goes over, has {} Mbit/s.", link->name, host.name,
+                  link->speed_mbit),
+      "Below 1 Gbit/s a busy guest may change its memory faster than the link carries it.",
+      {"Name a faster network: --networks", "Choose what happens then: --convergence pause:10"});
+}
+
 }  // namespace
 
 Result<Road> choose_road(const RoadView& view) {
@@ -114,6 +131,8 @@ Result<Road> choose_road(const RoadView& view) {
   for (const auto& pair : road.pairs) {
     note_guests(view.source, pair.source_address, findings);
     note_guests(view.destination, pair.destination_address, findings);
+    warn_of_slow_link(view.source, pair.source_address, findings);
+    warn_of_slow_link(view.destination, pair.destination_address, findings);
   }
   road.findings = findings.take();
   return road;

@@ -105,5 +105,16 @@ TEST_F(ChooseRoad, RefusesWhatIsNoNetwork) {
   EXPECT_EQ(choose().error().code, ErrorCode::kInvalidArgument);
 }
 
+TEST_F(ChooseRoad, ASlowDeviceIsAWarning) {
+  destination_.networks.links = {{"move0", 1500, 10'000, ""}, {"move1", 1500, 100, ""}};
+  source_.networks.links = {{"move0", 1500, 0, ""}, {"move1", 1500, 1000, ""}};
+  EXPECT_TRUE(choose()->findings.empty());
+  request_.networks = Words{"10.77.1.0/24"};
+  const auto findings = choose()->findings;
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].code, "LINK_SLOW");
+  EXPECT_EQ(findings[0].what, "move1 on host2, which the move goes over, has 100 Mbit/s.");
+}
+
 }  // namespace
 }  // namespace drover::preflight

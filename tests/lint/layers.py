@@ -36,6 +36,7 @@ LAYERS = {
     "preflight":          (MODEL | {"hypervisor", "preflight"},   {"pugixml"}),
     "move":               (ADAPTERS | {"forecast", "preflight", "move"}, {"nlohmann"}),
     "place":              (ADAPTERS | {"fleet", "forecast", "preflight", "move", "place"}, {"nlohmann"}),
+    "fit":                (ADAPTERS | {"forecast", "preflight", "move", "place", "fit"}, {"nlohmann"}),
     "client":             (JSON_NET | {"client"},                 {"httplib", "nlohmann"}),
     "api":                (ADAPTERS | {"forecast", "preflight", "move", "api"}, {"httplib", "nlohmann"}),
 }

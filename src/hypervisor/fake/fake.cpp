@@ -96,14 +96,6 @@ Result<std::string> FakeHypervisor::definition(std::string_view uuid, Definition
   return found->live_xml.empty() ? found->persistent_xml : found->live_xml;
 }
 
-Result<CpuComparison> FakeHypervisor::compare_cpu(std::string_view domain_xml,
-                                                  std::vector<std::string>*) {
-  const std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(answering());
-  ASSIGN_OR_RETURN(const DomainFacts facts, parse_domain(domain_xml));
-  return facts.cpu_model.empty() ? CpuComparison::kSame : CpuComparison::kSuperset;
-}
-
 void FakeHypervisor::subscribe(std::function<void(const VmEvent&)> callback) {
   const std::lock_guard lock(mutex_);
   subscriber_ = std::move(callback);

@@ -73,6 +73,11 @@ class FakeHypervisor final : public Hypervisor {
   Result<GuestSigns> guest_signs(std::string_view uuid) override;
   Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
                                 std::chrono::seconds limit) override;
+  Result<std::string> host_cpu(const MachineKind& machine) override;
+  Result<std::string> baseline_cpu(const MachineKind& machine, std::span<const std::string> cpus,
+                                   CpuFeatures features) override;
+  Status change_media(std::string_view uuid, std::string_view target,
+                      const std::string& path) override;
   void subscribe(std::function<void(const VmEvent&)> callback) override;
   Status define(std::string_view xml) override;
   Status undefine(std::string_view uuid) override;
@@ -99,6 +104,9 @@ class FakeHypervisor final : public Hypervisor {
 
   // Called when a guest is saved or restored, under the lock; set before. Without: all goes well.
   std::function<Status()> at_save, at_restore;
+  // The <cpu> of host-model here, of one model with features that it requires; set before any call.
+  // Empty: it is not known, and every CPU is taken.
+  std::string cpu;
   // Called at each step of a disk's copy, under the lock; set before any of them. Without: all go
   // well.
   std::function<Status(CopyStep, const std::string& target)> at_copy;

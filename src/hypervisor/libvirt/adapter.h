@@ -63,6 +63,11 @@ class Adapter final : public Hypervisor {
   Result<GuestSigns> guest_signs(std::string_view uuid) override;
   Result<std::string> ask_agent(std::string_view uuid, const std::string& command,
                                 std::chrono::seconds limit) override;
+  Result<std::vector<GuestAddress>> guest_addresses(std::string_view uuid) override;
+  Result<std::string> host_cpu(const MachineKind& machine) override;
+  Result<std::string> baseline_cpu(const MachineKind& machine, std::span<const std::string> cpus,
+                                   CpuFeatures features) override;
+  Result<std::vector<std::string>> secrets() override;
   void subscribe(std::function<void(const VmEvent&)> callback) override;
   Status define(std::string_view xml) override;
   Status undefine(std::string_view uuid) override;
@@ -70,6 +75,9 @@ class Adapter final : public Hypervisor {
   Status destroy(std::string_view uuid) override;
   Status resume(std::string_view uuid) override;
   Result<std::vector<std::string>> replug(std::string_view uuid) override;
+  Status change_media(std::string_view uuid, std::string_view target,
+                      const std::string& path) override;
+  Status set_network(std::string_view name, NetworkState state) override;
   Status refresh_pool(std::string_view folder) override;
   Status migrate(const MigrateCall& call) override;
   Result<JobProgress> job_progress(std::string_view uuid) override;

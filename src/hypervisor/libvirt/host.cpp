@@ -48,15 +48,22 @@ std::vector<std::string> bridges() {
   return found;
 }
 
-std::vector<std::string> active_networks(virConnectPtr connection) {
+NetworkFacts network_facts(virConnectPtr connection) {
+  NetworkFacts facts{bridges(), {}, host_addresses(), {}};
+  facts.links = host_links(facts.bridges, facts.addresses);
   virNetworkPtr* list = nullptr;
   const int count = virConnectListAllNetworks(connection, &list, VIR_CONNECT_LIST_NETWORKS_ACTIVE);
-  std::vector<std::string> names;
-  if (count < 0) return names;
-  for (const auto& network : take_list<NetworkHandle>(list, count))
-    names.emplace_back(virNetworkGetName(network.get()));
-  std::sort(names.begin(), names.end());
-  return names;
+  if (count < 0) return facts;
+  for (const auto& network : take_list<NetworkHandle>(list, count)) {
+    const std::string name = virNetworkGetName(network.get());
+    facts.active_networks.push_back(name);
+    const Text bridge(virNetworkGetBridgeName(network.get()));
+    if (!bridge) continue;
+    const auto link = std::ranges::find(facts.links, bridge.get(), &LinkFacts::name);
+    if (link != facts.links.end()) link->network = name;
+  }
+  std::sort(facts.active_networks.begin(), facts.active_networks.end());
+  return facts;
 }
 
 void read_capabilities(virConnectPtr connection, HostFacts& facts) {
@@ -119,7 +126,8 @@ Result<HostFacts> Adapter::host_facts() {
   facts.memory_total = memory.total;
   facts.memory_free = memory.available;
   read_capabilities(connection.get(), facts);
-  facts.networks = {bridges(), active_networks(connection.get()), host_addresses()};
+  facts.networks = network_facts(connection.get());
+  facts.clock = std::chrono::system_clock::now();
   facts.pools = pools(connection.get()).value_or(std::vector<PoolFacts>{});
   return facts;
 }
