@@ -25,6 +25,10 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("ITEM=PLACE")
       ->allow_extra_args(false)
       ->excludes(there);
+  command.add_flag(
+      "--flatten", flatten,
+      "Make one image of each disk that is built on others; else it stays so, and what "
+      "it is built on comes along");
   CLI::Option* now =
       command.add_flag("--delete-now", delete_now,
                        "Delete the old disks once the VM runs at the destination; no way back");
@@ -147,6 +151,7 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;
+  request.flatten = flatten;
   if (storage()) {
     request.kind = MoveKind::kStorage;
     request.disks_to = to_storage;

@@ -16,6 +16,7 @@ struct RequestOptions {
   std::string disks_to;
   std::string to_storage;          // folder or pool, of a storage move
   std::vector<std::string> items;  // "vda=FOLDER", likewise
+  bool flatten = false;
   bool delete_now = false;
   bool keep_source = false;
   std::string performance;   // empty: as the source's settings say

@@ -27,6 +27,7 @@ inline constexpr std::string_view kPreflight =
     "preflight";                                     // Proposal -> DestinationReport; right: send
 inline constexpr std::string_view kAdmit = "admit";  // AdmitRequest -> AdmitReply; right: send
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
+inline constexpr std::string_view kFile = "file";        // FileRequest -> {}; it is the same here
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kSpace = "space";      // MoveName -> SpaceReply; reads only
 inline constexpr std::string_view kAnswer = "answer";    // MoveName -> Answer: who runs the VM
@@ -71,7 +72,16 @@ struct ReserveRequest {
   std::string persistent_xml;
   std::string link_key;       // hex of the 32 byte pre-shared key of this move's links
   std::string link_identity;  // what both movers bind that key to
-  std::vector<preflight::DiskMark> marks = {};  // on the images of shared placements, all of them
+  std::vector<preflight::DiskMark> marks = {};   // on the images of shared placements, all of them;
+                                                 // of layers likewise, by their path
+  std::vector<CheckpointText> checkpoints = {};  // adapted to the destination
+};
+
+// A file that a disk stands on, to be compared with the destination's.
+struct FileRequest {
+  std::string move;
+  std::string path;    // there
+  std::string digest;  // content::file_digest
 };
 
 // How much room is left where the copied disks land (docs/space.md): of the file system that has
@@ -106,6 +116,7 @@ struct VerifyReply {
   std::chrono::milliseconds pause{0};  // zero: the hypervisor did not say
   ByteCount memory_sent;
   ByteCount disks_sent;
+  std::string checkpoints_lost = {};  // why libvirt there does not know them; empty: it does
 };
 
 // A part of the source's frozen disk, to be compared at the destination.
@@ -146,6 +157,7 @@ std::string to_json(const CheckReply&);
 std::string to_json(const AdmitRequest&);
 std::string to_json(const AdmitReply&);
 std::string to_json(const ReserveRequest&);
+std::string to_json(const FileRequest&);
 std::string to_json(const SpaceReply&);
 std::string to_json(const Answer&);
 std::string to_json(const VerifyReply&);
@@ -161,6 +173,7 @@ Result<CheckReply> check_reply_from_json(std::string_view text);
 Result<AdmitRequest> admit_request_from_json(std::string_view text);
 Result<AdmitReply> admit_reply_from_json(std::string_view text);
 Result<ReserveRequest> reserve_request_from_json(std::string_view text);
+Result<FileRequest> file_request_from_json(std::string_view text);
 Result<SpaceReply> space_reply_from_json(std::string_view text);
 Result<Answer> answer_from_json(std::string_view text);
 Result<VerifyReply> verify_reply_from_json(std::string_view text);

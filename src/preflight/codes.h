@@ -20,6 +20,9 @@ enum class Code {
   kVmSaved,
   kVmUnreadable,
   kSnapshots,
+  kCheckpointInternal,
+  kCheckpointFiles,
+  kCheckpointsTravel,
   kNameTooLong,
   kPersistentDiffers,
   // The hosts.
