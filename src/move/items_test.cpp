@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "content/file_digest.h"
+#include "hypervisor/disk_image.h"
+#include "hypervisor/domain_xml.h"
 #include "hypervisor/fake/fake.h"
 #include "move/destination_side.h"
 #include "move/live_move_fixture.h"
