@@ -46,6 +46,8 @@ class Items : public testing::Test {
     ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
     ASSERT_TRUE(
         book_->change_settings({{"allowed-folders", SettingChange::Op::kAdd, images_.string()}}));
+    ASSERT_TRUE(
+        book_->change_settings({{"default-folder", SettingChange::Op::kSet, images_.string()}}));
     records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
     world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
                          bandwidth_, "host2", "00"});
