@@ -70,6 +70,13 @@ std::string place_words(const DiskPlacement& disk) {
   return disk.shared ? path + " (shared, stays)" : path;
 }
 
+std::string place_words(const FilePlacement& file) {
+  const std::string path =
+      file.destination_path == file.source_path ? "the same path" : file.destination_path;
+  if (file.shared) return path + " (shared, stays)";
+  return file.present ? path + " (there already)" : path;
+}
+
 std::string title(const Plan& plan) {
   const Vm& vm = plan.vm;
   return fmt::format("{}: {} to {} ({}, {} of memory, {} CPU{})\n", printable(vm.name),
@@ -165,6 +172,11 @@ std::string plan_text(const Plan& plan) {
   for (const DiskPlacement& disk : plan.placements) {
     disks.add({disk.target, disk.source_path, place_words(disk), disk.format,
                to_text(disk.virtual_size), to_text(disk.allocated)});
+    for (const FilePlacement& file : plan.files) {
+      if (file.item != disk.target) continue;
+      disks.add({"  on", file.source_path, place_words(file), file.format,
+                 to_text(file.virtual_size), to_text(file.allocated)});
+    }
   }
   if (!plan.nvram_destination.empty()) {
     disks.add({"nvram", vm.nvram_path,

@@ -25,6 +25,10 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("ITEM=PLACE")
       ->allow_extra_args(false)
       ->excludes(there);
+  command.add_flag(
+      "--flatten", flatten,
+      "Make one image of each disk that is built on others; else it stays so, and what "
+      "it is built on comes along");
   CLI::Option* off =
       command.add_flag("--offline", offline, "Move a VM that is off: its definition and disks");
   command
@@ -180,6 +184,7 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   request.vm = vm_uuid;
   request.destination = destination;
   request.disks_to = disks_to;
+  request.flatten = flatten;
   if (storage() && (offline || quick)) {
     return fail(ErrorCode::kInvalidArgument,
                 "--offline and --quick are moves to another host; disks that go to --to-storage or "

@@ -18,6 +18,7 @@ struct RequestOptions {
   std::vector<std::string> items;  // "vda=FOLDER", likewise
   bool offline = false;
   bool quick = false;
+  bool flatten = false;
   bool delete_now = false;
   bool keep_source = false;
   std::string performance;              // empty: as the source's settings say

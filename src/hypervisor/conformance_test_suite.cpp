@@ -280,6 +280,41 @@ TEST_P(HypervisorConformance, ShowsSignsOfLifeOfWhatRuns) {
   EXPECT_TRUE(plugged && plugged->empty());
 }
 
+TEST_P(HypervisorConformance, ForgetsCheckpointsAndKnowsThemAgain) {
+  const std::string uuid = define_vm("conformance 12");
+  EXPECT_TRUE(hypervisor().checkpoints(uuid)->empty());
+  EXPECT_TRUE(hypervisor().forget_checkpoints(uuid));
+  const std::string definition = *hypervisor().definition(uuid, DefinitionKind::kPersistent);
+  const auto text = [&](const std::string& name, const std::string& parent, bool current) {
+    std::string above = parent.empty() ? "" : "<parent><name>" + parent + "</name></parent>";
+    return CheckpointText{name,
+                          "<domainsnapshot><name>" + name + "</name><state>shutoff</state>" +
+                              above + "<creationTime>1700000000</creationTime>" + definition +
+                              "</domainsnapshot>",
+                          current};
+  };
+  const std::vector<CheckpointText> texts{text("clean", "", false), text("later", "clean", true)};
+  for (int round = 0; round < 2; ++round) {
+    const auto known = hypervisor().know_checkpoints(uuid, texts);
+    ASSERT_TRUE(known) << known.error().text();
+    const auto found = hypervisor().checkpoints(uuid);
+    ASSERT_TRUE(found && found->size() == 2);
+    EXPECT_TRUE((*found)[0].name == "clean" && !(*found)[0].current);
+    EXPECT_TRUE((*found)[1].name == "later" && (*found)[1].current);
+    const auto vm = hypervisor().find_vm(uuid);
+    ASSERT_TRUE(vm && vm->snapshots == 2 && vm->checkpoints.size() == 2);
+    EXPECT_EQ(vm->checkpoints[1].parent, "clean");
+  }
+  // What was read can be said again.
+  const auto read = hypervisor().checkpoints(uuid);
+  ASSERT_TRUE(hypervisor().forget_checkpoints(uuid));
+  EXPECT_EQ(hypervisor().find_vm(uuid)->snapshots, 0u);
+  const auto again = hypervisor().know_checkpoints(uuid, *read);
+  EXPECT_TRUE(again) << again.error().text();
+  EXPECT_TRUE(hypervisor().forget_checkpoints(uuid));
+  EXPECT_FALSE(hypervisor().checkpoints(kAbsent));
+}
+
 TEST_P(HypervisorConformance, TakesAMissingCpuForCompatible) {
   const std::string uuid = define_vm("conformance 9");
   const auto xml = hypervisor().definition(uuid, DefinitionKind::kPersistent);

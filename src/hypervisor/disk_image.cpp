@@ -53,7 +53,7 @@ Result<Found> look(int folder, const std::string& name, const FileIdentity& mean
   return seen->identity == meant && seen->regular ? Found::kMeant : Found::kOther;
 }
 
-Status format_image(int fd, const DiskPlacement& placement) {
+Status format_image(int fd, const DiskPlacement& placement, const FilePlacement* below) {
   const std::string& path = placement.destination_path;
   if (placement.format == "raw") {
     if (::ftruncate(fd, static_cast<off_t>(placement.virtual_size.bytes)) != 0)
@@ -62,11 +62,16 @@ Status format_image(int fd, const DiskPlacement& placement) {
     std::string options = "compat=1.1";
     if (placement.cluster_size.bytes != 0)
       options += fmt::format(",cluster_size={}", placement.cluster_size.bytes);
-    const auto made =
-        run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-o", options,
-                                   "/proc/self/fd/3", std::to_string(placement.virtual_size.bytes)},
-                     .descriptor = fd,
-                     .limit = std::chrono::seconds(30)});
+    std::vector<std::string> arguments{"qemu-img", "create", "-q", "-f", "qcow2", "-o", options};
+    if (below != nullptr) {
+      for (const char* word : {"-u", "-F", below->format.c_str(), "-b"})
+        arguments.emplace_back(word);
+      arguments.push_back(below->destination_path);
+    }
+    arguments.emplace_back("/proc/self/fd/3");
+    arguments.push_back(std::to_string(placement.virtual_size.bytes));
+    const auto made = run_program(
+        {.arguments = std::move(arguments), .descriptor = fd, .limit = std::chrono::seconds(30)});
     if (!made)
       return std::unexpected(wrap(made.error(), fmt::format("Cannot format {} as qcow2.", path)));
   }
@@ -127,8 +132,13 @@ Status check_nothing_at(const std::string& path) {
 }
 
 Result<FileIdentity> create_image(const DiskPlacement& placement,
-                                  std::span<const std::string> allowed_folders) {
+                                  std::span<const std::string> allowed_folders,
+                                  const FilePlacement* below) {
   const std::string& path = placement.destination_path;
+  if (below != nullptr && placement.format != "qcow2") {
+    return fail(ErrorCode::kInvalidArgument, "{} is {}, which stands on no other image.", path,
+                placement.format);
+  }
   if (!is_plain_path(path))
     return fail(ErrorCode::kPermission, "{} is not a plain absolute path.", path);
   if (placement.format != "raw" && placement.format != "qcow2") {
@@ -145,7 +155,7 @@ Result<FileIdentity> create_image(const DiskPlacement& placement,
   Result<SeenFile> made = see_file_behind(file.get(), path);
   Status done;
   if (!made) done = std::unexpected(made.error());
-  if (done) done = format_image(file.get(), placement);
+  if (done) done = format_image(file.get(), placement, below);
   if (done) done = sync_descriptor(folder.get(), parts.folder);
   if (!done) {
     ::unlinkat(folder.get(), parts.name.c_str(), 0);

@@ -25,11 +25,15 @@ struct ImageFacts {
   ByteCount virtual_size;
   ByteCount allocated;
   ByteCount cluster_size;                  // qcow2 only
-  std::vector<std::string> backing_chain;  // absolute paths, nearest first
+  std::vector<std::string> backing_chain;  // absolute paths, nearest first; or what QEMU opens
+  std::vector<DiskLayer> layers;           // the same, measured
   std::uint32_t internal_snapshots = 0;
   bool encrypted = false;
   bool data_file = false;
 };
+
+// What the image holds once it stands on no other: at most this much.
+ByteCount flattened(ByteCount allocated, ByteCount virtual_size, std::span<const DiskLayer> layers);
 
 // Asks qemu-img, which may be done while QEMU uses the image. `format` is the definition's word: a
 // raw image is never probed, for its guest could have written another format's header into it.
@@ -44,9 +48,11 @@ Status check_nothing_at(const std::string& path);
 // Creates the empty image at placement.destination_path: same format, virtual size and cluster
 // size, sparse, 0600 and owned by us (libvirtd hands it to QEMU's user when it starts it). Raw and
 // qcow2 only. kConflict: something is there already. kPermission: not beneath an allowed folder.
-// Nothing is left on failure.
+// Nothing is left on failure. With `below`, a qcow2 image that stands on that file, which is not
+// looked at.
 Result<FileIdentity> create_image(const DiskPlacement& placement,
-                                  std::span<const std::string> allowed_folders);
+                                  std::span<const std::string> allowed_folders,
+                                  const FilePlacement* below = nullptr);
 
 // Opens it for reading if it still is the one meant. kPermission: not beneath an allowed folder, or
 // a link stands in the way; kConflict: another file, or none that holds bytes; kNotFound.

@@ -66,6 +66,21 @@ TEST_F(DiskImage, IsCreatedWithTheSameShape) {
   EXPECT_LT(facts->allocated, mib(1));
 }
 
+TEST_F(DiskImage, IsCreatedOnAFileThatIsNotLookedAt) {
+  const fs::path path = root_ / "allowed/top.qcow2";
+  const std::string below = (root_ / "allowed/below mit Leer/base.img").string();
+  const FilePlacement base{"vda", "/a", below, "raw", mib(32), {}, {}};
+  ASSERT_TRUE(create_image(placement(path), allowed_, &base));
+  ASSERT_TRUE(create_image(placement(below, "raw"), allowed_));
+  const auto facts = image_facts(path.string(), "qcow2");
+  ASSERT_TRUE(facts) << facts.error().text();
+  EXPECT_EQ(facts->virtual_size, mib(64));
+  ASSERT_EQ(facts->layers.size(), 1u);
+  EXPECT_EQ(facts->layers[0].path, below);
+  EXPECT_EQ(facts->layers[0].format, "raw");
+  EXPECT_FALSE(create_image(placement(root_ / "allowed/raw.img", "raw"), allowed_, &base));
+}
+
 TEST_F(DiskImage, IsCreatedRawAndSparse) {
   const fs::path path = root_ / "allowed/data.img";
   ASSERT_TRUE(create_image(placement(path, "raw"), allowed_));

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "hypervisor/checkpoint_xml.h"
 #include "model/after.h"
 #include "model/host.h"
 #include "model/vm.h"
@@ -39,6 +40,7 @@ struct MigrateCall {
   std::string destination_xml;
   std::string persistent_xml;
   std::vector<std::string> copied_disks;  // targets, e.g. "vda"
+  bool keep_chains = false;   // only each disk's own image: what it is built on is there already
   bool shared_disks = false;  // others are proven to be on shared storage, whatever libvirt thinks
   bool slow_guest = false;    // take processor time from a guest that outruns the link
 };
@@ -225,6 +227,18 @@ class Hypervisor {
   virtual Status set_network(std::string_view, NetworkState) { return cannot("start networks"); }
   // Refreshes the active directory pool that holds `folder`, if any.
   virtual Status refresh_pool(std::string_view folder) = 0;
+
+  // --- checkpoints
+  // -------------------------------------------------------------------------------------
+  // Those of the VM, each after the one it follows from.
+  virtual Result<std::vector<CheckpointText>> checkpoints(std::string_view uuid) = 0;
+  // What is said of them goes, as libvirt demands before a migration; what they hold in files
+  // stays. None is success.
+  virtual Status forget_checkpoints(std::string_view uuid) = 0;
+  // Makes them known, in this order; what was known by such a name is replaced. Nothing is written
+  // to an image. After an error some are known: run it again.
+  virtual Status know_checkpoints(std::string_view uuid,
+                                  std::span<const CheckpointText> checkpoints) = 0;
 
   // --- moves
   // ---------------------------------------------------------------------------------------------

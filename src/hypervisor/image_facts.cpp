@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "hypervisor/disk_image.h"
@@ -8,6 +10,17 @@ namespace drover {
 namespace {
 
 using Json = nlohmann::json;
+
+// Whoever made the layer above wrote down which format it is; else it is what it looks like.
+DiskLayer read_layer(const Json& layer, const Json& above) {
+  DiskLayer read;
+  read.path = layer.at("filename").get<std::string>();
+  read.format = above.value("backing-filename-format", layer.at("format").get<std::string>());
+  read.virtual_size = {layer.at("virtual-size").get<std::uint64_t>()};
+  read.allocated = {layer.value("actual-size", std::uint64_t{0})};
+  read.cluster_size = {layer.value("cluster-size", std::uint64_t{0})};
+  return read;
+}
 
 ImageFacts read_chain(const Json& chain) {
   const Json& top = chain.at(0);
@@ -24,12 +37,20 @@ ImageFacts read_chain(const Json& chain) {
       found != top.end() && found->contains("data")) {
     facts.data_file = found->at("data").contains("data-file");
   }
-  for (std::size_t i = 1; i < chain.size(); ++i)
-    facts.backing_chain.push_back(chain[i].at("filename").get<std::string>());
+  for (std::size_t i = 1; i < chain.size(); ++i) {
+    facts.layers.push_back(read_layer(chain[i], chain[i - 1]));
+    facts.backing_chain.push_back(facts.layers.back().path);
+  }
   return facts;
 }
 
 }  // namespace
+
+ByteCount flattened(ByteCount allocated, ByteCount virtual_size,
+                    std::span<const DiskLayer> layers) {
+  for (const DiskLayer& layer : layers) allocated += layer.allocated;
+  return layers.empty() ? allocated : std::min(allocated, virtual_size);
+}
 
 Result<ImageFacts> image_facts(const std::string& path, const std::string& format,
                                std::chrono::milliseconds limit) {

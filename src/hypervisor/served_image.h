@@ -26,12 +26,22 @@ struct DataRange {
   std::optional<std::uint64_t> in_file = {};
 };
 
+// Of an image that is built on others.
+enum class MapOf {
+  kDisk,  // all that the guest sees
+  // What a mirror of the image alone copies: where the image itself says something, in the whole
+  // parts of kMirrorBytes that a mirror copies at once.
+  kOwnImage,
+};
+inline constexpr std::uint64_t kMirrorBytes = 64u << 10;  // QEMU's granularity towards NBD
+
 struct ImageMap {
   ByteCount virtual_size;
   std::vector<DataRange> data;  // in order; all else reads as zeros
 };
 // kSystem: qemu-img cannot read it. kTimeout.
-Result<ImageMap> map_image(const std::string& path, const std::string& format);
+Result<ImageMap> map_image(const std::string& path, const std::string& format,
+                           MapOf what = MapOf::kDisk);
 
 class ServedImage {
  public:

@@ -54,6 +54,31 @@ TEST_F(ServedImageTest, TheMapSaysWhereDataIs) {
   EXPECT_FALSE(map_image(image("raw"), "qcow2"));
 }
 
+// What a mirror of the image alone copies: the parts of 64 KiB in which it says something, whole.
+TEST_F(ServedImageTest, TheMapOfAnImageThatIsBuiltOnAnotherLeavesTheOtherOut) {
+  const std::string base = image("raw"), top = (root_ / "top").string();
+  ASSERT_TRUE(run_program({.arguments = {"qemu-io", "-f", "raw", "-c", "write -P 5 4M 1M", base}}));
+  ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-o",
+                                         "cluster_size=4k", "-F", "raw", "-b", base, top}}));
+  ASSERT_TRUE(
+      run_program({.arguments = {"qemu-io", "-f", "qcow2", "-c", "write -P 9 4100k 4k", "-c",
+                                 "write -P 9 6M 4k", "-c", "write -z 4800k 4k", top}}));
+  const auto own = map_image(top, "qcow2", MapOf::kOwnImage);
+  ASSERT_TRUE(own) << own.error().text();
+  std::uint64_t bytes = 0;
+  for (const DataRange& range : own->data) {
+    bytes += range.length;
+    const std::uint64_t part = range.offset / kMirrorBytes;
+    EXPECT_TRUE(part == 64 || part == 75 || part == 96) << range.offset;
+  }
+  // Two parts that the base fills but for what is zero in one, and a cluster where it has nothing.
+  EXPECT_EQ(bytes, 2 * kMirrorBytes - 4096 + 4096);
+  EXPECT_EQ(own->virtual_size, mib(8));
+  const auto all = map_image(top, "qcow2");
+  ASSERT_TRUE(all);
+  EXPECT_GT(all->data.size(), own->data.size());
+}
+
 TEST_F(ServedImageTest, IsServedUntilTheObjectEnds) {
   const std::string path = image("qcow2");
   fs::path socket = root_ / "socket";

@@ -38,7 +38,7 @@ Status DestinationSide::undefine_abandoned(Entry& entry) {
   const std::string& uuid = entry.job.plan.vm.uuid;
   ASSIGN_OR_RETURN(const RunState state, world_.hypervisor.run_state(uuid));
   if (state.kind == RunState::Kind::kAbsent) return {};
-  if (state.kind == RunState::Kind::kOff) return world_.hypervisor.undefine(uuid);
+  if (state.kind == RunState::Kind::kOff) return undefine(uuid);
   return fail(ErrorCode::kInDoubt, "{} was started on {} meanwhile ({}).", entry.job.plan.vm.name,
               world_.host_name, state.reason);
 }

@@ -16,11 +16,13 @@
 #include "hypervisor/disk_image.h"
 #include "model/group.h"
 #include "move/cold_files.h"
+#include "move/destination_rules.h"
 #include "move/destination_side.h"
 #include "move/group.h"
 #include "move/interface_choice.h"
 #include "move/residue.h"
 #include "move/shared_disks.h"
+#include "preflight/layers.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -30,17 +32,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kIncomingEnds =
     15s;  // libvirt ends an incoming QEMU after its gate is gone (autodestroy)
-
-gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts& facts) {
-  gate::AdministratorRules rules;
-  rules.disk_folders = preflight::usable_folders(facts, settings);
-  rules.bridges = facts.networks.bridges;
-  rules.networks = facts.networks.active_networks;
-  for (const auto& pool : facts.pools) {
-    if (pool.active) rules.volume_pools.push_back(pool.name);
-  }
-  return rules;
-}
 
 Status sync_file(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -100,6 +91,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
   }
   RETURN_IF_ERROR(check_networks(request.plan, settings));
   RETURN_IF_ERROR(check_shared_disks(request, folders));
+  RETURN_IF_ERROR(check_items(request, folders, policy));
   const auto state = world_.hypervisor.run_state(vm.uuid);
   if (!state) return std::unexpected(state.error());
   if (state->kind != RunState::Kind::kAbsent) {
@@ -160,7 +152,8 @@ Status DestinationSide::create_images(Entry& entry) {
     RETURN_IF_ERROR(check_nothing_at(placement.destination_path));
     entry.job.created.push_back(known_file(placement.target, placement.destination_path, {}));
     RETURN_IF_ERROR(save(entry));
-    auto identity = create_image(placement, folders);
+    const auto layers = preflight::layers_of(entry.job.plan, placement.target);
+    auto identity = create_image(placement, folders, layers.empty() ? nullptr : &layers.front());
     if (!identity) {
       entry.job.created.pop_back();
       RETURN_IF_ERROR(save(entry));
@@ -257,6 +250,7 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
     if (is_cold(entry.job.plan)) end_cold(entry);
     RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
     RETURN_IF_ERROR(sync_items(entry.job.created, vm.name));
+    reply.checkpoints_lost = tell_checkpoints(entry);
     if (const auto job = world_.hypervisor.completed_job(vm.uuid)) {
       reply.pause = job->pause + held_by_gate(entry);
       reply.memory_sent = job->memory_sent;
@@ -363,10 +357,17 @@ Status DestinationSide::wait_until_gone(const std::string& uuid) {
     ASSIGN_OR_RETURN(const RunState state, world_.hypervisor.run_state(uuid));
     if (state.kind == RunState::Kind::kAbsent) return {};
     // The reservation began with no such VM here, so a definition that is left is this move's.
-    if (state.kind == RunState::Kind::kOff) return world_.hypervisor.undefine(uuid);
+    if (state.kind == RunState::Kind::kOff) return undefine(uuid);
   }
   // libvirt did not end it by itself; under a recorded refusal we may.
   RETURN_IF_ERROR(world_.hypervisor.destroy(uuid));
+  return undefine(uuid);
+}
+
+// libvirt undefines no VM that has checkpoints.
+Status DestinationSide::undefine(const std::string& uuid) {
+  const auto forgotten = world_.hypervisor.forget_checkpoints(uuid);
+  if (!forgotten && forgotten.error().code != ErrorCode::kNotFound) return forgotten;
   return world_.hypervisor.undefine(uuid);
 }
 

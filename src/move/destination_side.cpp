@@ -124,6 +124,10 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (entry->job.peer != peer_name) {
     return fail(ErrorCode::kPermission, "Move {} is not from {}.", move_id, peer_name);
   }
+  if (verb == verb::kFile) {
+    RETURN_IF_ERROR(compare_file(*entry, body));
+    return "{}";
+  }
   if (verb == verb::kPrepare) return prepare(*entry);
   if (verb == verb::kSpace) return space(*entry);
   if (verb == verb::kArrive) return arrive(*entry, body);
@@ -157,6 +161,7 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
     if (auto shortage = space_short(report.placements, WhoIsBusy::kIsLeftOut))
       report.findings.push_back(std::move(*shortage));
   }
+  look_at_items(proposal, settings, report);
   // Last of all notes: it stands in nobody's way.
   if (auto note = residue_note(world_, proposal.vm.uuid, peer_name))
     report.findings.push_back(std::move(*note));
@@ -227,6 +232,7 @@ Result<std::string> DestinationSide::reserve(std::string_view peer_name, std::st
   entry->job.plan = request.plan;
   entry->job.destination_xml = request.destination_xml;
   entry->job.persistent_xml = request.persistent_xml;
+  entry->job.checkpoints = request.checkpoints;
   entry->job.link_key = request.link_key;
   entry->job.link_identity = request.link_identity;
   entry->job.recorded = false;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "content/written_disk.h"
+#include "gate/definition_policy.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/image_server.h"
 #include "move/file_sink.h"
@@ -116,6 +117,17 @@ class DestinationSide final : public net::PeerHandler {
 
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
   Result<content::WrittenDisk> read_written(Entry& entry, const DiskPlacement& placement);
+  // destination_items.cpp
+  void look_at_items(const preflight::Proposal& proposal, const HostSettings& settings,
+                     preflight::DestinationReport& report) const;
+  void look_at_checkpoints(const preflight::Proposal& proposal, const HostSettings& settings,
+                           preflight::DestinationReport& report) const;
+  Status check_items(const ReserveRequest& request, const std::vector<std::string>& folders,
+                     const gate::Policy& policy) const;
+  Status check_shared_file(const ReserveRequest& request, const FilePlacement& file,
+                           const std::vector<std::string>& folders) const;
+  Status compare_file(Entry& entry, std::string_view body);
+  std::string tell_checkpoints(const Entry& entry) const;
   Status check_shared_disks(const ReserveRequest& request, const std::vector<std::string>& folders);
   Result<ProveReply> compare_given(Entry& entry, const ProveRequest& request,
                                    const DiskPlacement& placement);
@@ -148,6 +160,7 @@ class DestinationSide final : public net::PeerHandler {
   void keep_definition(const Entry& entry, const RunState& state);
   Status remove_created(Entry& entry);
   Status wait_until_gone(const std::string& uuid);
+  Status undefine(const std::string& uuid);
   bool is_left(Entry& entry);
   std::shared_ptr<Entry> find(std::string_view move_id) const;
   std::shared_ptr<Entry> recall(std::string_view move_id) const;

@@ -169,6 +169,8 @@ Result<Move> Engine::start_checked(Planned planned) {
   job.persistent_xml = std::move(planned.persistent_xml);
   job.destination_xml = std::move(planned.destination_xml);
   job.destination_persistent_xml = std::move(planned.destination_persistent_xml);
+  job.checkpoints = std::move(planned.checkpoints);
+  job.destination_checkpoints = std::move(planned.destination_checkpoints);
   job.autostart = job.move.plan.vm.autostart;
   job.move.convergence =
       job.move.plan.request.convergence.value_or(world_.book.settings().convergence);

@@ -36,8 +36,8 @@ Result<UniqueFd> connect(ServedImage& image) {
 }  // namespace
 
 Result<FrozenDisk> FrozenDisk::open(const std::string& path, const std::string& format,
-                                    const std::filesystem::path& folder) {
-  ASSIGN_OR_RETURN(ImageMap map, map_image(path, format));
+                                    const std::filesystem::path& folder, MapOf what) {
+  ASSIGN_OR_RETURN(ImageMap map, map_image(path, format, what));
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return fail_errno(fmt::format("Cannot open {}", path));
   const bool plain = std::ranges::all_of(map.data, [&](const DataRange& range) {

@@ -25,7 +25,7 @@ class FrozenDisk {
   // `folder`: of ours alone, for the socket of the image's server; made if one is needed. Errors
   // are qemu-img's and qemu-nbd's.
   static Result<FrozenDisk> open(const std::string& path, const std::string& format,
-                                 const std::filesystem::path& folder);
+                                 const std::filesystem::path& folder, MapOf what = MapOf::kDisk);
 
   std::uint64_t bytes() const { return map_.virtual_size.bytes; }
   std::uint64_t chunks() const;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "hypervisor/checkpoint_xml.h"
 #include "hypervisor/file_identity.h"
 #include "model/move.h"
 
@@ -45,6 +46,10 @@ struct SourceJob {
   std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
   KnownFile fence_image;         // fence_image.h; inode 0: copied disks are the fence
 
+  std::vector<CheckpointText> checkpoints = {};              // as libvirt here knows them
+  std::vector<CheckpointText> destination_checkpoints = {};  // the same, as they will be there
+  bool checkpoints_forgotten = false;                        // libvirt here may know them no more
+
   // Of a quick or offline move only.
   bool undefined = false;       // the VM may have been taken from libvirt here
   bool save_called = false;     // its memory may be in carriage.state_file(), and its QEMU ended
@@ -64,6 +69,7 @@ struct DestinationJob {
   Plan plan;
   std::string destination_xml;
   std::string persistent_xml;
+  std::vector<CheckpointText> checkpoints = {};
   std::string link_key;  // hex; wiped once the mover has it
   std::string link_identity;
   bool prepared = false;

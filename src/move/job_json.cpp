@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json/model_json.h"
+#include "move/item_json.h"
 #include "move/job.h"
 #include "move/message_json.h"
 
@@ -93,6 +94,9 @@ std::string to_json(const SourceJob& job) {
                      {"restore_called", job.restore_called},
                      {"files", files_to_json(job.files)},
                      {"fence_image", files_to_json({job.fence_image})},
+                     {"checkpoints", checkpoints_to_json(job.checkpoints)},
+                     {"destination_checkpoints", checkpoints_to_json(job.destination_checkpoints)},
+                     {"checkpoints_forgotten", job.checkpoints_forgotten},
                      {"created", files_to_json(job.created)},
                      {"begun", job.begun},
                      {"switched", job.switched}});
@@ -122,6 +126,9 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
     const auto images = files_from_json(reader, "fence_image");
     if (images.size() == 1) job.fence_image = images.front();
   }
+  job.checkpoints = checkpoints_from_json(reader, "checkpoints");
+  job.destination_checkpoints = checkpoints_from_json(reader, "destination_checkpoints");
+  job.checkpoints_forgotten = reader.flag_or_false("checkpoints_forgotten");
   // They knew live moves only.
   if (reader.has("created")) {
     job.created = files_from_json(reader, "created");
@@ -139,6 +146,7 @@ std::string to_json(const DestinationJob& job) {
                      {"plan", embed(json::to_json(job.plan))},
                      {"destination_xml", job.destination_xml},
                      {"persistent_xml", job.persistent_xml},
+                     {"checkpoints", checkpoints_to_json(job.checkpoints)},
                      {"link_key", job.link_key},
                      {"link_identity", job.link_identity},
                      {"prepared", job.prepared},
@@ -164,6 +172,7 @@ Result<DestinationJob> destination_job_from_json(std::string_view text) {
   job.plan = reader.take(json::plan_from_json(reader.object("plan"), kIgnore));
   job.destination_xml = reader.text("destination_xml");
   job.persistent_xml = reader.text("persistent_xml");
+  job.checkpoints = checkpoints_from_json(reader, "checkpoints");
   job.link_key = reader.text("link_key");
   job.link_identity = reader.text("link_identity");
   job.prepared = reader.flag("prepared");

@@ -34,6 +34,7 @@ const std::vector<LiveMove::Step>& LiveMove::steps() {
       {Phase::kPlan, &LiveMove::plan},
       {Phase::kAdmit, &LiveMove::admit},
       // From here a slot is held on both hosts.
+      {Phase::kReserve, &LiveMove::read_files},
       {Phase::kReserve, &LiveMove::reserve},
       // From here memory, space and names are held at the destination; nothing of it is visible
       // there.

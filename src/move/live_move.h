@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -49,13 +50,19 @@ class LiveMove final : public PeerMove {
   void undo_after_restart(std::string_view when);
   void end(const StepResult& result);
 
-  // The phases, in order (live_move_phases.cpp).
+  // The phases, in order (live_move_phases.cpp; of files live_move_items.cpp).
+  StepResult read_files();
   StepResult prepare();
   StepResult copy();
   StepResult settle_switch();
   StepResult verify();
   StepResult settle();
   StepResult undefine_here();
+
+  // Parts of prepare(), copy() and undo() (live_move_items.cpp).
+  StepResult compare_files();
+  StepResult forget_checkpoints();
+  bool know_checkpoints();
 
   // Parts of prepare() and copy().
   Result<std::vector<gate::FencedDisk>> open_source_files();
@@ -144,8 +151,9 @@ class LiveMove final : public PeerMove {
   bool rests_ = false;              // until its window opens: it has no place on either host
   Deadline next_window_look_ = Deadline::after(std::chrono::milliseconds(0));
   Deadline next_place_ = Deadline::after(std::chrono::milliseconds(0));  // asked for, or given back
-  BytesPerSecond best_rate_;                                             // that its disks had
-  std::string told_hold_;  // the code of what people were last told
+  std::map<std::string, std::string> digests_;  // of files that disks stand on, by path there
+  BytesPerSecond best_rate_;                    // that its disks had
+  std::string told_hold_;                       // the code of what people were last told
   std::optional<Error>
       road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>

@@ -83,6 +83,16 @@ class SourceHypervisor final : public Hypervisor {
     return {};
   }
   Status refresh_pool(std::string_view) override { return {}; }
+  std::vector<CheckpointText> known;  // checkpoints
+  Result<std::vector<CheckpointText>> checkpoints(std::string_view) override { return known; }
+  Status forget_checkpoints(std::string_view) override {
+    known.clear();
+    return {};
+  }
+  Status know_checkpoints(std::string_view, std::span<const CheckpointText> texts) override {
+    known.assign(texts.begin(), texts.end());
+    return {};
+  }
   Status migrate(const MigrateCall&) override { return {}; }
   Result<JobProgress> job_progress(std::string_view) override { return JobProgress{}; }
   Result<CompletedJob> completed_job(std::string_view) override { return CompletedJob{}; }

@@ -29,6 +29,7 @@ std::unexpected<StepFailure> undo_because(Error error) {
 }  // namespace
 
 StepResult LiveMove::prepare() {
+  if (auto same = compare_files(); !same) return same;
   if (const auto reply =
           world_.peers.call(job_.move.destination, verb::kPrepare,
                             to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
@@ -126,6 +127,7 @@ StepResult LiveMove::copy() {
     sampler_ = std::make_unique<BeforeSampler>(world_.hypervisor, uuid());
   if (resumed) return watch([this] { return job_is_over(); });
 
+  if (auto forgotten = forget_checkpoints(); !forgotten) return forgotten;
   const CarrierPaths paths = world_.carriage.paths(carrier_name());
   MigrateCall call;
   call.uuid = uuid();
@@ -133,6 +135,7 @@ StepResult LiveMove::copy() {
   call.memory_uri = paths.memory_uri;
   for (const auto& placement : copied_disks(job_.move.plan))
     call.copied_disks.push_back(placement.target);
+  call.keep_chains = keeps_chains(job_.move.plan);
   call.shared_disks = shares_disks(job_.move.plan);
   if (!call.copied_disks.empty()) call.disks_uri = paths.disks_uri;
   call.destination_xml = job_.destination_xml;
@@ -308,6 +311,12 @@ void LiveMove::write_report(const VerifyReply& reply) {
   change([&](Move& move) {
     move.report = report;
     move.runner = Runner::kDestination;
+    if (!reply.checkpoints_lost.empty()) {
+      move.explanation = fmt::format(
+          "{} runs on {}, but libvirt there does not take its checkpoints: {} Their images are "
+          "there, and what libvirt knew is in the journal of {}.",
+          move.plan.vm.name, move.destination, reply.checkpoints_lost, move.source);
+    }
   });
 }
 

@@ -26,6 +26,7 @@ bool LiveMove::undo() {
     world_.carriage.remove_files(carrier_name());
     if (!take_back_the_guest()) return false;
   }
+  if (!know_checkpoints()) return false;
   if (job_.autostart_cleared && job_.autostart) {
     if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
       log::warning("Move {}: autostart of {} was not restored: {}", job_.move.id,

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "json/model_json.h"
+#include "move/item_json.h"
 #include "move/message_json.h"
 
 namespace drover::move {
@@ -148,7 +149,8 @@ std::string to_json(const ReserveRequest& value) {
                      {"persistent_xml", value.persistent_xml},
                      {"link_key", value.link_key},
                      {"link_identity", value.link_identity},
-                     {"marks", marks_to_json(value.marks, MarkPart::kBoth)}});
+                     {"marks", marks_to_json(value.marks, MarkPart::kBoth)},
+                     {"checkpoints", checkpoints_to_json(value.checkpoints)}});
 }
 
 Result<ReserveRequest> reserve_request_from_json(std::string_view text) {
@@ -162,6 +164,18 @@ Result<ReserveRequest> reserve_request_from_json(std::string_view text) {
   value.link_key = reader.text("link_key");
   value.link_identity = reader.text("link_identity");
   value.marks = marks_from_json(reader);
+  value.checkpoints = checkpoints_from_json(reader, "checkpoints");
+  RETURN_IF_ERROR(reader.status());
+  return value;
+}
+
+std::string to_json(const FileRequest& value) {
+  return dump(Object{{"move", value.move}, {"path", value.path}, {"digest", value.digest}});
+}
+
+Result<FileRequest> file_request_from_json(std::string_view text) {
+  ASSIGN_OR_RETURN(ObjectReader reader, ObjectReader::parse(text, "question about a file"));
+  FileRequest value{reader.text("move"), reader.text("path"), reader.text("digest")};
   RETURN_IF_ERROR(reader.status());
   return value;
 }
@@ -190,7 +204,8 @@ std::string to_json(const VerifyReply& value) {
       {"text", value.text},
       {"pause_ms", static_cast<std::uint64_t>(std::max<std::int64_t>(value.pause.count(), 0))},
       {"memory_sent_bytes", value.memory_sent.bytes},
-      {"disks_sent_bytes", value.disks_sent.bytes}});
+      {"disks_sent_bytes", value.disks_sent.bytes},
+      {"checkpoints_lost", value.checkpoints_lost}});
 }
 
 Result<VerifyReply> verify_reply_from_json(std::string_view text) {
@@ -201,6 +216,7 @@ Result<VerifyReply> verify_reply_from_json(std::string_view text) {
   value.pause = std::chrono::milliseconds(static_cast<std::int64_t>(reader.number("pause_ms")));
   value.memory_sent = {reader.number("memory_sent_bytes")};
   value.disks_sent = {reader.number("disks_sent_bytes")};
+  if (reader.has("checkpoints_lost")) value.checkpoints_lost = reader.text("checkpoints_lost");
   RETURN_IF_ERROR(reader.status());
   return value;
 }
@@ -375,7 +391,9 @@ std::string to_json(const preflight::Proposal& value) {
                      {"request", embed(json::to_json(value.request))},
                      {"source", embed(json::to_json(value.source))},
                      {"marks", marks_to_json(value.marks, MarkPart::kStart)},
-                     {"guest_addresses", addresses_to_json(value.guest_addresses)}});
+                     {"guest_addresses", addresses_to_json(value.guest_addresses)},
+                     {"samples", samples_to_json(value.samples)},
+                     {"checkpoints", checkpoints_to_json(value.checkpoints)}});
 }
 
 Result<preflight::Proposal> proposal_from_json(std::string_view text) {
@@ -388,6 +406,8 @@ Result<preflight::Proposal> proposal_from_json(std::string_view text) {
   value.source = reader.take(json::host_facts_from_json(reader.object("source"), kIgnore));
   value.marks = marks_from_json(reader);
   if (reader.has("guest_addresses")) value.guest_addresses = addresses_from_json(reader);
+  value.samples = samples_from_json(reader, "samples");
+  value.checkpoints = checkpoints_from_json(reader, "checkpoints");
   RETURN_IF_ERROR(reader.status());
   return value;
 }
@@ -397,12 +417,15 @@ std::string to_json(const preflight::DestinationReport& value) {
   Plan plan;
   plan.findings = value.findings;
   plan.placements = value.placements;
+  plan.files = value.files;
   plan.nvram_destination = value.nvram_destination;
   return dump(Object{{"plan", embed(json::to_json(plan))},
                      {"destination_xml", value.destination_xml},
                      {"persistent_xml", value.persistent_xml},
                      {"host", embed(json::to_json(value.host))},
-                     {"marks", marks_to_json(value.marks, MarkPart::kBoth)}});
+                     {"marks", marks_to_json(value.marks, MarkPart::kBoth)},
+                     {"checkpoints", checkpoints_to_json(value.checkpoints)},
+                     {"takes_items", value.takes_items}});
 }
 
 Result<preflight::DestinationReport> destination_report_from_json(std::string_view text) {
@@ -411,11 +434,14 @@ Result<preflight::DestinationReport> destination_report_from_json(std::string_vi
   Plan plan = reader.take(json::plan_from_json(reader.object("plan"), kIgnore));
   value.findings = std::move(plan.findings);
   value.placements = std::move(plan.placements);
+  value.files = std::move(plan.files);
   value.nvram_destination = std::move(plan.nvram_destination);
   value.destination_xml = reader.text("destination_xml");
   value.persistent_xml = reader.text("persistent_xml");
   value.host = reader.take(json::host_facts_from_json(reader.object("host"), kIgnore));
   value.marks = marks_from_json(reader);
+  value.checkpoints = checkpoints_from_json(reader, "checkpoints");
+  value.takes_items = reader.flag_or_false("takes_items");
   RETURN_IF_ERROR(reader.status());
   return value;
 }

@@ -28,6 +28,7 @@ inline constexpr std::string_view kPreflight =
 inline constexpr std::string_view kMeasure = "measure";  // measure.h; right: send
 inline constexpr std::string_view kAdmit = "admit";      // AdmitRequest -> AdmitReply; right: send
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
+inline constexpr std::string_view kFile = "file";        // FileRequest -> {}; it is the same here
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kSpace = "space";      // MoveName -> SpaceReply; reads only
 inline constexpr std::string_view kArrive = "arrive";    // ArriveRequest -> Answer; take the VM
@@ -73,7 +74,16 @@ struct ReserveRequest {
   std::string persistent_xml;
   std::string link_key;       // hex of the 32 byte pre-shared key of this move's links
   std::string link_identity;  // what both movers bind that key to
-  std::vector<preflight::DiskMark> marks = {};  // on the images of shared placements, all of them
+  std::vector<preflight::DiskMark> marks = {};   // on the images of shared placements, all of them;
+                                                 // of layers likewise, by their path
+  std::vector<CheckpointText> checkpoints = {};  // adapted to the destination
+};
+
+// A file that a disk stands on, to be compared with the destination's.
+struct FileRequest {
+  std::string move;
+  std::string path;    // there
+  std::string digest;  // content::file_digest
 };
 
 // Of a quick or offline move: everything was sent, and the source has let the VM go.
@@ -123,6 +133,7 @@ struct VerifyReply {
   std::chrono::milliseconds pause{0};  // zero: the hypervisor did not say
   ByteCount memory_sent;
   ByteCount disks_sent;
+  std::string checkpoints_lost = {};  // why libvirt there does not know them; empty: it does
 };
 
 // A part of the source's frozen disk, to be compared at the destination.
@@ -164,6 +175,7 @@ std::string to_json(const AdmitRequest&);
 std::string to_json(const AdmitReply&);
 std::string to_json(const ReserveRequest&);
 std::string to_json(const ArriveRequest&);
+std::string to_json(const FileRequest&);
 std::string to_json(const SpaceReply&);
 std::string to_json(const Answer&);
 std::string to_json(const VerifyReply&);
@@ -180,6 +192,7 @@ Result<AdmitRequest> admit_request_from_json(std::string_view text);
 Result<AdmitReply> admit_reply_from_json(std::string_view text);
 Result<ReserveRequest> reserve_request_from_json(std::string_view text);
 Result<ArriveRequest> arrive_request_from_json(std::string_view text);
+Result<FileRequest> file_request_from_json(std::string_view text);
 Result<SpaceReply> space_reply_from_json(std::string_view text);
 Result<Answer> answer_from_json(std::string_view text);
 Result<VerifyReply> verify_reply_from_json(std::string_view text);

@@ -62,6 +62,8 @@ StepResult PeerMove::plan() {
   job_.persistent_xml = std::move(planned->persistent_xml);
   job_.destination_xml = std::move(planned->destination_xml);
   job_.destination_persistent_xml = std::move(planned->destination_persistent_xml);
+  job_.checkpoints = std::move(planned->checkpoints);
+  job_.destination_checkpoints = std::move(planned->destination_checkpoints);
   job_.autostart = job_.move.plan.vm.autostart;
   return {};
 }
@@ -94,7 +96,8 @@ StepResult PeerMove::reserve() {
                                job_.destination_persistent_xml,
                                to_hex(secret_.key),
                                secret_.identity,
-                               marks->where()};
+                               marks->where(),
+                               job_.destination_checkpoints};
   const auto reply = world_.peers.call(job_.move.destination, verb::kReserve, to_json(request),
                                        Deadline::after(kPeerCallLimit));
   if (!reply) {

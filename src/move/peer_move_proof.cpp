@@ -10,6 +10,7 @@
 #include "move/live_disks.h"
 #include "move/peer_move.h"
 #include "move/shared_disks.h"
+#include "preflight/layers.h"
 
 namespace drover::move {
 namespace {
@@ -93,7 +94,16 @@ StepResult PeerMove::compare_disk(const DiskPlacement& placement, Proof& proof) 
     log::warning("Move {}: disk {} is not proven: {}", job_.move.id, placement.target, why);
   };
   const auto folder = world_.carriage.paths(carrier_name()).mover_control.parent_path();
-  auto disk = FrozenDisk::open(placement.source_path, placement.format, folder);
+  // The files below it were compared as a whole before.
+  const bool chain = preflight::stays_a_chain(job_.move.plan, placement.target);
+  if (chain && proof.level == Verification::kReadBack) {
+    proof.level = Verification::kAsSent;
+    proof.text = fmt::format(
+        "disk {} stays a chain: what it is built on was compared, its own image as it was sent",
+        placement.target);
+  }
+  auto disk = FrozenDisk::open(placement.source_path, placement.format, folder,
+                               chain ? MapOf::kOwnImage : MapOf::kDisk);
   if (!disk) {
     unproven(placement.virtual_size, disk.error().text());
     return {};

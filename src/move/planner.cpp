@@ -2,8 +2,13 @@
 #include "move/planner.h"
 
 #include <algorithm>
+#include <set>
+
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/random.h"
+#include "content/file_digest.h"
 #include "hypervisor/host_addresses.h"
 #include "hypervisor/qemu_conf.h"
 #include "model/group.h"
@@ -31,6 +36,46 @@ ByteCount bytes_of(const Plan& plan) {
   return total;
 }
 
+// Of what disks stand on and of checkpoints' memory, so that the plan knows what is there already.
+std::vector<preflight::FileSample> samples_of(const Vm& vm) {
+  std::set<std::string> paths;
+  for (const Disk& disk : vm.disks) {
+    for (const DiskLayer& layer : disk.layers) paths.insert(layer.path);
+  }
+  for (const Checkpoint& checkpoint : vm.checkpoints) paths.insert(checkpoint.memory_file);
+  std::vector<preflight::FileSample> samples;
+  for (const std::string& path : paths) {
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    struct stat found{};
+    if (!file || ::fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) continue;
+    auto digest = content::file_sample(file.get());
+    if (!digest) continue;
+    samples.push_back({path, {static_cast<std::uint64_t>(found.st_size)}, std::move(*digest)});
+  }
+  return samples;
+}
+
+// A destination of an earlier release would start the disk without what it stands on, and the VM
+// without its checkpoints.
+void check_takes_items(const preflight::SourceView& view,
+                       const preflight::DestinationReport& report, Plan& plan) {
+  if (report.takes_items) return;
+  const bool chain =
+      !view.request.flatten && std::ranges::any_of(view.vm.disks, [](const Disk& disk) {
+        return !disk.backing_chain.empty();
+      });
+  if (!chain && view.vm.snapshots == 0) return;
+  plan.findings.push_back(
+      {std::string(preflight::code_name(chain ? preflight::Code::kDiskBackingChain
+                                              : preflight::Code::kSnapshots)),
+       FindingLevel::kBlocker,
+       view.vm.name,
+       fmt::format("{} has an earlier Drover, which knows nothing of {}.", view.request.destination,
+                   chain ? "backing chains" : "checkpoints"),
+       "They would be lost.",
+       {fmt::format("Upgrade Drover on {}.", view.request.destination)}});
+}
+
 Result<preflight::DestinationReport> ask_destination(World& world, const MoveRequest& request,
                                                      const preflight::SourceView& view) {
   const DiskMarks marks = DiskMarks::on(view.vm);
@@ -41,7 +86,9 @@ Result<preflight::DestinationReport> ask_destination(World& world, const MoveReq
       request,
       view.host,
       marks.where(),
-      world.hypervisor.guest_addresses(view.vm.uuid).value_or(std::vector<GuestAddress>{})};
+      world.hypervisor.guest_addresses(view.vm.uuid).value_or(std::vector<GuestAddress>{}),
+      samples_of(view.vm),
+      view.checkpoints};
   const auto before = std::chrono::system_clock::now();
   const auto text = world.peers.call(request.destination, verb::kPreflight, to_json(proposal),
                                      Deadline::after(kPreflightLimit));
@@ -110,6 +157,10 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
                      world.hypervisor.definition(view.vm.uuid, DefinitionKind::kPersistent));
   }
   const bool has_qemu = view.vm.state == VmState::kRunning || view.vm.state == VmState::kPaused;
+  if (view.vm.snapshots != 0) {
+    if (auto texts = world.hypervisor.checkpoints(view.vm.uuid))
+      view.checkpoints = std::move(*texts);
+  }
   if (has_qemu) {
     ASSIGN_OR_RETURN(view.live_xml,
                      world.hypervisor.definition(view.vm.uuid, DefinitionKind::kLive));
@@ -136,6 +187,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   for_this_host.interfaces = interfaces;
   ASSIGN_OR_RETURN(auto report, ask_destination(world, for_this_host, view));
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
+  check_takes_items(view, report, plan);
   ASSIGN_OR_RETURN(auto road,
                    preflight::choose_road({plan.request, view.host, report.host, peer.address,
                                            address_towards(peer.address)}));
@@ -143,6 +195,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   plan.networks = std::move(road.pairs);
   std::ranges::stable_sort(plan.findings, {}, &Finding::level);
   plan.placements = std::move(report.placements);
+  plan.files = std::move(report.files);
   plan.nvram_destination = std::move(report.nvram_destination);
   plan.bytes_expected = bytes_of(plan);
   if (request.disposal != SourceDisposal::kDeleteNow) {
@@ -151,6 +204,8 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   planned.persistent_xml = std::move(view.persistent_xml);
   planned.destination_xml = std::move(report.destination_xml);
   planned.destination_persistent_xml = std::move(report.persistent_xml);
+  planned.checkpoints = std::move(view.checkpoints);
+  planned.destination_checkpoints = std::move(report.checkpoints);
   return planned;
 }
 

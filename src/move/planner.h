@@ -16,6 +16,8 @@ struct Planned {
   std::string persistent_xml;   // the source's definition as it is
   std::string destination_xml;  // empty when there are blockers
   std::string destination_persistent_xml;
+  std::vector<CheckpointText> checkpoints = {};              // as libvirt here knows them
+  std::vector<CheckpointText> destination_checkpoints = {};  // adapted
 };
 
 // An error when there is nothing to plan: unknown VM, unknown host, destination = source, no answer

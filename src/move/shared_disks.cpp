@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
+#include "preflight/layers.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -27,14 +28,24 @@ DiskMarks DiskMarks::on(const Vm& vm) {
   for (const Disk& disk : vm.disks) {
     const bool is_file = disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume;
     if (disk.device != DiskDevice::kDisk || !is_file || disk.path.empty()) continue;
-    auto image = MarkedImage::mark(disk.path);
-    if (image)
-      marks.marked_.push_back({disk.target, std::move(*image)});
-    else
-      log::info("Whether {} lies on shared storage cannot be proven: {}", disk.path,
-                image.error().text());
+    marks.add(disk.target, disk.path);
+    for (const DiskLayer& layer : disk.layers) marks.add(layer.path, layer.path);
+  }
+  for (const Checkpoint& checkpoint : vm.checkpoints) {
+    const std::string& file = checkpoint.memory_file;
+    if (!file.empty()) marks.add(file, file);
   }
   return marks;
+}
+
+void DiskMarks::add(const std::string& target, const std::string& path) {
+  const bool known = std::ranges::find(marked_, target, &Marked::target) != marked_.end();
+  if (known || !path.starts_with('/')) return;
+  auto image = MarkedImage::mark(path);
+  if (image)
+    marked_.push_back({target, std::move(*image)});
+  else
+    log::info("Whether {} lies on shared storage cannot be proven: {}", path, image.error().text());
 }
 
 Result<DiskMarks> DiskMarks::on_shared(const Plan& plan) {
@@ -43,6 +54,11 @@ Result<DiskMarks> DiskMarks::on_shared(const Plan& plan) {
     if (!placement.shared) continue;
     ASSIGN_OR_RETURN(MarkedImage image, MarkedImage::mark(placement.source_path));
     marks.marked_.push_back({placement.target, std::move(image)});
+  }
+  for (const FilePlacement& file : plan.files) {
+    if (!file.shared) continue;
+    ASSIGN_OR_RETURN(MarkedImage image, MarkedImage::mark(file.source_path));
+    marks.marked_.push_back({file.source_path, std::move(image)});
   }
   return marks;
 }
@@ -55,14 +71,19 @@ std::vector<preflight::DiskMark> DiskMarks::where() const {
 
 Status check_shared(const std::vector<preflight::DiskMark>& made,
                     const preflight::DestinationReport& report, std::string_view destination) {
-  for (const DiskPlacement& placement : report.placements) {
-    if (!placement.shared) continue;
-    const auto* ours = mark_of(made, placement.target);
-    const auto* found = mark_of(report.marks, placement.target);
-    if (ours != nullptr && found != nullptr && ours->where == found->where) continue;
+  const auto check = [&](const std::string& target, const std::string& path) -> Status {
+    const auto* ours = mark_of(made, target);
+    const auto* found = mark_of(report.marks, target);
+    if (ours != nullptr && found != nullptr && ours->where == found->where) return {};
     return fail(ErrorCode::kProtocol,
-                "{} says that it sees disk {} at {} as well, but not what we marked it with.",
-                destination, placement.target, placement.destination_path);
+                "{} says that it sees {} at {} as well, but not what we marked it with.",
+                destination, target, path);
+  };
+  for (const DiskPlacement& placement : report.placements) {
+    if (placement.shared) RETURN_IF_ERROR(check(placement.target, placement.destination_path));
+  }
+  for (const FilePlacement& file : report.files) {
+    if (file.shared) RETURN_IF_ERROR(check(file.source_path, file.destination_path));
   }
   return {};
 }
@@ -116,6 +137,12 @@ bool copies_disks(const Plan& plan) {
 
 bool shares_disks(const Plan& plan) {
   return std::ranges::any_of(plan.placements, &DiskPlacement::shared);
+}
+
+bool keeps_chains(const Plan& plan) {
+  return std::ranges::any_of(copied_disks(plan), [&](const DiskPlacement& placement) {
+    return preflight::stays_a_chain(plan, placement.target);
+  });
 }
 
 }  // namespace drover::move

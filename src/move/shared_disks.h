@@ -15,7 +15,8 @@ namespace drover::move {
 // Marks on a VM's images, for as long as this object is there.
 class DiskMarks {
  public:
-  // Each disk that is a file. What cannot be marked is left out, and so never taken for shared.
+  // Each disk that is a file, and, by their paths, the files below it and of checkpoints. What
+  // cannot be marked is left out, and so never taken for shared.
   static DiskMarks on(const Vm& vm);
   // The images of the plan's shared placements. An error: one cannot be marked.
   static Result<DiskMarks> on_shared(const Plan& plan);
@@ -23,6 +24,8 @@ class DiskMarks {
   std::vector<preflight::DiskMark> where() const;
 
  private:
+  void add(const std::string& target, const std::string& path);
+
   struct Marked {
     std::string target;
     MarkedImage image;
@@ -47,5 +50,7 @@ void keep_images_with_qemu(const Plan& plan, Runs runs);
 std::vector<DiskPlacement> copied_disks(const Plan& plan);
 bool copies_disks(const Plan& plan);
 bool shares_disks(const Plan& plan);
+// A disk that is copied stands on files of the destination: only its own image is copied.
+bool keeps_chains(const Plan& plan);
 
 }  // namespace drover::move

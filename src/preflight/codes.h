@@ -21,6 +21,9 @@ enum class Code {
   kVmSaved,
   kVmUnreadable,
   kSnapshots,
+  kCheckpointInternal,
+  kCheckpointFiles,
+  kCheckpointsTravel,
   kNameTooLong,
   kPersistentDiffers,
   // The hosts.

@@ -162,6 +162,16 @@ void check_space(const DestinationView& view, Findings& findings) {
     sum.free = folder->free;
     if (sum.folder.empty()) sum.folder = folder->path;
   }
+  for (const auto& file : view.files) {
+    if (file.shared || file.present) continue;
+    const FolderFacts* folder = view.folder(folder_of(file.destination_path));
+    if (folder == nullptr || !folder->exists) continue;
+    Sum& sum = per_file_system[folder->file_system];
+    sum.allocated += file.allocated;
+    sum.virtual_size += file.allocated;  // it grows no more
+    sum.free = folder->free;
+    if (sum.folder.empty()) sum.folder = folder->path;
+  }
   for (const auto& [file_system, sum] : per_file_system) {
     // A file system filled to its brim harms more than the move.
     const ByteCount needed = sum.allocated + view.settings().space_reserve;

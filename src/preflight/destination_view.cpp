@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preflight/destination_view.h"
 
+#include <algorithm>
+
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/qemu_conf.h"
 #include "preflight/host_sets.h"
 #include "preflight/interface_map.h"
+#include "preflight/layers.h"
 #include "preflight/placement.h"
 
 namespace drover::preflight {
@@ -17,35 +20,41 @@ bool may_be_asked_for(const std::string& file, std::span<const std::string> fold
   return is_allowed(file, kPublic) || is_allowed(file, folders);
 }
 
-// A file that is there already is the disk itself if it bears the mark that the source has just
-// made.
-void look_for_mark(DestinationView& view, DiskPlacement& placement,
-                   std::span<const std::string> folders) {
-  if (!view.taken[placement.destination_path]) return;
+// A file that is there already is the disk itself, or its layer, if it bears the mark that the
+// source has just made on it. `marked`: the disk's target, or the layer's path.
+bool bears_mark(DestinationView& view, const std::string& marked, const std::string& path,
+                std::span<const std::string> folders) {
+  if (!view.taken[path]) return false;
   for (const DiskMark& mark : view.proposal.marks) {
-    if (mark.target != placement.target) continue;
-    const auto found = find_mark(placement.destination_path, mark.where.start, folders);
+    if (mark.target != marked) continue;
+    const auto found = find_mark(path, mark.where.start, folders);
     if (!found) {
-      view.unmarkable[placement.destination_path] = found.error().text();
+      view.unmarkable[path] = found.error().text();
     } else if (*found) {
-      placement.shared = true;
-      view.marks.push_back({placement.target, **found});
+      view.marks.push_back({marked, **found});
     }
-    return;
+    return found && *found;
   }
+  return false;
+}
+
+void look_at_place(DestinationView& view, const std::string& path,
+                   std::span<const std::string> allowed, const std::string& user) {
+  const std::string folder = folder_of(path);
+  if (view.folder(folder) == nullptr) view.folders.push_back(look_at_folder(folder, allowed, user));
+  // Nothing is looked up outside the allowed folders: a peer must not learn what lies there.
+  if (view.folder(folder)->exists) view.taken[path] = path_taken(path);
 }
 
 void look_at_files(DestinationView& view, const std::string& user) {
   const auto folders = usable_folders(view.host, view.settings());
-  for (const auto& placement : view.placements) {
-    const std::string folder = folder_of(placement.destination_path);
-    if (view.folder(folder) == nullptr)
-      view.folders.push_back(look_at_folder(folder, folders, user));
-    // Nothing is looked up outside the allowed folders: a peer must not learn what lies there.
-    if (view.folder(folder)->exists)
-      view.taken[placement.destination_path] = path_taken(placement.destination_path);
-  }
-  for (auto& placement : view.placements) look_for_mark(view, placement, folders);
+  for (const auto& placement : view.placements)
+    look_at_place(view, placement.destination_path, folders, user);
+  for (const auto& file : view.files) look_at_place(view, file.destination_path, folders, user);
+  for (auto& placement : view.placements)
+    placement.shared = bears_mark(view, placement.target, placement.destination_path, folders);
+  for (auto& file : view.files)
+    file.shared = bears_mark(view, file.source_path, file.destination_path, folders);
   if (!view.nvram_destination.empty())
     view.taken[view.nvram_destination] = path_taken(view.nvram_destination);
   const auto look = [&](const std::string& file) {
@@ -108,6 +117,17 @@ void look_at_resources(DestinationView& view, Hypervisor& hypervisor, const Qemu
   if (auto secrets = hypervisor.secrets()) view.secrets = std::move(*secrets);
 }
 
+// Of a disk that stays a chain only its own image is copied as a disk.
+void leave_layers_out(DestinationView& view) {
+  for (DiskPlacement& placement : view.placements) {
+    const auto is_layer = [&](const FilePlacement& file) { return file.item == placement.target; };
+    if (std::ranges::none_of(view.files, is_layer)) continue;
+    const auto& disks = view.proposal.vm.disks;
+    const auto disk = std::ranges::find(disks, placement.target, &Disk::target);
+    if (disk != disks.end()) placement.allocated = disk->allocated;
+  }
+}
+
 }  // namespace
 
 Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor, HostFacts host) {
@@ -127,6 +147,9 @@ Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor,
   const auto folders = usable_folders(view.host, view.settings());
   view.placements =
       place_disks(view.live, proposal.vm, proposal.request.disks_to, folders, view.settings());
+  view.files =
+      place_files(proposal.vm, view.placements, proposal.request, folders, view.settings());
+  leave_layers_out(view);
   view.nvram_destination = place_nvram(view.live, folders);
   look_at_files(view, conf.user);
   for (const auto& interface : view.live.interfaces) {

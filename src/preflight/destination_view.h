@@ -31,6 +31,7 @@ struct DestinationView {
   bool swtpm_there = true;
   std::vector<Vm> vms;  // that are here already
   std::vector<DiskPlacement> placements;
+  std::vector<FilePlacement> files;
   std::vector<DiskMark> marks;                    // the source's, found on images here
   std::map<std::string, std::string> unmarkable;  // destination paths: why none can be found
   std::string nvram_destination;
@@ -74,6 +75,10 @@ void check_folders(const DestinationView& view, Findings& findings);
 void check_paths(const DestinationView& view, Findings& findings);
 void check_space(const DestinationView& view, Findings& findings);
 void check_media(const DestinationView& view, Findings& findings);
+// layers.cpp
+void check_files(const DestinationView& view, Findings& findings);
+void check_shared_chains(const DestinationView& view, Findings& findings);
+void check_internal_checkpoints(const DestinationView& view, Findings& findings);
 // destination_devices.cpp
 void check_host_files(const DestinationView& view, Findings& findings);
 void check_tpm_program(const DestinationView& view, Findings& findings);

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "hypervisor/allowed_folder.h"
+#include "hypervisor/disk_image.h"
 
 namespace drover::preflight {
 namespace {
@@ -51,8 +52,13 @@ std::vector<DiskPlacement> place_disks(const DomainFacts& live, const Vm& measur
     const Disk& sized = found == measured.disks.end() ? disk : *found;
     const std::string source_path = disk.path.empty() ? sized.path : disk.path;
     if (source_path.empty()) continue;
-    DiskPlacement placement{disk.target,     source_path,       "", disk.format, sized.virtual_size,
-                            sized.allocated, sized.cluster_size};
+    DiskPlacement placement{disk.target,
+                            source_path,
+                            "",
+                            disk.format,
+                            sized.virtual_size,
+                            flattened(sized.allocated, sized.virtual_size, sized.layers),
+                            sized.cluster_size};
     if (!disks_to.empty())
       placement.destination_path = joined(disks_to, name_of(source_path));
     else if (is_allowed(folder_of(source_path), folders))

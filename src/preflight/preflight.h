@@ -25,12 +25,20 @@ struct SourceView {
   MoveRequest request;
   bool tls_forced = false;  // qemu_conf().tls_forced of this host
   bool peer_known = true;   // request.destination is a paired host that we may send to
+  std::vector<CheckpointText> checkpoints = {};  // all of the VM's
 };
 
 // A disk's image that the source has marked while it asks (hypervisor/image_mark.h).
 struct DiskMark {
   std::string target;
   ImageMark where;
+};
+
+// What a file looks like without reading all of it (content/file_digest.h).
+struct FileSample {
+  std::string path;  // at the source
+  ByteCount length;
+  std::string digest;
 };
 
 // What travels to the destination for its checks.
@@ -40,19 +48,25 @@ struct Proposal {
   std::string persistent_xml;
   MoveRequest request;
   HostFacts source;
-  std::vector<DiskMark> marks = {};  // where each begins; how long it is has to be found
+  std::vector<DiskMark> marks = {};  // where each begins; how long it is has to be found. Of a
+                                     // layer the target is its path
   std::vector<GuestAddress> guest_addresses = {};  // as far as the source knows any
+  std::vector<FileSample> samples = {};            // of the files that travel before the disks
+  std::vector<CheckpointText> checkpoints = {};    // all of the VM's
 };
 
 // What the destination answers: its findings, and where everything would land.
 struct DestinationReport {
   std::vector<Finding> findings;
   std::vector<DiskPlacement> placements;
+  std::vector<FilePlacement> files = {};
   std::string nvram_destination;  // empty: the VM has none
   std::string destination_xml;    // empty when a blocker kept it from being made
   std::string persistent_xml;
   HostFacts host;                    // with `settings`
-  std::vector<DiskMark> marks = {};  // found on the images of shared placements
+  std::vector<DiskMark> marks = {};  // found on the images of shared placements, and on layers
+  std::vector<CheckpointText> checkpoints = {};  // adapted; those that it takes
+  bool takes_items = false;  // it knows of files and checkpoints; earlier versions do not
 };
 
 std::vector<Finding> check_source(const SourceView& view);

@@ -19,6 +19,9 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_memory(view, findings);
   check_folders(view, findings);
   check_paths(view, findings);
+  check_files(view, findings);
+  check_shared_chains(view, findings);
+  check_internal_checkpoints(view, findings);
   check_space(view, findings);
   check_media(view, findings);
   check_host_files(view, findings);
@@ -88,6 +91,7 @@ Result<DestinationReport> check_destination(const Proposal& proposal, Hypervisor
   ASSIGN_OR_RETURN(DestinationView view, gather(proposal, hypervisor, report.host));
   run_checks(view, findings);
   report.placements = view.placements;
+  report.files = view.files;
   report.marks = view.marks;
   report.nvram_destination = view.nvram_destination;
   if (!findings.blocked()) RETURN_IF_ERROR(adapt(view, report));

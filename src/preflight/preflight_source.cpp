@@ -32,6 +32,7 @@ std::vector<Finding> check_source(const SourceView& view) {
   Findings findings;
   check_source_host(view, findings);
   check_vm_state(view, findings);
+  check_checkpoints(view, findings);
   check_name_length(view, findings);
 
   const std::string& readable = view.live_xml.empty() ? view.persistent_xml : view.live_xml;

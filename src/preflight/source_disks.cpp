@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include "preflight/source_facts.h"
 
@@ -147,13 +146,7 @@ void check_disk_images(const SourceFacts& facts, Findings& findings) {
       continue;
     }
     const auto& chain = image->backing_chain.empty() ? disk.backing_chain : image->backing_chain;
-    if (!chain.empty()) {
-      findings.blocker(
-          Code::kDiskBackingChain, disk.target,
-          fmt::format("{} is built on {}.", object, fmt::join(chain, ", ")),
-          "Images that share a base cannot be moved yet; flattened, the image stands for itself.",
-          {fmt::format("virsh blockpull {} {} --wait", word(facts.name()), disk.target)});
-    }
+    if (!chain.empty()) check_chain(facts, *image, object, chain, findings);
   }
 }
 

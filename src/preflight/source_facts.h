@@ -24,6 +24,10 @@ void check_source_host(const SourceView& view, Findings& findings);
 void check_hypervisor_up(const SourceView& view, Findings& findings);
 void check_name_length(const SourceView& view, Findings& findings);
 void check_persistent(const SourceFacts& facts, Findings& findings);
+// source_checkpoints.cpp
+void check_checkpoints(const SourceView& view, Findings& findings);
+void check_chain(const SourceFacts& facts, const Disk& image, const std::string& object,
+                 const std::vector<std::string>& chain, Findings& findings);
 // source_disks.cpp
 void check_disk_kinds(const SourceFacts& facts, Findings& findings);
 void check_disk_images(const SourceFacts& facts, Findings& findings);

@@ -98,19 +98,6 @@ void check_vm_state(const SourceView& view, Findings& findings) {
         "If a host lost power, nothing would remember the VM.",
         {fmt::format("virsh dumpxml {0} > {0}.xml && virsh define {0}.xml", word(vm.name))});
   }
-  if (vm.snapshots != 0) {
-    findings.blocker(
-        Code::kSnapshots, vm.name,
-        fmt::format("{} has {} snapshot{}.", vm.name, vm.snapshots, vm.snapshots == 1 ? "" : "s"),
-        storage ? "They name the disks where they lie now; none could be reverted to afterwards."
-                : "libvirt refuses to move a VM with snapshots, and they would be lost.",
-        {fmt::format("virsh snapshot-list {}", word(vm.name)),
-         fmt::format("virsh snapshot-delete {} NAME, for each that is not needed any more",
-                     word(vm.name)),
-         fmt::format("For external ones first: virsh blockpull {} TARGET --wait, then: virsh "
-                     "snapshot-delete {} NAME --metadata",
-                     word(vm.name), word(vm.name))});
-  }
 }
 
 void check_hypervisor_up(const SourceView& view, Findings& findings) {

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 
+#include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
 #include "preflight/destination_view.h"
 #include "preflight/local_files.h"
@@ -121,7 +122,8 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
       continue;
     }
     placements.push_back({disk.target, path, there, disk.format, sized.virtual_size,
-                          sized.allocated, sized.cluster_size, false});
+                          flattened(sized.allocated, sized.virtual_size, sized.layers),
+                          sized.cluster_size, false});
   }
   return placements;
 }
@@ -224,6 +226,7 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
   Findings findings;
   check_hypervisor_up(view, findings);
   check_vm_state(view, findings);
+  check_checkpoints(view, findings);
   const std::string& readable = view.live_xml.empty() ? view.persistent_xml : view.live_xml;
   if (readable.empty()) return StorageReport{findings.take(), {}};  // said above
   ASSIGN_OR_RETURN(DomainFacts live, parse_domain(readable));

@@ -172,6 +172,8 @@ TEST_F(CheckStorage, DisksThatCannotMoveStayUnlessTheyAreNamed) {
 TEST_F(CheckStorage, AChainOrSnapshotStopsIt) {
   view_.vm.disks[0].backing_chain = {"/base.img"};
   expect("DISK_BACKING_CHAIN");
+  view_.request.flatten = true;
+  expect("DISK_BACKING_CHAIN", FindingLevel::kNote);
   view_.vm.snapshots = 1;
   expect("SNAPSHOTS");
 }

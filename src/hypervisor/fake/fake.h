@@ -86,6 +86,10 @@ class FakeHypervisor final : public Hypervisor {
   Status resume(std::string_view uuid) override;
   Result<std::vector<std::string>> replug(std::string_view uuid) override;
   Status refresh_pool(std::string_view folder) override;
+  Result<std::vector<CheckpointText>> checkpoints(std::string_view uuid) override;
+  Status forget_checkpoints(std::string_view uuid) override;
+  Status know_checkpoints(std::string_view uuid,
+                          std::span<const CheckpointText> checkpoints) override;
   Status migrate(const MigrateCall& call) override;
   Result<JobProgress> job_progress(std::string_view uuid) override;
   Result<CompletedJob> completed_job(std::string_view uuid) override;
@@ -107,6 +111,8 @@ class FakeHypervisor final : public Hypervisor {
   // The <cpu> of host-model here, of one model with features that it requires; set before any call.
   // Empty: it is not known, and every CPU is taken.
   std::string cpu;
+  // Called by forget_checkpoints() and know_checkpoints(), under the lock; set before any of them.
+  std::function<Status(bool known)> at_checkpoints;
   // Called at each step of a disk's copy, under the lock; set before any of them. Without: all go
   // well.
   std::function<Status(CopyStep, const std::string& target)> at_copy;
@@ -128,6 +134,7 @@ class FakeHypervisor final : public Hypervisor {
     bool abort_asked = false;
     std::optional<CompletedJob> completed;
     std::vector<UniqueFd> held;
+    std::vector<CheckpointText> checkpoints;
     std::map<std::string, DiskCopyCall, std::less<>> copies;  // by target
   };
 

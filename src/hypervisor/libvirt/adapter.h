@@ -23,6 +23,8 @@ Result<std::string> domain_xml(virDomainPtr domain, unsigned flags);
 // libvirt's state of it, in words and as a RunState.
 Result<RunState> run_state_of(virDomainPtr domain);
 VmState vm_state_of(int state, int reason);
+// Its snapshots, each after the one it follows from.
+Result<std::vector<CheckpointText>> read_checkpoints(virDomainPtr domain);
 
 // What list_vms shows of VMs between changes: read once, dropped by events, and by age for what has
 // no event (snapshots, autostart, the growth of disks). Any thread.
@@ -79,6 +81,10 @@ class Adapter final : public Hypervisor {
                       const std::string& path) override;
   Status set_network(std::string_view name, NetworkState state) override;
   Status refresh_pool(std::string_view folder) override;
+  Result<std::vector<CheckpointText>> checkpoints(std::string_view uuid) override;
+  Status forget_checkpoints(std::string_view uuid) override;
+  Status know_checkpoints(std::string_view uuid,
+                          std::span<const CheckpointText> checkpoints) override;
   Status migrate(const MigrateCall& call) override;
   Result<JobProgress> job_progress(std::string_view uuid) override;
   Result<CompletedJob> completed_job(std::string_view uuid) override;

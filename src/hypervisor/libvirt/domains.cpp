@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "hypervisor/backing_chain.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
@@ -45,7 +46,16 @@ ByteCount allocated(const std::string& path) {
   return {static_cast<std::uint64_t>(found.st_blocks) * 512};
 }
 
-// What libvirt tells of it without any look into images.
+// One that cannot be read is missing, and so the numbers differ.
+void add_checkpoints(virDomainPtr domain, Vm& vm) {
+  const auto texts = read_checkpoints(domain);
+  if (!texts) return;
+  for (const CheckpointText& text : *texts) {
+    if (auto checkpoint = parse_checkpoint(text)) vm.checkpoints.push_back(std::move(*checkpoint));
+  }
+}
+
+// What libvirt tells of it, with no look into images but at what they are built on.
 Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
   ASSIGN_OR_RETURN(const std::string xml, domain_xml(domain, 0));
   ASSIGN_OR_RETURN(DomainFacts facts, parse_domain(xml));
@@ -54,6 +64,9 @@ Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
     if (vm.disks[i].kind == DiskKind::kVolume)
       vm.disks[i].path = volume_path(connection, facts.disks[i]);
     vm.disks[i].allocated = allocated(vm.disks[i].path);
+    // The definition of a VM that is off does not tell.
+    if (vm.disks[i].backing_chain.empty())
+      vm.disks[i].backing_chain = backing_chain_of(vm.disks[i].path, vm.disks[i].format);
   }
   vm.persistent = virDomainIsPersistent(domain) == 1;
   int autostart = 0;
@@ -61,6 +74,7 @@ Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
   vm.saved = virDomainHasManagedSaveImage(domain, 0) == 1;
   const int snapshots = virDomainSnapshotNum(domain, 0);
   vm.snapshots = snapshots > 0 ? static_cast<std::uint32_t>(snapshots) : 0;
+  if (vm.snapshots != 0) add_checkpoints(domain, vm);
   return vm;
 }
 
@@ -98,6 +112,7 @@ void add_image_facts(Vm& vm) {
     disk.allocated = facts->allocated;
     disk.cluster_size = facts->cluster_size;
     disk.backing_chain = facts->backing_chain;
+    disk.layers = facts->layers;
   }
 }
 

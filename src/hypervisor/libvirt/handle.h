@@ -24,6 +24,7 @@ using Handle = std::unique_ptr<T, Freed<Free>>;
 
 using ConnectHandle = Handle<virConnect, virConnectClose>;
 using DomainHandle = Handle<virDomain, virDomainFree>;
+using SnapshotHandle = Handle<virDomainSnapshot, virDomainSnapshotFree>;
 using NetworkHandle = Handle<virNetwork, virNetworkFree>;
 using PoolHandle = Handle<virStoragePool, virStoragePoolFree>;
 using VolumeHandle = Handle<virStorageVol, virStorageVolFree>;

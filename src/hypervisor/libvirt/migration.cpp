@@ -41,7 +41,8 @@ Status Adapter::migrate(const MigrateCall& call) {
   // guest runs.
   unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER;
   if (!call.persistent_xml.empty()) flags |= VIR_MIGRATE_PERSIST_DEST;
-  if (!call.copied_disks.empty()) flags |= VIR_MIGRATE_NON_SHARED_DISK;
+  if (!call.copied_disks.empty())
+    flags |= call.keep_chains ? VIR_MIGRATE_NON_SHARED_INC : VIR_MIGRATE_NON_SHARED_DISK;
   // libvirt would judge by the type of the file system; the plan has proven it.
   if (call.shared_disks) flags |= VIR_MIGRATE_UNSAFE;
   if (call.slow_guest) flags |= VIR_MIGRATE_AUTO_CONVERGE;

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this host's administrator allows, in the words of the gate's policy. Any thread.
+#pragma once
+
+#include "gate/definition_policy.h"
+#include "model/host.h"
+
+namespace drover::move {
+
+gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts& facts);
+
+}  // namespace drover::move
