@@ -5,6 +5,7 @@
 
 #include "api/routes.h"
 #include "json/access_json.h"
+#include "json/archive_json.h"
 #include "json/evacuation_json.h"
 
 namespace {
@@ -81,6 +82,13 @@ int main() {
   evacuee.starts_in = evacuee.ends_in = std::chrono::milliseconds(1);
   Evacuation evacuation;
   evacuation.ended_at = evacuation.started_at;
+  Archive archive;
+  archive.error.emplace();
+  archive.ended_at = archive.started_at;
+  ArchiveRequest import;
+  import.kind = ArchiveKind::kImport;
+  Json archived = json::encode(archive);
+  archived.update(Json::parse(json::request_body(import)));
   const Json shapes{{"Error", move["error"]},
                     {"Version", json::encode(ServerVersion{})},
                     {"HostSettings", host["settings"]},
@@ -138,6 +146,10 @@ int main() {
                     {"EvacuationRequest", Json::parse(json::request_body(EvacuationRequest{}))},
                     {"Evacuation", json::encode(evacuation)},
                     {"Evacuee", json::encode(evacuee)},
+                    {"ExportRequest", Json::parse(json::request_body(ArchiveRequest{}))},
+                    {"ImportRequest", Json::parse(json::request_body(import))},
+                    {"Archive", archived},
+                    {"ArchiveItem", json::encode(ArchiveItem{})},
                     {"QuarantinedDisk", json::encode(disk)}};
   std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());
   return 0;

@@ -90,6 +90,18 @@ enum class Code {
   kNetworkUser,
   kNetworkKind,
   kGraphicsAddress,
+  // Exports and imports.
+  kExportExists,
+  kExportRunning,
+  kExportDamaged,
+  kCheckpointsLeft,
+  kChainFlattened,
+  kTpmLeft,
+  kNotVerified,
+  kImageNotWhole,
+  kDefinitionRefused,
+  kMediaEjected,
+  kVmElsewhere,
   // The way between the hosts.
   kCandidatePassed,
   kNoCommonNetwork,

@@ -34,6 +34,7 @@ LAYERS = {
     "hypervisor/fake":    (MODEL | {"hypervisor", "hypervisor/fake"},    set()),
     "preflight":          (MODEL | {"hypervisor", "preflight"},   {"pugixml"}),
     "move":               (ADAPTERS | {"preflight", "move"},      {"nlohmann"}),
+    "archive":            (ADAPTERS | {"preflight", "move", "archive"}, {"nlohmann"}),
     "place":              (ADAPTERS | {"fleet", "preflight", "move", "place"}, {"nlohmann"}),
     "client":             (JSON_NET | {"client"},                 {"httplib", "nlohmann"}),
     "api":                (ADAPTERS | {"preflight", "move", "api"}, {"httplib", "nlohmann"}),
