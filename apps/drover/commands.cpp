@@ -47,6 +47,9 @@ void add_commands(CLI::App& app, Session& session) {
   add_queue(app, session);
   add_evacuate(app, session);
   add_return(app, session);
+  add_export(app, session);
+  add_import(app, session);
+  add_archives(app, session);
   add_resolve(app, session);
   add_replug(app, session);
   add_mobility(app, session);

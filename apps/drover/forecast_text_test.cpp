@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "forecast_text.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "cli_test_values.h"
@@ -30,13 +32,13 @@ TEST(ForecastText, APlanShowsTheRangeTheBasisAndTheOtherStrategies) {
   EXPECT_EQ(forecast_text(plan), "");
   plan.forecast = sample_forecast();
   const std::string text = forecast_text(plan);
-  EXPECT_EQ(text, R"(  It will take 8 s to 12 s, a pause of 200 ms, 660 MiB on the wire.
-  From 1 GiB of memory in use, 3 MiB/s of it changed, 559 MiB of disks, a link of 112 MiB/s, 4 earlier moves.
+  EXPECT_EQ(text, R"(  It will take 8.0 s to 12.0 s, a pause of 200 ms, 660 MiB on the wire.
+  From 1.0 GiB of memory in use, 3.0 MiB/s of it changed, 559 MiB of disks, a link of 112 MiB/s, 4 earlier moves.
 
-  STRATEGY         TIME   PAUSE      WIRE  CONVERGES
-  compress  8 s to 12 s  200 ms   660 MiB       97 %
-  direct   11 s to 17 s  150 ms   1.2 GiB       99 %
-  quick     7 s to 11 s     4 s   640 MiB      100 %
+  STRATEGY              TIME   PAUSE     WIRE  CONVERGES
+  compress   8.0 s to 12.0 s  200 ms  660 MiB       97 %
+  direct    11.0 s to 17.0 s  150 ms  1.2 GiB       99 %
+  quick      7.0 s to 11.0 s   4.0 s  640 MiB      100 %
 )") << text;
   EXPECT_NE(plan_text(plan).find("It will take"), std::string::npos);
 }
@@ -59,7 +61,7 @@ TEST(ForecastText, AReportHasForecastAndOutcomeSideBySide) {
   EXPECT_EQ(report_text(move, {}).find("forecast"), std::string::npos);
   EXPECT_EQ(comparison_text({move}), "No move that had a forecast has ended yet.\n");
   move.plan.forecast = sample_forecast();
-  EXPECT_NE(report_text(move, {}).find("8 s to 12 s, a pause of 200 ms"), std::string::npos);
+  EXPECT_NE(report_text(move, {}).find("8.0 s to 12.0 s, a pause of 200 ms"), std::string::npos);
   const std::string text = comparison_text({move, sample_move()});
   EXPECT_NE(text.find("-17 %"), std::string::npos) << "10 s forecast, 12 s worked: " << text;
   EXPECT_NE(text.find("200 ms"), std::string::npos) << text;

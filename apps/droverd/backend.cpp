@@ -88,6 +88,22 @@ Result<Evacuation> Backend::cancel_evacuation(std::string_view requested_by) {
   return evacuator_.cancel(requested_by);
 }
 
+Result<Archive> Backend::plan_archive(const ArchiveRequest& request) {
+  return archivist_.plan(request);
+}
+
+Result<Archive> Backend::start_archive(const ArchiveRequest& request) {
+  return archivist_.start(request);
+}
+
+Result<std::vector<Archive>> Backend::archives() { return archivist_.list(); }
+Result<Archive> Backend::archive(std::string_view id) { return archivist_.find(id); }
+
+Result<Archive> Backend::cancel_archive(std::string_view id, std::string_view requested_by) {
+  log::info("Export or import {}: {} asks for an end.", id, requested_by);
+  return archivist_.cancel(id);
+}
+
 Result<std::vector<QuarantinedDisk>> Backend::quarantine() {
   ASSIGN_OR_RETURN(auto kept, world_.journal.quarantine());
   const auto memories = world_.memories->list(world_.book.settings());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/backend.h"
+#include "archive/archivist.h"
 #include "fit_backend.h"
 #include "move/doctor.h"
 #include "move/engine.h"
@@ -16,13 +17,14 @@ class Backend final : public api::Backend {
  public:
   Backend(move::World& world, move::Engine& engine, move::Inventory& inventory,
           place::Placer& placer, place::Evacuator& evacuator, fit::Fitting& fitting,
-          move::DoctorOptions doctor)
+          archive::Archivist& archivist, move::DoctorOptions doctor)
       : world_(world),
         engine_(engine),
         inventory_(inventory),
         placer_(placer),
         evacuator_(evacuator),
         fit_(world, engine, fitting),
+        archivist_(archivist),
         doctor_(std::move(doctor)) {}
 
   Result<HostFacts> host_facts() override;
@@ -48,6 +50,11 @@ class Backend final : public api::Backend {
   Result<Evacuation> start_evacuation(const EvacuationRequest& request) override;
   Result<std::vector<Evacuation>> evacuations() override;
   Result<Evacuation> cancel_evacuation(std::string_view requested_by) override;
+  Result<Archive> plan_archive(const ArchiveRequest& request) override;
+  Result<Archive> start_archive(const ArchiveRequest& request) override;
+  Result<std::vector<Archive>> archives() override;
+  Result<Archive> archive(std::string_view id) override;
+  Result<Archive> cancel_archive(std::string_view id, std::string_view requested_by) override;
   Result<std::vector<QuarantinedDisk>> quarantine() override;
   Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
   Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;
@@ -62,6 +69,7 @@ class Backend final : public api::Backend {
   place::Placer& placer_;
   place::Evacuator& evacuator_;
   FitBackend fit_;
+  archive::Archivist& archivist_;
   const move::DoctorOptions doctor_;
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/servers.h"
+#include "archive/archivist.h"
 #include "backend.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -101,6 +102,7 @@ Status run(const Config& config) {
   ASSIGN_OR_RETURN(auto records,
                    gate::RecordFolder::open(config.state_folder / "records", journal.instance()));
   const auto hypervisor = libvirt::make_libvirt({config.libvirt_uri});
+  const auto pictures = libvirt::make_pictures({config.libvirt_uri});
   net::PeerConnections connections(identity);
   client::HttpsPeerTransport peers([&](std::string_view name) { return book->find_peer(name); },
                                    connections);
@@ -129,12 +131,20 @@ Status run(const Config& config) {
   move::OutsideWatch outside(
       config.name, [&](std::string_view uuid) { return engine.concerns(uuid); },
       [&] { return inventory.everywhere().vms; });
+  archive::Archivist archivist(
+      world,
+      {.moving = [&](std::string_view uuid) { return engine.moving(uuid); },
+       .everywhere = [&] { return inventory.everywhere().vms; }},
+      {.version = DROVER_VERSION,
+       .socket_folder = config.socket_folder,
+       .pictures = pictures.get()});
+  engine.keep_away([&](std::string_view uuid) { return archivist.busy(uuid); });
   inventory.describe_by([&](Vm& vm) {
     vm.move_id = engine.moving(vm.uuid);
     vm.remark = outside.remark(vm.uuid);
   });
   fit::Fitting fitting(world, engine, inventory, made.peer_side());
-  Backend backend(world, engine, inventory, made.placer(), made.evacuator(), fitting,
+  Backend backend(world, engine, inventory, made.placer(), made.evacuator(), fitting, archivist,
                   {.programs = {programs.gate_program, programs.mover_program},
                    .state_folder = config.state_folder,
                    .moves_folder = programs.run_folder,
@@ -149,6 +159,7 @@ Status run(const Config& config) {
   inventory.start();
   RETURN_IF_ERROR(engine.recover());
   RETURN_IF_ERROR(made.recover());
+  RETURN_IF_ERROR(archivist.recover());
 
   ASSIGN_OR_RETURN(UniqueFd door, net::listen_tcp({config.listen_address, config.mover_port}));
   const net::LinkListener links(
@@ -178,6 +189,7 @@ Status run(const Config& config) {
   ::sd_notify(0, "STOPPING=1");
   servers.stop();
   made.leave();
+  archivist.stop();
   engine.stop();
   // Threads may be inside libvirt's migration calls, which only end with the moves: the process
   // ends without them.

@@ -11,6 +11,7 @@
 
 #include "api/fit.h"
 #include "base/error.h"
+#include "model/archive.h"
 #include "model/evacuation.h"
 #include "model/host.h"
 #include "model/move.h"
@@ -77,6 +78,14 @@ class Backend {
   // Newest first.
   virtual Result<std::vector<Evacuation>> evacuations() = 0;
   virtual Result<Evacuation> cancel_evacuation(std::string_view requested_by) = 0;
+
+  // Exports and imports of this host (docs/export.md). A plan of an import asks paired hosts, too.
+  virtual Result<Archive> plan_archive(const ArchiveRequest& request) = 0;
+  virtual Result<Archive> start_archive(const ArchiveRequest& request) = 0;
+  // Newest first.
+  virtual Result<std::vector<Archive>> archives() = 0;
+  virtual Result<Archive> archive(std::string_view id) = 0;
+  virtual Result<Archive> cancel_archive(std::string_view id, std::string_view requested_by) = 0;
 
   virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
   virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;

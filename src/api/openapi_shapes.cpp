@@ -5,6 +5,7 @@
 
 #include "api/routes.h"
 #include "json/access_json.h"
+#include "json/archive_json.h"
 #include "json/evacuation_json.h"
 #include "json/fit_json.h"
 
@@ -86,6 +87,13 @@ int main() {
   fix.undone_at = fix.applied_at;
   VmMobility mobile;
   mobile.change.emplace();
+  Archive archive;
+  archive.error.emplace();
+  archive.ended_at = archive.started_at;
+  ArchiveRequest import;
+  import.kind = ArchiveKind::kImport;
+  Json archived = json::encode(archive);
+  archived.update(Json::parse(json::request_body(import)));
   const Json shapes{{"Error", move["error"]},
                     {"Version", json::encode(ServerVersion{})},
                     {"HostSettings", host["settings"]},
@@ -149,6 +157,10 @@ int main() {
                     {"EvacuationRequest", Json::parse(json::request_body(EvacuationRequest{}))},
                     {"Evacuation", json::encode(evacuation)},
                     {"Evacuee", json::encode(evacuee)},
+                    {"ExportRequest", Json::parse(json::request_body(ArchiveRequest{}))},
+                    {"ImportRequest", Json::parse(json::request_body(import))},
+                    {"Archive", archived},
+                    {"ArchiveItem", json::encode(ArchiveItem{})},
                     {"QuarantinedDisk", json::encode(disk)}};
   std::puts(Json{{"routes", all}, {"shapes", shapes}}.dump().c_str());
   return 0;

@@ -144,6 +144,28 @@ class FakeBackend final : public Backend {
   Result<Evacuation> cancel_evacuation(std::string_view) override {
     return fail(ErrorCode::kConflict, "Nothing is being evacuated.");
   }
+  Result<Archive> plan_archive(const ArchiveRequest& request) override {
+    Archive job;
+    job.request = request;
+    return job;
+  }
+  Result<Archive> start_archive(const ArchiveRequest& request) override {
+    Archive job;
+    job.id = "a1";
+    job.request = request;
+    job.state = ArchiveState::kRunning;
+    return job;
+  }
+  Result<std::vector<Archive>> archives() override { return std::vector<Archive>(1); }
+  Result<Archive> archive(std::string_view id) override {
+    if (id != "a1") return fail(ErrorCode::kNotFound, "There is no export or import {}.", id);
+    Archive job;
+    job.id = id;
+    return job;
+  }
+  Result<Archive> cancel_archive(std::string_view, std::string_view) override {
+    return fail(ErrorCode::kConflict, "It has ended.");
+  }
   Result<std::vector<QuarantinedDisk>> quarantine() override {
     return std::vector<QuarantinedDisk>(1);
   }

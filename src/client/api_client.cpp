@@ -8,6 +8,7 @@
 
 #include "client/event_parser.h"
 #include "json/access_json.h"
+#include "json/archive_json.h"
 #include "json/evacuation_json.h"
 #include "net/http/http_client.h"
 #include "net/tls_context.h"
@@ -310,6 +311,26 @@ Result<std::vector<Evacuation>> ApiClient::evacuations() {
 
 Result<Evacuation> ApiClient::cancel_evacuation() {
   return read_as<Evacuation>(state_->ask("POST", "/v1/evacuations/cancel", "{}"));
+}
+
+Result<Archive> ApiClient::plan_archive(const ArchiveRequest& request) {
+  return read_as<Archive>(state_->ask("POST", "/v1/archives/plan", json::request_body(request)));
+}
+
+Result<Archive> ApiClient::start_archive(const ArchiveRequest& request) {
+  return read_as<Archive>(state_->ask("POST", "/v1/archives", json::request_body(request)));
+}
+
+Result<std::vector<Archive>> ApiClient::archives() {
+  return read_list<Archive>(state_->ask("GET", "/v1/archives"), "archives");
+}
+
+Result<Archive> ApiClient::archive(std::string_view id) {
+  return read_as<Archive>(state_->ask("GET", "/v1/archives/" + part(id)));
+}
+
+Result<Archive> ApiClient::cancel_archive(std::string_view id) {
+  return read_as<Archive>(state_->ask("POST", "/v1/archives/" + part(id) + "/cancel", "{}"));
 }
 
 Status ApiClient::follow_move(std::string_view id, const OnMove& on_move) {

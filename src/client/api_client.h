@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "model/access.h"
+#include "model/archive.h"
 #include "model/evacuation.h"
 #include "model/host.h"
 #include "model/move.h"
@@ -94,6 +95,14 @@ class ApiClient {
   // Newest first.
   Result<std::vector<Evacuation>> evacuations();
   Result<Evacuation> cancel_evacuation();
+
+  // Exports and imports. A plan of an import asks the daemon's paired hosts.
+  Result<Archive> plan_archive(const ArchiveRequest& request);
+  Result<Archive> start_archive(const ArchiveRequest& request);
+  // Newest first.
+  Result<std::vector<Archive>> archives();
+  Result<Archive> archive(std::string_view id);
+  Result<Archive> cancel_archive(std::string_view id);
 
   // Calls `on_move` with the event's name ("progress", "phase", "state") and the Move, first with
   // the present one, until it has ended (success) or `on_move` returns false (kCancelled).

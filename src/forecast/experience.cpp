@@ -126,6 +126,7 @@ void learn_rates(const std::vector<const Move*>& moves, Experience& experience) 
     if (report.proof && number(report.proof->compared) > kWorthLooking && proof_seconds(*move) > 0)
       proof.push_back(number(report.proof->compared) / proof_seconds(*move));
   }
+  experience.disks_shown = !disks.empty();
   // What was limited by the link could have been faster: it only shows what is possible.
   experience.disk_rate = median(disks).value_or(std::max(experience.disk_rate, disks_seen));
   experience.memory_rate = median(memory).value_or(std::max(experience.memory_rate, memory_seen));

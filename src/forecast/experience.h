@@ -17,6 +17,7 @@ struct Experience {
   unsigned moves = 0;        // it was learnt from
   double rest = 0.9;         // of a move, in which nothing is copied; the proof apart
   double disk_rate = 250e6;  // where neither link nor disks are slower
+  bool disks_shown = false;  // moves have shown disk_rate: what a short measurement says is less
   double memory_rate = 250e6;
   double zero_rate = 2e9;     // over memory that was never written
   double proof_rate = 500e6;  // of the disks, after the switch

@@ -49,6 +49,15 @@ TEST(Experience, WhatTheLinkLimitedSaysNothingOfTheHosts) {
   EXPECT_LT(likely, 20);
 }
 
+// A disk that was busy for a moment is measured slow; that moves were fast says more.
+TEST(Experience, WhatMovesHaveShownOfDisksGoesBeforeAMeasurement) {
+  const std::vector<Move> before(3, finished(gigabit_scene(), {0.3, 4, 3, 0.6, {}, {}}));
+  Scene busy = gigabit_scene();
+  busy.write = {2'000'000};
+  EXPECT_GT(seconds(make_forecast(busy, "host2", kVm, {}).strategies.front().likely), 100);
+  EXPECT_LT(seconds(make_forecast(busy, "host2", kVm, before).strategies.front().likely), 12);
+}
+
 TEST(Experience, OnlyMovesOfItsKindPairAndStrategyCount) {
   struct Row {
     const char* what;

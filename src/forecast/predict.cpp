@@ -42,6 +42,7 @@ double wire_of(double size, double spared, double share) {
 }
 
 double disk_rate(const Scene& scene, const Experience& experience) {
+  if (experience.disks_shown) return experience.disk_rate;
   return std::min({experience.disk_rate, known(scene.read, experience.disk_rate),
                    known(scene.write, experience.disk_rate)});
 }
@@ -94,7 +95,8 @@ void add_storage(const Scene& scene, const Experience& experience, Parts& parts)
   const double read = known(scene.read, kUsualDisk);
   const double write = known(scene.write, kUsualDisk);
   const double both = scene.one_device ? 1 / (1 / read + 1 / write) : std::min(read, write);
-  double rate = std::min(both, experience.disk_rate);
+  double rate =
+      experience.disks_shown ? experience.disk_rate : std::min(both, experience.disk_rate);
   if (scene.bandwidth.value > 0) rate = std::min(rate, number(scene.bandwidth));
   parts.disks = size / rate;
 }

@@ -10,9 +10,10 @@ Result<ImageSender> ImageSender::start(const ImageSendCall& call) {
   ASSIGN_OR_RETURN(const FileIdentity found, file_identity(call.path));
   if (found != call.identity)
     return fail(ErrorCode::kConflict, "{} is another file by now.", call.path);
-  const nlohmann::json target{{"driver", "nbd"},
-                              {"server", {{"type", "unix"}, {"path", call.socket.string()}}},
-                              {"export", call.name}};
+  const nlohmann::json exported{{"driver", "nbd"},
+                                {"server", {{"type", "unix"}, {"path", call.socket.string()}}},
+                                {"export", call.name}};
+  const nlohmann::json target{{"driver", "raw"}, {"file", exported}};
   // -n and --target-is-zero: it is there, and new. -W: many writes are on their way at once.
   ProgramCall program;
   program.arguments = {"setpriv", "--pdeathsig", "KILL",

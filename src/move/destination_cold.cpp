@@ -277,6 +277,7 @@ Answer DestinationSide::truth_of_cold(Entry& entry) {
     const bool passing = went || went.error().code == ErrorCode::kUnavailable ||
                          went.error().code == ErrorCode::kTimeout;
     const std::string why = went ? "" : ": " + went.error().text();
+    if (!passing) entry.refused_because = went.error().text();
     if (passing) return {Kind::kPending, {}, 0, "libvirt on " + host + " does not answer" + why};
     return {Kind::kGone, Ran::kNo, 0, "libvirt on " + host + " does not take it" + why};
   }

@@ -367,11 +367,19 @@ void check_images(const Scene& scene) {
   const auto kept = world.journal.quarantine();
   if (!facts || !kept) return;
   constexpr std::string_view kMark = ".drover-";
+  const auto archives = world.journal.open_jobs(journal::Side::kArchive);
+  // Of an export that goes on (docs/export.md): its text names what it made.
+  const auto is_exported = [&](const std::string& suffix) {
+    return archives && std::ranges::any_of(*archives, [&](const std::string& job) {
+             return job.find(suffix) != std::string::npos;
+           });
+  };
   for (const auto& folder : preflight::usable_folders(*facts, world.book.settings())) {
     for (const auto& path : entries_of(folder)) {
       const std::string name = path.filename().string();
       const auto mark = name.rfind(kMark);
       if (mark == std::string::npos || !is_move_id(name.substr(mark + kMark.size()))) continue;
+      if (is_exported(name.substr(mark))) continue;
       if (std::ranges::find(*kept, path.string(), &QuarantinedDisk::kept_path) != kept->end())
         continue;
       scene.add(FindingLevel::kWarning, "IMAGE_STRAY", path.string(),

@@ -86,6 +86,10 @@ Status Engine::check_free(const Vm& vm) const {
     return fail(ErrorCode::kConflict, "{} is moving already (move {}). Watch it: drover watch {}.",
                 vm.name, other, other);
   }
+  if (const std::string job = busy_ ? busy_(vm.uuid) : std::string(); !job.empty()) {
+    return fail(ErrorCode::kConflict,
+                "{} is being exported or imported ({}). See it: drover archives.", vm.name, job);
+  }
   for (const auto& incoming : destination_.incoming()) {
     if (incoming.vm_uuid == vm.uuid) {
       return fail(ErrorCode::kConflict, "{} is still arriving from {} (move {}).", vm.name,

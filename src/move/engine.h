@@ -32,6 +32,11 @@ class Engine {
   // Leaves moves as they are; gates, movers and libvirt go on (see stop()).
   ~Engine();
 
+  // Says which other job has a VM of this host, by its id, or nothing: it is not moved meanwhile.
+  // Before anything else, if at all.
+  void keep_away(std::function<std::string(std::string_view vm_uuid)> busy) {
+    busy_ = std::move(busy);
+  }
   // Takes up what the journal holds. Call once, before anything else.
   Status recover();
   // Asks every thread to leave its move as it is, and waits for all of them.
@@ -105,6 +110,7 @@ class Engine {
   World& world_;
   DestinationSide& destination_;
   const MoveListener changed_;
+  std::function<std::string(std::string_view)> busy_;
   HealthWatch health_;
   std::mutex starting_;       // one start at a time: two of one VM must see each other
   mutable std::mutex mutex_;  // guards all below; taken after starting_

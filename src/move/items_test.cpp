@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "content/file_digest.h"
+#include "hypervisor/disk_image.h"
+#include "hypervisor/domain_xml.h"
 #include "hypervisor/fake/fake.h"
 #include "move/destination_side.h"
 #include "move/live_move_fixture.h"
@@ -44,6 +46,8 @@ class Items : public testing::Test {
     ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
     ASSERT_TRUE(
         book_->change_settings({{"allowed-folders", SettingChange::Op::kAdd, images_.string()}}));
+    ASSERT_TRUE(
+        book_->change_settings({{"default-folder", SettingChange::Op::kSet, images_.string()}}));
     records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
     world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
                          bandwidth_, "host2", "00"});

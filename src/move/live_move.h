@@ -2,9 +2,9 @@
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
 // phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
 // outruns the link in live_move_convergence.cpp, what decides who runs the VM in
-// live_move_switch.cpp, the way back, and what follows a failed attempt, in live_move_undo.cpp; what
-// holds a copy up for a while in live_move_holds.cpp, and a rehearsal in live_move_rehearsal.cpp;
-// what it shares with other moves to another host in peer_move.h.
+// live_move_switch.cpp, the way back, and what follows a failed attempt, in live_move_undo.cpp;
+// what holds a copy up for a while in live_move_holds.cpp, and a rehearsal in
+// live_move_rehearsal.cpp; what it shares with other moves to another host in peer_move.h.
 #pragma once
 
 #include <atomic>
@@ -95,7 +95,6 @@ class LiveMove final : public PeerMove {
   bool is_rehearsal() const { return job_.move.plan.request.rehearse; }
   Status hold_for_the_rehearsal();
   void keep_rehearsal();
-  bool record_is_final() const;
   void write_report(const VerifyReply& reply);
 
   StepResult disks_differ(const std::string& difference) override;

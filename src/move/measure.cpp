@@ -62,23 +62,24 @@ BytesPerSecond measure_path(World& world, const std::string& peer, const std::st
   if (!time_body(world, peer, address, 0)) return {};  // dialled, and kept for the next ones
   const auto empty = time_body(world, peer, address, 0);
   if (!empty) return {};
-  std::size_t sent = 0;
+  double best = 0, first = 0;
   Clock::duration took{0};
-  for (int body = 0; body <= kLargeBodies && took < kEnough; ++body) {
-    const std::size_t size = body == 0 ? kFirstPadding : kPaddingMax;
+  for (int body = 0; body <= kLargeBodies && (body < 2 || took < kEnough); ++body) {
+    const std::size_t size = body == 0 || took > kShort * 4 ? kFirstPadding : kPaddingMax;
     const auto one = time_body(world, peer, address, size);
     if (!one) return {};
-    // The first one is within what a shaper lets pass: it only shows that larger ones may follow.
-    if (body == 1) {
-      sent = 0;
-      took = {};
-    }
-    sent += size;
-    took += std::max(*one - *empty, Clock::duration(100us));
-    if (body == 0 && *one > 10 * kShort) break;
+    const auto travelled = std::max(*one - *empty, Clock::duration(100us));
+    const double rate =
+        static_cast<double>(size) / std::chrono::duration<double>(travelled).count();
+    took += travelled;
+    // The first one is within what a shaper lets pass: it only shows what may follow. A host that
+    // was busy for a moment makes a body slower, and nothing makes one faster than the link.
+    if (body == 0)
+      first = rate;
+    else
+      best = std::max(best, rate);
   }
-  const double seconds = std::chrono::duration<double>(took).count();
-  return {static_cast<std::uint64_t>(static_cast<double>(sent) / seconds)};
+  return {static_cast<std::uint64_t>(best > 0 ? best : first)};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "content/ops.h"
+#include "move/cold_files.h"
 #include "preflight/codes.h"
 #include "preflight/placement.h"
 
@@ -113,8 +114,7 @@ bool keep_unfinished(World& world, const DestinationJob& job, const KnownFile& f
   const std::string kept = quarantine_path(file.path, job.move_id);
   const bool half_kept = allocated_bytes(kept, identity).has_value();
   const auto allocated = allocated_bytes(half_kept ? kept : file.path, identity);
-  const bool is_disk = std::ranges::find(job.plan.placements, file.target,
-                                         &DiskPlacement::target) != job.plan.placements.end();
+  const bool is_disk = file.target != kItemNvram && file.target != kItemStateHead;
   if (!is_disk || !allocated) return false;
   const bool worth_it = *allocated >= kKeepLeast && has_room(file.path, *allocated);
   if (!half_kept && !worth_it) return false;

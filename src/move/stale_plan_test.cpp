@@ -51,7 +51,7 @@ TEST(StalePlan, EachThingThatAPlanStandsOnIsNamed) {
   const Row rows[] = {
       {[](Planned& now) { now.plan.kind = MoveKind::kOffline; }, "kind offline, not live"},
       {[](Planned& now) { now.plan.vm.state = VmState::kOff; }, "It was running and is off."},
-      {[](Planned& now) { now.plan.vm.memory = gib(2); }, "1 GiB of memory and has 2 GiB"},
+      {[](Planned& now) { now.plan.vm.memory = gib(2); }, "1.0 GiB of memory and has 2.0 GiB"},
       {[](Planned& now) { now.plan.vm.vcpus = 4; }, "2 CPUs and has 4"},
       {[](Planned& now) { now.plan.vm.snapshots = 1; }, "0 snapshots and has 1"},
       {[](Planned& now) { now.plan.vm.nvram_path = "/n"; }, "UEFI"},

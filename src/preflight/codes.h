@@ -104,6 +104,18 @@ enum class Code {
   kMtuSmaller,
   kMacTaken,
   kGraphicsAddress,
+  // Exports and imports.
+  kExportExists,
+  kExportRunning,
+  kExportDamaged,
+  kCheckpointsLeft,
+  kChainFlattened,
+  kTpmLeft,
+  kNotVerified,
+  kImageNotWhole,
+  kDefinitionRefused,
+  kMediaEjected,
+  kVmElsewhere,
   // The way between the hosts.
   kCandidatePassed,
   kNoCommonNetwork,

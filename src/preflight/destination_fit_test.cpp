@@ -67,6 +67,7 @@ TEST_F(Fit, SaysNothingOfABridgeThatShowsNoSubnet) {
   view_.host.networks.addresses = {{"10.1.0.1", 24, "lan", true},
                                    {"192.168.1.1", 24, "eth0", false}};
   EXPECT_TRUE(check(check_guest_subnets).empty()) << "no IPv6 address there: nothing is known";
+  proposal_.guest_addresses = {{kMac, "fd00::7", 64}};
   view_.host.networks.addresses.push_back({"fd01::1", 64, "lan", true});
   EXPECT_TRUE(only(check_guest_subnets, "GUEST_SUBNET_ABSENT").what.contains("fd00::7"));
 }

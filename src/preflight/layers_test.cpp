@@ -188,7 +188,7 @@ TEST_F(Layers, AnInternalCheckpointStopsTheCopyOfItsDisk) {
   ASSERT_NE(found, nullptr);
   EXPECT_TRUE(found->level == FindingLevel::kBlocker && found->object == "vda");
   EXPECT_TRUE(std::ranges::any_of(found->fixes, [](const std::string& fix) {
-    return fix.find("--offline") != std::string::npos;
+    return fix.find("--disk-only") != std::string::npos;
   }));
   source_.vm.checkpoints = {{"clean", "", {}, true, {"vdb"}, {}, ""}};
   EXPECT_EQ(find(at_destination().findings, "CHECKPOINT_INTERNAL"), nullptr);

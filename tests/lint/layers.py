@@ -35,6 +35,7 @@ LAYERS = {
     "hypervisor/fake":    (MODEL | {"hypervisor", "hypervisor/fake"},    set()),
     "preflight":          (MODEL | {"hypervisor", "preflight"},   {"pugixml"}),
     "move":               (ADAPTERS | {"forecast", "preflight", "move"}, {"nlohmann"}),
+    "archive":            (ADAPTERS | {"forecast", "preflight", "move", "archive"}, {"nlohmann"}),
     "place":              (ADAPTERS | {"fleet", "forecast", "preflight", "move", "place"}, {"nlohmann"}),
     "fit":                (ADAPTERS | {"forecast", "preflight", "move", "place", "fit"}, {"nlohmann"}),
     "client":             (JSON_NET | {"client"},                 {"httplib", "nlohmann"}),

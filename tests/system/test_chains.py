@@ -226,6 +226,7 @@ def test_an_internal_checkpoint_stops_the_copy_of_its_disk(lab, pair):
         assert refused.returncode == 2 and checkpoints(host1, "chain-within") == ["warm"]
 
 
+@LONG
 def test_a_whole_chain_stays_on_shared_storage(lab, pair):
     host1, host2 = pair
     with sharing(pair), lab.guest("host1", "chain-shared", folder=SHARED, **GUEST):
@@ -240,6 +241,7 @@ def test_a_whole_chain_stays_on_shared_storage(lab, pair):
             assert checkpoints(destination, "chain-shared") == ["clean"]
 
 
+@LONG
 def test_disks_that_move_within_a_host_become_one_image(lab, pair):
     host1, _ = pair
     other = f"{IMAGES}/other"

@@ -77,7 +77,7 @@ def test_off_there_and_home(lab, pair, guest):
     off(host2)
     host2.drover("move", "cold", "host1", "--yes", "--offline")
     back = went(host2.moves()[0], "offline")
-    assert back["report"]["kinds"]["residue_bytes"] > 16 * MIB, back["report"]
+    assert back["report"]["kinds"]["residue_bytes"] > 4 * MIB, back["report"]
     on(lab, host1)
     assert host2.domstate("cold") == ""
 

@@ -172,7 +172,7 @@ def test_the_queue_says_when_a_move_will_begin(lab, guest):
     host1, _ = guest
     host1.drover("settings", "live-moves=1")
     try:
-        with lab.guest("host1", "second", memory=64, disk="64M", fill=4):
+        with lab.guest("host1", "second", memory=96, disk="64M", fill=4):
             lab.run("link", "100mbit")
             first = host1.start_move("seer", "host2", bandwidth_bytes_per_second=2 * MIB)
             then = host1.start_move("second", "host2")

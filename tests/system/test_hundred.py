@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred VMs in one command, ten at a time: 30 probe guests that run, 70 tiny ones that are paused. Both daemons are killed in the
+"""A hundred VMs in one command, ten at a time: 30 probe guests that run, the rest tiny and paused. Both daemons are killed in the
 middle. Prints what docs/benchmarks.md tells (pytest -s)."""
 import concurrent.futures
 import json
+import os
 import subprocess
 import threading
 import time
@@ -12,8 +13,10 @@ import pytest
 
 from product import IMAGES, REPO, assert_clean, brief, drop_all, until
 
-LIMIT, PROBES, TINY = 10, 30, 70
-FIRST, LATER = 50, 10  # priority of those that are put first, and how many
+# Guests that run keep processors busy under TCG, whatever they do. For a look at a smaller run: VMs in all, of these running, limit.
+VMS, PROBES, LIMIT = map(int, os.environ.get("DROVER_TEST_HUNDRED", "100,30,10").split(","))
+TINY = VMS - PROBES
+FIRST, LATER = 50, VMS // 10  # priority of those that are put first, and how many
 NEEDS_GIB = 12
 PATIENCE = 1500
 PROBE = {"memory": 96, "disk": "48M", "fill": 8, "records": 12, "dirty": 0.05, "disk_rate": 0.02}
@@ -183,6 +186,6 @@ def test_a_hundred_in_one_command(lab, pair, hundred):
             assert result["ok"] and result["states"] == {"host2": "running"}, (name, result)
     assert_clean(*pair)
     pauses = sorted(move["report"]["pause_ms"] for move in moves if move["plan"]["vm"]["name"] in probes and "pause_ms" in move["report"])
-    print(json.dumps({"seconds": round(took, 1), "until_all_wait_s": round(in_queue, 1), "looks": census.looks,
+    print(json.dumps({"running": PROBES, "paused": TINY, "seconds": round(took, 1), "until_all_wait_s": round(in_queue, 1), "looks": census.looks,
                       "most_at_once": census.most, "tried_again": sum(bool(move.get("attempts")) for move in moves),
                       "pause_ms_median": pauses[len(pauses) // 2] if pauses else None, "pause_ms_most": pauses[-1] if pauses else None}))

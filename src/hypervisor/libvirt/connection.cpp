@@ -152,6 +152,8 @@ Result<ConnectHandle> Connection::get() {
 
 Result<ConnectHandle> Connection::open_own() const { return open_connection(uri_); }
 
+Result<ConnectHandle> open_once(const std::string& uri) { return open_connection(uri); }
+
 void Connection::subscribe(std::function<void(const VmEvent&)> callback) {
   const std::lock_guard lock(mutex_);
   subscriber_ = std::move(callback);

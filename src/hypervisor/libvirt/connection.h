@@ -22,6 +22,9 @@
 
 namespace drover::libvirt {
 
+// One that nobody watches over; kUnavailable.
+Result<ConnectHandle> open_once(const std::string& uri);
+
 class Connection {
  public:
   explicit Connection(std::string uri);

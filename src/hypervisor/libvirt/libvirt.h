@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "hypervisor/disk_pictures.h"
 #include "hypervisor/hypervisor.h"
 
 namespace drover::libvirt {
@@ -18,5 +19,7 @@ struct LibvirtOptions {
 // restarts. Threads of its own: one event loop for the process, one that keeps the connection, one
 // that hands out events.
 std::unique_ptr<Hypervisor> make_libvirt(LibvirtOptions options);
+// Each call has a connection of its own. kUnavailable: libvirt's daemon does not answer.
+std::unique_ptr<DiskPictures> make_pictures(LibvirtOptions options);
 
 }  // namespace drover::libvirt

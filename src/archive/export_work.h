@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes a VM into a folder (docs/export.md). Of a VM that runs: a picture of its disks, through
+// its QEMU; of one that is off: its images, locked meanwhile so that it cannot be started.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "archive/archive_work.h"
+#include "archive/export_folder.h"
+#include "archive/export_plan.h"
+#include "gate/fence.h"
+
+namespace drover::archive {
+
+class ExportWork final : public ArchiveWork {
+ public:
+  // `planned`: nothing to end a job that was interrupted.
+  ExportWork(move::World& world, const ArchiveOptions& options, ArchiveJob job,
+             std::optional<PlannedExport> planned)
+      : ArchiveWork(world, options, std::move(job)), planned_(std::move(planned)) {}
+
+ protected:
+  Status work() override;
+  Status undo() override;
+  Result<bool> is_done() override;
+  std::string done_text() const override;
+
+ private:
+  Status make_folder();
+  Status take_picture();
+  Status fence_images();
+  Status copy_disks();
+  Status copy_bytes(const preflight::ExportedDisk& disk, ArchiveItem& item);
+  Status convert(const preflight::ExportedDisk& disk, ArchiveItem& item);
+  Status copy_nvram();
+  Status release_disks();
+  Status write_manifest();
+  std::vector<std::string> written_folders(const preflight::ExportedDisk& disk) const;
+  std::string socket() const;
+  ArchiveItem* item(std::string_view name);
+
+  std::optional<PlannedExport> planned_;
+  std::optional<Staging> staging_;
+  std::optional<gate::Fence> fence_;
+  std::vector<ArchiveItem> items_;
+};
+
+}  // namespace drover::archive

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "archive/file_copy.h"
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/digest.h"
+
+namespace drover::archive {
+namespace {
+
+constexpr std::string_view kHashName = "sha256-mib:";
+// Reading, hashing and writing of more pieces at once gains nothing: the disk is the limit then.
+constexpr unsigned kWorkersMost = 4;
+// What is zero for so much stays a hole: a block of most file systems.
+constexpr std::size_t kHoleLeast = 4096;
+constexpr auto kPause = std::chrono::milliseconds(50);
+
+std::string_view text_of(std::span<const char> bytes) { return {bytes.data(), bytes.size()}; }
+
+bool is_zero(std::span<const char> bytes) {
+  return bytes.empty() ||
+         (bytes[0] == 0 && std::equal(bytes.begin() + 1, bytes.end(), bytes.begin()));
+}
+
+const net::Digest& zero_piece() {
+  static const net::Digest digest = net::sha256(std::string(kHashPiece, '\0'));
+  return digest;
+}
+
+class Work {
+ public:
+  Work(int from, int to, std::string_view name, const CopyWatch& watch, std::uint64_t size)
+      : from_(from),
+        to_(to),
+        name_(name),
+        watch_(watch),
+        size_(size),
+        digests_((size + kHashPiece - 1) / kHashPiece) {}
+
+  Result<std::string> run() {
+    {
+      std::vector<std::jthread> others;
+      const unsigned workers = std::clamp(std::thread::hardware_concurrency(), 1u, kWorkersMost);
+      for (unsigned i = 1; i < workers && i < digests_.size(); ++i)
+        others.emplace_back([this] { work(); });
+      work();
+    }
+    if (failure_) return std::unexpected(std::move(*failure_));
+    const std::span<const char> all(reinterpret_cast<const char*>(digests_.data()),
+                                    digests_.size() * sizeof(net::Digest));
+    return std::string(kHashName) + net::sha256_hex(text_of(all));
+  }
+
+ private:
+  void work() {
+    std::vector<char> piece(kHashPiece);
+    while (true) {
+      const std::uint64_t number = next_++;
+      if (number >= digests_.size() || failed_) return;
+      Status done = watch_.go_on ? watch_.go_on() : Status{};
+      if (done) done = take(number, piece);
+      if (done) done = keep_pace();
+      if (done) continue;
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::move(done).error();
+      failed_ = true;
+    }
+  }
+
+  // Whether nothing of it was ever written. A file system that knows no holes says no.
+  bool is_hole(std::uint64_t offset, std::uint64_t length) const {
+    const off_t data = ::lseek(from_, static_cast<off_t>(offset), SEEK_DATA);
+    if (data < 0) return errno == ENXIO;
+    return static_cast<std::uint64_t>(data) >= offset + length;
+  }
+
+  Status take(std::uint64_t number, std::vector<char>& room) {
+    const std::uint64_t offset = number * kHashPiece;
+    const std::size_t length = std::min(kHashPiece, size_ - offset);
+    if (length == kHashPiece && is_hole(offset, length)) {
+      digests_[number] = zero_piece();
+      return {};
+    }
+    const std::span<char> piece(room.data(), length);
+    RETURN_IF_ERROR(read(offset, piece));
+    if (watch_.bytes_read != nullptr) *watch_.bytes_read += length;
+    read_ += length;
+    digests_[number] = net::sha256(text_of(piece));
+    return to_ < 0 ? Status{} : write(offset, piece);
+  }
+
+  Status read(std::uint64_t offset, std::span<char> into) const {
+    while (!into.empty()) {
+      const ssize_t n = ::pread(from_, into.data(), into.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail_errno(fmt::format("Cannot read {}", name_));
+      if (n == 0) {
+        return fail(ErrorCode::kConflict, "{} became shorter while it was read.", name_);
+      }
+      into = into.subspan(static_cast<std::size_t>(n));
+      offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+  }
+
+  Status write(std::uint64_t offset, std::span<const char> piece) const {
+    const auto start = static_cast<off_t>(offset), length = static_cast<off_t>(piece.size());
+    while (!piece.empty()) {
+      // As many blocks as are all zero, or all not.
+      const bool zero = is_zero(piece.first(std::min(kHoleLeast, piece.size())));
+      std::size_t run = 0;
+      while (run < piece.size() &&
+             is_zero(piece.subspan(run, std::min(kHoleLeast, piece.size() - run))) == zero) {
+        run += std::min(kHoleLeast, piece.size() - run);
+      }
+      if (!zero) RETURN_IF_ERROR(write_all(offset, piece.first(run)));
+      offset += run;
+      piece = piece.subspan(run);
+    }
+    // So that the last fsync does not find all of it waiting.
+    (void)::sync_file_range(to_, start, length, SYNC_FILE_RANGE_WRITE);
+    return {};
+  }
+
+  Status write_all(std::uint64_t offset, std::span<const char> bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t n = ::pwrite(to_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail_errno(fmt::format("Cannot write the copy of {}", name_));
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+      offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+  }
+
+  Status keep_pace() const {
+    if (watch_.bandwidth.value == 0) return {};
+    const double due = static_cast<double>(read_) / static_cast<double>(watch_.bandwidth.value);
+    while (std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count() < due) {
+      if (watch_.go_on) RETURN_IF_ERROR(watch_.go_on());
+      std::this_thread::sleep_for(kPause);
+    }
+    return {};
+  }
+
+  const int from_, to_;  // to_: -1: only hashed
+  const std::string_view name_;
+  const CopyWatch& watch_;
+  const std::uint64_t size_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::vector<net::Digest> digests_;  // each is one worker's own until all have ended
+  std::atomic<std::uint64_t> next_{0}, read_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;  // guards failure_
+  std::optional<Error> failure_;
+};
+
+Result<HashedFile> pass(int from, int to, std::string_view name, const CopyWatch& watch) {
+  struct stat found{};
+  if (::fstat(from, &found) != 0) return fail_errno(fmt::format("Cannot look at {}", name));
+  if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is not a file.", name);
+  const auto size = static_cast<std::uint64_t>(found.st_size);
+  if (to >= 0 && ::ftruncate(to, found.st_size) != 0)
+    return fail_errno(fmt::format("Cannot size the copy of {}", name));
+  ASSIGN_OR_RETURN(std::string hash, Work(from, to, name, watch, size).run());
+  if (to >= 0 && ::fsync(to) != 0)
+    return fail_errno(fmt::format("Cannot sync the copy of {}", name));
+  return HashedFile{{size}, std::move(hash)};
+}
+
+}  // namespace
+
+Result<HashedFile> hash_file(int from, std::string_view name, const CopyWatch& watch) {
+  return pass(from, -1, name, watch);
+}
+
+Result<HashedFile> copy_file(int from, int to, std::string_view name, const CopyWatch& watch) {
+  return pass(from, to, name, watch);
+}
+
+bool is_hash(std::string_view text) {
+  if (!text.starts_with(kHashName)) return false;
+  text.remove_prefix(kHashName.size());
+  return text.size() == 2 * sizeof(net::Digest) && std::ranges::all_of(text, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+}  // namespace drover::archive

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files read once, whole: hashed, and copied on the way where that is wanted. Holes are not read,
+// and zeros are not written. The hash (docs/export.md, "Hashes") is over the file's bytes in pieces
+// of 1 MiB, so that several processors share the work. Any thread; calls do not share anything.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/byte_count.h"
+#include "base/error.h"
+
+namespace drover::archive {
+
+inline constexpr std::uint64_t kHashPiece = 1u << 20;
+
+// How a long work is watched and ended. Called from several threads at once.
+struct CopyWatch {
+  std::atomic<std::uint64_t>* bytes_read = nullptr;  // added to; holes do not count
+  std::function<Status()> go_on;                     // asked again and again; an error ends it
+  BytesPerSecond bandwidth;                          // 0: no limit
+};
+
+struct HashedFile {
+  ByteCount size;
+  std::string hash;  // "sha256-mib:" and 64 hexadecimal digits
+};
+
+// `name` is for messages. kConflict: the file became shorter meanwhile, or is no regular file.
+Result<HashedFile> hash_file(int from, std::string_view name, const CopyWatch& watch);
+// `to`: an empty file; on success it holds the same bytes and is on stable storage. The hash is of
+// the very bytes that were written.
+Result<HashedFile> copy_file(int from, int to, std::string_view name, const CopyWatch& watch);
+
+// A text of the form that hashes have.
+bool is_hash(std::string_view text);
+
+}  // namespace drover::archive

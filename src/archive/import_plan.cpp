@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "archive/import_plan.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "archive/import_source.h"
+#include "gate/definition_policy.h"
+#include "hypervisor/adapt_definition.h"
+#include "hypervisor/allowed_folder.h"
+#include "hypervisor/domain_xml.h"
+#include "hypervisor/new_identity.h"
+#include "hypervisor/stray_image.h"
+#include "preflight/import.h"
+#include "preflight/local_files.h"
+#include "preflight/placement.h"
+
+namespace drover::archive {
+namespace {
+
+constexpr const char* kNvramFolder = "/var/lib/libvirt/qemu/nvram";
+constexpr int kCopiesTried = 1000;
+
+Status check_request(const ArchiveRequest& request) {
+  if (!request.name.empty() && request.mode != ImportMode::kCopy) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Only a copy gets another name: --copy --name {}. To rename a VM: virsh domrename.",
+                request.name);
+  }
+  if (!request.name.empty() && !is_vm_name(request.name)) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "A VM cannot be called \"{}\": 1 to 64 bytes, no slash, not beginning with a dot or "
+        "a dash.",
+        request.name);
+  }
+  if (!request.disks_to.empty() && request.mode == ImportMode::kRegister) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--register uses the images where they lie; to have them elsewhere: --restore.");
+  }
+  return {};
+}
+
+// One import, as it is put together.
+struct Draft {
+  move::World& world;
+  const ArchiveRequest& request;
+  HostFacts host;  // with settings
+  std::vector<std::string> folders;
+  ImportSource source;
+  std::string definition;
+  preflight::ImportView view;
+};
+
+Result<std::string> free_name(Hypervisor& hypervisor, const std::string& name) {
+  for (int i = 1; i < kCopiesTried; ++i) {
+    const std::string tried = i == 1 ? name + "-copy" : fmt::format("{}-copy{}", name, i);
+    const auto found = hypervisor.find_vm(tried);
+    if (!found && found.error().code == ErrorCode::kNotFound) return tried;
+    if (!found) return std::unexpected(found.error());
+  }
+  return fail(ErrorCode::kConflict, "There are too many copies of {}: name this one with --name.",
+              name);
+}
+
+Status give_identity(Draft& draft) {
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(draft.source.definition));
+  draft.definition = draft.source.definition;
+  if (draft.request.mode == ImportMode::kCopy) {
+    std::string name = draft.request.name;
+    if (name.empty()) {
+      ASSIGN_OR_RETURN(name, free_name(draft.world.hypervisor, domain.vm.name));
+    }
+    ASSIGN_OR_RETURN(draft.definition, with_identity(draft.definition, name, random_uuid()));
+  } else if (domain.vm.uuid.empty()) {
+    ASSIGN_OR_RETURN(draft.definition, with_uuid(draft.definition, random_uuid()));
+  } else if (!is_uuid(domain.vm.uuid)) {
+    return fail(ErrorCode::kInvalidArgument, "{} is no UUID.", domain.vm.uuid);
+  }
+  return {};
+}
+
+// A medium stays in its drive if this host has it, where images may lie.
+Status eject_media(Draft& draft) {
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(draft.definition));
+  std::vector<std::string> targets;
+  for (const DiskFacts& facts : domain.disks) {
+    const Disk& disk = facts.disk;
+    if (disk.device != DiskDevice::kCdrom && disk.device != DiskDevice::kFloppy) continue;
+    if (disk.path.empty() && disk.kind == DiskKind::kFile) continue;  // empty
+    if (disk.kind == DiskKind::kFile && is_allowed(disk.path, draft.folders) &&
+        preflight::file_readable(disk.path)) {
+      continue;
+    }
+    targets.push_back(disk.target);
+    draft.view.ejected.push_back(
+        fmt::format("{} ({})", disk.path.empty() ? "A medium" : disk.path, disk.target));
+  }
+  ASSIGN_OR_RETURN(draft.definition, without_media(draft.definition, targets));
+  return {};
+}
+
+std::string image_name(const Draft& draft, const DomainFacts& domain, const DiskFacts& disk) {
+  const std::string own = std::filesystem::path(disk.disk.path).filename().string();
+  const bool keeps =
+      draft.request.mode == ImportMode::kRestore && disk.disk.kind == DiskKind::kFile;
+  if (keeps && !own.empty()) return own;
+  return fmt::format("{}-{}{}", domain.vm.name, disk.disk.target,
+                     disk.disk.format == "raw" ? ".img" : "." + disk.disk.format);
+}
+
+// Every disk that an export takes along, and no other, has to be in the folder: else the VM would
+// use whatever lies at that path here.
+Status match_disks(Draft& draft, const DomainFacts& domain, std::vector<DiskPlacement>& named) {
+  std::set<std::string> wanted;
+  const std::string& folder = draft.source.folder.path();
+  for (const DiskFacts& facts : domain.disks) {
+    const Disk& disk = facts.disk;
+    if (disk.device != DiskDevice::kDisk || disk.read_only || disk.shareable) continue;
+    wanted.insert(disk.target);
+    const auto item = std::ranges::find(draft.source.items, disk.target, &ArchiveItem::item);
+    if (item == draft.source.items.end()) {
+      if (draft.source.damaged.empty())
+        draft.source.damaged.push_back(fmt::format("There is no image of {}.", disk.target));
+      continue;
+    }
+    if (item->format != disk.format) {
+      draft.source.damaged.push_back(
+          fmt::format("{} is {}; the definition says {}.", item->file, item->format, disk.format));
+    }
+    ASSIGN_OR_RETURN(const UniqueFd file, draft.source.folder.file(item->file));
+    const std::string path = folder + "/" + item->file;
+    draft.view.disks.push_back({disk.target, item->file, path, item->format, item->virtual_size,
+                                stray_image_facts(file.get(), path, item->format)});
+    DiskPlacement placement;
+    placement.target = disk.target;
+    placement.destination_path = draft.request.mode == ImportMode::kRegister
+                                     ? path
+                                     : folder + "/" + image_name(draft, domain, facts);
+    named.push_back(std::move(placement));
+  }
+  for (const ArchiveItem& item : draft.source.items) {
+    if (!item.format.empty() && !wanted.contains(item.item))
+      draft.source.damaged.push_back(fmt::format("The definition has no disk {}.", item.item));
+  }
+  return {};
+}
+
+std::string nvram_path(const Draft& draft, const DomainFacts& domain) {
+  if (domain.vm.nvram_path.empty()) return {};
+  const auto item = std::ranges::find(draft.source.items, kNvramItem, &ArchiveItem::item);
+  switch (draft.request.mode) {
+    case ImportMode::kRegister:
+      if (item != draft.source.items.end()) return draft.source.folder.path() + "/" + item->file;
+      break;
+    case ImportMode::kCopy:
+      return fmt::format("{}/{}_VARS.fd", kNvramFolder, domain.vm.name);
+    case ImportMode::kRestore:
+      break;
+  }
+  return domain.vm.nvram_path;
+}
+
+Status name_files(Draft& draft) {
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(draft.definition));
+  std::vector<DiskPlacement> named;
+  RETURN_IF_ERROR(match_disks(draft, domain, named));
+  ASSIGN_OR_RETURN(draft.definition,
+                   adapt_definition(draft.definition, named, nvram_path(draft, domain)));
+  return {};
+}
+
+void describe(Draft& draft, const std::vector<Vm>& elsewhere) {
+  preflight::ImportView& view = draft.view;
+  view.request = draft.request;
+  view.request.folder = draft.source.folder.path();
+  view.host = draft.world.host_name;
+  view.definition = draft.definition;
+  view.has_manifest = draft.source.manifest.has_value();
+  view.damaged = draft.source.damaged;
+  view.elsewhere = elsewhere;
+  view.source.name = view.host;
+  if (!draft.source.manifest) return;
+  view.source.name = draft.source.manifest->host;
+  view.source.libvirt_version = draft.source.manifest->libvirt_version;
+  view.source.qemu_version = draft.source.manifest->qemu_version;
+}
+
+void place_items(const Draft& draft, const preflight::DestinationReport& report, Archive& archive) {
+  for (ArchiveItem item : draft.source.items) {
+    const auto placed = std::ranges::find(report.placements, item.item, &DiskPlacement::target);
+    if (placed != report.placements.end()) {
+      item.path = placed->destination_path;
+      item.virtual_size = placed->virtual_size;
+      archive.bytes_total += placed->allocated;
+    } else if (item.item == kNvramItem) {
+      item.path = report.nvram_destination;
+    }
+    if (!item.path.empty()) archive.items.push_back(std::move(item));
+  }
+}
+
+bool has_blocker(const std::vector<Finding>& findings) {
+  return std::ranges::any_of(
+      findings, [](const Finding& finding) { return finding.level == FindingLevel::kBlocker; });
+}
+
+Result<PlannedImport> judge(Draft& draft) {
+  ASSIGN_OR_RETURN(auto report, preflight::check_import(draft.view, draft.world.hypervisor,
+                                                        draft.host.settings));
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(draft.definition));
+  ASSIGN_OR_RETURN(const std::string definition,
+                   adapt_definition(draft.definition, report.placements, report.nvram_destination));
+  ASSIGN_OR_RETURN(const auto refused,
+                   refused_references(definition, draft.host, draft.host.settings));
+  const auto own = preflight::refused_definition(domain.vm.name, refused);
+  report.findings.insert(report.findings.end(), own.begin(), own.end());
+  preflight::sort_findings(report.findings);
+
+  PlannedImport planned;
+  planned.archive.host = draft.world.host_name;
+  planned.archive.request = draft.view.request;
+  planned.archive.vm_uuid = domain.vm.uuid;
+  planned.archive.vm_name = domain.vm.name;
+  planned.archive.started_at = std::chrono::system_clock::now();
+  planned.has_manifest = draft.view.has_manifest;
+  place_items(draft, report, planned.archive);
+  planned.archive.findings = std::move(report.findings);
+  if (!has_blocker(planned.archive.findings)) planned.definition = definition;
+  return planned;
+}
+
+}  // namespace
+
+Result<PlannedImport> plan_import(move::World& world, const ArchiveRequest& request,
+                                  const std::vector<Vm>& elsewhere) {
+  RETURN_IF_ERROR(check_request(request));
+  ASSIGN_OR_RETURN(HostFacts host, world.hypervisor.host_facts());
+  host.name = world.host_name;
+  host.settings = world.book.settings();
+  auto folders = preflight::usable_folders(host, host.settings);
+  ASSIGN_OR_RETURN(ImportSource source, read_import(request.folder, folders));
+  Draft draft{world, request, std::move(host), std::move(folders), std::move(source), {}, {}};
+  RETURN_IF_ERROR(give_identity(draft));
+  RETURN_IF_ERROR(eject_media(draft));
+  RETURN_IF_ERROR(name_files(draft));
+  describe(draft, elsewhere);
+  return judge(draft);
+}
+
+Result<std::vector<std::string>> refused_references(std::string_view definition,
+                                                    const HostFacts& host,
+                                                    const HostSettings& settings) {
+  gate::AdministratorRules rules;
+  rules.disk_folders = preflight::usable_folders(host, settings);
+  rules.nvram_folders.insert(rules.nvram_folders.end(), rules.disk_folders.begin(),
+                             rules.disk_folders.end());
+  rules.bridges = host.networks.bridges;
+  rules.networks = host.networks.active_networks;
+  for (const PoolFacts& pool : host.pools) {
+    if (pool.active) rules.volume_pools.push_back(pool.name);
+  }
+  ASSIGN_OR_RETURN(const auto violations,
+                   gate::check_definition(definition, rules, gate::no_links_beneath));
+  std::vector<std::string> all;
+  for (const gate::Violation& violation : violations)
+    all.push_back(gate::violations_text(std::span(&violation, 1)));
+  return all;
+}
+
+}  // namespace drover::archive

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/import.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "hypervisor/domain_xml.h"
+#include "preflight/finding.h"
+#include "preflight/placement.h"
+
+namespace drover::preflight {
+namespace {
+
+bool is(const Finding& finding, Code code) { return finding.code == code_name(code); }
+
+bool is_any(const Finding& finding, std::initializer_list<Code> codes) {
+  return std::ranges::any_of(codes, [&](Code code) { return is(finding, code); });
+}
+
+// What a destination's checks say of moves only.
+void drop_what_is_of_moves(std::vector<Finding>& findings, const ArchiveRequest& request) {
+  std::erase_if(findings, [&](const Finding& finding) {
+    // Its guest finds its processor when it boots.
+    if (is(finding, Code::kCpuPassthrough)) return true;
+    if (is_any(finding, {Code::kMigrationDisabled, Code::kTlsForced, Code::kPlacedElsewhere,
+                         Code::kMemoryShort})) {
+      return true;
+    }
+    // Its images lie there already: nothing is made.
+    return request.mode == ImportMode::kRegister &&
+           is_any(finding, {Code::kDiskExists, Code::kNvramExists, Code::kSpaceShort});
+  });
+}
+
+// Said of a VM that is about to come; here it is off, and may never be started.
+void adapt_words(std::vector<Finding>& findings, const ImportView& view) {
+  const std::string folder = word(view.request.folder);
+  const std::string copy = fmt::format("drover import {} --copy --name OTHER", folder);
+  for (Finding& finding : findings) {
+    if (is_any(finding, {Code::kVmLeftover, Code::kUuidTaken, Code::kNameTaken}))
+      finding.fixes.insert(finding.fixes.begin(), copy);
+    if (is(finding, Code::kDiskExists)) {
+      finding.why = "It may be the disk of another VM; Drover never overwrites a file.";
+      finding.fixes = {fmt::format("drover import {} ... --to FOLDER", folder),
+                       fmt::format("qemu-img info -U {}", word(finding.object))};
+    }
+    // virsh knows no such VM yet.
+    for (std::string& fix : finding.fixes) {
+      for (const std::string_view verb :
+           {"virsh detach-interface", "virsh edit", "virsh dumpxml"}) {
+        if (fix.find(verb) == std::string::npos) continue;
+        fix = fmt::format(
+            "Change {}/definition.xml, and remove {}/drover-export.json, whose hash it breaks: the "
+            "files are then not verified.",
+            folder, folder);
+        break;
+      }
+    }
+    const auto repeated = std::ranges::unique(finding.fixes);
+    finding.fixes.erase(repeated.begin(), repeated.end());
+  }
+}
+
+void check_verified(const ImportView& view, Findings& findings) {
+  if (view.has_manifest) return;
+  findings.warning(Code::kNotVerified, view.request.folder,
+                   fmt::format("Contents not verified: no manifest in {}.", view.request.folder),
+                   "Whether the images are whole, and those of this definition, is not known.",
+                   {"Export the VM once more with drover export.",
+                    "If you know where the files come from: --accept NOT_VERIFIED"});
+}
+
+void check_whole(const ImportView& view, Findings& findings) {
+  for (const std::string& what : view.damaged) {
+    findings.blocker(Code::kExportDamaged, view.request.folder, what,
+                     "What is there is not what was exported.",
+                     {"Take the folder from where it was exported once more."});
+  }
+}
+
+void check_image(const ImportedDisk& disk, Findings& findings) {
+  if (!disk.facts) {
+    findings.blocker(Code::kDiskUnreadable, disk.target,
+                     fmt::format("{} is no usable {} image.", disk.path, disk.format),
+                     disk.facts.error().text(),
+                     {fmt::format("qemu-img info -f {} {}", disk.format, word(disk.path)),
+                      "Take the folder from where it was exported once more."});
+    return;
+  }
+  const ImageFacts& image = *disk.facts;
+  if (!image.backing_chain.empty() || image.data_file) {
+    findings.blocker(
+        Code::kImageNotWhole, disk.target,
+        fmt::format("{} needs another file: {}.", disk.path,
+                    image.data_file ? "its data are in one" : image.backing_chain.front()),
+        "An image from elsewhere could have any file of this host read.",
+        {fmt::format("Where that file is: qemu-img convert -O {} {} WHOLE, and import that",
+                     disk.format, word(disk.file))});
+  }
+  if (image.encrypted) {
+    findings.blocker(Code::kDiskEncrypted, disk.target, fmt::format("{} is encrypted.", disk.path),
+                     "Its key is a secret that this host does not have.", {});
+  }
+  if (disk.virtual_size.bytes != 0 && image.virtual_size != disk.virtual_size) {
+    findings.blocker(Code::kExportDamaged, disk.target,
+                     fmt::format("{} is a disk of {}; the manifest says {}.", disk.path,
+                                 to_text(image.virtual_size), to_text(disk.virtual_size)),
+                     "What is there is not what was exported.",
+                     {"Take the folder from where it was exported once more."});
+  }
+}
+
+// Disks that stay on their host when a VM moves: what is at their path here is used as it is.
+void check_left_disks(const ImportView& view, const DomainFacts& domain, Findings& findings) {
+  for (const DiskFacts& facts : domain.disks) {
+    const Disk& disk = facts.disk;
+    if (disk.device != DiskDevice::kDisk || (!disk.read_only && !disk.shareable)) continue;
+    findings.warning(
+        disk.read_only ? Code::kDiskReadOnly : Code::kDiskShareable, disk.target,
+        fmt::format("{} is {} and not in the folder: the VM will use {} of {}.", disk.target,
+                    disk.read_only ? "read-only" : "shared with other VMs",
+                    disk.path.empty() ? "what the definition names" : disk.path, view.host),
+        "It has to be there, and to be what the VM expects.",
+        {fmt::format("ls -l {}", word(disk.path))});
+  }
+}
+
+void check_elsewhere(const ImportView& view, const DomainFacts& domain, Findings& findings) {
+  if (view.request.mode == ImportMode::kCopy) return;
+  for (const Vm& vm : view.elsewhere) {
+    if (vm.uuid != domain.vm.uuid || vm.host == view.host) continue;
+    findings.warning(
+        Code::kVmElsewhere, vm.name,
+        fmt::format("{} has this same VM ({}).", vm.host,
+                    vm.state == VmState::kOff ? "off" : "running"),
+        "There would be two with one identity: the same addresses in the network, and neither can "
+        "be moved to the other's host.",
+        {fmt::format("drover import {} --copy makes another VM of it.", word(view.request.folder)),
+         fmt::format("On {}: virsh undefine {} --keep-nvram, if that one is not needed", vm.host,
+                     word(vm.name))});
+  }
+}
+
+void check_media(const ImportView& view, Findings& findings) {
+  for (const std::string& medium : view.ejected) {
+    findings.note(Code::kMediaEjected, medium,
+                  fmt::format("{} is not on {}: the drive will be empty.", medium, view.host),
+                  "A VM cannot be started with a medium that is missing.");
+  }
+}
+
+Vm measured(const DomainFacts& domain, std::span<const ImportedDisk> disks) {
+  Vm vm = domain.vm;
+  vm.state = VmState::kOff;
+  for (Disk& disk : vm.disks) {
+    const auto found = std::ranges::find(disks, disk.target, &ImportedDisk::target);
+    if (found == disks.end() || !found->facts) continue;
+    disk.virtual_size = found->facts->virtual_size;
+    disk.allocated = found->facts->allocated;
+    disk.cluster_size = found->facts->cluster_size;
+  }
+  return vm;
+}
+
+}  // namespace
+
+Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hypervisor,
+                                       const HostSettings& settings) {
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(view.definition));
+  Proposal proposal{
+      measured(domain, view.disks), view.definition, view.definition, {}, view.source, {}};
+  proposal.request.vm = domain.vm.uuid;
+  proposal.request.destination = view.host;
+  proposal.request.kind = MoveKind::kOffline;
+  proposal.request.disks_to = view.request.mode == ImportMode::kRegister ? view.request.folder
+                              : view.request.disks_to.empty()            ? settings.default_folder
+                                                                         : view.request.disks_to;
+  ASSIGN_OR_RETURN(DestinationReport report, check_destination(proposal, hypervisor, settings));
+  drop_what_is_of_moves(report.findings, view.request);
+  adapt_words(report.findings, view);
+  Findings findings;
+  check_verified(view, findings);
+  check_whole(view, findings);
+  for (const ImportedDisk& disk : view.disks) check_image(disk, findings);
+  check_left_disks(view, domain, findings);
+  check_elsewhere(view, domain, findings);
+  check_media(view, findings);
+  const auto own = findings.take();
+  report.findings.insert(report.findings.end(), own.begin(), own.end());
+  sort_findings(report.findings);
+  return report;
+}
+
+std::vector<Finding> refused_definition(std::string_view vm, std::span<const std::string> why) {
+  Findings findings;
+  for (const std::string& reason : why) {
+    findings.blocker(
+        Code::kDefinitionRefused, std::string(vm),
+        fmt::format("The definition refers to something of the host that is not allowed: {}.",
+                    reason),
+        "A definition from elsewhere could reach any file or device of this host.",
+        {"Take it out of definition.xml, and drover-export.json away, whose hash it breaks; or "
+         "define the VM without it and add it with virsh afterwards."});
+  }
+  return findings.take();
+}
+
+void sort_findings(std::vector<Finding>& findings) {
+  std::ranges::stable_sort(findings, {}, &Finding::level);
+}
+
+}  // namespace drover::preflight

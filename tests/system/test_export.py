@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exports and imports: running and off, copies that boot, folders that were tampered with, and a droverd that dies midway."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from product import ALL, IMAGES, assert_clean, codes, drop_all, until
+
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
+GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.2}
+EXPORTS = f"{IMAGES}/exports"
+FOLDER = f"{EXPORTS}/mover"
+RESTORED = f"{IMAGES}/restored"
+
+
+@pytest.fixture
+def host(pair):
+    """host1 with a folder for exports and one for what is imported; afterwards without what was imported."""
+    host1, _ = pair
+    host1.run("mkdir", "-p", "-m", "711", EXPORTS, RESTORED)
+    before = set(vms(host1))
+    yield host1
+    for name in set(vms(host1)) - before:
+        forget(host1, name)
+    drop_all(host1)
+    assert_clean(host1)
+    host1.run("rm", "-rf", EXPORTS, RESTORED)
+
+
+@pytest.fixture
+def guest(lab, host):
+    with lab.guest("host1", "mover", **GUEST) as made:
+        yield made
+
+
+def vms(host):
+    return host.virsh("list", "--all", "--name").stdout.split()
+
+
+def forget(host, name):
+    host.virsh("destroy", name, check=False)
+    host.virsh("undefine", name, "--nvram", check=False)
+
+
+def exported(host, name="mover", folder=FOLDER, **more):
+    return host.api("POST", "/v1/archives", {"kind": "export", "vm": name, "folder": folder, **more})
+
+
+def imported(host, mode, folder=FOLDER, **more):
+    more.setdefault("disks_to", "" if mode == "register" else RESTORED)
+    return host.api("POST", "/v1/archives", {"kind": "import", "folder": folder, "mode": mode, **more})
+
+
+def plan(host, mode, folder=FOLDER, **more):
+    return host.api("POST", "/v1/archives/plan", {"kind": "import", "folder": folder, "mode": mode, **more})
+
+
+def wait(host, begun, state="done"):
+    status, job = begun
+    assert status == 200, job
+    ended = until(lambda: (now := host.get(f"/v1/archives/{job['id']}"))["state"] != "running" and now, "it ends")
+    assert ended["state"] == state, ended
+    return ended
+
+
+def allocated(host, path):
+    return host.path(path).stat().st_blocks * 512
+
+
+def proves(lab, host, name, fresh=True):
+    """Boots a VM whose disk is the guest's, or a copy of it, and has its records read; it is off again afterwards. A copy has
+    the guest's address on the LAN, and another MAC address."""
+    lab.run("client", "ip", "neigh", "flush", "all")
+    host.virsh("start", name)
+    found = until(lambda: (said := lab.json("verify", "mover", "--reboot-allowed", check=False)).get("boot") and said,
+                  lambda: f"{name} answers: {lab.json('verify', 'mover', '--reboot-allowed', check=False)}")
+    for part in ("memory", "disk", "adopted"):
+        assert found[part]["bad"] == 0, (name, found)
+    assert not fresh or found["adopted"]["records"] > 0, (name, found)
+    host.virsh("destroy", name)
+
+
+def left(host):
+    """What an export or import that ended badly may have left."""
+    found = [f"{folder}/{name}" for folder in (EXPORTS, RESTORED, IMAGES) for name in host.files(folder) if ".drover-" in name]
+    return found + host.files(RESTORED)
+
+
+def test_a_running_vm_and_three_copies_of_it(lab, host, guest):
+    """By the command line: plan, export while it runs, three copies, each of which boots and has every record."""
+    shown = host.drover("export", "mover", FOLDER, "--plan").stdout
+    assert "EXPORT_RUNNING" in shown and "vda.qcow2" in shown, shown
+    assert host.files(EXPORTS) == []
+    said = host.drover("export", "mover", FOLDER, "--yes").stdout
+    assert f"mover is exported to {FOLDER}." in said, said
+    assert host.files(FOLDER) == ["definition.xml", "drover-export.json", "vda.qcow2"] and left(host) == []
+    assert allocated(host, f"{FOLDER}/vda.qcow2") <= 1.05 * allocated(host, guest["disk"])
+    result = lab.verify("mover")
+    assert result["ok"], result  # it was not booted, and lost nothing
+    assert "None" in host.virsh("domjobinfo", "mover").stdout
+    for name in ("web01", "web02", ""):
+        words = ["--name", name] if name else []
+        said = host.drover("import", FOLDER, "--copy", "--to", RESTORED, "--yes", *words).stdout
+        assert "every file is what was exported" in said, said
+    assert {"web01", "web02", "mover-copy"} <= set(vms(host))
+    uuids = {host.virsh("domuuid", name).stdout.strip() for name in ("mover", "web01", "web02", "mover-copy")}
+    macs = {host.virsh("domiflist", name).stdout.split()[-1] for name in ("mover", "web01", "web02", "mover-copy")}
+    assert len(uuids) == len(macs) == 4
+    host.virsh("destroy", "mover")
+    for name in ("web01", "web02", "mover-copy"):
+        proves(lab, host, name)
+    listed = host.drover("archives").stdout
+    assert listed.count("import copy") == 3 and "export" in listed, listed
+
+
+@LONG
+def test_a_vm_that_is_off_registered_and_restored(lab, host, guest):
+    """It cannot be started meanwhile; registered it runs from the folder, restored from copies."""
+    host.virsh("destroy", "mover")
+    begun = exported(host, bandwidth_bytes_per_second=16 << 20)
+    until(lambda: any(".drover-" in name for name in host.files(EXPORTS)), "it has begun")
+    time.sleep(0.3)
+    refused = host.virsh("start", "mover", check=False)
+    assert refused.returncode != 0 and "lock" in refused.stderr, refused.stderr
+    assert host.plan("mover", "", kind="storage", disks_to=RESTORED)["refused"]["error"]["code"] == "CONFLICT"
+    wait(host, begun)
+    assert "VM_LEFTOVER" in codes(plan(host, "restore")[1], "blocker")
+    host.virsh("undefine", "mover")
+    ended = wait(host, imported(host, "register"))
+    assert ended["verified"] and ended["items"][0]["path"] == f"{FOLDER}/vda.qcow2"
+    proves(lab, host, "mover")
+    # Its image has changed since it was exported.
+    forget(host, "mover")
+    broken = wait(host, imported(host, "restore"), "failed")
+    assert broken["error"]["code"] == "CORRUPT" and left(host) == [], broken
+    host.run("rm", f"{FOLDER}/drover-export.json")
+    ended = wait(host, imported(host, "restore", accepted_codes=["NOT_VERIFIED"]))
+    assert not ended["verified"]
+    proves(lab, host, "mover")
+
+
+def test_folders_that_were_tampered_with(host, guest):
+    """A clear error each, and nothing touched: hash, size, manifest, links, paths, another VM's image, names in use."""
+    host.virsh("destroy", "mover")
+    wait(host, exported(host))
+    folder = host.path(FOLDER)
+    manifest, image = folder / "drover-export.json", folder / "vda.qcow2"
+    whole, text = manifest.read_text(), (folder / "definition.xml").read_text()
+
+    def refused(answer, word):
+        status, body = answer
+        assert status != 200 and word in json.dumps(body), (status, body)
+        assert left(host) == [] and vms(host) == ["mover"]
+
+    taken = plan(host, "copy", name="mover")[1]
+    assert codes(taken, "blocker") == ["NAME_TAKEN"], taken
+    refused(imported(host, "restore"), "VM_LEFTOVER")
+    refused(imported(host, "copy", folder="/etc"), "PERMISSION")
+    refused(imported(host, "copy", folder=f"{EXPORTS}/../exports/mover"), "PERMISSION")
+    refused(exported(host), "EXPORT_EXISTS")
+    refused(exported(host, folder="/etc/mover"), "FOLDER_NOT_ALLOWED")
+    manifest.write_text(whole.replace("host1", "host2"))
+    refused(imported(host, "copy"), "checksum")
+    manifest.write_text(whole)
+    (folder / "definition.xml").write_text(text + " ")
+    refused(imported(host, "copy"), "not the definition")
+    (folder / "definition.xml").write_text(text)
+    with open(image, "r+b") as file:
+        file.seek(5 << 20)
+        byte = file.read(1)
+        file.seek(5 << 20)
+        file.write(bytes([byte[0] ^ 1]))
+    ended = wait(host, imported(host, "copy"), "failed")
+    assert ended["error"]["code"] == "CORRUPT" and "vda.qcow2" in ended["error"]["message"], ended
+    assert left(host) == [] and vms(host) == ["mover"]
+    os.truncate(image, 1 << 20)
+    refused(imported(host, "copy"), "EXPORT_DAMAGED")
+    image.unlink()
+    image.symlink_to("/etc/shadow")
+    refused(imported(host, "copy"), "symbolic link")
+    image.unlink()
+    os.link(host.path(guest["disk"]), image)
+    refused(imported(host, "copy"), "hard link")
+    image.unlink()
+    # Without the manifest: an image that is based on a file of the host, and one whose tables are damaged.
+    manifest.unlink()
+    own = folder / os.path.basename(guest["disk"])
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw", own, "128M"], check=True)
+    refused(imported(host, "copy", accepted_codes=["NOT_VERIFIED"]), "IMAGE_NOT_WHOLE")
+    own.write_bytes(os.urandom(1 << 20))
+    refused(imported(host, "copy", accepted_codes=["NOT_VERIFIED"]), "DISK_UNREADABLE")
+
+
+@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
+def test_droverd_dies_midway(lab, host, guest, state):
+    """In an export: the picture ends, nothing is left, the guest goes on. In an import: all of it or nothing."""
+    if state == "off":
+        host.virsh("destroy", "mover")
+    _, job = exported(host, bandwidth_bytes_per_second=8 << 20)
+    until(lambda: host.get(f"/v1/archives/{job['id']}")["done_bytes"] > 1 << 20, "it copies")
+    host.kill_droverd()
+    time.sleep(0.3)
+    host.start_droverd()
+    ended = until(lambda: (now := host.get(f"/v1/archives/{job['id']}"))["state"] != "running" and now, "it is undone")
+    assert ended["state"] == "failed" and left(host) == [] and host.files(EXPORTS) == [], (ended, left(host))
+    if state == "running":
+        assert "None" in host.virsh("domjobinfo", "mover").stdout
+        result = lab.verify("mover")
+        assert result["ok"], result
+    wait(host, exported(host))
+    for pause in (0.0, 0.1, 0.3) if state == "off" else ():
+        _, job = imported(host, "copy", name="web01")
+        time.sleep(pause)
+        host.kill_droverd()
+        host.start_droverd()
+        ended = until(lambda: (now := host.get(f"/v1/archives/{job['id']}"))["state"] != "running" and now, "it ends")
+        if ended["state"] == "done":
+            assert "web01" in vms(host)
+            forget(host, "web01")
+            host.run("sh", "-c", f"rm -f {RESTORED}/*")
+        assert left(host) == [] and "web01" not in vms(host), ended
+
+
+def test_a_cancelled_export_leaves_nothing(lab, host, guest):
+    _, job = exported(host, bandwidth_bytes_per_second=8 << 20)
+    until(lambda: host.get(f"/v1/archives/{job['id']}")["done_bytes"] > 0, "it copies")
+    status, refused = host.start_move("mover", "host2", check=False)
+    assert status == 409 and "exported" in json.dumps(refused), refused
+    host.drover("archives", job["id"], "--cancel")
+    ended = until(lambda: (now := host.get(f"/v1/archives/{job['id']}"))["state"] != "running" and now, "it ends")
+    assert ended["state"] == "cancelled" and left(host) == [] and host.files(EXPORTS) == [], ended
+    assert "None" in host.virsh("domjobinfo", "mover").stdout
+    assert lab.verify("mover")["ok"]
+
+
+STRANGE = """<domain type='qemu'><name>strange</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{images}/strange.img'/><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{images}/strange-top.qcow2'/><target dev='vdb' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{images}/strange.iso'/><target dev='sda' bus='sata'/><readonly/></disk>
+<interface type='bridge'><source bridge='br0'/></interface></devices></domain>"""
+
+
+@pytest.mark.parametrize("state", ["off", pytest.param("running", marks=LONG)])
+def test_raw_disks_chains_and_media(host, state):
+    """A raw disk keeps its holes, a chain becomes one image, a disc that is gone is taken out of the drive."""
+    raw, base, top = (f"{IMAGES}/strange{end}" for end in (".img", "-base.qcow2", "-top.qcow2"))
+    host.run("truncate", "-s", "256M", raw)
+    with open(host.path(raw), "r+b") as file:
+        for place in (0, 40 << 20, 200 << 20):
+            file.seek(place)
+            file.write(os.urandom(3 << 20))
+    host.run("touch", f"{IMAGES}/strange.iso")
+    host.run("qemu-img", "create", "-q", "-f", "qcow2", base, "64M")
+    host.run("qemu-io", "-f", "qcow2", "-c", "write -P 3 1M 5M", base)
+    host.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", top)
+    host.run("qemu-io", "-f", "qcow2", "-c", "write -P 4 4M 9M", top)
+    host.define(STRANGE.format(images=IMAGES))
+    if state == "running":
+        host.virsh("start", "strange")
+    try:
+        wait(host, exported(host, "strange", f"{EXPORTS}/strange"))
+        if state == "running":
+            host.virsh("destroy", "strange")
+        assert allocated(host, f"{EXPORTS}/strange/vda.img") <= 1.05 * allocated(host, raw)
+        assert not json.loads(host.run("qemu-img", "info", "--output=json", f"{EXPORTS}/strange/vdb.qcow2").stdout).get(
+            "backing-filename")
+        host.run("rm", f"{IMAGES}/strange.iso")
+        report = plan(host, "copy", f"{EXPORTS}/strange")[1]
+        assert "MEDIA_EJECTED" in codes(report) and not codes(report, "warning") + codes(report, "blocker"), report["findings"]
+        wait(host, imported(host, "copy", f"{EXPORTS}/strange", name="copied"))
+        assert allocated(host, f"{RESTORED}/copied-vda.img") <= 1.05 * allocated(host, raw)
+        host.run("qemu-img", "compare", "-f", "raw", raw, f"{RESTORED}/copied-vda.img")
+        host.run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", top, f"{RESTORED}/copied-vdb.qcow2")
+        host.virsh("start", "copied")
+    finally:
+        for name in ("copied", "strange"):
+            forget(host, name)
+        host.run("sh", "-c", f"rm -f {IMAGES}/strange*")
+
+
+@LONG
+def test_a_folder_that_another_host_sees(pair, host, guest):
+    """Exported on one host, imported on the other, which sees the folder: the plan there speaks of the VM that is still here."""
+    host2 = pair[1]
+    shared = "/srv/shared/mover"
+    for each in pair:
+        each.drover("settings", "allowed-folders+=/srv/shared")
+    try:
+        wait(host, exported(host, folder=shared))
+        shown = host2.drover("import", shared, "--restore", "--plan", check=False).stdout
+        assert "VM_ELSEWHERE" in shown, shown
+        ended = wait(host2, imported(host2, "copy", shared, name="web01", disks_to=""))
+        assert ended["verified"]
+        host2.virsh("start", "web01")
+    finally:
+        forget(host2, "web01")
+        for each in pair:
+            each.drover("settings", "allowed-folders-=/srv/shared")
+        host2.run("sh", "-c", f"rm -rf {shared} {IMAGES}/web01-*")
