@@ -2,10 +2,12 @@
 // Which addresses a guest has, as far as anybody knows.
 #include <algorithm>
 #include <cctype>
+#include <sstream>
 
 #include <libvirt/libvirt-qemu.h>
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
 
@@ -40,19 +42,37 @@ void add(std::vector<GuestAddress>& known, GuestAddress found) {
   if (!there) known.push_back(std::move(found));
 }
 
-void add_from(virDomainPtr domain, unsigned source, std::vector<GuestAddress>& known) {
+void add_leases(virDomainPtr domain, std::vector<GuestAddress>& known) {
   virDomainInterfacePtr* list = nullptr;
-  const int count = virDomainInterfaceAddresses(domain, &list, source, 0);
+  const int count =
+      virDomainInterfaceAddresses(domain, &list, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, 0);
   for (int i = 0; i < count; ++i) {
     for (unsigned j = 0; j < list[i]->naddrs; ++j) {
       const auto& address = list[i]->addrs[j];
-      // The host's neighbours are known without their network, which libvirt writes as 0.
       add(known, {list[i]->hwaddr == nullptr ? "" : list[i]->hwaddr,
                   address.addr == nullptr ? "" : address.addr, address.prefix});
     }
     virDomainInterfaceFree(list[i]);
   }
   std::free(list);
+}
+
+// The kernel's own table of this host's neighbours (IPv4); libvirt 9.0 cannot read it on kernels of
+// today ("wrong nlmsg len"). Its lines: address, type, flags, MAC, mask, device; flag 2: known.
+void add_neighbours(const std::string& definition, std::vector<GuestAddress>& known) {
+  const auto facts = parse_domain(definition);
+  const auto table = read_file("/proc/self/net/arp");
+  if (!facts || !table) return;
+  std::istringstream lines(*table);
+  std::string line, address, type, flags, mac;
+  std::getline(lines, line);  // titles
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    if (!(words >> address >> type >> flags >> mac) || flags == "0x0") continue;
+    for (const auto& interface : facts->interfaces) {
+      if (lower(interface.mac) == lower(mac)) add(known, {mac, address, 0});
+    }
+  }
 }
 
 // Bytes of a guest: whatever they hold, nothing throws.
@@ -86,8 +106,8 @@ Result<std::vector<GuestAddress>> Adapter::guest_addresses(std::string_view uuid
   std::vector<GuestAddress> known;
   if (virDomainIsActive(found.get()) != 1) return known;
   add_from_agent(found.get(), known);
-  add_from(found.get(), VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, known);
-  add_from(found.get(), VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP, known);
+  add_leases(found.get(), known);
+  if (const auto definition = domain_xml(found.get(), 0)) add_neighbours(*definition, known);
   return known;
 }
 
