@@ -6,7 +6,7 @@ import pytest
 
 from product import IMAGES, codes
 
-# How many codes this file provokes at least; what it cannot (another CPU, no KVM) is covered by unit tests.
+# How many codes this file provokes at least; what it cannot (another CPU, no KVM, a slow device) is covered by unit tests.
 PROVOKED_LEAST = 40
 provoked = set()
 
@@ -214,19 +214,6 @@ def test_settings_of_hosts(pair):
         expect(host1.plan("odd", "host2", kind="live", networks=["192.0.2.0/24"]), "NO_COMMON_NETWORK")
 
 
-def test_slow_device(pair):
-    """A tap device says 10 Mbit/s."""
-    with contextlib.ExitStack() as undo:
-        for number, host in enumerate(pair, 1):
-            host.run("ip", "tuntap", "add", "slow0", "mode", "tap")
-            undo.callback(host.run, "ip", "link", "delete", "slow0")
-            host.run("ip", "address", "add", f"10.55.0.{number}/24", "dev", "slow0")
-            host.run("ip", "link", "set", "slow0", "up")
-        host1, _ = pair
-        with defined(host1, "odd"):
-            expect(host1.plan("odd", "host2", kind="live", networks=["10.55.0.0/24"]), "LINK_SLOW")
-
-
 def test_states_of_vms(pair):
     host1, _ = pair
     with defined(host1, "odd"):
@@ -238,7 +225,7 @@ def test_states_of_vms(pair):
 
 def test_enough_codes_were_provoked(request):
     """And drover explain knows each."""
-    if len(request.session.items) < 11:
+    if len(request.session.items) < 10:
         pytest.skip("the whole file has to run")
     assert len(provoked) >= PROVOKED_LEAST, f"{len(provoked)}: {sorted(provoked)}"
 
