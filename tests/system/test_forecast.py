@@ -60,7 +60,7 @@ def test_a_plan_says_what_a_move_will_take_and_the_report_what_it_took(lab, gues
     # 2 MiB/s in records of 4 KiB; libvirt tells whole MiB/s of samples.
     assert made["dirty_bytes_per_second"] <= 12 * MIB, made
     assert made["write_bytes_per_second"] > 0 and 32 * MIB < made["memory_bytes"] <= 128 * MIB, made
-    assert made["disks_bytes"] > 40 * MIB and made["spared_bytes"] == 0 and made["learnt_from"] == 0, made
+    assert made["disks_bytes"] > 40 * MIB and made["spared_bytes"] == 0, made
     assert made["notes"] == [], made
 
     said = host1.drover("plan", "seer", "host2").stdout
@@ -74,8 +74,8 @@ def test_a_plan_says_what_a_move_will_take_and_the_report_what_it_took(lab, gues
     move = host1.wait_move(started["id"])
     assert move["state"] == "done" and move["plan"]["forecast"] == made, brief(move)
     assert lab.verify("seer")["ok"]
-    # The first move of a pair stands on nothing but measurements, on a machine that does much else.
-    assert 0.3 < own(plan)["likely_ms"] / worked(move) < 3, (own(plan), worked(move))
+    # The machine does much else, and so did the moves of other tests that this one has learnt from.
+    assert 0.2 < own(plan)["likely_ms"] / worked(move) < 5, (own(plan), worked(move))
 
     shown = host1.drover("report", started["id"]).stdout
     assert "forecast" in shown and "PAUSE FORECAST" in shown, shown
@@ -88,7 +88,7 @@ def test_a_plan_says_what_a_move_will_take_and_the_report_what_it_took(lab, gues
     arrive(host2, "seer", "host1")
     lab.run("link", "unlimited")
     again = host1.plan("seer", "host2")["forecast"]
-    assert again["learnt_from"] == 1 and again["spared_bytes"] > 30 * MIB, again
+    assert again["learnt_from"] >= 1 and again["spared_bytes"] > 30 * MIB, again
     assert again["link_bytes_per_second"] > 2 * made["link_bytes_per_second"], again
 
 
@@ -210,6 +210,7 @@ def rehearsed(host, name, destination, **request):
 def test_a_rehearsal_starts_a_real_qemu_there_and_leaves_nothing(lab, guest):
     host1, host2 = guest
     files = host2.files()
+    before = host1.plan("seer", "host2", measure=False)["forecast"]["learnt_from"]
     move, states = rehearsed(host1, "seer", host2)
     assert states & {"paused", "running"}, f"no QEMU was seen on host2: {states}"
     result = lab.verify("seer")
@@ -221,7 +222,7 @@ def test_a_rehearsal_starts_a_real_qemu_there_and_leaves_nothing(lab, guest):
     assert said.returncode == 0 and "was rehearsed; it is on host1 as before" in said.stdout, said
     assert lab.verify("seer")["states"] == {"host1": "running"}
     # What a rehearsal took is no measure of a move.
-    assert host1.plan("seer", "host2")["forecast"]["learnt_from"] == 0
+    assert host1.plan("seer", "host2", measure=False)["forecast"]["learnt_from"] == before
     arrive(host1, "seer", "host2")
     assert lab.verify("seer")["states"] == {"host2": "running"}
 
