@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // /v1/vms, of this host and of all paired ones.
 #include <mutex>
+#include <tuple>
 
 #include "api/fan_out.h"
 #include "api/routes.h"
@@ -18,7 +19,12 @@ Answer list_vms(const Exchange& exchange) {
   bool all = false;
   for (const auto& [name, value] : exchange.request.query)
     all = all || (name == "all" && value == "1");
-  if (!all) return json_answer(json::dump(json::encode(listing)));
+  const auto answer = [&listing]() -> Answer {
+    std::ranges::sort(listing.vms, {}, [](const Vm& vm) { return std::tie(vm.host, vm.name); });
+    std::ranges::sort(listing.unreachable, {}, &UnreachableHost::host);
+    return json_answer(json::dump(json::encode(listing)));
+  };
+  if (!all) return answer();
   if (exchange.caller.carried) {
     return fail(ErrorCode::kInvalidArgument, "A carried request lists the VMs of one host only.");
   }
@@ -32,9 +38,7 @@ Answer list_vms(const Exchange& exchange) {
     else
       listing.unreachable.push_back({peers[i].name, std::move(vms).error()});
   });
-  std::ranges::stable_sort(listing.vms, {}, &Vm::host);
-  std::ranges::sort(listing.unreachable, {}, &UnreachableHost::host);
-  return json_answer(json::dump(json::encode(listing)));
+  return answer();
 }
 
 Answer replug_vm(const Exchange& exchange) {

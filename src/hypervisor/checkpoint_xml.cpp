@@ -11,6 +11,9 @@
 namespace drover {
 namespace {
 
+// The year 2255: what a clock of nanoseconds can tell.
+constexpr long long kLatest = 9'000'000'000;
+
 constexpr const char* kRoot = "domainsnapshot";
 constexpr std::array<std::string_view, 10> kKnown{
     "name",  "description", "state",  "creationTime",   "memory",
@@ -86,7 +89,7 @@ Result<Checkpoint> parse_checkpoint(const CheckpointText& text) {
     return fail(ErrorCode::kInvalidArgument, "A checkpoint has no name.");
   checkpoint.parent = root.child("parent").child("name").text().get();
   checkpoint.made_at = std::chrono::system_clock::time_point(
-      std::chrono::seconds(root.child("creationTime").text().as_llong()));
+      std::chrono::seconds(std::clamp(root.child("creationTime").text().as_llong(), 0LL, kLatest)));
   checkpoint.current = text.current;
   checkpoint.memory_file = attribute(root.child("memory"), "file");
   for (const auto& disk : root.child("disks").children("disk")) {

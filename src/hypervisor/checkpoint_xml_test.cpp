@@ -54,6 +54,18 @@ TEST(CheckpointXml, TellsWhatHoldsACheckpoint) {
   EXPECT_EQ(read->memory_file, "/images/web.before.mem");
 }
 
+TEST(CheckpointXml, TakesATimeBeyondAllClocksForTheLatest) {
+  const auto made = [](const std::string& time) {
+    CheckpointText text;
+    text.xml =
+        "<domainsnapshot><name>a</name><creationTime>" + time + "</creationTime></domainsnapshot>";
+    return parse_checkpoint(text)->made_at.time_since_epoch();
+  };
+  EXPECT_EQ(made("1700000000"), std::chrono::seconds(1'700'000'000));
+  EXPECT_GT(made("9223372036854775807"), made("1700000000"));
+  EXPECT_EQ(made("-9223372036854775808").count(), 0);
+}
+
 TEST(CheckpointXml, NamesEveryFileOfItsDisksAndMemory) {
   const auto paths = checkpoint_paths(kExternal);
   ASSERT_TRUE(paths) << paths.error().text();

@@ -23,6 +23,7 @@ constexpr std::size_t kFoldersMax = 16;
 constexpr std::size_t kFirstPadding = 512 * 1024;
 constexpr auto kShort = 50ms;    // a body that took less is followed by larger ones
 constexpr auto kEnough = 250ms;  // of sending
+constexpr int kEmptyBodies = 2;
 constexpr int kLargeBodies = 4;
 constexpr auto kAnswerLimit = 8s;  // of one body: 3 MiB at 4 Mbit/s
 
@@ -60,15 +61,20 @@ Result<Clock::duration> time_body(World& world, const std::string& peer, const s
 // What an empty body takes is the way there and back, and the work at both ends.
 BytesPerSecond measure_path(World& world, const std::string& peer, const std::string& address) {
   if (!time_body(world, peer, address, 0)) return {};  // dialled, and kept for the next ones
-  const auto empty = time_body(world, peer, address, 0);
-  if (!empty) return {};
+  Clock::duration empty = kAnswerLimit;
+  for (int body = 0; body < kEmptyBodies; ++body) {
+    const auto one = time_body(world, peer, address, 0);
+    if (!one) return {};
+    empty = std::min(empty, *one);
+  }
   double best = 0, first = 0;
   Clock::duration took{0};
   for (int body = 0; body <= kLargeBodies && (body < 2 || took < kEnough); ++body) {
     const std::size_t size = body == 0 || took > kShort * 4 ? kFirstPadding : kPaddingMax;
     const auto one = time_body(world, peer, address, size);
     if (!one) return {};
-    const auto travelled = std::max(*one - *empty, Clock::duration(100us));
+    // Where the empty one was slow by chance, the difference would be next to nothing.
+    const auto travelled = std::max(*one - empty, *one / 2);
     const double rate =
         static_cast<double>(size) / std::chrono::duration<double>(travelled).count();
     took += travelled;

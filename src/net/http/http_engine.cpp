@@ -8,6 +8,10 @@
 namespace drover::net {
 namespace {
 
+bool takes_body(const std::string& method) {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
+
 // What the library's callbacks need to know of the connection they run for: they run on its thread.
 struct Serving {
   HttpHandler& handler;
@@ -78,7 +82,7 @@ std::optional<HttpAnswer> refuse_by_form(const httplib::Request& request, HttpHa
                                fmt::format("The body is larger than {} bytes.", kBodyBytesMax));
   }
   const bool has_body = !length.empty() && std::stoul(length) > 0;
-  if (has_body && request.method != "POST" && request.method != "PATCH") {
+  if (has_body && !takes_body(request.method)) {
     return handler.bad_request(400, fmt::format("A {} request has no body.", request.method));
   }
   if (has_body && !request.get_header_value("Content-Type").starts_with("application/json")) {
@@ -121,7 +125,7 @@ class HttpEngine::Parser : public httplib::Server {
         fill(response, std::move(*serving->refusal));
         return HandlerResponse::Handled;
       }
-      if (request.method == "POST" || request.method == "PATCH") return HandlerResponse::Unhandled;
+      if (takes_body(request.method)) return HandlerResponse::Unhandled;
       fill(response, serving->handler.answer(serving->head));
       return HandlerResponse::Handled;
     });
@@ -132,6 +136,7 @@ class HttpEngine::Parser : public httplib::Server {
       fill(response, serving->handler.answer(serving->head));
     };
     Post(".*", with_body);
+    Put(".*", with_body);
     Patch(".*", with_body);
     set_exception_handler([](const httplib::Request& request, httplib::Response& response,
                              std::exception_ptr fault) {

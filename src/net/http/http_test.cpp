@@ -93,8 +93,11 @@ TEST_F(HttpTest, ServesSeveralRequestsOnOneConnection) {
     ASSERT_TRUE(reply) << reply.error().text();
     EXPECT_EQ(reply->body, "GET /a b x=1&2 uid=true ");
   }
-  const auto reply = http.call({"POST", "/p", "{}", {}, Deadline::after(2s)});
-  EXPECT_EQ(reply->body, "POST /p uid=true {}");
+  for (const std::string method : {"POST", "PUT", "PATCH"}) {
+    const auto reply = http.call({method, "/p", "{}", {}, Deadline::after(2s)});
+    ASSERT_TRUE(reply) << reply.error().text();
+    EXPECT_EQ(reply->body, method + " /p uid=true {}");
+  }
 }
 
 TEST_F(HttpTest, ServesTlsToo) {
