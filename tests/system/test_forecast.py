@@ -95,6 +95,7 @@ def test_a_plan_says_what_a_move_will_take_and_the_report_what_it_took(lab, gues
 def test_a_guest_that_outruns_the_link_has_little_chance(lab, pair):
     host1, _ = pair
     lab.run("link", "100mbit")
+    host1.restart_droverd()  # it remembers for a while how fast the link was
     with lab.guest("host1", "hasty", memory=128, disk="64M", fill=4, compressible=0, records=24, dirty=64, disk_rate=0):
         # Uncompressed: what its records pack to is not known before.
         made = own(host1.plan("hasty", "host2", convergence="wait", performance="direct"))
@@ -173,7 +174,7 @@ def test_the_queue_says_when_a_move_will_begin(lab, guest):
     host1, _ = guest
     host1.drover("settings", "live-moves=1")
     try:
-        with lab.guest("host1", "second", memory=96, disk="64M", fill=4):
+        with lab.guest("host1", "second", memory=128, disk="64M", fill=4):
             lab.run("link", "100mbit")
             first = host1.start_move("seer", "host2", bandwidth_bytes_per_second=2 * MIB)
             then = host1.start_move("second", "host2")
