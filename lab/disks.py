@@ -79,5 +79,5 @@ def release(host_dir):
     image, folder = paths(host_dir)
     if exists(host_dir):
         run("umount", "--lazy", folder, check=False)
-        if loop := loop_of(image):
+        for loop in loop_of(image).split():  # two, if it ends while the device is changed
             run("losetup", "--detach", loop, check=False)
