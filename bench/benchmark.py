@@ -10,13 +10,16 @@ import sys
 
 import base
 import case_busy
+import case_export
 import case_group
 import case_idle
 import case_memory
 import case_mover
 import case_moves
 import case_multilink
+import case_quick
 import case_return
+import case_storage
 import image
 import picture
 import report
@@ -30,7 +33,11 @@ CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_memory.NAME: (ca
          case_return.WITH_MEMORY: (case_return.ReturnWithMemory, case_return.LINKS, True),
          case_group.NAME: (case_group.Group, case_group.LINKS, True),
          case_multilink.NAME: (case_multilink.Multilink, (), True), case_mover.NAME: (case_mover.Mover, (), False),
-         case_idle.NAME: (case_idle.Idle, (), True), case_busy.NAME: (case_busy.Busy, case_busy.LINKS, True)}
+         case_idle.NAME: (case_idle.Idle, (), True), case_busy.NAME: (case_busy.Busy, case_busy.LINKS, True),
+         case_quick.NAME: (case_quick.QuickMoves, case_quick.LINKS, True),
+         case_quick.MEMORY_NAME: (case_quick.QuickMemory, case_quick.LINKS, True),
+         case_storage.NAME: (case_storage.Storage, (), True), case_export.NAME: (case_export.Exports, (), True),
+         case_export.OFF_NAME: (case_export.ExportsOff, (), True)}
 PRESET = "release"
 REDIS_WRITES = 300
 
@@ -49,7 +56,7 @@ def parser():
         "and left as it was, else one is made and removed. Exit code 0: everything was measured, whatever the figures say."))
     top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
     top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times (default: all; "
-                     "of the cases return, return-memory and group only 1gbit)")
+                     "of the cases return, return-memory, group, quick and quick-memory only 1gbit)")
     top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")

@@ -36,7 +36,7 @@ class Moves:
 
     def run(self, link):
         """All runs on one link; a case as the JSON file has it."""
-        stage.lab("link", link)
+        self.shape(link)
         samples = {name: [] for name in self.sides}
         if not self.warmed_up:
             self.warm_up()
@@ -49,6 +49,9 @@ class Moves:
         result = goals.compare(self.name, link, samples, self.against)
         result["guest"] = self.guest.describe(self.load(link))
         return result
+
+    def shape(self, link):
+        stage.lab("link", link)
 
     def load(self, link):
         return self.guest.load(link == SLOW_LINK)
@@ -72,7 +75,7 @@ class Moves:
             try:
                 source = self.guest.ensure(self.load(link))
                 # The lab boots guests whatever the link; a link's shape is set once more in case the lab was repaired.
-                stage.lab("link", link)
+                self.shape(link)
                 destination = next(host for host in stage.HOSTS if host != source)
                 sample = self.carry(self.sides[name], source, destination, link)
                 if not sample["connection_survived"]:

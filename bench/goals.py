@@ -25,6 +25,11 @@ GOALS = {
     ("return", "1gbit"): [Goal("wire", 0.12), Goal("wall", 0.50), Goal("pause", 1.2)],
     ("return-memory", "1gbit"): [Goal("wire", 0.06), Goal("wall", 0.48), Goal("pause", 1.2)],
     ("group", "1gbit"): [Goal("wire", 0.15), Goal("wall", 0.60), Goal("pause", 1.2)],
+    ("quick", "1gbit"): [Goal("pause", 0.5)],
+    ("quick-memory", "1gbit"): [Goal("pause", 0.5)],
+    ("storage", "local"): [Goal("wall", 1.15)],
+    ("export", "local"): [Goal("wall", 1.2)],
+    ("export-off", "local"): [Goal("wall", 1.2)],
     ("multilink", "500mbit"): [Goal("wall", 0.60), Goal("pause", 1.2)],
 }
 REFERENCES_SAVE_LEAST = 0.25  # of the bytes of the run without them, at 100 Mbit/s

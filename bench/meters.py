@@ -161,6 +161,23 @@ class Watch:
         return found["longest_silence_ms"], found["ok"]
 
 
+class Stopwatch:
+    """What is timed within one host: a clock, and no other meter. Members as those of Meters."""
+
+    def __init__(self):
+        self.read = {}
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        return self
+
+    def command_ended(self):
+        self.read["wall_s"] = round(time.monotonic() - self.began, 3)
+
+    def __exit__(self, *_):
+        self.read.update(wire_bytes=None, pause_ms=None, silence_ms=None, cpu_s={}, mover_cpu_s=[], mover_peak_bytes=0, job_s=None)
+
+
 class Meters:
     """All meters of one move: `with Meters(...) as meters: ...`, then `meters.read`."""
     LEAD_SECONDS = 1.0  # silence is watched a little before and after as well

@@ -58,17 +58,17 @@ def take_snapshot(host_dir, renumber):
         if time.monotonic() > end:
             raise LabError(f"{folder} is in use: see who has it with fuser -vm, then run `lab down`.")
         time.sleep(0.05)
-    if renumber and (old := loop_of(image)):
+    if renumber:
+        # Another file, so that a mount of the old one which some namespace still has can write to nothing that matters.
+        old = loop_of(image)
+        os.rename(image + ".lost", image)
         run("losetup", "--find", "--show", image)  # before the old one is free
-        run("losetup", "--detach", old)
-        # It goes when nobody looks at it any more: udev may, for a moment.
-        while old in loop_of(image).split():
-            if time.monotonic() > end:
-                raise LabError(f"{old} is in use: see who has it with fuser -v {old}, then run `lab down`.")
-            time.sleep(0.05)
-    run("fallocate", "--punch-hole", "--offset", 0, "--length", os.path.getsize(image), image)
-    run("dd", f"if={image}.lost", f"of={image}", "bs=1M", "conv=notrunc,sparse", "status=none")
-    os.unlink(image + ".lost")
+        if old:
+            run("losetup", "--detach", old)  # it goes when nobody looks at it any more
+    else:
+        run("fallocate", "--punch-hole", "--offset", 0, "--length", os.path.getsize(image), image)
+        run("dd", f"if={image}.lost", f"of={image}", "bs=1M", "conv=notrunc,sparse", "status=none")
+        os.unlink(image + ".lost")
     mount(host_dir)
     if not os.listdir(folder):
         raise LabError(f"{image} holds nothing any more: run `lab down`.")

@@ -170,13 +170,13 @@ Result<ExitCode> run_import(const Session& session, const Options& options) {
 
 struct ListOptions {
   std::string id;
-  bool cancel = false;
+  bool cancel = false, give_up = false;
 };
 
 Result<ExitCode> run_archives(const Session& session, const ListOptions& options) {
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
   if (options.id.empty()) {
-    if (options.cancel)
+    if (options.cancel || options.give_up)
       return fail(ErrorCode::kInvalidArgument, "Name the one to end: drover archives ID --cancel");
     ASSIGN_OR_RETURN(const std::vector<Archive> all, client.archives());
     if (session.json) {
@@ -186,12 +186,16 @@ Result<ExitCode> run_archives(const Session& session, const ListOptions& options
     }
     return ExitCode::kDone;
   }
-  ASSIGN_OR_RETURN(const Archive job,
-                   options.cancel ? client.cancel_archive(options.id) : client.archive(options.id));
+  ASSIGN_OR_RETURN(const Archive job, options.give_up  ? client.give_up_archive(options.id)
+                                      : options.cancel ? client.cancel_archive(options.id)
+                                                       : client.archive(options.id));
   if (session.json) {
     fmt::print("{}\n", json::to_json(job));
   } else if (options.cancel) {
     fmt::print("It is being cancelled. To see how it ends: drover archives {}\n",
+               printable(job.id));
+  } else if (options.give_up) {
+    fmt::print("Its undo is given up. To see what is left: drover archives {}\n",
                printable(job.id));
   } else {
     fmt::print("{}", archive_text(job));
@@ -272,7 +276,11 @@ void add_archives(CLI::App& app, Session& session) {
   CLI::App* command =
       app.add_subcommand("archives", "Show the exports and imports of a host, or one, or end it");
   command->add_option("ID", options->id, "As the list shows it");
-  command->add_flag("--cancel", options->cancel, "End it; nothing is left of it");
+  auto* cancel = command->add_flag("--cancel", options->cancel, "End it; nothing is left of it");
+  command
+      ->add_flag("--give-up", options->give_up,
+                 "End an undo that does not succeed; what is left stays and is named")
+      ->excludes(cancel);
   command->footer(
       "Examples:\n  drover archives\n  drover archives k3f9x2qa\n  drover archives k3f9x2qa "
       "--cancel");

@@ -129,19 +129,9 @@ Result<std::optional<Evacuation>> follow(const Session& session, client::ApiClie
   return job;
 }
 
-// An error: nothing may be done.
-Status confirm(const Session& session, const Options& options, const Evacuation& plan) {
-  if (options.yes) return {};
-  if (!session.can_ask()) {
-    return fail(ErrorCode::kInvalidArgument,
-                "Not confirmed, and there is no terminal to ask on. Nothing was changed. To go on: "
-                "say --yes.");
-  }
-  const std::string question =
-      is_return(options) ? fmt::format("\nBring these VMs back to {}?", printable(plan.host))
-                         : fmt::format("\nEvacuate {}?", printable(plan.host));
-  if (ask(question, Otherwise::kNo)) return {};
-  return fail(ErrorCode::kInvalidArgument, "Not confirmed. Nothing was changed.");
+std::string question_about(const Options& options, const Evacuation& plan) {
+  return is_return(options) ? fmt::format("\nBring these VMs back to {}?", printable(plan.host))
+                            : fmt::format("\nEvacuate {}?", printable(plan.host));
 }
 
 Result<ExitCode> run(const Session& session, const Options& options) {
@@ -174,7 +164,7 @@ Result<ExitCode> run(const Session& session, const Options& options) {
   }
   if (!any && !plan.vms.empty())
     return fail(ErrorCode::kBlocked, "None of these VMs can move. Nothing was changed.");
-  RETURN_IF_ERROR(confirm(session, options, plan));
+  RETURN_IF_ERROR(confirm(session, options.yes, question_about(options, plan)));
   ASSIGN_OR_RETURN(const Evacuation job, client.start_evacuation(request));
   ASSIGN_OR_RETURN(const auto ended, follow(session, client, job));
   if (!ended) {

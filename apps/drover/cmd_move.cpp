@@ -133,10 +133,9 @@ Result<std::vector<std::string>> chosen_vms(const Session& session, const Option
                 "--all is for moves to another host: name the VMs whose disks shall move.");
   }
   if (options.destination.best && options.request.storage()) {
-    return fail(
-        ErrorCode::kInvalidArgument,
-        "--best chooses a host, and disks that go to --to-storage or --item stay on theirs: "
-        "say one of them.");
+    return fail(ErrorCode::kInvalidArgument,
+                "--best chooses a host, and disks that go to --to-storage stay on theirs: "
+                "say one of them.");
   }
   const bool best = options.destination.best;
   if (options.all) {
@@ -172,6 +171,7 @@ Result<std::vector<Planned>> make_plans(const Session& session, const Options& o
     request.priority = options.priority;
     request.rehearse = options.rehearse;
     if (vms.size() > kMeasuredMost) request.measure = false;
+    request.hurry = options.yes;  // nobody reads the plan before it is carried out
     std::string words;
     if (options.request.storage())
       words = found.vm.host;
@@ -359,8 +359,11 @@ void add_move(CLI::App& app, Session& session) {
       "  drover list --host host1 --names | drover move - host2 --yes\n"
       "  drover move web01 --to-storage /srv/fast\n"
       "  drover move web01 --item vdb=bigpool --yes --accept SAME_DEVICE");
-  command->callback(
-      [options, &session] { session.action = [options](Session& s) { return run(s, *options); }; });
+  command->callback([options, &session] {
+    options->request.destination_named = options->destination.best || options->all ||
+                                         !options->labels.empty() || options->words.size() > 1;
+    session.action = [options](Session& s) { return run(s, *options); };
+  });
 }
 
 }  // namespace drover::cli

@@ -104,8 +104,10 @@ void add_plan(CLI::App& app, Session& session) {
       "  drover plan web01 host2 --fix MEDIA_INSERTED\n"
       "  drover plan host3/web01 host2 --disks-to /srv/vms\n"
       "  drover plan web01 --to-storage /srv/fast --item vdb=bigpool");
-  command->callback(
-      [options, &session] { session.action = [options](Session& s) { return run(s, *options); }; });
+  command->callback([options, &session] {
+    options->request.destination_named = options->where.best || !options->destination.empty();
+    session.action = [options](Session& s) { return run(s, *options); };
+  });
 }
 
 }  // namespace drover::cli

@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include "consent.h"
 #include "display_width.h"
@@ -87,41 +88,59 @@ ByteCount bytes_of(const Leaver& leaver) {
 std::string table_of(const std::vector<Leaver>& leavers) {
   Table table({{"VM"}, {"STATE"}, {"DISKS"}, {"USED", Table::Align::kRight}, {"STAYS BECAUSE"}});
   for (const Leaver& leaver : leavers) {
-    table.add({leaver.vm.name, state_words(leaver.vm.state),
+    table.add({leaver.vm.name, std::string(vm_state_words(leaver.vm.state)),
                fmt::format("{}", fmt::join(leaver.targets, ", ")), to_text(bytes_of(leaver)),
                leaver.stays});
   }
   return table.text();
 }
 
-Status confirm(const Session& session, const FolderOptions& options, std::size_t count,
-               const std::string& folder) {
-  if (options.yes) return {};
-  if (!session.can_ask()) {
-    return fail(ErrorCode::kInvalidArgument,
-                "Not confirmed, and there is no terminal to ask on. Nothing was changed. To go on: "
-                "say --yes.");
-  }
-  const std::string question =
-      fmt::format("\nMove the disks of {} VM{} from {} to {}?", count, count == 1 ? "" : "s",
-                  printable(folder), printable(options.to));
-  if (ask(question, Otherwise::kNo)) return {};
-  return fail(ErrorCode::kInvalidArgument, "Not confirmed. Nothing was changed.");
+std::string question_about(const FolderOptions& options, std::size_t count,
+                           const std::string& folder) {
+  return fmt::format("\nMove the disks of {} VM{} from {} to {}?", count, count == 1 ? "" : "s",
+                     printable(folder), printable(options.to));
+}
+
+// A line for each that has no plan or move to be printed.
+void print_stays(const Leaver& leaver) {
+  fmt::print("{}\n", nlohmann::json{{"vm", leaver.vm.name},
+                                    {"uuid", leaver.vm.uuid},
+                                    {"disks", leaver.targets},
+                                    {"stays", leaver.stays}}
+                         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+// The daemon keeps a plan for some minutes, and not any number of them: one that is gone is made
+// again, and has to be as good.
+Result<Move> start(client::ApiClient& client, const FolderOptions& options, Leaver& leaver) {
+  const auto begin = [&] {
+    return client.start_move(client::Approval{leaver.plan->id, true, options.accepted});
+  };
+  auto move = begin();
+  if (move || move.error().code != ErrorCode::kNotFound) return move;
+  make_plan(client, options, leaver);
+  if (leaver.stays.empty()) return begin();
+  return fail(ErrorCode::kBlocked, "{}", leaver.stays);
 }
 
 Result<ExitCode> carry_out(const Session& session, client::ApiClient& client,
-                           const FolderOptions& options, const std::vector<Leaver>& leavers) {
+                           const FolderOptions& options, std::vector<Leaver>& leavers) {
   ExitCode worst = ExitCode::kDone;
   std::vector<Move> moves;
-  for (const Leaver& leaver : leavers) {
+  for (Leaver& leaver : leavers) {
     if (!leaver.stays.empty()) {
       worst = ExitCode::kFailed;
+      if (session.json) print_stays(leaver);
       continue;
     }
-    auto move = client.start_move(client::Approval{leaver.plan->id, true, options.accepted});
+    auto move = start(client, options, leaver);
     if (move) {
       moves.push_back(std::move(*move));
       continue;
+    }
+    if (session.json) {
+      leaver.stays = move.error().message;
+      print_stays(leaver);
     }
     fmt::print(stderr, "drover: the disks of {} were not moved. {}", printable(leaver.vm.name),
                error_text(move.error()));
@@ -174,6 +193,7 @@ Result<ExitCode> evacuate_folder(const Session& session, const FolderOptions& op
   if (session.json && options.plan) {
     for (const Leaver& leaver : leavers) {
       if (leaver.plan) fmt::print("{}\n", json::to_json(*leaver.plan));
+      if (!leaver.stays.empty()) print_stays(leaver);
     }
   } else if (!session.json) {
     fmt::print("{}", leavers.empty()
@@ -185,7 +205,7 @@ Result<ExitCode> evacuate_folder(const Session& session, const FolderOptions& op
     return going == leavers.size() ? ExitCode::kDone : ExitCode::kNotDone;
   if (going == 0)
     return fail(ErrorCode::kBlocked, "None of these disks can move. Nothing was changed.");
-  RETURN_IF_ERROR(confirm(session, options, going, folder));
+  RETURN_IF_ERROR(confirm(session, options.yes, question_about(options, going, folder)));
   return carry_out(session, client, options, leavers);
 }
 

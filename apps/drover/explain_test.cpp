@@ -45,7 +45,7 @@ TEST(MobilityText, SaysWhereEachVmCanGoAndWhatWouldHelp) {
   VmMobility vm;
   vm.vm_name = "web01";
   vm.host = "host1";
-  vm.state = "running";
+  vm.state = VmState::kRunning;
   vm.hosts_now = {"host2", "host3"};
   vm.places = {{"host2", MoveKind::kLive, true, {"SAME_DEVICE"}, {}, ""},
                {"host4", MoveKind::kLive, false, {}, {blocker(), blocker()}, ""},
@@ -58,6 +58,9 @@ TEST(MobilityText, SaysWhereEachVmCanGoAndWhatWouldHelp) {
                      "      Fix: Eject it.\n"
                      "      Drover can: drover plan web01 host4 --fix MEDIA_INSERTED\n"))
       << brief;
+  vm.move_id = "k3f9x2qa";
+  EXPECT_TRUE(mobility_text({{vm}, {}}, false).contains("moving"));
+  vm.move_id.clear();
   const std::string all = mobility_text({{vm}, {}}, true);
   EXPECT_TRUE(all.contains("yes, with --accept SAME_DEVICE")) << all;
   EXPECT_TRUE(all.contains("no: MEDIA_INSERTED\n")) << all;

@@ -42,6 +42,10 @@ std::string place_words(const MobilityPlace& place) {
   return printable(fmt::format("no: {}", fmt::join(codes, ", ")));
 }
 
+std::string state_of(const VmMobility& vm) {
+  return vm.move_id.empty() ? std::string(vm_state_words(vm.state)) : "moving";
+}
+
 std::string change_text(const VmMobility& vm) {
   if (!vm.change) return "";
   std::string out =
@@ -85,12 +89,13 @@ std::string mobility_text(const Mobility& mobility, bool detailed) {
   if (!detailed && !mobility.vms.empty()) {
     Table table({{"VM"}, {"HOST"}, {"STATE"}, {"CAN GO TO"}});
     for (const auto& vm : mobility.vms)
-      table.add({vm.vm_name, vm.host, vm.state, hosts_words(vm.hosts_now)});
+      table.add({vm.vm_name, vm.host, state_of(vm), hosts_words(vm.hosts_now)});
     out += table.text();
   }
   for (const auto& vm : mobility.vms) {
     if (detailed) {
-      out += fmt::format("{} on {}, {}:\n", printable(vm.vm_name), printable(vm.host), vm.state);
+      out +=
+          fmt::format("{} on {}, {}:\n", printable(vm.vm_name), printable(vm.host), state_of(vm));
       Table table({{"HOST"}, {"HOW"}, {"NOW"}}, "  ");
       for (const auto& place : vm.places) {
         table.add({place.host, std::string(move_kind_name(place.kind)), place_words(place)});

@@ -90,6 +90,9 @@ std::string settings_text(const HostSettings& settings) {
   table.add({"convergence", convergence_text(settings.convergence)});
   table.add({"networks", networks_text(settings.networks)});
   table.add({"groups", groups_text(settings.groups)});
+  table.add({"network-disks", settings.network_disks.empty()
+                                  ? "off"
+                                  : fmt::format("{}", fmt::join(settings.network_disks, ","))});
   table.add(
       {"residue-max", settings.residue_max.bytes == 0 ? "off" : to_text(settings.residue_max)});
   table.add({"residue-age", fmt::format("{}h", settings.residue_age.count())});

@@ -33,8 +33,8 @@ std::string list_text(const VmListing& listing) {
   if (listing.vms.empty()) return "No VMs.\n";
   Table table({{"VM"}, {"HOST"}, {"STATE"}, {"MEMORY", Table::Align::kRight}, {"DISKS"}, {"MOVE"}});
   for (const Vm& vm : listing.vms) {
-    table.add(
-        {vm.name, vm.host, state_words(vm.state), to_text(vm.memory), disk_words(vm), vm.move_id});
+    table.add({vm.name, vm.host, std::string(vm_state_words(vm.state)), to_text(vm.memory),
+               disk_words(vm), vm.move_id});
   }
   return table.text();
 }

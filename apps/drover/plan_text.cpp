@@ -81,8 +81,8 @@ std::string title(const Plan& plan) {
   const Vm& vm = plan.vm;
   return fmt::format("{}: {} to {} ({}, {} of memory, {} CPU{})\n", printable(vm.name),
                      printable(vm.host.empty() ? plan.request.source : vm.host),
-                     printable(plan.request.destination), state_words(vm.state), to_text(vm.memory),
-                     vm.vcpus, vm.vcpus == 1 ? "" : "s");
+                     printable(plan.request.destination), vm_state_words(vm.state),
+                     to_text(vm.memory), vm.vcpus, vm.vcpus == 1 ? "" : "s");
 }
 
 bool is_copied(const DiskPlacement& disk) { return !disk.shared; }
@@ -133,24 +133,6 @@ std::string outrun_words(const Convergence& convergence) {
 }
 
 }  // namespace
-
-std::string state_words(VmState state) {
-  switch (state) {
-    case VmState::kRunning:
-      return "running";
-    case VmState::kPaused:
-      return "paused";
-    case VmState::kOff:
-      return "off";
-    case VmState::kIncoming:
-      return "arriving";
-    case VmState::kCrashed:
-      return "crashed";
-    case VmState::kOther:
-      return "other";
-  }
-  return "other";
-}
 
 std::string findings_text(const std::vector<Finding>& findings) {
   return one_level(findings, FindingLevel::kBlocker,

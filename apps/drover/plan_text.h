@@ -15,7 +15,4 @@ std::string plan_text(const Plan& plan);
 // Findings of all levels, gravest first; empty text for none.
 std::string findings_text(const std::vector<Finding>& findings);
 
-// "running", "off".
-std::string state_words(VmState state);
-
 }  // namespace drover::cli

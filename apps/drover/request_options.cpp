@@ -9,10 +9,12 @@
 namespace drover::cli {
 
 void RequestOptions::add_to(CLI::App& command) {
-  CLI::Option* there = command
-                           .add_option("--disks-to", disks_to,
-                                       "Folder at the destination where the disks shall land")
-                           ->type_name("FOLDER");
+  CLI::Option* there =
+      command
+          .add_option("--disks-to", disks_to,
+                      "Folder or libvirt pool at the destination where the disks shall "
+                      "land")
+          ->type_name("FOLDER");
   command
       .add_option("--to-storage", to_storage,
                   "Move the disks to this folder or libvirt pool on the VM's own host, running or "
@@ -20,15 +22,26 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("PLACE")
       ->excludes(there);
   command
-      .add_option("--item", items,
-                  "Likewise a single disk: vda=PLACE; may be repeated, and beside --to-storage")
+      .add_option(
+          "--item", items,
+          "A single disk to a folder or libvirt pool, vda=PLACE, or the UEFI variables, "
+          "nvram=PLACE: at DESTINATION, or, where none is named, of a disk, on the VM's own "
+          "host; may be repeated, and beside --disks-to or --to-storage")
       ->type_name("ITEM=PLACE")
-      ->allow_extra_args(false)
-      ->excludes(there);
+      ->allow_extra_args(false);
   command.add_flag(
       "--flatten", flatten,
       "Make one image of each disk that is built on others; else it stays so, and what "
       "it is built on comes along");
+  command
+      .add_option("--format", format,
+                  "Of disks that move within their host: raw or qcow2, what their images become")
+      ->type_name("FORMAT");
+  command
+      .add_option("--media", media,
+                  "Discs in the drives: eject takes them out when the move begins, require wants "
+                  "the same ones at the destination; else what it has under that name is used")
+      ->type_name("WHAT");
   CLI::Option* off =
       command.add_flag("--offline", offline, "Move a VM that is off: its definition and disks");
   command
@@ -155,6 +168,11 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
     }
     request.verification = *level;
   }
+  if (!media.empty()) {
+    request.media = media_from_name(media);
+    if (!request.media)
+      return fail(ErrorCode::kInvalidArgument, "--media is eject or require, not \"{}\".", media);
+  }
   ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
   request.references = !no_references;
   request.measure = !no_measure;
@@ -185,6 +203,7 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   request.destination = destination;
   request.disks_to = disks_to;
   request.flatten = flatten;
+  request.format = format;
   if (storage() && (offline || quick)) {
     return fail(ErrorCode::kInvalidArgument,
                 "--offline and --quick are moves to another host; disks that go to --to-storage or "
@@ -192,10 +211,10 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   }
   if (offline) request.kind = MoveKind::kOffline;
   if (quick) request.kind = MoveKind::kQuick;
+  ASSIGN_OR_RETURN(request.items, parse_items(items));
   if (storage()) {
     request.kind = MoveKind::kStorage;
     request.disks_to = to_storage;
-    ASSIGN_OR_RETURN(request.items, parse_items(items));
   }
   if (delete_now) request.disposal = SourceDisposal::kDeleteNow;
   if (keep_source) request.disposal = SourceDisposal::kKeepSource;

@@ -15,12 +15,14 @@ namespace drover::cli {
 struct RequestOptions {
   std::string disks_to;
   std::string to_storage;          // folder or pool, of a storage move
-  std::vector<std::string> items;  // "vda=FOLDER", likewise
+  std::vector<std::string> items;  // "vda=FOLDER", of a storage move or at the destination
   bool offline = false;
   bool quick = false;
   bool flatten = false;
+  std::string format;  // of a storage move; empty: stays
   bool delete_now = false;
   bool keep_source = false;
+  std::string media;                    // empty: what the destination has is used
   std::string performance;              // empty: as the source's settings say
   std::string bandwidth;                // likewise
   std::string convergence;              // likewise
@@ -36,8 +38,10 @@ struct RequestOptions {
   std::optional<unsigned> retries;  // nothing: as the source's settings say
 
   void add_to(CLI::App& command);
-  // Disks move within their host: no destination is named.
-  bool storage() const { return !to_storage.empty() || !items.empty(); }
+  bool destination_named = false;  // by the command's other words
+
+  // Disks move within their host.
+  bool storage() const { return !to_storage.empty() || (!items.empty() && !destination_named); }
   // kInvalidArgument: of what was typed.
   Result<MoveRequest> request(const std::string& vm_uuid, const std::string& destination) const;
 };

@@ -114,4 +114,15 @@ bool ask(const std::string& question, Otherwise otherwise) {
   return answer == "y" || answer == "Y" || answer == "yes" || answer == "Yes";
 }
 
+Status confirm(const Session& session, bool yes, const std::string& question) {
+  if (yes) return {};
+  if (!session.can_ask()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Not confirmed, and there is no terminal to ask on. Nothing was changed. To go on: "
+                "say --yes.");
+  }
+  if (ask(question, Otherwise::kNo)) return {};
+  return fail(ErrorCode::kInvalidArgument, "Not confirmed. Nothing was changed.");
+}
+
 }  // namespace drover::cli

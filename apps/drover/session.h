@@ -57,5 +57,8 @@ std::string path_part(const std::string& text);
 // Asks on the terminal. Return alone means `otherwise`; anything but y or yes means no.
 enum class Otherwise { kNo, kYes };
 bool ask(const std::string& question, Otherwise otherwise);
+// Of a command that changes something, unless --yes was said: an error means that nothing may be
+// done.
+Status confirm(const Session& session, bool yes, const std::string& question);
 
 }  // namespace drover::cli

@@ -57,7 +57,7 @@ bool is_storage(const Plan& plan) { return plan.kind == MoveKind::kStorage; }
 
 std::string storage_title(const Plan& plan) {
   return fmt::format("{} on {}: disks to another place ({})\n", printable(plan.vm.name),
-                     host_of(plan), state_words(plan.vm.state));
+                     host_of(plan), vm_state_words(plan.vm.state));
 }
 
 std::string storage_afterwards(const Plan& plan) {

@@ -2,7 +2,7 @@
 #include "backend.h"
 
 #include "base/log.h"
-#include "move/quarantine.h"
+#include "move/residue/quarantine.h"
 
 namespace drover::droverd {
 
@@ -102,6 +102,11 @@ Result<Archive> Backend::archive(std::string_view id) { return archivist_.find(i
 Result<Archive> Backend::cancel_archive(std::string_view id, std::string_view requested_by) {
   log::info("Export or import {}: {} asks for an end.", id, requested_by);
   return archivist_.cancel(id);
+}
+
+Result<Archive> Backend::give_up_archive(std::string_view id, std::string_view requested_by) {
+  log::info("Export or import {}: {} gives its undo up.", id, requested_by);
+  return archivist_.give_up(id);
 }
 
 Result<std::vector<QuarantinedDisk>> Backend::quarantine() {

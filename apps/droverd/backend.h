@@ -5,9 +5,9 @@
 #include "api/backend.h"
 #include "archive/archivist.h"
 #include "fit_backend.h"
-#include "move/doctor.h"
+#include "move/doctor/doctor.h"
 #include "move/engine.h"
-#include "move/inventory.h"
+#include "move/plan/inventory.h"
 #include "place/evacuator.h"
 #include "place/placer.h"
 
@@ -55,6 +55,7 @@ class Backend final : public api::Backend {
   Result<std::vector<Archive>> archives() override;
   Result<Archive> archive(std::string_view id) override;
   Result<Archive> cancel_archive(std::string_view id, std::string_view requested_by) override;
+  Result<Archive> give_up_archive(std::string_view id, std::string_view requested_by) override;
   Result<std::vector<QuarantinedDisk>> quarantine() override;
   Status restore_quarantine(std::string_view move_id, std::string_view requested_by) override;
   Status drop_quarantine(std::string_view move_id, std::string_view requested_by) override;

@@ -22,7 +22,7 @@ std::vector<AppliedFix> without_definitions(std::vector<AppliedFix> fixes) {
 }  // namespace
 
 Result<CpuCompat> FitBackend::cpu_compat(const api::CpuWish& wish) {
-  return fit::cpu_compat(world_, {wish.vm, wish.hosts, wish.write, wish.requested_by});
+  return fitting_.cpu_compat({wish.vm, wish.hosts, wish.write, wish.requested_by});
 }
 
 Result<std::vector<AppliedFix>> FitBackend::fixes() {
@@ -34,13 +34,13 @@ Result<std::vector<AppliedFix>> FitBackend::apply_fix(std::string_view plan_id,
                                                       std::string_view code,
                                                       std::string_view requested_by) {
   ASSIGN_OR_RETURN(const Plan plan, engine_.kept_plan(plan_id));
-  ASSIGN_OR_RETURN(auto fixes, fit::apply_fix(world_, plan, code, requested_by));
+  ASSIGN_OR_RETURN(auto fixes, fitting_.apply_fix(plan, code, requested_by));
   return without_definitions(std::move(fixes));
 }
 
 Result<AppliedFix> FitBackend::undo_fix(std::string_view id, std::string_view requested_by) {
   log::info("{} asks to undo the fix {}.", requested_by, id);
-  ASSIGN_OR_RETURN(AppliedFix fix, fit::undo_fix(world_, id));
+  ASSIGN_OR_RETURN(AppliedFix fix, fitting_.undo_fix(id));
   return without_definitions(std::move(fix));
 }
 

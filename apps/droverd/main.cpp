@@ -18,7 +18,8 @@
 #include "journal/host_book.h"
 #include "journal/move_journal.h"
 #include "move/engine.h"
-#include "move/outside_watch.h"
+#include "move/health/outside_watch.h"
+#include "move/plan/guest_sampler.h"
 #include "net/host_identity.h"
 #include "net/http/peer_connections.h"
 #include "net/link_listener.h"
@@ -29,6 +30,8 @@ namespace drover::droverd {
 namespace {
 
 constexpr mode_t kPrivate = 0700;
+// An export or import that hangs in libvirt is left to the next droverd.
+constexpr auto kArchivesStopLimit = std::chrono::seconds(5);
 constexpr mode_t kTraversable = 0755;  // QEMU's user connects to sockets beneath it
 
 sigset_t stop_signals() {
@@ -134,7 +137,11 @@ Status run(const Config& config) {
   archive::Archivist archivist(
       world,
       {.moving = [&](std::string_view uuid) { return engine.moving(uuid); },
-       .everywhere = [&] { return inventory.everywhere().vms; }},
+       .everywhere = [&] { return inventory.everywhere().vms; },
+       .while_free =
+           [&](const Vm& vm, const std::function<Status()>& begin) {
+             return engine.while_free(vm, begin);
+           }},
       {.version = DROVER_VERSION,
        .socket_folder = config.socket_folder,
        .pictures = pictures.get()});
@@ -156,10 +163,12 @@ Status run(const Config& config) {
   inventory.add_listener([&](const VmEvent& event) {
     if (!event.uuid.empty()) hub.publish_vm(event.uuid, event.name, change_word(event.kind));
   });
+  move::GuestSampler sampler(*hypervisor, [&] { return inventory.here(); });
   inventory.start();
   RETURN_IF_ERROR(engine.recover());
   RETURN_IF_ERROR(made.recover());
   RETURN_IF_ERROR(archivist.recover());
+  sampler.start();
 
   ASSIGN_OR_RETURN(UniqueFd door, net::listen_tcp({config.listen_address, config.mover_port}));
   const net::LinkListener links(
@@ -187,9 +196,10 @@ Status run(const Config& config) {
   ::sigwait(&signals, &signal);
   log::info("droverd stops; moves under way go on.");
   ::sd_notify(0, "STOPPING=1");
+  fitting.leave();
   servers.stop();
   made.leave();
-  archivist.stop();
+  (void)archivist.stop(kArchivesStopLimit);
   engine.stop();
   // Threads may be inside libvirt's migration calls, which only end with the moves: the process
   // ends without them.

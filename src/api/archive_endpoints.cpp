@@ -48,4 +48,9 @@ Answer cancel_archive(const Exchange& exchange) {
       exchange.services.backend.cancel_archive(exchange.arguments[0], exchange.caller.name));
 }
 
+Answer give_up_archive(const Exchange& exchange) {
+  return archive_answer(
+      exchange.services.backend.give_up_archive(exchange.arguments[0], exchange.caller.name));
+}
+
 }  // namespace drover::api

@@ -34,6 +34,7 @@ TEST(ArchiveEndpoints, AnswerWhatTheBackendSays) {
   EXPECT_EQ(client.archive("a1")->id, "a1");
   EXPECT_EQ(client.archive("a2").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(client.cancel_archive("a1").error().code, ErrorCode::kConflict);
+  EXPECT_EQ(client.give_up_archive("a1").error().code, ErrorCode::kConflict);
 }
 
 TEST(ArchiveEndpoints, RefuseWhatTheyDoNotKnow) {
@@ -58,6 +59,7 @@ TEST(ArchiveEndpoints, ACarriedWishNeedsTheRightToCommand) {
   auto carried = one.local("host2");
   EXPECT_EQ(carried.start_archive(export_request()).error().code, ErrorCode::kPermission);
   EXPECT_EQ(carried.cancel_archive("a1").error().code, ErrorCode::kPermission);
+  EXPECT_EQ(carried.give_up_archive("a1").error().code, ErrorCode::kPermission);
 }
 
 }  // namespace

@@ -86,6 +86,7 @@ class Backend {
   virtual Result<std::vector<Archive>> archives() = 0;
   virtual Result<Archive> archive(std::string_view id) = 0;
   virtual Result<Archive> cancel_archive(std::string_view id, std::string_view requested_by) = 0;
+  virtual Result<Archive> give_up_archive(std::string_view id, std::string_view requested_by) = 0;
 
   virtual Result<std::vector<QuarantinedDisk>> quarantine() = 0;
   virtual Status restore_quarantine(std::string_view move_id, std::string_view requested_by) = 0;

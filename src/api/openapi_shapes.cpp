@@ -40,7 +40,9 @@ Move full_move() {
   move.plan.request.networks.emplace();
   move.plan.request.group = "web";
   move.plan.request.kind = MoveKind::kStorage;
+  move.plan.request.media = Media::kEject;
   move.plan.request.items.emplace_back();
+  move.plan.request.format = "qcow2";
   move.plan.request.interfaces.emplace_back();
   move.plan.request.candidates = {"host3"};
   move.plan.request.passed = {"host2: It does not answer."};

@@ -79,6 +79,7 @@ Answer get_archive(const Exchange& exchange);
 Answer plan_archive(const Exchange& exchange);
 Answer start_archive(const Exchange& exchange);
 Answer cancel_archive(const Exchange& exchange);
+Answer give_up_archive(const Exchange& exchange);
 Answer follow_move(const Exchange& exchange);
 Answer follow_events(const Exchange& exchange);
 Answer list_quarantine(const Exchange& exchange);

@@ -64,6 +64,9 @@ TEST(LocalUser, MayEverythingButSpeakAsAPeer) {
   EXPECT_EQ(api.quarantine()->size(), 1u);
   EXPECT_TRUE(api.restore_quarantine("m1"));
   EXPECT_EQ(api.drop_quarantine("m1").error().code, ErrorCode::kInDoubt);
+  EXPECT_EQ(api.raw("GET", "/v1/residue", "").value(),
+            api.raw("GET", "/v1/quarantine", "").value());
+  EXPECT_EQ(api.raw("POST", "/v1/residue/m1/drop", "").error().code, ErrorCode::kInDoubt);
   EXPECT_EQ(api.doctor()->size(), 1u);
   EXPECT_TRUE(api.fix("hook"));
   EXPECT_EQ(api.fix("other").error().code, ErrorCode::kInvalidArgument);

@@ -166,6 +166,9 @@ class FakeBackend final : public Backend {
   Result<Archive> cancel_archive(std::string_view, std::string_view) override {
     return fail(ErrorCode::kConflict, "It has ended.");
   }
+  Result<Archive> give_up_archive(std::string_view, std::string_view) override {
+    return fail(ErrorCode::kConflict, "It has ended.");
+  }
   Result<std::vector<QuarantinedDisk>> quarantine() override {
     return std::vector<QuarantinedDisk>(1);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "archive/archive_job.h"
 
+#include "archive/checkpoint_json.h"
 #include "json/archive_json.h"
 
 namespace drover::archive {
@@ -35,20 +36,24 @@ std::string to_json(const ArchiveJob& job) {
                      {"staging", encode(job.staging)},
                      {"picture", job.picture},
                      {"created", created},
-                     {"defining", job.defining}});
+                     {"defining", job.defining},
+                     {"checkpoints", checkpoints_to_json(job.checkpoints)}});
 }
 
 Result<ArchiveJob> archive_job_from_json(std::string_view text) {
   ASSIGN_OR_RETURN(const Json tree, json::parse(text));
   ArchiveJob job;
   Json staging, created;
+  Json checkpoints = Json::array();  // earlier releases wrote none
   RETURN_IF_ERROR(Fields(tree, "", Unknown::kIgnore)
                       .need("archive", job.archive)
                       .need("staging", staging)
                       .need("picture", job.picture)
                       .need("created", created)
                       .need("defining", job.defining)
+                      .may("checkpoints", checkpoints)
                       .finish());
+  ASSIGN_OR_RETURN(job.checkpoints, checkpoints_from_json(checkpoints));
   RETURN_IF_ERROR(decode_file(staging, job.staging));
   for (const Json& one : created) {
     job.created.emplace_back();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "hypervisor/checkpoint_xml.h"
 #include "model/archive.h"
 #include "move/job.h"
 
@@ -22,6 +23,8 @@ struct ArchiveJob {
   // An export: scratch images; an import: the VM's images and NVRAM. Inode 0: about to be made.
   std::vector<move::KnownFile> created;
   bool defining = false;  // an import: libvirt may know the VM, and then keeps it
+  // An import: what libvirt is told of the VM once it knows it.
+  std::vector<CheckpointText> checkpoints;
 };
 
 std::string to_json(const ArchiveJob& job);

@@ -2,16 +2,13 @@
 #include "archive/archive_work.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <thread>
 
-#include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/statvfs.h>
 
 #include "base/log.h"
-#include "hypervisor/disk_image.h"
-#include "hypervisor/file_identity.h"
-#include "move/slots.h"
+#include "move/queue/slots.h"
 
 namespace drover::archive {
 namespace {
@@ -22,19 +19,8 @@ using move::Slots;
 
 constexpr auto kTurnInterval = 500ms;
 constexpr auto kUndoInterval = 2s;
-// A file that was being made when droverd died is empty, or has an image's header.
-constexpr std::uint64_t kUnbornMost = 1u << 20;
-
 std::string_view noun(const Archive& archive) {
   return archive.request.kind == ArchiveKind::kExport ? "export" : "import";
-}
-
-Result<FileIdentity> identity_to_remove(const KnownFile& file) {
-  if (file.inode != 0) return move::identity_of(file);
-  ASSIGN_OR_RETURN(const SeenFile seen, see_file(AT_FDCWD, file.path));
-  if (!seen.regular || seen.allocated_bytes > kUnbornMost)
-    return fail(ErrorCode::kConflict, "{} is not the empty file that was to be made.", file.path);
-  return seen.identity;
 }
 
 Error restarted(const Archive& archive) {
@@ -91,6 +77,18 @@ Status ArchiveWork::cancel() {
   }
   job_.archive.cancel_asked = true;
   cancel_asked_ = true;
+  return {};
+}
+
+Status ArchiveWork::give_up() {
+  const std::lock_guard lock(mutex_);
+  if (job_.archive.state != ArchiveState::kRunning || !undoing_) {
+    return fail(ErrorCode::kConflict,
+                "The {} of {} is not being undone. To end one that goes on: drover archives {} "
+                "--cancel",
+                noun(job_.archive), job_.archive.vm_name, id());
+  }
+  give_up_asked_ = true;
   return {};
 }
 
@@ -154,110 +152,154 @@ void ArchiveWork::run(std::stop_token stop) {
   Status done = wait_for_turn();
   space_reserve_ = world_.book.settings().space_reserve;
   if (done) done = work();
-  // The last step may have been done although it was not said, such as a rename before a failed
-  // sync.
-  if (!done) {
-    if (const auto reached = is_done(); reached && *reached) done = {};
-  }
   world_.slots.give_back(Slots::Way::kStorage, id());
-  if (done) {
-    finish(ArchiveState::kDone, done_text(), std::nullopt);
-    return;
+  if (!done) {
+    // The last step may have been done although it was not said, such as a rename before a failed
+    // sync.
+    const std::optional<bool> reached = has_reached_end();
+    if (!reached) return;
+    if (*reached) done = {};
   }
+  if (done) return end_well();
   if (stop_.stop_requested()) return;  // the next droverd undoes it
   log::info("The {} of {} ({}) is undone: {}", noun(archive()), archive().vm_name, id(),
             done.error().text());
-  if (!undo_all()) return;
+  if (undo_all() == Undone::kNotYet) return;
   if (done.error().code == ErrorCode::kCancelled) {
-    finish(ArchiveState::kCancelled, "It was cancelled; nothing is left of it.", std::nullopt);
+    finish(ArchiveState::kCancelled, "It was cancelled. " + what_is_left(), std::nullopt);
   } else {
-    finish(ArchiveState::kFailed, "Nothing is left of it.", std::move(done).error());
+    finish(ArchiveState::kFailed, what_is_left(), std::move(done).error());
   }
 }
 
 void ArchiveWork::recover(std::stop_token stop) {
   stop_ = std::move(stop);
   doing("It was interrupted, and is being ended.");
+  const std::optional<bool> reached = has_reached_end();
+  if (!reached) return;
+  if (*reached) return end_well();
+  if (undo_all() == Undone::kNotYet) return;
+  finish(ArchiveState::kFailed,
+         fmt::format("It was interrupted. {} Begin it anew.", what_is_left()),
+         restarted(archive()));
+}
+
+void ArchiveWork::end_well() {
   while (true) {
-    const Result<bool> done = is_done();
-    if (done && *done) return finish(ArchiveState::kDone, done_text(), std::nullopt);
-    if (done) break;
-    log::warning("The {} {}: {}", noun(archive()), id(), done.error().text());
-    if (!pause_for(kUndoInterval)) return;
-  }
-  if (undo_all()) {
-    finish(ArchiveState::kFailed, "It was interrupted; nothing is left of it. Begin it anew.",
-           restarted(archive()));
+    const Status completed = complete();
+    if (completed) return finish(ArchiveState::kDone, done_text(), std::nullopt);
+    const Error& error = completed.error();
+    log::warning("The {} {}: {}", noun(archive()), id(), error.text());
+    if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kTimeout) {
+      return finish(ArchiveState::kDone, fmt::format("{} But: {}", done_text(), error.text()),
+                    std::nullopt);
+    }
+    doing(
+        fmt::format("{} It is tried again and again. To leave it so: drover archives {} --give-up",
+                    error.text(), id()));
+    if (!pause_for_giving_up()) return;
+    if (give_up_asked_) {
+      log::warning("The {} {}: a user gave its last step up.", noun(archive()), id());
+      return finish(ArchiveState::kDone, fmt::format("{} But: {}", done_text(), error.text()),
+                    std::nullopt);
+    }
   }
 }
 
-// False: droverd stops; the next one goes on.
-bool ArchiveWork::undo_all() {
+// False: droverd stops.
+bool ArchiveWork::pause_for_giving_up() {
+  {
+    const std::lock_guard lock(mutex_);
+    undoing_ = true;
+  }
+  return pause_for(kUndoInterval);
+}
+
+// Nothing: droverd stops, and the next one asks again; or a user gave it up, and it has ended.
+std::optional<bool> ArchiveWork::has_reached_end() {
+  while (true) {
+    Result<bool> reached = is_done();
+    if (reached) return *reached;
+    log::warning("The {} {}: {}", noun(archive()), id(), reached.error().text());
+    doing(
+        fmt::format("It has to be seen whether it had reached its end: {} To leave what is there: "
+                    "drover archives {} --give-up",
+                    reached.error().text(), id()));
+    if (!pause_for_giving_up()) return std::nullopt;
+    if (!give_up_asked_) continue;
+    log::warning("The {} {}: a user gave it up.", noun(archive()), id());
+    name_leftovers();
+    finish(ArchiveState::kFailed, what_is_left(), std::move(reached).error());
+    return std::nullopt;
+  }
+}
+
+// kNotYet: droverd stops; the next one goes on.
+ArchiveWork::Undone ArchiveWork::undo_all() {
   doing("It is being undone.");
   while (true) {
     const Status undone = undo();
-    if (undone) return true;
+    if (undone) return Undone::kAll;
     log::warning("The {} {} is not undone yet: {}", noun(archive()), id(), undone.error().text());
-    if (!pause_for(kUndoInterval)) return false;
+    doing(
+        fmt::format("It cannot be undone, which is tried again and again: {} To leave what is "
+                    "there: drover archives {} --give-up",
+                    undone.error().text(), id()));
+    if (!pause_for_giving_up()) return Undone::kNotYet;
+    if (!give_up_asked_) continue;
+    log::warning("The {} {}: a user gave its undo up.", noun(archive()), id());
+    name_leftovers();
+    return Undone::kGivenUp;
   }
 }
 
+void ArchiveWork::name_leftovers() {
+  for (const KnownFile& file : job_.created) left_.push_back(file.path);
+  if (!job_.staging.path.empty()) left_.push_back(job_.staging.path);
+  if (job_.picture) {
+    left_.push_back(fmt::format("a picture that QEMU may still serve (virsh domjobabort {})",
+                                archive().vm_name));
+  }
+}
+
+std::string ArchiveWork::what_is_left() const {
+  if (left_.empty()) return "Nothing is left of it.";
+  return fmt::format("Left behind: {}.", fmt::join(left_, ", "));
+}
+
+void ArchiveWork::leave(const std::string& path, const std::string& why) {
+  log::warning("The {} {}: {}", noun(archive()), id(), why);
+  left_.push_back(path);
+}
+
+// It has ended when that is written down: else a droverd that comes later would take it for one
+// that was interrupted.
 void ArchiveWork::finish(ArchiveState state, std::string explanation, std::optional<Error> error) {
   if (error) log::warning("The {} {} failed: {}", noun(archive()), id(), error->text());
-  change([&](Archive& archive) {
-    archive.bytes_done = {std::min(bytes_done_.load(), archive.bytes_total.bytes)};
-    if (state == ArchiveState::kDone) archive.bytes_done = archive.bytes_total;
-    archive.state = state;
-    archive.doing.clear();
-    archive.explanation = std::move(explanation);
-    archive.error = std::move(error);
-    archive.ended_at = std::chrono::system_clock::now();
-  });
-  // If this is lost, the next droverd finds nothing to undo, or all of it done.
-  if (const Status saved = save(); !saved)
-    log::error("The {} {}: {}", noun(archive()), id(), saved.error().text());
-}
-
-Result<UniqueFd> ArchiveWork::create(const std::string& item, const std::string& path,
-                                     std::span<const std::string> allowed) {
-  RETURN_IF_ERROR(check_nothing_at(path));
-  job_.created.push_back(move::known_file(item, path, {}));
-  RETURN_IF_ERROR(save());
-  DiskPlacement empty;
-  empty.target = item;
-  empty.destination_path = path;
-  empty.format = "raw";
-  const auto identity = create_image(empty, allowed);
-  if (!identity) {
-    job_.created.pop_back();
-    return std::unexpected(identity.error());
+  ArchiveJob ended;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    ended = job_;
   }
-  job_.created.back() = move::known_file(item, path, *identity);
-  RETURN_IF_ERROR(save());
-  UniqueFd file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file) return fail_errno("Cannot open " + path);
-  ASSIGN_OR_RETURN(const SeenFile opened, see_file_behind(file.get(), path));
-  if (!(opened.identity == *identity))
-    return fail(ErrorCode::kConflict, "{} was replaced by another file.", path);
-  return file;
-}
-
-Status ArchiveWork::remove_created() {
-  while (!job_.created.empty()) {
-    const KnownFile file = job_.created.back();
-    if (const auto identity = identity_to_remove(file); identity) {
-      if (const Status removed = remove_image(file.path, *identity); !removed) {
-        if (removed.error().code != ErrorCode::kConflict) return removed;
-        log::warning("The {} {}: {}", noun(archive()), id(), removed.error().text());
-      }
-      (void)world_.hypervisor.refresh_pool(std::filesystem::path(file.path).parent_path().string());
-    } else if (identity.error().code != ErrorCode::kNotFound) {
-      log::warning("The {} {}: {}", noun(archive()), id(), identity.error().text());
-    }
-    job_.created.pop_back();
-    RETURN_IF_ERROR(save());
+  Archive& archive = ended.archive;
+  archive.bytes_done = {std::min(bytes_done_.load(), archive.bytes_total.bytes)};
+  if (state == ArchiveState::kDone) archive.bytes_done = archive.bytes_total;
+  archive.state = state;
+  archive.doing.clear();
+  archive.explanation = std::move(explanation);
+  archive.error = std::move(error);
+  archive.ended_at = std::chrono::system_clock::now();
+  while (true) {
+    const Status saved = world_.journal.save(journal::Side::kArchive, id(),
+                                             journal::JobState::kEnded, to_json(ended));
+    if (saved) break;
+    log::error("The {} {}: {}", noun(archive), id(), saved.error().text());
+    doing(fmt::format("It has ended, which cannot be written down: {}", saved.error().text()));
+    if (!pause_for(kUndoInterval)) return;
   }
-  return {};
+  const std::lock_guard lock(mutex_);
+  job_.archive = std::move(archive);
 }
 
 }  // namespace drover::archive

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -18,14 +19,16 @@
 #include "archive/file_copy.h"
 #include "base/error.h"
 #include "hypervisor/disk_pictures.h"
+#include "hypervisor/tpm_state.h"
 #include "move/world.h"
 
 namespace drover::archive {
 
 struct ArchiveOptions {
-  std::string version;               // of this Drover
-  std::string socket_folder;         // where QEMU may bind sockets: /run/libvirt/drover
-  DiskPictures* pictures = nullptr;  // outlives every work
+  std::string version;                  // of this Drover
+  std::string socket_folder;            // where QEMU may bind sockets: /run/libvirt/drover
+  DiskPictures* pictures = nullptr;     // outlives every work
+  std::string tpm_folder = kTpmFolder;  // where libvirt keeps the states of emulated TPMs
 };
 
 class ArchiveWork {
@@ -44,6 +47,9 @@ class ArchiveWork {
 
   // kConflict: it is too late.
   Status cancel();
+  // Ends an undo, or a last step, that does not succeed: what is left stays, and is named.
+  // kConflict: nothing of it has failed that is tried again.
+  Status give_up();
   Archive snapshot() const;
 
  protected:
@@ -54,8 +60,12 @@ class ArchiveWork {
   virtual Status work() = 0;
   // Takes back all that work() did. An error: try again. May run twice.
   virtual Status undo() = 0;
-  // Whether a job that was interrupted had reached its end all the same.
+  // Whether a job that was interrupted had reached its end all the same, and that end is on stable
+  // storage. An error: ask again.
   virtual Result<bool> is_done() = 0;
+  // What follows once it is done; may run twice. An error is told, and undoes nothing; but after
+  // kUnavailable and kTimeout it is tried again.
+  virtual Status complete() { return {}; }
   // One sentence for people, of a job that is done.
   virtual std::string done_text() const = 0;
 
@@ -76,8 +86,10 @@ class ArchiveWork {
   // Makes an empty file of a name that the journal knows before: for images and NVRAM.
   Result<UniqueFd> create(const std::string& item, const std::string& path,
                           std::span<const std::string> allowed);
-  // Removes what create() and the like made.
+  // Removes what create() and the like made, but for what a VM uses by now.
   Status remove_created();
+  // Something of this job stays where it is.
+  void leave(const std::string& path, const std::string& why);
 
   const Archive& archive() const { return job_.archive; }  // for the work's own thread
   const std::string& id() const { return job_.archive.id; }
@@ -91,13 +103,22 @@ class ArchiveWork {
 
  private:
   Status wait_for_turn();
+  std::optional<bool> has_reached_end();
+  void end_well();
   void finish(ArchiveState state, std::string explanation, std::optional<Error> error);
-  bool undo_all();
+  enum class Undone { kAll, kGivenUp, kNotYet };
+  Undone undo_all();
+  Status remove(const move::KnownFile& file);
+  void name_leftovers();
+  std::string what_is_left() const;
   bool pause_for(std::chrono::milliseconds span) const;
+  bool pause_for_giving_up();
 
-  ByteCount space_reserve_;  // as it was when the work began
-  std::atomic<bool> cancel_asked_{false};
-  bool closed_ = false;  // under mutex_
+  ByteCount space_reserve_;        // as it was when the work began
+  std::vector<std::string> left_;  // of the work's thread: what stays, after the undo
+  std::atomic<bool> cancel_asked_{false}, give_up_asked_{false};
+  bool closed_ = false;   // under mutex_
+  bool undoing_ = false;  // likewise: something failed that is tried again
 };
 
 }  // namespace drover::archive

@@ -5,6 +5,7 @@
 
 #include <sys/resource.h>
 
+#include "archive/acceptance.h"
 #include "archive/export_work.h"
 #include "archive/import_work.h"
 #include "base/log.h"
@@ -17,34 +18,9 @@ constexpr int kKept = 50;
 constexpr std::size_t kIdCharacters = 8;
 // Guests and moves go first.
 constexpr int kNiceness = 5;
+constexpr auto kLook = std::chrono::milliseconds(10);
 
 bool goes_on(const Archive& archive) { return archive.state == ArchiveState::kRunning; }
-
-// A blocker stops it; a warning has to be accepted by its code.
-Status check_acceptance(const Archive& archive) {
-  Error refused{ErrorCode::kBlocked, Retry::kNever, "", {}};
-  std::vector<std::string> missing;
-  for (const Finding& finding : archive.findings) {
-    if (finding.level == FindingLevel::kBlocker)
-      refused.causes.push_back(fmt::format("{}: {}", finding.code, finding.what));
-    const auto& accepted = archive.request.accepted_codes;
-    if (finding.level == FindingLevel::kWarning &&
-        std::ranges::find(accepted, finding.code) == accepted.end()) {
-      missing.push_back(fmt::format("{}: {}", finding.code, finding.what));
-    }
-  }
-  const std::string_view what =
-      archive.request.kind == ArchiveKind::kExport ? "exported" : "imported";
-  if (!refused.causes.empty()) {
-    refused.message = fmt::format("{} cannot be {}.", archive.vm_name, what);
-    return std::unexpected(std::move(refused));
-  }
-  if (missing.empty()) return {};
-  refused.message =
-      fmt::format("The plan for {} has warnings that were not accepted.", archive.vm_name);
-  refused.causes = std::move(missing);
-  return std::unexpected(std::move(refused));
-}
 
 }  // namespace
 
@@ -72,16 +48,19 @@ Status Archivist::recover() {
   return {};
 }
 
-void Archivist::stop() {
+bool Archivist::stop(std::chrono::milliseconds limit) {
   std::vector<std::shared_ptr<Running>> all;
   {
     const std::lock_guard lock(mutex_);
     all = running_;
   }
   for (const auto& one : all) one->thread.request_stop();
+  const auto end = std::chrono::steady_clock::now() + limit;
   for (const auto& one : all) {
-    if (one->thread.joinable()) one->thread.join();
+    while (!one->over && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(kLook);
+    if (one->over && one->thread.joinable()) one->thread.join();
   }
+  return std::ranges::all_of(all, [](const auto& one) { return one->over.load(); });
 }
 
 std::string Archivist::owner(std::string_view vm_uuid) const {
@@ -100,11 +79,13 @@ Result<std::unique_ptr<ArchiveWork>> Archivist::prepare(const ArchiveRequest& re
   };
   if (request.kind == ArchiveKind::kImport) {
     const auto everywhere = neighbours_.everywhere ? neighbours_.everywhere() : std::vector<Vm>();
-    ASSIGN_OR_RETURN(PlannedImport planned, plan_import(world_, request, everywhere));
+    ASSIGN_OR_RETURN(PlannedImport planned,
+                     plan_import(world_, request, options_.tpm_folder, everywhere));
     return std::make_unique<ImportWork>(world_, options_, described(planned.archive), planned);
   }
   ASSIGN_OR_RETURN(const Vm vm, world_.hypervisor.find_vm(request.vm));
-  ASSIGN_OR_RETURN(PlannedExport planned, plan_export(world_, request, owner(vm.uuid)));
+  ASSIGN_OR_RETURN(PlannedExport planned,
+                   plan_export(world_, request, options_.tpm_folder, owner(vm.uuid)));
   return std::make_unique<ExportWork>(world_, options_, described(planned.archive), planned);
 }
 
@@ -138,26 +119,37 @@ Result<Archive> Archivist::start(const ArchiveRequest& request) {
   ASSIGN_OR_RETURN(auto work, prepare(request, random_name(kIdCharacters)));
   const Archive begun = work->snapshot();
   RETURN_IF_ERROR(check_acceptance(begun));
-  RETURN_IF_ERROR(check_free(begun));
+  Vm vm;
+  vm.uuid = begun.vm_uuid;
+  vm.name = begun.vm_name;
+  RETURN_IF_ERROR(neighbours_.while_free ? neighbours_.while_free(vm, [&] { return begin(work); })
+                                         : begin(work));
   log::info("{} {} of {}, folder {}, asked by {}.",
             request.kind == ArchiveKind::kExport ? "Export" : "Import", begun.id, begun.vm_name,
             request.folder, request.requested_by);
+  return begun;
+}
+
+// From then on busy() tells of it.
+Status Archivist::begin(std::unique_ptr<ArchiveWork>& work) {
+  RETURN_IF_ERROR(check_free(work->snapshot()));
   RETURN_IF_ERROR(work->begin());
   launch(std::move(work), &ArchiveWork::run);
-  return begun;
+  return {};
 }
 
 void Archivist::launch(std::unique_ptr<ArchiveWork> work,
                        void (ArchiveWork::*how)(std::stop_token)) {
   auto entry = std::make_shared<Running>();
   entry->work = std::move(work);
-  ArchiveWork* const it = entry->work.get();
+  Running* const it = entry.get();
   const std::lock_guard lock(mutex_);
-  running_.push_back(entry);
-  entry->thread = std::jthread([it, how](std::stop_token stop) {
+  running_.push_back(std::move(entry));
+  it->thread = std::jthread([it, how](std::stop_token stop) {
     // Of this thread, and of those and the programs that it begins.
     (void)::setpriority(PRIO_PROCESS, 0, kNiceness);
-    (it->*how)(std::move(stop));
+    ((*it->work).*how)(std::move(stop));
+    it->over = true;
   });
 }
 
@@ -199,6 +191,20 @@ Result<Archive> Archivist::cancel(std::string_view id) {
     for (const auto& one : running_) {
       if (one->work->snapshot().id != id) continue;
       RETURN_IF_ERROR(one->work->cancel());
+      return one->work->snapshot();
+    }
+  }
+  ASSIGN_OR_RETURN(const Archive ended, find(id));
+  return fail(ErrorCode::kConflict, "The {} of {} has ended.",
+              archive_kind_name(ended.request.kind), ended.vm_name);
+}
+
+Result<Archive> Archivist::give_up(std::string_view id) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& one : running_) {
+      if (one->work->snapshot().id != id) continue;
+      RETURN_IF_ERROR(one->work->give_up());
       return one->work->snapshot();
     }
   }

@@ -2,11 +2,13 @@
 #include "archive/export_plan.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "archive/manifest.h"
 #include "hypervisor/adapt_definition.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/tpm_state.h"
 
 namespace drover::archive {
 namespace {
@@ -30,15 +32,16 @@ bool same_disks(const std::string& one, const std::string& other) {
 struct Definitions {
   std::string disks;  // whose disks are exported
   std::string kept;   // which goes into the folder
+  std::string next;   // of the next boot; empty: there is none
 };
 
 // What the VM would be at its next boot is what is exported, unless that has other disks.
 Result<Definitions> definitions(Hypervisor& hypervisor, const Vm& vm) {
   Definitions found;
   if (vm.persistent) {
-    ASSIGN_OR_RETURN(found.kept, hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
+    ASSIGN_OR_RETURN(found.next, hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
   }
-  found.disks = found.kept;
+  found.disks = found.kept = found.next;
   if (vm.state != VmState::kOff) {
     ASSIGN_OR_RETURN(found.disks, hypervisor.definition(vm.uuid, DefinitionKind::kLive));
     if (found.kept.empty() || !same_disks(found.disks, found.kept)) found.kept = found.disks;
@@ -46,8 +49,8 @@ Result<Definitions> definitions(Hypervisor& hypervisor, const Vm& vm) {
   return found;
 }
 
-std::string file_of(const preflight::ExportedDisk& disk) {
-  return disk.target + (disk.format == "raw" ? ".img" : "." + disk.format);
+std::string file_of(const std::string& item, const std::string& format) {
+  return item + (format == "raw" ? ".img" : "." + format);
 }
 
 // Each exported disk is one file without others below it.
@@ -65,9 +68,21 @@ Result<std::string> whole_disks(const std::string& definition,
 
 void list_items(PlannedExport& planned) {
   for (const preflight::ExportedDisk& disk : planned.disks) {
-    planned.archive.items.push_back({disk.target, file_of(disk), disk.path, disk.format,
-                                     disk.virtual_size, disk.allocated, ""});
+    planned.archive.items.push_back({disk.target, file_of(disk.target, disk.format), disk.path,
+                                     disk.format, disk.virtual_size, disk.allocated, ""});
     planned.archive.bytes_total += disk.allocated;
+    if (disk.way != preflight::ExportWay::kLayers) continue;
+    for (unsigned i = 0; i < disk.layers.size(); ++i) {
+      const DiskLayer& layer = disk.layers[i];
+      const std::string item = image_item(disk.target, i + 1);
+      planned.archive.items.push_back({item, file_of(item, layer.format), layer.path, layer.format,
+                                       layer.virtual_size, layer.allocated, ""});
+    }
+  }
+  if (!planned.tpm_state.empty()) {
+    const std::string file = std::filesystem::path(planned.tpm_state).filename().string();
+    planned.archive.items.push_back(
+        {std::string(kTpmItem), file, planned.tpm_state, "", {}, {}, ""});
   }
   if (!planned.nvram.empty()) {
     planned.archive.items.push_back(
@@ -85,7 +100,7 @@ void list_items(PlannedExport& planned) {
 }  // namespace
 
 Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& request,
-                                  const std::string& busy) {
+                                  const std::string& tpm_folder, const std::string& busy) {
   if (!is_plain_path(request.folder)) {
     return fail(ErrorCode::kInvalidArgument,
                 "{} is no folder: name it by its whole path, without \"..\" and without a slash at "
@@ -102,6 +117,13 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
   view.host.settings = world.book.settings();
   ASSIGN_OR_RETURN(const Definitions found, definitions(world.hypervisor, view.vm));
   view.xml = found.disks;
+  view.tpm_kept = keeps_tpm_state(found.kept);
+  if (view.tpm_kept) view.tpm_state = tpm_state_of(tpm_folder, view.vm.uuid);
+  if (view.vm.snapshots != 0) {
+    // What cannot be read is not exported, and the plan says so.
+    if (auto texts = world.hypervisor.checkpoints(view.vm.uuid); texts)
+      view.checkpoints = std::move(*texts);
+  }
   ASSIGN_OR_RETURN(auto report, preflight::check_export(view));
 
   PlannedExport planned;
@@ -112,13 +134,34 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
   planned.archive.findings = std::move(report.findings);
   planned.archive.started_at = std::chrono::system_clock::now();
   planned.disks = std::move(report.disks);
+  planned.checkpoints = std::move(report.checkpoints);
   planned.nvram = view.vm.nvram_path;
+  planned.tpm_state = view.tpm_state;
+  planned.snapshots = view.vm.snapshots;
   planned.running = view.vm.state != VmState::kOff;
   planned.libvirt_version = view.host.libvirt_version;
   planned.qemu_version = view.host.qemu_version;
+  planned.seen_xml = found.disks;
+  planned.seen_next = found.next;
   ASSIGN_OR_RETURN(planned.definition, whole_disks(found.kept, planned.disks));
   list_items(planned);
   return planned;
+}
+
+Status check_unchanged(Hypervisor& hypervisor, const PlannedExport& planned) {
+  const Archive& archive = planned.archive;
+  ASSIGN_OR_RETURN(const Vm now, hypervisor.find_vm(archive.vm_uuid));
+  const bool runs = now.state != VmState::kOff;
+  if (runs != planned.running) {
+    return fail(ErrorCode::kConflict, "{} was {} meanwhile.", archive.vm_name,
+                runs ? "started" : "ended");
+  }
+  ASSIGN_OR_RETURN(const Definitions found, definitions(hypervisor, now));
+  const bool same = found.next == planned.seen_next && same_disks(found.disks, planned.seen_xml) &&
+                    now.snapshots == planned.snapshots;
+  if (same && !now.saved) return {};
+  return fail(ErrorCode::kConflict, "{} was changed meanwhile. Begin the export anew.",
+              archive.vm_name);
 }
 
 }  // namespace drover::archive

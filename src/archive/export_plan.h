@@ -2,10 +2,12 @@
 // What an export would do. Asks this host alone; reads only. Any thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "hypervisor/hypervisor.h"
 #include "model/archive.h"
 #include "move/world.h"
 #include "preflight/export.h"
@@ -13,16 +15,26 @@
 namespace drover::archive {
 
 struct PlannedExport {
-  Archive archive;         // with findings and items, which have no hashes yet
-  std::string definition;  // as it goes into the folder
+  Archive archive;                  // with findings and items, which have no hashes yet
+  std::string definition;           // as it goes into the folder
+  std::string seen_xml, seen_next;  // the definitions it was made of: whose disks are exported, and
+                                    // that of the next boot (empty: there is none)
   std::vector<preflight::ExportedDisk> disks;
-  std::string nvram;  // empty: the VM has none
+  std::vector<CheckpointText> checkpoints;
+  std::string nvram;      // empty: the VM has none
+  std::string tpm_state;  // likewise
   bool running = false;
+  std::uint32_t snapshots = 0;  // as many as libvirt knows
   Version libvirt_version = 0, qemu_version = 0;
 };
 
-// `busy`: the id of a job that has the VM, or empty. kNotFound: no such VM.
+// `tpm_folder`: where swtpm keeps its states; `busy`: the id of a job that has the VM, or empty.
+// kNotFound: no such VM.
 Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& request,
-                                  const std::string& busy);
+                                  const std::string& tpm_folder, const std::string& busy);
+
+// kConflict: the VM is not what the plan was made of: it was started, ended, defined anew or given
+// other disks.
+Status check_unchanged(Hypervisor& hypervisor, const PlannedExport& planned);
 
 }  // namespace drover::archive

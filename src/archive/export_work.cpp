@@ -2,17 +2,22 @@
 #include "archive/export_work.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <set>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive/acceptance.h"
+#include "archive/image_below.h"
 #include "archive/image_convert.h"
+#include "archive/image_lock.h"
 #include "archive/manifest.h"
 #include "base/file.h"
-#include "base/log.h"
+#include "base/percent.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
+#include "hypervisor/stray_image.h"
 #include "preflight/placement.h"
 
 namespace drover::archive {
@@ -22,19 +27,7 @@ using preflight::ExportedDisk;
 using preflight::ExportWay;
 
 constexpr mode_t kSocketFolderMode = 0700;
-constexpr std::uint64_t kNvramMost = 64u << 20;  // real ones have 0.5 to 4 MiB
-constexpr int kNvramReads = 20;
-
-// A path within a URI; names of VMs may hold anything but a slash.
-std::string percent_encoded(const std::string& path) {
-  std::string out;
-  for (const char c : path) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~/").contains(c);
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
+constexpr int kStateReads = 20;
 
 Result<UniqueFd> open_for_reading(const std::string& path) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
@@ -46,18 +39,37 @@ Result<UniqueFd> open_for_reading(const std::string& path) {
 
 // The main flow: each step is in the journal before it acts.
 Status ExportWork::work() {
-  items_ = planned_->archive.items;
-  set_total(planned_->archive.bytes_total);
+  RETURN_IF_ERROR(plan_anew());
   RETURN_IF_ERROR(make_folder());
   const bool served = planned_->running && !planned_->disks.empty();
   RETURN_IF_ERROR(served ? take_picture() : fence_images());
+  // From here on the disks stand still: what is copied now is what the plan says, or nothing is.
+  RETURN_IF_ERROR(check_unchanged(world_.hypervisor, *planned_));
+  RETURN_IF_ERROR(copy_state(kNvramItem, planned_->nvram));
+  RETURN_IF_ERROR(copy_state(kTpmItem, planned_->tpm_state));
   RETURN_IF_ERROR(copy_disks());
-  RETURN_IF_ERROR(copy_nvram());
   RETURN_IF_ERROR(release_disks());
   RETURN_IF_ERROR(write_manifest());
   // From here on the folder is whole; it only lacks its name.
   RETURN_IF_ERROR(close_to_cancels());
   return staging_->commit();
+}
+
+// It may have waited for its turn for hours.
+Status ExportWork::plan_anew() {
+  ArchiveRequest request = archive().request;
+  request.vm = archive().vm_uuid;
+  ASSIGN_OR_RETURN(PlannedExport planned, plan_export(world_, request, options_.tpm_folder, ""));
+  RETURN_IF_ERROR(check_acceptance(planned.archive));
+  planned_ = std::move(planned);
+  items_ = planned_->archive.items;
+  change([&](Archive& archive) {
+    archive.vm_name = planned_->archive.vm_name;
+    archive.findings = planned_->archive.findings;
+    archive.items = items_;
+  });
+  set_total(planned_->archive.bytes_total);
+  return save();
 }
 
 Status ExportWork::make_folder() {
@@ -119,29 +131,44 @@ Status ExportWork::take_picture() {
 Status ExportWork::fence_images() {
   if (planned_->running) return {};  // it has no disks
   std::vector<gate::FencedDisk> images;
-  for (const ExportedDisk& disk : planned_->disks) {
-    ASSIGN_OR_RETURN(UniqueFd image, open_for_reading(disk.path));
-    images.push_back({disk.target, std::move(image)});
+  for (const ArchiveItem& item : chain_items()) {
+    if (!item.path.starts_with('/')) continue;  // on a server, which qemu-img asks
+    ASSIGN_OR_RETURN(UniqueFd image, open_for_reading(item.path));
+    images_[item.item] = image.duplicate();
+    images.push_back({item.item, std::move(image)});
   }
   fence_.emplace(std::move(images));
   if (auto taken = fence_->take(); !taken) {
     return std::unexpected(
         wrap(taken.error(), fmt::format("The disks of {} are in use.", archive().vm_name)));
   }
-  // Between the plan and the lock it may have run, and been moved or changed.
-  ASSIGN_OR_RETURN(const RunState now, world_.hypervisor.run_state(archive().vm_uuid));
-  if (now.kind == RunState::Kind::kOff) return {};
-  return fail(ErrorCode::kConflict, "{} was started meanwhile.", archive().vm_name);
+  for (const ArchiveItem& item : chain_items()) {
+    if (images_.contains(item.item))
+      RETURN_IF_ERROR(check_unwritten(images_.at(item.item).get(), item.path));
+  }
+  return {};
+}
+
+// The disks' images and all that they are based on, whether that is exported as it is or not.
+std::vector<ArchiveItem> ExportWork::chain_items() const {
+  std::vector<ArchiveItem> all;
+  for (const ExportedDisk& disk : planned_->disks) {
+    all.push_back({disk.target, "", disk.path, disk.format, {}, {}, ""});
+    for (unsigned i = 0; i < disk.layers.size(); ++i) {
+      const DiskLayer& layer = disk.layers[i];
+      all.push_back({image_item(disk.target, i + 1), "", layer.path, layer.format, {}, {}, ""});
+    }
+  }
+  return all;
 }
 
 Status ExportWork::copy_disks() {
   for (const ExportedDisk& disk : planned_->disks) {
     RETURN_IF_ERROR(go_on());
     doing(fmt::format("{} is being exported.", disk.target));
-    ArchiveItem* const exported = item(disk.target);
-    DROVER_CHECK(exported != nullptr);
-    const Status copied =
-        disk.way == ExportWay::kBytes ? copy_bytes(disk, *exported) : convert(disk, *exported);
+    const Status copied = disk.way == ExportWay::kBytes    ? copy_bytes(disk, disk.target)
+                          : disk.way == ExportWay::kLayers ? copy_layers(disk)
+                                                           : convert(disk);
     if (!copied && copied.error().code != ErrorCode::kCancelled) {
       return std::unexpected(wrap(copied.error(), fmt::format("{} of {} cannot be exported.",
                                                               disk.target, archive().vm_name)));
@@ -151,31 +178,88 @@ Status ExportWork::copy_disks() {
   return {};
 }
 
-// Its exported image, and, while it is pictured, what the guest overwrites, beside it.
-std::vector<std::string> ExportWork::written_folders(const ExportedDisk& disk) const {
-  std::vector<std::string> folders{staging_->path()};
-  if (disk.way == ExportWay::kPicture) folders.push_back(preflight::folder_of(disk.path));
-  return folders;
+// The export's own, and, while the guest runs, those in which QEMU keeps what it overwrites: of all
+// disks, whichever is being copied.
+std::vector<std::string> ExportWork::written_folders() const {
+  std::set<std::string> folders{staging_->path()};
+  for (const ExportedDisk& disk : planned_->disks) {
+    if (disk.way == ExportWay::kPicture) folders.insert(preflight::folder_of(disk.path));
+  }
+  return {folders.begin(), folders.end()};
 }
 
-Status ExportWork::copy_bytes(const ExportedDisk& disk, ArchiveItem& item) {
-  ASSIGN_OR_RETURN(const UniqueFd from, open_for_reading(disk.path));
-  ASSIGN_OR_RETURN(const UniqueFd to, staging_->create(item.file));
+// What is fenced is what the plan looked at.
+Status ExportWork::copy_bytes(const ExportedDisk& disk, const std::string& image) {
+  ArchiveItem* const exported = item(image);
+  DROVER_CHECK(exported != nullptr);
+  const ArchiveItem* const below = item_below(items_, image);
+  const UniqueFd& from = images_.at(image);
+  ASSIGN_OR_RETURN(const ImageFacts facts,
+                   stray_image_facts(from.get(), exported->path, exported->format));
+  // qemu-img rounds the size of a raw one.
+  const bool resized = exported->format != "raw" && facts.virtual_size != exported->virtual_size;
+  if (facts.backing_chain.empty() != (below == nullptr) || facts.data_file || resized)
+    return fail(ErrorCode::kConflict, "{} was changed meanwhile.", exported->path);
+  ASSIGN_OR_RETURN(const UniqueFd to, staging_->create(exported->file));
   ASSIGN_OR_RETURN(HashedFile copied,
-                   copy_file(from.get(), to.get(), disk.path,
-                             watch(archive().request.bandwidth, written_folders(disk))));
-  item.size = copied.size;
-  item.hash = std::move(copied.hash);
+                   copy_file(from.get(), to.get(), exported->path,
+                             watch(archive().request.bandwidth, written_folders())));
+  if (below != nullptr) {
+    // By its name in the folder, wherever the folder is carried to.
+    RETURN_IF_ERROR(set_below(to.get(), exported->file, below->file, below->format));
+    doing(fmt::format("{} is being hashed.", disk.target));
+    ASSIGN_OR_RETURN(copied, hash_copy(to.get(), exported->file));
+  }
+  exported->size = copied.size;
+  exported->hash = std::move(copied.hash);
   return {};
 }
 
-Status ExportWork::convert(const ExportedDisk& disk, ArchiveItem& item) {
-  ASSIGN_OR_RETURN(const UniqueFd to, staging_->create(item.file));
+Status ExportWork::copy_layers(const ExportedDisk& disk) {
+  RETURN_IF_ERROR(check_chain(disk));
+  for (unsigned i = 0; i <= disk.layers.size(); ++i)
+    RETURN_IF_ERROR(copy_bytes(disk, image_item(disk.target, i)));
+  return {};
+}
+
+Result<HashedFile> ExportWork::hash_copy(int file, const std::string& name) {
+  CopyWatch hashing = watch({}, written_folders());
+  hashing.bytes_read = nullptr;
+  return hash_file(file, name, hashing);
+}
+
+// What is fenced is still what the disk is based on: a chain hangs together by paths.
+Status ExportWork::check_chain(const ExportedDisk& disk) const {
+  ASSIGN_OR_RETURN(const ImageFacts facts, image_facts(disk.path, disk.format));
+  std::vector<std::string> planned;
+  for (const DiskLayer& layer : disk.layers) planned.push_back(layer.path);
+  if (facts.backing_chain != planned)
+    return fail(ErrorCode::kConflict, "{} is based on other images by now.", disk.path);
+  for (unsigned i = 0; i <= planned.size(); ++i) {
+    const std::string& path = i == 0 ? disk.path : planned[i - 1];
+    if (!path.starts_with('/')) continue;
+    struct stat fenced{}, found{};
+    if (::fstat(images_.at(image_item(disk.target, i)).get(), &fenced) != 0 ||
+        ::stat(path.c_str(), &found) != 0) {
+      return fail_errno("Cannot look at " + path);
+    }
+    if (fenced.st_dev != found.st_dev || fenced.st_ino != found.st_ino)
+      return fail(ErrorCode::kConflict, "{} is another file by now.", path);
+  }
+  return {};
+}
+
+Status ExportWork::convert(const ExportedDisk& disk) {
+  ArchiveItem* const exported = item(disk.target);
+  DROVER_CHECK(exported != nullptr);
+  ASSIGN_OR_RETURN(const UniqueFd to, staging_->create(exported->file));
   ConvertCall call;
   if (disk.way == ExportWay::kPicture) {
-    call.from = fmt::format("nbd+unix:///{}?socket={}", disk.target, percent_encoded(socket()));
+    call.from = fmt::format("nbd+unix:///{}?socket={}", disk.target,
+                            percent_encoded(socket(), Slash::kParts));
     call.from_format = "raw";
   } else {
+    RETURN_IF_ERROR(check_chain(disk));
     call.from = disk.path;
     call.from_format = disk.format;
   }
@@ -183,49 +267,51 @@ Status ExportWork::convert(const ExportedDisk& disk, ArchiveItem& item) {
   call.virtual_size = disk.virtual_size;
   call.cluster_size = disk.cluster_size;
   call.bandwidth = archive().request.bandwidth;
-  const std::vector<std::string> folders = written_folders(disk);
+  const std::vector<std::string> folders = written_folders();
   const std::uint64_t before = bytes_done_;
   RETURN_IF_ERROR(convert_image(call, to.get(), [&](ByteCount written) {
     bytes_done_ = before + std::min(written, disk.allocated).bytes;
     return check_room(folders);
   }));
+  if (disk.way != ExportWay::kPicture) RETURN_IF_ERROR(check_chain(disk));
   bytes_done_ = before + disk.allocated.bytes;
   doing(fmt::format("{} is being hashed.", disk.target));
-  ASSIGN_OR_RETURN(HashedFile hashed,
-                   hash_file(to.get(), item.file, {nullptr, [this] { return go_on(); }, {}}));
-  item.size = hashed.size;
-  item.hash = std::move(hashed.hash);
+  ASSIGN_OR_RETURN(HashedFile hashed, hash_copy(to.get(), exported->file));
+  exported->size = hashed.size;
+  exported->hash = std::move(hashed.hash);
   return {};
 }
 
-// A running QEMU may write it at any time, rarely and little: what two reads find is one state.
-Status ExportWork::copy_nvram() {
-  if (planned_->nvram.empty()) return {};
-  ArchiveItem* const exported = item(kNvramItem);
+// UEFI variables, and the state of a TPM. Whoever runs them may write them at any time, rarely and
+// little: what two reads find is one state.
+Status ExportWork::copy_state(std::string_view name, const std::string& path) {
+  if (path.empty()) return {};
+  ArchiveItem* const exported = item(name);
   DROVER_CHECK(exported != nullptr);
-  for (int attempt = 0; attempt < kNvramReads; ++attempt) {
-    const auto first = read_file(planned_->nvram, kNvramMost);
+  for (int attempt = 0; attempt < kStateReads; ++attempt) {
+    const auto first = read_file(path, kStateMost);
     if (!first && first.error().code == ErrorCode::kNotFound) {
       // It was never started: libvirt makes it from its template.
-      std::erase_if(items_, [](const ArchiveItem& one) { return one.item == kNvramItem; });
+      std::erase_if(items_, [&](const ArchiveItem& one) { return one.item == name; });
       return {};
     }
     if (!first) return std::unexpected(first.error());
-    ASSIGN_OR_RETURN(const std::string second, read_file(planned_->nvram, kNvramMost));
-    if (*first != second) continue;
-    RETURN_IF_ERROR(staging_->write(exported->file, second));
-    ASSIGN_OR_RETURN(const UniqueFd written,
-                     open_for_reading(staging_->path() + "/" + exported->file));
-    ASSIGN_OR_RETURN(HashedFile hashed, hash_file(written.get(), exported->file, {}));
-    exported->size = hashed.size;
-    exported->hash = std::move(hashed.hash);
+    const auto second = read_file(path, kStateMost);
+    // swtpm writes another file, which takes this one's name.
+    if (!second && second.error().code != ErrorCode::kNotFound)
+      return std::unexpected(second.error());
+    if (!second || *first != *second) continue;
+    RETURN_IF_ERROR(staging_->write(exported->file, *second));
+    exported->size = {second->size()};
+    exported->hash = hash_of(*second);
     return {};
   }
-  return fail(ErrorCode::kConflict, "{} changes all the time.", planned_->nvram);
+  return fail(ErrorCode::kConflict, "{} changes all the time.", path);
 }
 
 Status ExportWork::release_disks() {
   fence_.reset();
+  images_.clear();
   if (job_.picture) {
     RETURN_IF_ERROR(options_.pictures->end(archive().vm_uuid, socket()));
     ::unlink(socket().c_str());
@@ -239,11 +325,8 @@ Status ExportWork::write_manifest() {
   ArchiveItem* const definition = item(kDefinitionItem);
   DROVER_CHECK(definition != nullptr);
   RETURN_IF_ERROR(staging_->write(definition->file, planned_->definition));
-  ASSIGN_OR_RETURN(const UniqueFd written,
-                   open_for_reading(staging_->path() + "/" + definition->file));
-  ASSIGN_OR_RETURN(HashedFile hashed, hash_file(written.get(), definition->file, {}));
-  definition->size = hashed.size;
-  definition->hash = std::move(hashed.hash);
+  definition->size = {planned_->definition.size()};
+  definition->hash = hash_of(planned_->definition);
   Manifest manifest;
   manifest.vm_name = archive().vm_name;
   manifest.vm_uuid = archive().vm_uuid;
@@ -254,12 +337,22 @@ Status ExportWork::write_manifest() {
   manifest.qemu_version = planned_->qemu_version;
   manifest.made_at = std::chrono::system_clock::now();
   manifest.items = items_;
+  manifest.checkpoints = planned_->checkpoints;
   change([&](Archive& archive) { archive.items = items_; });
-  return staging_->write(std::string(kManifestName), manifest_text(manifest));
+  const std::string text = manifest_text(manifest);
+  if (text.size() > kManifestBytesMax || manifest.checkpoints.size() > kCheckpointsMax ||
+      manifest.items.size() > kItemsMax) {
+    return fail(ErrorCode::kConflict,
+                "{} has too much for one export: {} files and {} snapshots. Fix: delete snapshots "
+                "that are not needed.",
+                archive().vm_name, manifest.items.size(), manifest.checkpoints.size());
+  }
+  return staging_->write(std::string(kManifestName), text);
 }
 
 Status ExportWork::undo() {
   fence_.reset();
+  images_.clear();
   if (job_.picture) {
     RETURN_IF_ERROR(options_.pictures->end(archive().vm_uuid, socket()));
     ::unlink(socket().c_str());
@@ -271,13 +364,17 @@ Status ExportWork::undo() {
   if (job_.staging.path.empty()) return {};
   const Status removed = remove_staging(job_.staging.path, move::identity_of(job_.staging));
   if (!removed && removed.error().code != ErrorCode::kConflict) return removed;
-  if (!removed) log::warning("The export {}: {}", id(), removed.error().text());
+  if (!removed) leave(job_.staging.path, removed.error().text());
   job_.staging = {};
   return save();
 }
 
+// A name that is not on stable storage may be gone after a loss of power.
 Result<bool> ExportWork::is_done() {
-  return is_committed(archive().request.folder, move::identity_of(job_.staging));
+  const std::string& folder = archive().request.folder;
+  if (!is_committed(folder, move::identity_of(job_.staging))) return false;
+  RETURN_IF_ERROR(sync_folder(preflight::folder_of(folder)));
+  return true;
 }
 
 std::string ExportWork::done_text() const {

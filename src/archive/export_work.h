@@ -3,7 +3,9 @@
 // its QEMU; of one that is off: its images, locked meanwhile so that it cannot be started.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "archive/archive_work.h"
@@ -27,22 +29,28 @@ class ExportWork final : public ArchiveWork {
   std::string done_text() const override;
 
  private:
+  Status plan_anew();
   Status make_folder();
   Status take_picture();
   Status fence_images();
   Status copy_disks();
-  Status copy_bytes(const preflight::ExportedDisk& disk, ArchiveItem& item);
-  Status convert(const preflight::ExportedDisk& disk, ArchiveItem& item);
-  Status copy_nvram();
+  Status copy_bytes(const preflight::ExportedDisk& disk, const std::string& image);
+  Status copy_layers(const preflight::ExportedDisk& disk);
+  Status convert(const preflight::ExportedDisk& disk);
+  Status check_chain(const preflight::ExportedDisk& disk) const;
+  Result<HashedFile> hash_copy(int file, const std::string& name);
+  Status copy_state(std::string_view name, const std::string& path);
   Status release_disks();
   Status write_manifest();
-  std::vector<std::string> written_folders(const preflight::ExportedDisk& disk) const;
+  std::vector<ArchiveItem> chain_items() const;
+  std::vector<std::string> written_folders() const;
   std::string socket() const;
   ArchiveItem* item(std::string_view name);
 
   std::optional<PlannedExport> planned_;
   std::optional<Staging> staging_;
   std::optional<gate::Fence> fence_;
+  std::map<std::string, UniqueFd> images_;  // of a VM that is off, by item: what is fenced
   std::vector<ArchiveItem> items_;
 };
 

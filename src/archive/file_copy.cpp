@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "net/digest.h"
+#include "base/random.h"
+#include "net/digest_stream.h"
 
 namespace drover::archive {
 namespace {
@@ -24,6 +25,9 @@ constexpr unsigned kWorkersMost = 4;
 // What is zero for so much stays a hole: a block of most file systems.
 constexpr std::size_t kHoleLeast = 4096;
 constexpr auto kPause = std::chrono::milliseconds(50);
+// Digests of so many pieces are kept at once (2 MiB of them, for 64 GiB of a file): a file that is
+// all hole may be as long as its file system allows, and takes no room.
+constexpr std::uint64_t kPiecesAtOnce = 65536;
 
 std::string_view text_of(std::span<const char> bytes) { return {bytes.data(), bytes.size()}; }
 
@@ -45,30 +49,37 @@ class Work {
         name_(name),
         watch_(watch),
         size_(size),
-        digests_((size + kHashPiece - 1) / kHashPiece) {}
+        pieces_((size + kHashPiece - 1) / kHashPiece) {}
 
   Result<std::string> run() {
-    {
-      std::vector<std::jthread> others;
-      const unsigned workers = std::clamp(std::thread::hardware_concurrency(), 1u, kWorkersMost);
-      for (unsigned i = 1; i < workers && i < digests_.size(); ++i)
-        others.emplace_back([this] { work(); });
-      work();
+    net::DigestStream all;
+    for (first_ = 0; first_ < pieces_; first_ += digests_.size()) {
+      digests_.resize(std::min(kPiecesAtOnce, pieces_ - first_));
+      next_ = 0;
+      take_all();
+      if (failure_) return std::unexpected(std::move(*failure_));
+      all.add(
+          {reinterpret_cast<const char*>(digests_.data()), digests_.size() * sizeof(net::Digest)});
     }
-    if (failure_) return std::unexpected(std::move(*failure_));
-    const std::span<const char> all(reinterpret_cast<const char*>(digests_.data()),
-                                    digests_.size() * sizeof(net::Digest));
-    return std::string(kHashName) + net::sha256_hex(text_of(all));
+    return std::string(kHashName) + to_hex(all.end());
   }
 
  private:
+  void take_all() {
+    std::vector<std::jthread> others;
+    const unsigned workers = std::clamp(std::thread::hardware_concurrency(), 1u, kWorkersMost);
+    for (unsigned i = 1; i < workers && i < digests_.size(); ++i)
+      others.emplace_back([this] { work(); });
+    work();
+  }
+
   void work() {
     std::vector<char> piece(kHashPiece);
     while (true) {
       const std::uint64_t number = next_++;
       if (number >= digests_.size() || failed_) return;
       Status done = watch_.go_on ? watch_.go_on() : Status{};
-      if (done) done = take(number, piece);
+      if (done) done = take(first_ + number, piece);
       if (done) done = keep_pace();
       if (done) continue;
       const std::lock_guard lock(mutex_);
@@ -88,14 +99,14 @@ class Work {
     const std::uint64_t offset = number * kHashPiece;
     const std::size_t length = std::min(kHashPiece, size_ - offset);
     if (length == kHashPiece && is_hole(offset, length)) {
-      digests_[number] = zero_piece();
+      digests_[number - first_] = zero_piece();
       return {};
     }
     const std::span<char> piece(room.data(), length);
     RETURN_IF_ERROR(read(offset, piece));
     if (watch_.bytes_read != nullptr) *watch_.bytes_read += length;
     read_ += length;
-    digests_[number] = net::sha256(text_of(piece));
+    digests_[number - first_] = net::sha256(text_of(piece));
     return to_ < 0 ? Status{} : write(offset, piece);
   }
 
@@ -156,8 +167,9 @@ class Work {
   const int from_, to_;  // to_: -1: only hashed
   const std::string_view name_;
   const CopyWatch& watch_;
-  const std::uint64_t size_;
+  const std::uint64_t size_, pieces_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::uint64_t first_ = 0;           // the piece whose digest is the first of `digests_`
   std::vector<net::Digest> digests_;  // each is one worker's own until all have ended
   std::atomic<std::uint64_t> next_{0}, read_{0};
   std::atomic<bool> failed_{false};
@@ -170,6 +182,10 @@ Result<HashedFile> pass(int from, int to, std::string_view name, const CopyWatch
   if (::fstat(from, &found) != 0) return fail_errno(fmt::format("Cannot look at {}", name));
   if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is not a file.", name);
   const auto size = static_cast<std::uint64_t>(found.st_size);
+  if (size > kFileMost) {
+    return fail(ErrorCode::kInvalidArgument, "{} is longer than {}; no image is.", name,
+                to_text(ByteCount{kFileMost}));
+  }
   if (to >= 0 && ::ftruncate(to, found.st_size) != 0)
     return fail_errno(fmt::format("Cannot size the copy of {}", name));
   ASSIGN_OR_RETURN(std::string hash, Work(from, to, name, watch, size).run());
@@ -186,6 +202,15 @@ Result<HashedFile> hash_file(int from, std::string_view name, const CopyWatch& w
 
 Result<HashedFile> copy_file(int from, int to, std::string_view name, const CopyWatch& watch) {
   return pass(from, to, name, watch);
+}
+
+std::string hash_of(std::string_view content) {
+  net::DigestStream all;
+  for (std::size_t at = 0; at < content.size(); at += kHashPiece) {
+    const net::Digest piece = net::sha256(content.substr(at, kHashPiece));
+    all.add({reinterpret_cast<const char*>(piece.data()), piece.size()});
+  }
+  return std::string(kHashName) + to_hex(all.end());
 }
 
 bool is_hash(std::string_view text) {

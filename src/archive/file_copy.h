@@ -16,6 +16,8 @@
 namespace drover::archive {
 
 inline constexpr std::uint64_t kHashPiece = 1u << 20;
+// Longer than any image; what claims more is not read.
+inline constexpr std::uint64_t kFileMost = std::uint64_t{1} << 46;  // 64 TiB
 
 // How a long work is watched and ended. Called from several threads at once.
 struct CopyWatch {
@@ -29,11 +31,16 @@ struct HashedFile {
   std::string hash;  // "sha256-mib:" and 64 hexadecimal digits
 };
 
-// `name` is for messages. kConflict: the file became shorter meanwhile, or is no regular file.
+// `name` is for messages. kConflict: the file became shorter meanwhile, or is no regular file;
+// kInvalidArgument: it is longer than kFileMost. Takes 2 MiB of memory and 1 MiB for each worker,
+// however long the file is.
 Result<HashedFile> hash_file(int from, std::string_view name, const CopyWatch& watch);
 // `to`: an empty file; on success it holds the same bytes and is on stable storage. The hash is of
 // the very bytes that were written.
 Result<HashedFile> copy_file(int from, int to, std::string_view name, const CopyWatch& watch);
+
+// Of a file that holds this.
+std::string hash_of(std::string_view content);
 
 // A text of the form that hashes have.
 bool is_hash(std::string_view text);

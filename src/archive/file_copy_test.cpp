@@ -134,6 +134,41 @@ TEST_F(FileCopy, KeepsToItsBandwidth) {
   EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(350));
 }
 
+// More pieces than are kept at once, and a file that is nearly all hole.
+TEST_F(FileCopy, ALongFileTakesNoRoom) {
+  constexpr std::uint64_t kPieces = 65536 + 100;
+  const UniqueFd file = make("long", kPieces << 20, {{(kPieces - 1) << 20, 1u << 20}});
+  std::string last(kHashPiece, '\0');
+  ASSERT_EQ(::pread(file.get(), last.data(), last.size(), (kPieces - 1) << 20),
+            static_cast<ssize_t>(last.size()));
+  const auto zero = net::sha256(std::string(kHashPiece, '\0')), end = net::sha256(last);
+  std::string digests;
+  for (std::uint64_t i = 0; i < kPieces; ++i) {
+    const auto& digest = i + 1 < kPieces ? zero : end;
+    digests.append(reinterpret_cast<const char*>(digest.data()), digest.size());
+  }
+  const auto hashed = hash_file(file.get(), "long", {});
+  ASSERT_TRUE(hashed) << hashed.error().text();
+  EXPECT_EQ(hashed->hash, "sha256-mib:" + net::sha256_hex(digests));
+}
+
+TEST_F(FileCopy, NoImageIsSoLong) {
+  const UniqueFd file = open("absurd");
+  if (::ftruncate(file.get(), static_cast<off_t>(kFileMost) + 1) != 0)
+    GTEST_SKIP() << "this file system has no such long files";
+  EXPECT_EQ(hash_file(file.get(), "absurd", {}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(FileCopy, ATextHasTheHashOfItsFile) {
+  for (const std::size_t size : {0u, 5u, 1u << 20, (1u << 20) + 1}) {
+    const UniqueFd file = make("text", 0, {});
+    const std::string text(size, 'x');
+    ASSERT_EQ(::ftruncate(file.get(), 0), 0);
+    ASSERT_EQ(::pwrite(file.get(), text.data(), text.size(), 0), static_cast<ssize_t>(size));
+    EXPECT_EQ(hash_of(text), hash_file(file.get(), "text", {})->hash) << size;
+  }
+}
+
 TEST_F(FileCopy, OnlyFilesAreCopied) {
   const UniqueFd from(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(hash_file(from.get(), "/dev/zero", {}).error().code, ErrorCode::kConflict);

@@ -5,6 +5,9 @@
 #include <filesystem>
 #include <set>
 
+#include "archive/file_use.h"
+#include "archive/import_checkpoints.h"
+#include "archive/import_places.h"
 #include "archive/import_source.h"
 #include "gate/definition_policy.h"
 #include "hypervisor/adapt_definition.h"
@@ -12,6 +15,7 @@
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/new_identity.h"
 #include "hypervisor/stray_image.h"
+#include "hypervisor/tpm_state.h"
 #include "preflight/import.h"
 #include "preflight/local_files.h"
 #include "preflight/placement.h"
@@ -19,7 +23,6 @@
 namespace drover::archive {
 namespace {
 
-constexpr const char* kNvramFolder = "/var/lib/libvirt/qemu/nvram";
 constexpr int kCopiesTried = 1000;
 
 Status check_request(const ArchiveRequest& request) {
@@ -46,6 +49,7 @@ Status check_request(const ArchiveRequest& request) {
 struct Draft {
   move::World& world;
   const ArchiveRequest& request;
+  const std::string& tpm_folder;
   HostFacts host;  // with settings
   std::vector<std::string> folders;
   ImportSource source;
@@ -101,13 +105,32 @@ Status eject_media(Draft& draft) {
   return {};
 }
 
-std::string image_name(const Draft& draft, const DomainFacts& domain, const DiskFacts& disk) {
+std::string own_name(const Draft& draft, const DomainFacts& domain, const DiskFacts& disk) {
   const std::string own = std::filesystem::path(disk.disk.path).filename().string();
   const bool keeps =
       draft.request.mode == ImportMode::kRestore && disk.disk.kind == DiskKind::kFile;
   if (keeps && !own.empty()) return own;
   return fmt::format("{}-{}{}", domain.vm.name, disk.disk.target,
                      disk.disk.format == "raw" ? ".img" : "." + disk.disk.format);
+}
+
+// Its own image, and those that it is based on.
+Status look_at_images(Draft& draft, const std::string& target) {
+  for (const ArchiveItem& item : draft.source.items) {
+    const auto name = item.format.empty() ? std::nullopt : image_name(item.item);
+    if (!name || name->target != target) continue;
+    ASSIGN_OR_RETURN(const UniqueFd file, draft.source.folder.file(item.file));
+    const std::string path = draft.source.folder.path() + "/" + item.file;
+    preflight::ImportedDisk image{
+        item.item,   item.file,         path,
+        item.format, item.virtual_size, stray_image_facts(file.get(), path, item.format)};
+    if (const ArchiveItem* const below = item_below(draft.source.items, item.item)) {
+      image.below = below->file;
+      image.below_format = below->format;
+    }
+    draft.view.disks.push_back(std::move(image));
+  }
+  return {};
 }
 
 // Every disk that an export takes along, and no other, has to be in the folder: else the VM would
@@ -129,19 +152,18 @@ Status match_disks(Draft& draft, const DomainFacts& domain, std::vector<DiskPlac
       draft.source.damaged.push_back(
           fmt::format("{} is {}; the definition says {}.", item->file, item->format, disk.format));
     }
-    ASSIGN_OR_RETURN(const UniqueFd file, draft.source.folder.file(item->file));
+    RETURN_IF_ERROR(look_at_images(draft, disk.target));
     const std::string path = folder + "/" + item->file;
-    draft.view.disks.push_back({disk.target, item->file, path, item->format, item->virtual_size,
-                                stray_image_facts(file.get(), path, item->format)});
     DiskPlacement placement;
     placement.target = disk.target;
     placement.destination_path = draft.request.mode == ImportMode::kRegister
                                      ? path
-                                     : folder + "/" + image_name(draft, domain, facts);
+                                     : folder + "/" + own_name(draft, domain, facts);
     named.push_back(std::move(placement));
   }
   for (const ArchiveItem& item : draft.source.items) {
-    if (!item.format.empty() && !wanted.contains(item.item))
+    const auto name = item.format.empty() ? std::nullopt : image_name(item.item);
+    if (name && !wanted.contains(name->target))
       draft.source.damaged.push_back(fmt::format("The definition has no disk {}.", item.item));
   }
   return {};
@@ -155,7 +177,7 @@ std::string nvram_path(const Draft& draft, const DomainFacts& domain) {
       if (item != draft.source.items.end()) return draft.source.folder.path() + "/" + item->file;
       break;
     case ImportMode::kCopy:
-      return fmt::format("{}/{}_VARS.fd", kNvramFolder, domain.vm.name);
+      return fmt::format("{}/{}_VARS.fd", preflight::kNvramFolder, domain.vm.name);
     case ImportMode::kRestore:
       break;
   }
@@ -168,6 +190,28 @@ Status name_files(Draft& draft) {
   RETURN_IF_ERROR(match_disks(draft, domain, named));
   ASSIGN_OR_RETURN(draft.definition,
                    adapt_definition(draft.definition, named, nvram_path(draft, domain)));
+  return {};
+}
+
+// Of files that are used where they lie.
+Status find_users(Draft& draft) {
+  if (draft.request.mode != ImportMode::kRegister) return {};
+  for (const ArchiveItem& item : draft.source.items) {
+    const std::string path = draft.source.folder.path() + "/" + item.file;
+    ASSIGN_OR_RETURN(const std::string user, user_of(draft.world.hypervisor, path));
+    if (!user.empty()) draft.view.users[path] = user;
+  }
+  return {};
+}
+
+// The state of a TPM goes where libvirt looks for it, under a name that says of which kind it is.
+Status check_tpm(Draft& draft) {
+  const auto state = std::ranges::find(draft.source.items, kTpmItem, &ArchiveItem::item);
+  if (state == draft.source.items.end()) return {};
+  if (tpm_state_place(draft.tpm_folder, "", state->file).empty())
+    return fail(ErrorCode::kPolicy, "{} is no name of a TPM's state.", state->file);
+  if (!keeps_tpm_state(draft.definition))
+    draft.source.damaged.push_back("There is the state of a TPM; the definition has none.");
   return {};
 }
 
@@ -187,18 +231,41 @@ void describe(Draft& draft, const std::vector<Vm>& elsewhere) {
   view.source.qemu_version = draft.source.manifest->qemu_version;
 }
 
-void place_items(const Draft& draft, const preflight::DestinationReport& report, Archive& archive) {
-  for (ArchiveItem item : draft.source.items) {
-    const auto placed = std::ranges::find(report.placements, item.item, &DiskPlacement::target);
-    if (placed != report.placements.end()) {
-      item.path = placed->destination_path;
-      item.virtual_size = placed->virtual_size;
-      archive.bytes_total += placed->allocated;
-    } else if (item.item == kNvramItem) {
-      item.path = report.nvram_destination;
-    }
-    if (!item.path.empty()) archive.items.push_back(std::move(item));
+// Files that are made by us alone, in places that the checks of a destination do not know.
+void check_places(const Draft& draft, const std::vector<ArchiveItem>& items,
+                  std::vector<Finding>& findings) {
+  for (const ArchiveItem& item : items) {
+    const auto name = item.format.empty() ? std::nullopt : image_name(item.item);
+    const bool layer = name && name->layer != 0;
+    const bool made =
+        item.item == kTpmItem || (layer && draft.request.mode != ImportMode::kRegister);
+    if (!made || !preflight::path_taken(item.path)) continue;
+    findings.push_back(preflight::place_taken(draft.view, item));
   }
+}
+
+void take_checkpoints(const Draft& draft, PlannedImport& planned, std::vector<Finding>& findings) {
+  if (!draft.source.manifest || draft.source.manifest->checkpoints.empty()) return;
+  CheckpointsToImport from;
+  from.texts = draft.source.manifest->checkpoints;
+  for (const ArchiveItem& item : planned.archive.items) {
+    const auto former = draft.source.former_paths.find(item.item);
+    if (former != draft.source.former_paths.end()) from.paths[former->second] = item.path;
+  }
+  from.before = draft.source.definition;
+  from.now = draft.definition;
+  from.new_identity = draft.request.mode == ImportMode::kCopy;
+  auto taken = import_checkpoints(from, draft.host, draft.host.settings);
+  if (taken)
+    planned.checkpoints = std::move(*taken);
+  else
+    findings.push_back(preflight::checkpoints_refused(draft.view, taken.error().text()));
+}
+
+ByteCount allocated(const Draft& draft, const std::string& image) {
+  const auto found = std::ranges::find(draft.view.disks, image, &preflight::ImportedDisk::target);
+  const bool seen = found != draft.view.disks.end() && found->facts.has_value();
+  return seen ? found->facts->allocated : ByteCount{};
 }
 
 bool has_blocker(const std::vector<Finding>& findings) {
@@ -216,7 +283,6 @@ Result<PlannedImport> judge(Draft& draft) {
                    refused_references(definition, draft.host, draft.host.settings));
   const auto own = preflight::refused_definition(domain.vm.name, refused);
   report.findings.insert(report.findings.end(), own.begin(), own.end());
-  preflight::sort_findings(report.findings);
 
   PlannedImport planned;
   planned.archive.host = draft.world.host_name;
@@ -225,7 +291,15 @@ Result<PlannedImport> judge(Draft& draft) {
   planned.archive.vm_name = domain.vm.name;
   planned.archive.started_at = std::chrono::system_clock::now();
   planned.has_manifest = draft.view.has_manifest;
-  place_items(draft, report, planned.archive);
+  planned.archive.items =
+      place_items(draft.source, {draft.request.mode, domain.vm.name, domain.vm.uuid,
+                                 report.placements, report.nvram_destination, draft.tpm_folder});
+  for (const ArchiveItem& item : planned.archive.items) {
+    if (!item.format.empty()) planned.archive.bytes_total += allocated(draft, item.item);
+  }
+  check_places(draft, planned.archive.items, report.findings);
+  take_checkpoints(draft, planned, report.findings);
+  preflight::sort_findings(report.findings);
   planned.archive.findings = std::move(report.findings);
   if (!has_blocker(planned.archive.findings)) planned.definition = definition;
   return planned;
@@ -234,17 +308,20 @@ Result<PlannedImport> judge(Draft& draft) {
 }  // namespace
 
 Result<PlannedImport> plan_import(move::World& world, const ArchiveRequest& request,
-                                  const std::vector<Vm>& elsewhere) {
+                                  const std::string& tpm_folder, const std::vector<Vm>& elsewhere) {
   RETURN_IF_ERROR(check_request(request));
   ASSIGN_OR_RETURN(HostFacts host, world.hypervisor.host_facts());
   host.name = world.host_name;
   host.settings = world.book.settings();
   auto folders = preflight::usable_folders(host, host.settings);
   ASSIGN_OR_RETURN(ImportSource source, read_import(request.folder, folders));
-  Draft draft{world, request, std::move(host), std::move(folders), std::move(source), {}, {}};
+  Draft draft{world, request, tpm_folder, std::move(host), std::move(folders), std::move(source),
+              {},    {}};
   RETURN_IF_ERROR(give_identity(draft));
   RETURN_IF_ERROR(eject_media(draft));
   RETURN_IF_ERROR(name_files(draft));
+  RETURN_IF_ERROR(check_tpm(draft));
+  RETURN_IF_ERROR(find_users(draft));
   describe(draft, elsewhere);
   return judge(draft);
 }

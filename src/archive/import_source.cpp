@@ -9,14 +9,20 @@
 
 #include "archive/file_copy.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/tpm_state.h"
 
 namespace drover::archive {
 namespace {
 
-Result<ByteCount> size_of(const UniqueFd& file, const std::string& name) {
+// kPolicy: longer than any such file is.
+Result<ByteCount> size_of(const UniqueFd& file, const std::string& name, bool is_disk) {
   struct stat found{};
   if (::fstat(file.get(), &found) != 0) return fail_errno("Cannot look at " + name);
-  return ByteCount{static_cast<std::uint64_t>(found.st_size)};
+  const ByteCount size{static_cast<std::uint64_t>(found.st_size)};
+  const ByteCount most{is_disk ? kFileMost : kStateMost};
+  if (size <= most) return size;
+  return fail(ErrorCode::kPolicy, "{} has {}; {} are the most that is taken.", name, to_text(size),
+              to_text(most));
 }
 
 // A file that the manifest names: there, plain, and of its size. Its hash is for later: it is read
@@ -28,13 +34,14 @@ Status take_item(ImportSource& source, const ArchiveItem& item) {
     return {};
   }
   if (!file) return std::unexpected(file.error());
-  ASSIGN_OR_RETURN(const ByteCount size, size_of(*file, item.file));
+  ASSIGN_OR_RETURN(const ByteCount size, size_of(*file, item.file, !item.format.empty()));
   if (size != item.size) {
     source.damaged.push_back(fmt::format("{} has {} bytes; the manifest says {}.", item.file,
                                          size.bytes, item.size.bytes));
   }
   source.items.push_back(item);
   source.items.back().path.clear();
+  if (!item.path.empty()) source.former_paths[item.item] = item.path;
   return {};
 }
 
@@ -42,16 +49,15 @@ Status read_with_manifest(ImportSource& source, const std::string& text) {
   ASSIGN_OR_RETURN(source.manifest, read_manifest(text));
   const ArchiveItem* const definition = find_item(*source.manifest, kDefinitionItem);
   DROVER_CHECK(definition != nullptr);
-  ASSIGN_OR_RETURN(const UniqueFd file, source.folder.file(definition->file));
-  ASSIGN_OR_RETURN(const HashedFile hashed, hash_file(file.get(), definition->file, {}));
-  if (hashed.hash != definition->hash) {
+  // Bounded: it may be any file, of any length.
+  ASSIGN_OR_RETURN(source.definition, source.folder.text(definition->file, kDefinitionBytesMax));
+  if (hash_of(source.definition) != definition->hash) {
     return fail(ErrorCode::kCorrupt,
                 "{}/{} is not the definition that was exported. Take the folder from where it was "
                 "exported once more; or, if you have changed it yourself, remove {}: the files are "
                 "then imported without being verified.",
                 source.folder.path(), definition->file, kManifestName);
   }
-  ASSIGN_OR_RETURN(source.definition, source.folder.text(definition->file, kDefinitionBytesMax));
   for (const ArchiveItem& item : source.manifest->items) {
     if (item.item != kDefinitionItem) RETURN_IF_ERROR(take_item(source, item));
   }
@@ -97,7 +103,7 @@ Status read_without_manifest(ImportSource& source) {
   const auto take = [&](std::string item, const std::string& name,
                         const std::string& format) -> Status {
     ASSIGN_OR_RETURN(const UniqueFd file, source.folder.file(name));
-    ASSIGN_OR_RETURN(const ByteCount size, size_of(file, name));
+    ASSIGN_OR_RETURN(const ByteCount size, size_of(file, name, !format.empty()));
     source.items.push_back({std::move(item), name, "", format, {}, size, ""});
     return {};
   };
@@ -116,7 +122,12 @@ Status read_without_manifest(ImportSource& source) {
   const std::string nvram = std::filesystem::path(domain.vm.nvram_path).filename().string();
   for (const std::string& name : {nvram, std::string("nvram.fd")}) {
     if (nvram.empty() || std::ranges::find(names, name) == names.end()) continue;
-    return take(std::string(kNvramItem), name, "");
+    RETURN_IF_ERROR(take(std::string(kNvramItem), name, ""));
+    break;
+  }
+  for (const std::string& name : names) {
+    if (!keeps_tpm_state(source.definition) || tpm_state_place("", "", name).empty()) continue;
+    return take(std::string(kTpmItem), name, "");
   }
   return {};
 }
@@ -125,7 +136,7 @@ Status read_without_manifest(ImportSource& source) {
 
 Result<ImportSource> read_import(const std::string& path, std::span<const std::string> allowed) {
   ASSIGN_OR_RETURN(ExportFolder folder, ExportFolder::open(path, allowed));
-  ImportSource source{std::move(folder), std::nullopt, {}, {}, {}};
+  ImportSource source{std::move(folder), std::nullopt, {}, {}, {}, {}};
   const auto manifest = source.folder.text(std::string(kManifestName), kManifestBytesMax);
   if (manifest) {
     RETURN_IF_ERROR(read_with_manifest(source, *manifest));

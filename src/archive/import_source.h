@@ -3,6 +3,7 @@
 // with images beside it. Nothing in it is believed. Reads only. Any thread.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,9 +18,10 @@ namespace drover::archive {
 struct ImportSource {
   ExportFolder folder;
   std::optional<Manifest> manifest;
-  std::string definition;            // as the folder has it
-  std::vector<ArchiveItem> items;    // disks and NVRAM that are there, with the manifest's hashes
-  std::vector<std::string> damaged;  // what is not as it should be: sentences
+  std::string definition;          // as the folder has it
+  std::vector<ArchiveItem> items;  // what is there of the VM, with the manifest's hashes
+  std::map<std::string, std::string> former_paths;  // of items: where the manifest says they were
+  std::vector<std::string> damaged;                 // what is not as it should be: sentences
 };
 
 // kNotFound: no such folder, or neither a manifest nor a definition in it; kPermission: not beneath

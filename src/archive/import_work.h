@@ -5,10 +5,13 @@
 
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "archive/archive_work.h"
 #include "archive/export_folder.h"
 #include "archive/import_plan.h"
+#include "gate/fence.h"
 
 namespace drover::archive {
 
@@ -23,17 +26,22 @@ class ImportWork final : public ArchiveWork {
   Status work() override;
   Status undo() override;
   Result<bool> is_done() override;
+  Status complete() override;
   std::string done_text() const override;
 
  private:
   Status take(const ExportFolder& folder, const ArchiveItem& item,
               std::span<const std::string> allowed);
+  Result<HashedFile> copy(int from, const ArchiveItem& item, std::span<const std::string> allowed);
+  Status place_on_its_own(const ArchiveItem& item);
   Status check_image(const ArchiveItem& item, const std::string& path);
+  Status check_users();
   Status sync_folders() const;
   Status define();
   bool uses_our_files(const std::string& definition) const;
 
   std::optional<PlannedImport> planned_;
+  std::vector<gate::Fence> fences_;  // of files that are used where they lie
 };
 
 }  // namespace drover::archive

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <set>
 
+#include "archive/checkpoint_json.h"
 #include "archive/file_copy.h"
 #include "json/encode.h"
 #include "net/digest.h"
@@ -28,6 +30,8 @@ std::unexpected<Error> bad(std::string what) {
   return fail(ErrorCode::kCorrupt, "The manifest cannot be used: {}. {}", what, kHint);
 }
 
+constexpr unsigned kLayersMost = 64;  // as QEMU opens no longer chains of ours
+
 bool is_target(std::string_view text) {
   return !text.empty() && text.size() <= kTargetMax && std::ranges::all_of(text, [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0;
@@ -43,11 +47,21 @@ Status check_item(const ArchiveItem& item) {
   if (is_disk(item)) {
     if (item.format != "raw" && item.format != "qcow2")
       return bad(fmt::format("{} has the unknown format {}", item.file, item.format));
-    if (!is_target(item.item)) return bad(fmt::format("\"{}\" is no name of a disk", item.item));
+    if (!image_name(item.item)) return bad(fmt::format("\"{}\" is no name of a disk", item.item));
     return {};
   }
-  if (item.item == kDefinitionItem || item.item == kNvramItem) return {};
+  if (item.item == kDefinitionItem || item.item == kNvramItem || item.item == kTpmItem) return {};
   return bad(fmt::format("it has the unknown item \"{}\"", item.item));
+}
+
+// A layer is below another image, and only a qcow2 has one below it.
+Status check_layer(const Manifest& manifest, const ArchiveItem& item) {
+  const auto name = image_name(item.item);
+  if (!is_disk(item) || !name || name->layer == 0) return {};
+  const ArchiveItem* const above = find_item(manifest, image_item(name->target, name->layer - 1));
+  if (above == nullptr || above->format != "qcow2")
+    return bad(fmt::format("nothing is based on {}", item.item));
+  return {};
 }
 
 Status check(const Manifest& manifest) {
@@ -60,7 +74,19 @@ Status check(const Manifest& manifest) {
     if (!files.insert(item.file).second) return bad(fmt::format("it names {} twice", item.file));
   }
   if (!items.contains(kDefinitionItem)) return bad("it names no definition");
+  for (const ArchiveItem& item : manifest.items) RETURN_IF_ERROR(check_layer(manifest, item));
+  if (manifest.checkpoints.size() > kCheckpointsMax)
+    return bad(fmt::format("it has more than {} checkpoints", kCheckpointsMax));
   return {};
+}
+
+unsigned version_of(const Manifest& manifest) {
+  const bool plain = manifest.checkpoints.empty() &&
+                     std::ranges::none_of(manifest.items, [](const ArchiveItem& item) {
+                       const auto name = image_name(item.item);
+                       return item.item == kTpmItem || (is_disk(item) && name && name->layer != 0);
+                     });
+  return plain ? 1 : 2;
 }
 
 std::string checksum(Json tree) {
@@ -77,9 +103,34 @@ bool is_plain_file_name(std::string_view name) {
   });
 }
 
+std::string image_item(std::string_view target, unsigned layer) {
+  return layer == 0 ? std::string(target) : fmt::format("{}.{}", target, layer);
+}
+
+std::optional<ImageName> image_name(std::string_view item) {
+  const std::size_t dot = item.find('.');
+  const std::string_view target = item.substr(0, dot);
+  if (!is_target(target)) return std::nullopt;
+  if (dot == std::string_view::npos) return ImageName{std::string(target), 0};
+  const std::string_view digits = item.substr(dot + 1);
+  unsigned layer = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), layer);
+  const bool whole = error == std::errc() && end == digits.data() + digits.size();
+  if (!whole || layer == 0 || layer > kLayersMost || digits.front() == '0') return std::nullopt;
+  return ImageName{std::string(target), layer};
+}
+
+const ArchiveItem* item_below(std::span<const ArchiveItem> items, std::string_view item) {
+  const auto name = image_name(item);
+  if (!name) return nullptr;
+  const std::string below = image_item(name->target, name->layer + 1);
+  const auto found = std::ranges::find(items, below, &ArchiveItem::item);
+  return found == items.end() ? nullptr : &*found;
+}
+
 std::string manifest_text(const Manifest& manifest) {
   Json tree{{"format", kFormat},
-            {"version", kManifestVersion},
+            {"version", version_of(manifest)},
             {"vm_name", manifest.vm_name},
             {"vm_uuid", manifest.vm_uuid},
             {"running", manifest.running},
@@ -89,6 +140,8 @@ std::string manifest_text(const Manifest& manifest) {
             {"qemu_version", manifest.qemu_version},
             {"made_at", json::time_text(manifest.made_at)},
             {"items", json::encode(manifest.items)}};
+  if (!manifest.checkpoints.empty())
+    tree["checkpoints"] = checkpoints_to_json(manifest.checkpoints);
   tree["checksum"] = checksum(tree);
   return tree.dump(2) + "\n";
 }
@@ -111,6 +164,7 @@ Result<Manifest> read_manifest(std::string_view text) {
   Manifest manifest;
   std::string format, sum;
   unsigned number = 0;
+  Json checkpoints = Json::array();
   const Status read = Fields(tree, "", Unknown::kIgnore)
                           .need("format", format)
                           .need("version", number)
@@ -123,9 +177,13 @@ Result<Manifest> read_manifest(std::string_view text) {
                           .need("qemu_version", manifest.qemu_version)
                           .need("made_at", manifest.made_at)
                           .need("items", manifest.items)
+                          .may("checkpoints", checkpoints)
                           .need("checksum", sum)
                           .finish();
   if (!read) return bad(read.error().text());
+  auto texts = checkpoints_from_json(checkpoints);
+  if (!texts) return bad(texts.error().text());
+  manifest.checkpoints = std::move(*texts);
   RETURN_IF_ERROR(check(manifest));
   return manifest;
 }

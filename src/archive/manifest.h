@@ -6,11 +6,15 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "hypervisor/checkpoint_xml.h"
 #include "model/archive.h"
 #include "model/host.h"
 
@@ -18,12 +22,30 @@ namespace drover::archive {
 
 inline constexpr std::string_view kManifestName = "drover-export.json";
 inline constexpr std::string_view kDefinitionName = "definition.xml";
-inline constexpr unsigned kManifestVersion = 1;
-inline constexpr std::size_t kManifestBytesMax = 1u << 20;
+// A manifest has the lowest version that has all its members: 1 knows no layers, checkpoints and
+// TPM.
+inline constexpr unsigned kManifestVersion = 2;
+inline constexpr std::size_t kManifestBytesMax = 8u << 20;
+inline constexpr std::size_t kCheckpointsMax = 256;
 inline constexpr std::size_t kItemsMax = 256;
+// UEFI variables have 0.5 to 4 MiB.
+inline constexpr std::uint64_t kStateMost = 64u << 20;
 
 inline constexpr std::string_view kDefinitionItem = "definition";
 inline constexpr std::string_view kNvramItem = "nvram";
+inline constexpr std::string_view kTpmItem = "tpm";
+
+// An image of a disk: "vda", or "vda.2", the second of those that it is based on.
+struct ImageName {
+  std::string target;
+  unsigned layer = 0;
+  bool operator==(const ImageName&) const = default;
+};
+std::string image_item(std::string_view target, unsigned layer);
+// Nothing: it is no image's.
+std::optional<ImageName> image_name(std::string_view item);
+// Of the image that this one is based on; nullptr: on none.
+const ArchiveItem* item_below(std::span<const ArchiveItem> items, std::string_view item);
 
 struct Manifest {
   std::string vm_name, vm_uuid;
@@ -32,7 +54,8 @@ struct Manifest {
   std::string drover_version;
   Version libvirt_version = 0, qemu_version = 0;
   std::chrono::system_clock::time_point made_at;
-  std::vector<ArchiveItem> items;  // the definition is one; each has its hash
+  std::vector<ArchiveItem> items;           // the definition is one; each has its hash
+  std::vector<CheckpointText> checkpoints;  // with the paths that the items had
 };
 
 std::string manifest_text(const Manifest& manifest);

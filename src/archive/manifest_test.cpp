@@ -59,7 +59,8 @@ TEST(Manifest, OneThatWasChangedIsRefused) {
 }
 
 TEST(Manifest, ALaterVersionIsToldApart) {
-  const auto read = read_manifest(forged([](Json& tree) { tree["version"] = 2; }));
+  const auto read =
+      read_manifest(forged([](Json& tree) { tree["version"] = kManifestVersion + 1; }));
   ASSERT_FALSE(read);
   EXPECT_NE(read.error().message.find("newer Drover"), std::string::npos);
 }
@@ -108,6 +109,60 @@ TEST(Manifest, HostileOnesAreRefused) {
     const auto read = read_manifest(text);
     ASSERT_FALSE(read) << text.substr(0, 200);
     EXPECT_EQ(read.error().code, ErrorCode::kCorrupt) << text.substr(0, 200);
+  }
+}
+
+TEST(Manifest, HasTheLowestVersionThatKnowsItsMembers) {
+  const auto version = [](const Manifest& manifest) {
+    const std::string text = manifest_text(manifest);
+    const auto read = read_manifest(text);
+    EXPECT_TRUE(read) << read.error().text();
+    return Json::parse(text).at("version").get<unsigned>();
+  };
+  EXPECT_EQ(version(sample()), 1u);
+  Manifest chain = sample();
+  chain.items.push_back({"vda.1", "vda.1.qcow2", "/images/b", "qcow2", gib(1), {4096}, kHash});
+  chain.items.push_back({"vda.2", "vda.2.img", "/images/c", "raw", gib(1), {4096}, kHash});
+  EXPECT_EQ(version(chain), 2u);
+  ASSERT_NE(item_below(chain.items, "vda.1"), nullptr);
+  EXPECT_EQ(item_below(chain.items, "vda.1")->item, "vda.2");
+  EXPECT_EQ(item_below(chain.items, "vda.2"), nullptr);
+  EXPECT_EQ(item_below(chain.items, "definition"), nullptr);
+  Manifest tpm = sample();
+  tpm.items.push_back({"tpm", "tpm2-00.permall", "/tpm", "", {}, {100}, kHash});
+  EXPECT_EQ(version(tpm), 2u);
+  Manifest checkpoints = sample();
+  checkpoints.checkpoints = {{"clean", "<domainsnapshot/>", true}};
+  EXPECT_EQ(version(checkpoints), 2u);
+  const auto read = read_manifest(manifest_text(checkpoints));
+  EXPECT_EQ(read->checkpoints.at(0).xml, "<domainsnapshot/>");
+  EXPECT_TRUE(read->checkpoints[0].current);
+}
+
+TEST(Manifest, LayersHangTogether) {
+  const auto refused = [](const std::string& item, const std::string& format) {
+    Manifest manifest = sample();
+    manifest.items.push_back({item, "x.qcow2", "", format, gib(1), {4096}, kHash});
+    return !read_manifest(manifest_text(manifest));
+  };
+  EXPECT_FALSE(refused("vda.1", "qcow2"));
+  EXPECT_TRUE(refused("vda.2", "qcow2")) << "nothing between";
+  EXPECT_TRUE(refused("vdb.1", "qcow2")) << "no disk";
+  for (const char* item :
+       {"vda.0", "vda.01", "vda.", "vda.1x", "vda.-1", ".1", "vda.1.1", "vda.99999999999"}) {
+    EXPECT_TRUE(refused(item, "qcow2")) << item;
+  }
+  Manifest raw = sample();
+  raw.items[0].format = "raw";
+  raw.items.push_back({"vda.1", "x.qcow2", "", "qcow2", gib(1), {4096}, kHash});
+  EXPECT_FALSE(read_manifest(manifest_text(raw))) << "a raw image is based on nothing";
+}
+
+TEST(Manifest, ChecksItsCheckpoints) {
+  for (const char* list : {"{}", "[1]", "[{\"name\":\"a\"}]", "\"x\""}) {
+    const auto read =
+        read_manifest(forged([&](Json& tree) { tree["checkpoints"] = Json::parse(list); }));
+    EXPECT_FALSE(read) << list;
   }
 }
 

@@ -333,6 +333,10 @@ Result<Archive> ApiClient::cancel_archive(std::string_view id) {
   return read_as<Archive>(state_->ask("POST", "/v1/archives/" + part(id) + "/cancel", "{}"));
 }
 
+Result<Archive> ApiClient::give_up_archive(std::string_view id) {
+  return read_as<Archive>(state_->ask("POST", "/v1/archives/" + part(id) + "/give-up", "{}"));
+}
+
 Status ApiClient::follow_move(std::string_view id, const OnMove& on_move) {
   std::optional<Error> fault;
   bool ended = false;

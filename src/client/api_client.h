@@ -103,6 +103,7 @@ class ApiClient {
   Result<std::vector<Archive>> archives();
   Result<Archive> archive(std::string_view id);
   Result<Archive> cancel_archive(std::string_view id);
+  Result<Archive> give_up_archive(std::string_view id);
 
   // Calls `on_move` with the event's name ("progress", "phase", "state") and the Move, first with
   // the present one, until it has ended (success) or `on_move` returns false (kCancelled).

@@ -2,17 +2,16 @@
 #include "content/file_digest.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "content/stream_digest.h"
 
 namespace drover::content {
 namespace {
@@ -20,33 +19,6 @@ namespace {
 constexpr std::size_t kReadBytes = 1u << 20;
 constexpr std::size_t kSampleBytes = 64u << 10;
 constexpr std::uint64_t kSamples = 64;
-
-struct ContextDeleter {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
-class Digest {
- public:
-  Digest() : context_(EVP_MD_CTX_new()) {
-    good_ = context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
-  }
-  void add(const std::uint8_t* bytes, std::size_t count) {
-    good_ = good_ && EVP_DigestUpdate(context_.get(), bytes, count) == 1;
-  }
-  Result<std::string> text() {
-    std::array<std::uint8_t, EVP_MAX_MD_SIZE> digest{};
-    unsigned length = 0;
-    good_ = good_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &length) == 1;
-    if (!good_) return fail(ErrorCode::kInternal, "OpenSSL computes no SHA-256.");
-    std::string text;
-    for (unsigned i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
-    return text;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, ContextDeleter> context_;
-  bool good_ = false;
-};
 
 Result<std::uint64_t> length_of(int file) {
   struct stat found{};
@@ -76,20 +48,20 @@ Result<std::string> file_digest(int file, std::stop_token stop) {
   ASSIGN_OR_RETURN(const std::uint64_t end, length_of(file));
   static const std::vector<std::uint8_t> kZeroes(kReadBytes);
   std::vector<std::uint8_t> bytes(kReadBytes);
-  Digest digest;
+  StreamDigest digest;
   for (std::uint64_t at = 0; at < end;) {
     if (stop.stop_requested()) return fail(ErrorCode::kCancelled, "The file is not read further.");
     const std::uint64_t data = next_data(file, at, end);
     if (data > at) {
       const std::size_t hole = std::min<std::uint64_t>(data - at, kReadBytes);
-      digest.add(kZeroes.data(), hole);
+      digest.add(std::span(kZeroes).first(hole));
       at += hole;
       continue;
     }
     const auto part = std::span(bytes).first(std::min<std::uint64_t>(kReadBytes, end - at));
     ASSIGN_OR_RETURN(const std::size_t got, read_at(file, at, part));
     if (got == 0) return fail(ErrorCode::kConflict, "The file became shorter while it was read.");
-    digest.add(bytes.data(), got);
+    digest.add(std::span(bytes).first(got));
     at += got;
   }
   return digest.text();
@@ -97,14 +69,14 @@ Result<std::string> file_digest(int file, std::stop_token stop) {
 
 Result<std::string> file_sample(int file) {
   ASSIGN_OR_RETURN(const std::uint64_t end, length_of(file));
-  Digest digest;
+  StreamDigest digest;
   const std::string length = fmt::format("{}\n", end);
-  digest.add(reinterpret_cast<const std::uint8_t*>(length.data()), length.size());
+  digest.add({reinterpret_cast<const std::uint8_t*>(length.data()), length.size()});
   const std::uint64_t last = end > kSampleBytes ? end - kSampleBytes : 0;
   std::vector<std::uint8_t> bytes(kSampleBytes);
   for (std::uint64_t i = 0; i < kSamples; ++i) {
     ASSIGN_OR_RETURN(const std::size_t got, read_at(file, last * i / (kSamples - 1), bytes));
-    digest.add(bytes.data(), got);
+    digest.add(std::span(bytes).first(got));
   }
   return digest.text();
 }

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "fit/unsure.h"
 #include "fit/verbs.h"
 #include "hypervisor/adapt_cpu.h"
 #include "hypervisor/domain_xml.h"
@@ -131,24 +132,33 @@ AppliedFix fix_of(const Vm& vm, const CpuWish& wish, const std::string& host,
 // Written down before it is done, so that there is an undo whatever happens.
 Status write_cpu(move::World& world, AppliedFix& fix, const std::string& former,
                  const std::string& definition) {
+  ASSIGN_OR_RETURN(const std::string now,
+                   world.hypervisor.definition(fix.vm_uuid, DefinitionKind::kPersistent));
+  if (now != former) {
+    return fail(ErrorCode::kConflict,
+                "The definition of {} was changed while the hosts were asked. Try again.",
+                fix.vm_name);
+  }
   auto book = world.book.fixes();
   ASSIGN_OR_RETURN(fix.before, cpu_element(former));
   RETURN_IF_ERROR(book.save(fix));
   if (auto defined = world.hypervisor.define(definition); !defined) {
-    (void)book.remove(fix.id);
+    if (!may_be_done(defined.error())) (void)book.remove(fix.id);
     return std::unexpected(
         wrap(defined.error(), fmt::format("libvirt does not take the CPU for {}.", fix.vm_name)));
   }
-  // As libvirt wrote it: that is what an undo compares with.
-  const auto now = world.hypervisor.definition(fix.vm_uuid, DefinitionKind::kPersistent);
-  if (!now) return std::unexpected(now.error());
-  ASSIGN_OR_RETURN(fix.after, cpu_element(*now));
-  return book.save(fix);
+  // As libvirt wrote it: that is what an undo compares with. It can do without.
+  if (const auto written = world.hypervisor.definition(fix.vm_uuid, DefinitionKind::kPersistent)) {
+    fix.after = cpu_element(*written).value_or("");
+  }
+  if (auto saved = book.save(fix); !saved)
+    log::warning("The fix {} of {}: {}", fix.id, fix.vm_name, saved.error().text());
+  return {};
 }
 
 }  // namespace
 
-Result<CpuCompat> cpu_compat(move::World& world, const CpuWish& wish) {
+Result<CpuCompat> cpu_compat(move::World& world, const WhileFree& while_free, const CpuWish& wish) {
   ASSIGN_OR_RETURN(const auto hosts, other_hosts(world, wish));
   ASSIGN_OR_RETURN(const Vm vm, world.hypervisor.find_vm(wish.vm));
   if (!vm.persistent) {
@@ -182,14 +192,16 @@ Result<CpuCompat> cpu_compat(move::World& world, const CpuWish& wish) {
   found.features = feature_words(text);
   found.lost = lost_features(world, machine, own, common);
   ASSIGN_OR_RETURN(const std::string adapted, adapt_cpu(definition, common));
-  RETURN_IF_ERROR(check_everywhere(world, hosts, adapted, vm.name));
+  // Of the definition, which may hold passwords, no other host sees more than it has to judge.
+  ASSIGN_OR_RETURN(const std::string shown, cpu_definition(adapted));
+  RETURN_IF_ERROR(check_everywhere(world, hosts, shown, vm.name));
 
   ASSIGN_OR_RETURN(const CpuText asked, read_cpu(cpu_element(definition).value_or("")));
   found.as_it_is =
       asked.mode == "custom" && asked.model == text.model && asked.features == text.features;
   if (!wish.write || found.as_it_is) return found;
   AppliedFix fix = fix_of(vm, wish, world.host_name, found);
-  RETURN_IF_ERROR(write_cpu(world, fix, definition, adapted));
+  RETURN_IF_ERROR(while_free(vm, [&] { return write_cpu(world, fix, definition, adapted); }));
   log::info("{} gets the CPU model {} at its next start, asked by {}.", vm.name, found.model,
             wish.requested_by);
   found.fix = fix.id;

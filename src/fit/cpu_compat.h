@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "fit/while_free.h"
 #include "model/fit.h"
 #include "move/world.h"
 
@@ -24,12 +25,14 @@ struct CpuWish {
 };
 
 // The most that a guest of the VM's machine can have on this host and on all of `hosts`, each of
-// which was asked whether it can. kConflict: the VM has no definition to write into; kNotFound: no
-// such VM or host; kBlocked: a host cannot give it, with what it lacks. Nothing was changed after
-// an error.
-Result<CpuCompat> cpu_compat(move::World& world, const CpuWish& wish);
+// which was asked whether it can. kConflict: the VM has no definition to write into, it was changed
+// while the hosts were asked, or a move has it; kNotFound: no such VM or host; kBlocked: a host
+// cannot give it, with what it lacks. Nothing was changed after an error, unless libvirt went
+// silent meanwhile: then there is a fix to undo.
+Result<CpuCompat> cpu_compat(move::World& world, const WhileFree& while_free, const CpuWish& wish);
 
 // Brings the former <cpu> back, if it is still as cpu_compat() left it. kConflict: it is not.
+// REQUIRES: nobody else has the VM (WhileFree).
 Status undo_cpu(move::World& world, const AppliedFix& fix);
 
 }  // namespace drover::fit

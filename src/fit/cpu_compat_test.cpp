@@ -32,7 +32,7 @@ class Compat : public FitWorld {
     return cpu_element(*text).value();
   }
   Result<CpuCompat> ask(std::vector<std::string> hosts, bool write = false) {
-    return cpu_compat(world(), {"web01", std::move(hosts), write, "alice"});
+    return cpu_compat(world(), while_free_, {"web01", std::move(hosts), write, "alice"});
   }
 };
 
@@ -60,17 +60,51 @@ TEST_F(Compat, WritesItOnceAndBringsTheFormerBack) {
   EXPECT_TRUE(again->as_it_is);
   EXPECT_EQ(again->fix, "") << "nothing was to be done";
   ASSERT_EQ(host1_.book->fixes().list()->size(), 1u);
-  const auto undone = undo_fix(world(), found->fix);
+  const auto undone = undo_fix(world(), while_free_, found->fix);
   ASSERT_TRUE(undone) << undone.error().text();
   EXPECT_TRUE(undone->undone_at);
   EXPECT_TRUE(same_cpu(now(), kFormer));
-  EXPECT_EQ(undo_fix(world(), found->fix).error().code, ErrorCode::kConflict) << "once";
+  EXPECT_EQ(undo_fix(world(), while_free_, found->fix).error().code, ErrorCode::kConflict)
+      << "once";
+}
+
+TEST_F(Compat, WritesNothingWhileAMoveHasTheVm) {
+  taken_by_ = "k3f9x2qa";
+  ASSERT_TRUE(ask({"host2"})) << "looking is free";
+  EXPECT_EQ(ask({"host2"}, true).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(now(), kFormer);
+  EXPECT_TRUE(host1_.book->fixes().list()->empty());
+  taken_by_.clear();
+  const auto found = ask({"host2"}, true);
+  ASSERT_TRUE(found);
+  taken_by_ = "k3f9x2qa";
+  EXPECT_EQ(undo_fix(world(), while_free_, found->fix).error().code, ErrorCode::kConflict);
+  EXPECT_FALSE(same_cpu(now(), kFormer));
+}
+
+// The hosts are asked for some seconds.
+TEST_F(Compat, LeavesADefinitionThatWasChangedWhileTheHostsWereAsked) {
+  const std::string other = definition(kFormer, "<input type='tablet'/>");
+  before_ = [&] { EXPECT_TRUE(host1_.hypervisor.define(other)); };
+  EXPECT_EQ(ask({"host2"}, true).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(host1_.hypervisor.definition(kUuid, DefinitionKind::kPersistent).value(), other);
+  EXPECT_TRUE(host1_.book->fixes().list()->empty());
+}
+
+TEST_F(Compat, TellsOtherHostsNothingButTheCpu) {
+  ASSERT_TRUE(
+      host1_.hypervisor.define(definition(kFormer, "<graphics type='vnc' passwd='secret'/>")));
+  ASSERT_TRUE(ask({"host2", "host3"}, true));
+  EXPECT_EQ(net_.bodies.size(), 4u);
+  for (const auto& body : net_.bodies) {
+    EXPECT_FALSE(body.contains("secret") || body.contains("web01") || body.contains(kUuid)) << body;
+  }
 }
 
 TEST_F(Compat, LeavesACpuThatSomebodyChangedSince) {
   const auto found = ask({"host2"}, true);
   ASSERT_TRUE(host1_.hypervisor.define(definition("<cpu mode='host-passthrough'/>")));
-  EXPECT_EQ(undo_fix(world(), found->fix).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(undo_fix(world(), while_free_, found->fix).error().code, ErrorCode::kConflict);
   EXPECT_TRUE(now().contains("host-passthrough"));
 }
 
@@ -81,11 +115,12 @@ TEST_F(Compat, HasAnUndoAlsoWhereDroverdDiedWhileItWrote) {
   fix.vm_uuid = kUuid;
   fix.before = kFormer;
   ASSERT_TRUE(host1_.book->fixes().save(fix));
-  EXPECT_TRUE(undo_fix(world(), fix.id)) << "it was not written: nothing is to be done";
+  EXPECT_TRUE(undo_fix(world(), while_free_, fix.id))
+      << "it was not written: nothing is to be done";
   fix.undone_at.reset();
   ASSERT_TRUE(host1_.book->fixes().save(fix));
   ASSERT_TRUE(host1_.hypervisor.define(definition(cpu({"avx2"}))));
-  EXPECT_TRUE(undo_fix(world(), fix.id)) << "it was written";
+  EXPECT_TRUE(undo_fix(world(), while_free_, fix.id)) << "it was written";
   EXPECT_TRUE(same_cpu(now(), kFormer));
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "fit/while_free.h"
 #include "model/fit.h"
 #include "move/world.h"
 
@@ -23,12 +24,14 @@ bool can_fix(const Finding& finding, const Plan& plan, std::string_view host);
 void mark_fixable(Plan& plan, std::string_view host);
 
 // Mends every finding of this code that the plan has. kNotFound: it has none; kInvalidArgument:
-// there is no such fix. What was done is in the journal before it is done; after an error, what was
-// mended before it stays and can be undone.
-Result<std::vector<AppliedFix>> apply_fix(move::World& world, const Plan& plan,
-                                          std::string_view code, std::string_view requested_by);
+// there is no such fix; kConflict: a move has the VM, or it is not as the plan has it any more.
+// What was done is in the journal before it is done; after an error, what was mended before it
+// stays and can be undone, and so can what may have been done.
+Result<std::vector<AppliedFix>> apply_fix(move::World& world, const WhileFree& while_free,
+                                          const Plan& plan, std::string_view code,
+                                          std::string_view requested_by);
 
-// kNotFound; kConflict: it was undone, or what it changed is otherwise now.
-Result<AppliedFix> undo_fix(move::World& world, std::string_view id);
+// kNotFound; kConflict: it was undone, what it changed is otherwise now, or a move has the VM.
+Result<AppliedFix> undo_fix(move::World& world, const WhileFree& while_free, std::string_view id);
 
 }  // namespace drover::fit

@@ -23,19 +23,6 @@ std::vector<MoveKind> kinds_of(const Vm& vm) {
   return {MoveKind::kOffline};
 }
 
-std::string_view state_word(const Vm& vm) {
-  switch (vm.state) {
-    case VmState::kRunning:
-      return "running";
-    case VmState::kPaused:
-      return "paused";
-    case VmState::kOff:
-      return "off";
-    default:
-      return "other";
-  }
-}
-
 MobilityPlace place_of(const Question& question, const Result<Plan>& plan) {
   MobilityPlace place;
   place.host = question.host;
@@ -103,9 +90,9 @@ Mobility look_for_places(const MobilityView& view, const std::vector<Vm>& vms) {
     one.vm_uuid = vm.uuid;
     one.vm_name = vm.name;
     one.host = view.host;
-    one.state = state_word(vm);
-    const bool asks = vm.state != VmState::kIncoming && view.moving(vm.uuid).empty();
-    if (!asks) one.state = "moving";
+    one.state = vm.state;
+    one.move_id = view.moving(vm.uuid);
+    const bool asks = vm.state != VmState::kIncoming && one.move_id.empty();
     for (const auto& host : view.hosts) {
       for (const MoveKind kind : kinds_of(vm)) {
         if (asks) questions.push_back({found.vms.size(), host, kind});
@@ -121,6 +108,11 @@ Mobility look_for_places(const MobilityView& view, const std::vector<Vm>& vms) {
     request.vm = vms[questions[i].vm].uuid;
     request.destination = questions[i].host;
     request.kind = questions[i].kind;
+    request.measure = false;  // nobody asks how long it would take
+    if (view.over && view.over()) {
+      places[i] = place_of(questions[i], fail(ErrorCode::kTimeout, "There was no time to ask."));
+      return;
+    }
     {
       const std::lock_guard lock(mutex);
       const auto known = silent.find(request.destination);

@@ -19,9 +19,11 @@ struct MobilityView {
   std::vector<std::string> hosts;  // paired, that may be given VMs
   std::function<Result<Plan>(const MoveRequest&)> plan;
   std::function<std::string(std::string_view vm_uuid)> moving;  // its move; empty: none
+  std::function<bool()> over;  // there is no time for another plan; without: there is
 };
 
-// `vms`: of this host. Hosts that do not answer are named once.
+// `vms`: of this host. Hosts that do not answer are named once. Places that there was no time to
+// ask for say so.
 Mobility look_for_places(const MobilityView& view, const std::vector<Vm>& vms);
 
 // The change that adds the most hosts to those that can take the VM; of several the one that Drover

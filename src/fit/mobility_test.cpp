@@ -66,6 +66,7 @@ TEST(LookForPlaces, AsksForEachVmHostAndKindThatMakesSense) {
   view.moving = [](std::string_view uuid) { return uuid == "busy" ? "k3f9x2qa" : ""; };
   view.plan = [&](const MoveRequest& request) -> Result<Plan> {
     ++asked;
+    EXPECT_FALSE(request.measure) << "nobody asked how long it would take";
     if (request.destination == "host3") return fail(ErrorCode::kUnavailable, "host3 is silent.");
     if (request.kind == MoveKind::kQuick)
       return fail(ErrorCode::kInvalidArgument, "Not there yet.");
@@ -84,11 +85,33 @@ TEST(LookForPlaces, AsksForEachVmHostAndKindThatMakesSense) {
   EXPECT_EQ(found.vms[1].places[0].kind, MoveKind::kOffline);
   ASSERT_TRUE(found.vms[1].change);
   EXPECT_EQ(found.vms[1].change->finding.code, "A");
-  EXPECT_EQ(found.vms[2].state, "moving");
+  EXPECT_EQ(found.vms[2].state, VmState::kRunning);
+  EXPECT_EQ(found.vms[2].move_id, "k3f9x2qa");
+  EXPECT_EQ(found.vms[0].move_id, "");
   EXPECT_TRUE(found.vms[2].places.empty());
   ASSERT_EQ(found.unreachable.size(), 1u);
   EXPECT_EQ(found.unreachable[0].host, "host3");
   EXPECT_LE(asked, 6) << "a silent host need not be asked each time";
+}
+
+// Of a thousand VMs on ten hosts nobody waits for the last plan, nor does a droverd that stops.
+TEST(LookForPlaces, EndsWhenThereIsNoTimeLeft) {
+  std::atomic<int> asked = 0;
+  MobilityView view;
+  view.host = "host1";
+  view.hosts = {"host2"};
+  view.moving = [](std::string_view) { return ""; };
+  view.over = [&] { return asked >= 3; };
+  view.plan = [&](const MoveRequest&) -> Result<Plan> {
+    ++asked;
+    return Plan{};
+  };
+  const auto found = look_for_places(view, std::vector<Vm>(500, vm("web", VmState::kOff)));
+  ASSERT_EQ(found.vms.size(), 500u);
+  EXPECT_LT(asked, 30) << "those under way at that moment";
+  EXPECT_TRUE(found.unreachable.empty()) << "nobody is to blame";
+  EXPECT_EQ(found.vms.back().places.at(0).text, "There was no time to ask.");
+  EXPECT_TRUE(found.vms.back().hosts_now.empty());
 }
 
 }  // namespace

@@ -4,16 +4,20 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "fit/peer_side.h"
+#include "fit/while_free.h"
 #include "hypervisor/fake/fake.h"
 #include "move/move_test_support.h"
 
@@ -75,11 +79,17 @@ class FixtureNet final : public net::PeerTransport {
  public:
   Result<std::string> call(std::string_view host, std::string_view verb, std::string_view body,
                            Deadline) override {
+    {
+      const std::lock_guard lock(mutex);
+      bodies.emplace_back(body);
+    }
     const auto found = hosts.find(host);
     if (found == hosts.end()) return fail(ErrorCode::kUnavailable, "{} does not answer.", host);
     return found->second->side->handle("host1", verb, body);
   }
   std::map<std::string, FixtureHost*, std::less<>> hosts;
+  std::mutex mutex;  // guards bodies
+  std::vector<std::string> bodies;
 };
 
 class FitWorld : public testing::Test {
@@ -99,6 +109,17 @@ class FitWorld : public testing::Test {
            inside + "<devices>" + devices + "</devices></domain>";
   }
 
+  // As Engine::while_free(): `before` is what happens until nobody else has the VM.
+  WhileFree while_free_ = [this](const Vm& vm, const std::function<Status()>& change) -> Status {
+    if (before_) before_();
+    if (!taken_by_.empty())
+      return fail(ErrorCode::kConflict, "{} is moving already ({}).", vm.name, taken_by_);
+    claims_.push_back(vm.uuid);
+    return change();
+  };
+  std::function<void()> before_;
+  std::string taken_by_;             // a move
+  std::vector<std::string> claims_;  // UUIDs
   FixtureNet net_;
   FixtureHost host1_{"host1", net_}, host2_{"host2", net_}, host3_{"host3", net_};
 };

@@ -17,6 +17,9 @@ constexpr double kLinkBound = 0.7;      // of the link's rate: then the link was
 constexpr double kUsualLink = 110e6;
 constexpr double kStart = 0.5;  // of copying disks, until QEMU runs at the destination
 constexpr double kMemoryStart = 0.3;
+constexpr double kPauseMost = 2;        // beside what is carried in it
+constexpr double kSavedPauseMost = 10;  // likewise, of a quick move
+constexpr double kSavedOverhead = 1.0;  // of a quick move: the definition, QEMU started anew
 
 using Samples = std::vector<double>;
 
@@ -81,7 +84,7 @@ std::optional<double> wire_share_of(const Move& move) {
 // Of what the link was measured at; 0: it was not.
 double link_used(const Move& move, double copying) {
   const double link = static_cast<double>(move.plan.forecast->link_rate.value);
-  const double limit = static_cast<double>(move.plan.request.bandwidth.value);
+  const double limit = static_cast<double>(bandwidth_of(move.plan).value);
   const double least = limit > 0 ? std::min(link > 0 ? link : limit, limit) : link;
   if (least <= 0 || copying <= 0) return 0;
   return number(move.report->bytes_on_wire) / copying / least;
@@ -147,11 +150,15 @@ void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
     rest.push_back(worked - copying);
     if (move->report->pause && parts.pause > 0 && parts.ends_by_itself) {
       const double carried = parts.pause - experience.pause;
-      pause.push_back(seconds(*move->report->pause) - std::min(carried, 0.3));
+      // A live move's last pass is never longer; all of a saved guest is carried in its pause.
+      const bool quick = move->plan.kind == MoveKind::kQuick;
+      pause.push_back(seconds(*move->report->pause) - (quick ? carried : std::min(carried, 0.3)));
     }
   }
   if (const auto value = median(rest)) experience.rest = std::clamp(*value, 0.2, 60.0);
-  if (const auto value = median(pause)) experience.pause = std::clamp(*value, 0.02, 2.0);
+  const bool saved = !moves.empty() && moves.front()->plan.kind == MoveKind::kQuick;
+  if (const auto value = median(pause))
+    experience.pause = std::clamp(*value, 0.02, saved ? kSavedPauseMost : kPauseMost);
   for (const auto& [copying, worked] : copied) {
     if (worked > 0) off.push_back(std::abs(copying + experience.rest - worked) / worked);
   }
@@ -184,6 +191,7 @@ Experience usual(const Scene& scene) {
     experience.disk_rate = 1e9;
   }
   if (scene.kind == MoveKind::kQuick || scene.kind == MoveKind::kOffline) experience.rest = 1.2;
+  if (scene.kind == MoveKind::kQuick) experience.pause = kSavedOverhead;
   return experience;
 }
 

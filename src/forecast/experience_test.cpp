@@ -49,6 +49,19 @@ TEST(Experience, WhatTheLinkLimitedSaysNothingOfTheHosts) {
   EXPECT_LT(likely, 20);
 }
 
+// Likewise a setting of the host, of which the move's request says nothing.
+TEST(Experience, WhatASettingLimitedSaysNothingOfTheHosts) {
+  Scene limited = gigabit_scene();
+  limited.bandwidth = kFastEthernet;
+  std::vector<Move> before(3, finished(limited, {0.3, 30, 25, 0.6, {}, {620'000'000}}));
+  for (Move& move : before) move.plan.request.bandwidth = {};
+  const Experience learnt = learn(gigabit_scene(), "host2", kVm, before);
+  EXPECT_GE(learnt.disk_rate, usual(gigabit_scene()).disk_rate);
+  EXPECT_GE(learnt.memory_rate, usual(gigabit_scene()).memory_rate);
+  for (Move& move : before) move.plan.forecast->bandwidth = {};  // of an earlier release
+  EXPECT_EQ(bandwidth_of(before.front().plan).value, 0u);
+}
+
 // A disk that was busy for a moment is measured slow; that moves were fast says more.
 TEST(Experience, WhatMovesHaveShownOfDisksGoesBeforeAMeasurement) {
   const std::vector<Move> before(3, finished(gigabit_scene(), {0.3, 4, 3, 0.6, {}, {}}));

@@ -12,8 +12,9 @@ namespace {
 constexpr double kUsualLink = 110e6;    // 1 Gbit/s, where nothing was measured
 constexpr double kUsualDisk = 200e6;    // likewise
 constexpr double kReference = 0.01;     // of a block that the destination has, on the wire
-constexpr double kSavedOverhead = 1.0;  // of a quick move: the definition, QEMU started anew
+constexpr double kRestoreRate = 400e6;  // of memory that has just come, out of the page cache
 constexpr double kSpreadMost = 0.4;
+constexpr std::chrono::seconds kDirtyFresh{10};  // what was measured before is a guess
 // More than a disk of any kind, and than anybody waits: numbers from elsewhere may be absurd.
 constexpr double kBytesMost = 1e18;
 constexpr double kSecondsMost = 1e9;
@@ -78,15 +79,15 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   if (scene.executes && !stays) parts.pause = experience.pause + copy.left / memory.rate;
 }
 
-// Saved here, carried, restored there, one after the other.
+// It is carried while it is saved, and restored there afterwards.
 void add_saved_memory(const Scene& scene, const Experience& experience, Parts& parts) {
   const double size = used(scene, experience);
   const double wire =
       wire_of(size, std::min(number(scene.spared_memory), size), wire_share(scene, experience));
   parts.wire += wire;
   const double carried = std::max(wire / link_of(scene, experience), size / experience.memory_rate);
-  const double saved = size / known(scene.write, kUsualDisk) + size / known(scene.read, kUsualDisk);
-  parts.pause = saved + carried + kSavedOverhead;
+  const double saved = size / known(scene.write, kUsualDisk);
+  parts.pause = std::max(saved, carried) + size / kRestoreRate + experience.pause;
 }
 
 // On one device the same heads, or the same queue, serve both ends.
@@ -138,12 +139,30 @@ Parts parts_of(const Scene& scene, const Experience& experience) {
   return parts;
 }
 
+namespace {
+
+// A guest that was measured some time ago may do twice as much now, or half: how much that changes
+// of the whole.
+double spread_by_age(const Scene& scene, const Experience& experience, double total) {
+  if (!scene.dirty_rate || scene.dirty_age <= kDirtyFresh || total <= 0) return 0;
+  double spread = 0;
+  for (const double times : {0.5, 2.0}) {
+    Scene other = scene;
+    other.dirty_rate->value =
+        static_cast<std::uint64_t>(std::min(number(*scene.dirty_rate) * times, kBytesMost));
+    spread = std::max(spread, std::abs(parts_of(other, experience).total() - total) / total);
+  }
+  return spread;
+}
+
+}  // namespace
+
 StrategyForecast predict(const Scene& scene, const Experience& experience) {
   const Parts parts = parts_of(scene, experience);
   const double total = parts.total();
+  const double unsure = experience.spread + spread_by_age(scene, experience, total);
   // What may never end by itself is known least of all.
-  const double spread =
-      parts.ends_by_itself ? std::min(experience.spread, kSpreadMost) : kSpreadMost;
+  const double spread = parts.ends_by_itself ? std::min(unsure, kSpreadMost) : kSpreadMost;
   StrategyForecast made;
   made.strategy = strategy_of(scene);
   made.wire = {static_cast<std::uint64_t>(std::clamp(parts.wire, 0.0, kBytesMost))};
@@ -175,7 +194,9 @@ Forecast make_forecast(const Scene& scene, std::string_view destination, std::st
     }
   }
   made.dirty_rate = scene.dirty_rate.value_or(BytesPerSecond{});
+  made.dirty_age = scene.dirty_age;
   made.link_rate = scene.link;
+  made.bandwidth = scene.bandwidth;
   made.read_rate = scene.read;
   made.write_rate = scene.write;
   made.memory = scene.memory_used;

@@ -46,6 +46,25 @@ TEST(Predict, TheRangeIsAtMostFortyPercentToEitherSide) {
   }
 }
 
+// docs/forecast.md, "What is measured".
+TEST(Predict, AGuestThatWasMeasuredMinutesAgoIsKnownLessWell) {
+  Experience sure;
+  sure.spread = 0.15;
+  Scene scene = gigabit_scene();
+  scene.dirty_rate = BytesPerSecond{60'000'000};
+  const StrategyForecast now = predict(scene, sure);
+  scene.dirty_age = std::chrono::minutes(3);
+  const StrategyForecast later = predict(scene, sure);
+  EXPECT_EQ(later.likely, now.likely);
+  EXPECT_GT(later.most, now.most + std::chrono::milliseconds(100));
+  EXPECT_LT(later.least, now.least - std::chrono::milliseconds(100));
+  EXPECT_LE(later.most, later.likely * 141 / 100);
+  scene.dirty_rate = BytesPerSecond{};
+  const auto idle = predict(scene, sure).most;
+  scene.dirty_age = {};
+  EXPECT_EQ(predict(scene, sure).most, idle) << "twice nothing is nothing";
+}
+
 TEST(Predict, EachThingThatCostsMoreTakesLonger) {
   const double usual_time = seconds(plain(gigabit_scene()));
   const auto slower = [&](auto change) {
@@ -112,6 +131,19 @@ TEST(Predict, AQuickMovePausesForAllOfTheMemory) {
   EXPECT_GT(quick.pause, live.pause * 5);
   EXPECT_EQ(quick.converges_percent, 100u);
   EXPECT_EQ(quick.strategy, "quick");
+}
+
+// What it takes beside the carrying is learnt, even if carrying takes long.
+TEST(Predict, AQuickMovesPauseIsLearntFromThoseBefore) {
+  Scene scene = gigabit_scene();
+  scene.kind = MoveKind::kQuick;
+  const StrategyForecast before = plain(scene);
+  Took took;
+  took.pause = before.pause + std::chrono::seconds(2);
+  const std::vector<Move> moves(3, finished(scene, took));
+  const Forecast made = make_forecast(scene, "host2", kVm, moves);
+  EXPECT_GT(made.strategies.front().pause, before.pause + std::chrono::seconds(1));
+  EXPECT_LT(made.strategies.front().pause, before.pause + std::chrono::seconds(3));
 }
 
 TEST(Predict, OnOneDeviceAStorageMoveReadsAndWritesWithTheSameHeads) {

@@ -15,18 +15,25 @@ Scene scene_of(const Plan& plan, const Convergence& convergence) {
   scene.memory = plan.vm.state == VmState::kOff ? made.memory : plan.vm.memory;
   scene.memory_used = std::min(made.memory, scene.memory);
   if (made.dirty_rate.value > 0 || plan.request.measure) scene.dirty_rate = made.dirty_rate;
+  scene.dirty_age = made.dirty_age;
   scene.disks = made.disks;
   scene.spared_disks = std::min(made.spared, made.disks);
   scene.spared_memory =
       std::min(ByteCount{made.spared.bytes - scene.spared_disks.bytes}, scene.memory_used);
   scene.link = made.link_rate;
-  scene.bandwidth = plan.request.bandwidth;
+  scene.bandwidth = bandwidth_of(plan);
   scene.read = made.read_rate;
   scene.write = made.write_rate;
   scene.one_device = plan.kind == MoveKind::kStorage;
   scene.convergence = convergence;
   scene.verification = plan.request.verification;
   return scene;
+}
+
+// Forecasts of earlier releases know only what was asked for.
+BytesPerSecond bandwidth_of(const Plan& plan) {
+  const bool known = plan.forecast && plan.forecast->bandwidth.value > 0;
+  return known ? plan.forecast->bandwidth : plan.request.bandwidth;
 }
 
 std::string_view strategy_of(const Scene& scene) {

@@ -3,6 +3,7 @@
 // or known before its first byte (docs/forecast.md). Plain values; 0 means not known unless said.
 #pragma once
 
+#include <chrono>
 #include <optional>
 
 #include "base/byte_count.h"
@@ -17,6 +18,7 @@ struct Scene {
   ByteCount memory;       // of the VM; of one that is off what is saved of it, or nothing
   ByteCount memory_used;  // of that, what the guest ever wrote; at most `memory`
   std::optional<BytesPerSecond> dirty_rate;  // memory changed in a second, each page counted once
+  std::chrono::milliseconds dirty_age{0};    // since that was measured
   ByteCount disks;                           // allocated, to be copied; of running VMs and others
   ByteCount spared_memory;                   // of `memory_used`, likely held by the destination
   ByteCount spared_disks;                    // of `disks`, likewise
@@ -32,6 +34,10 @@ struct Scene {
 // The scene that a plan's forecast was made from, so that a finished move can be held against it.
 // `convergence`: in force for the move. REQUIRES: plan.forecast.
 Scene scene_of(const Plan& plan, const Convergence& convergence);
+
+// What the move was allowed when its forecast was made, by its request and the host's settings; 0:
+// no limit.
+BytesPerSecond bandwidth_of(const Plan& plan);
 
 // "direct", "compress", ...: the move's own strategy.
 std::string_view strategy_of(const Scene& scene);

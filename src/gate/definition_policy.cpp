@@ -8,6 +8,7 @@
 
 #include "gate/host_references.h"
 #include "gate/migration_calls.h"
+#include "model/network_disk.h"
 
 namespace drover::gate {
 namespace {
@@ -106,7 +107,9 @@ string judge(const HostReference& reference, const AdministratorRules& rules,
     case kDiskVolume:
       return listed(contains(rules.volume_pools, first_word(value)), "volume_pools");
     case kDiskNetwork:
-      return listed(contains_or_any(rules.network_disks, value), "network_disks");
+      return listed(contains_or_any(rules.network_disks, value) ||
+                        admits_network_disk(rules.network_disks, reference.path),
+                    "network_disks");
     case kDiskUse:
       return listed(contains(rules.disk_formats, first_word(value)), "disk_formats");
     case kEmulator:

@@ -55,7 +55,8 @@ struct HostReference {
   ReferenceKind kind = ReferenceKind::kUnknown;
   std::string value;
   std::string xml_path;  // where it stands: "devices/disk/source@file"; not part of its identity
-  std::string path;      // of kCharDevice: the socket's, when it is a path that was chosen
+  std::string path;      // of kCharDevice: the socket's, when it is a path that was chosen; of
+                         // kDiskNetwork: its name (model/network_disk.h), if it has one
 
   bool same_as(const HostReference& other) const {
     return kind == other.kind && value == other.value;
@@ -67,7 +68,7 @@ struct AdministratorRules {
   std::vector<std::string> disk_folders = {"/var/lib/libvirt/images"};
   std::vector<std::string> block_devices;  // exact paths
   std::vector<std::string> volume_pools;   // names of storage pools
-  std::vector<std::string> network_disks;  // canonical texts, or "*"
+  std::vector<std::string> network_disks;  // canonical texts, rules of model/network_disk.h, or "*"
   std::vector<std::string> disk_formats = {"raw", "qcow2"};
   std::vector<std::string> emulators = {"/usr/bin/qemu-system-x86_64", "/usr/bin/kvm",
                                         "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"};

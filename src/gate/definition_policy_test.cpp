@@ -300,6 +300,33 @@ TEST(CheckDefinition, RefusesWhatTheAdministratorDidNotAllow) {
   for (const std::string& xml : wrong) EXPECT_NE(violations(xml), "") << xml;
 }
 
+TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
+  AdministratorRules rules;
+  rules.network_disks = {"nbd://storage1", "nbd://10.0.0.9:10809/web"};
+  const auto network = [](const std::string& source) { return disk(source, "type='network'"); };
+  const std::string host = "<host name='storage1'/>";
+  EXPECT_EQ(violations(network("<source protocol='nbd' name='any'>" + host + "</source>"), rules),
+            "");
+  EXPECT_EQ(violations(network("<source protocol='nbd' name='web' index='1' tls='no'>"
+                               "<host name='10.0.0.9' port='10809' transport='tcp'/></source>"),
+                       rules),
+            "");
+  const std::string wrong[] = {
+      "<source protocol='nbd' name='any'><host name='storage11'/></source>",
+      "<source protocol='nbd' name='webby'><host name='10.0.0.9'/></source>",
+      "<source protocol='nbd' name='web'><host name='10.0.0.9' port='10810'/></source>",
+      "<source protocol='nbd' name='web' tls='yes'>" + host + "</source>",
+      "<source protocol='nbd' name='web' query='a'>" + host + "</source>",
+      "<source protocol='nbd' name='web'>" + host + host + "</source>",
+      "<source protocol='nbd' name='web'>" + host + "<auth username='a'/></source>",
+      "<source protocol='nbd' name='web'><host transport='unix' socket='/s'/></source>",
+      "<source protocol='nbd' name='web'><host name='storage1' socket='/s'/></source>",
+      "<source protocol='rbd' name='web'>" + host + "</source>",
+  };
+  for (const std::string& source : wrong)
+    EXPECT_NE(violations(network(source), rules), "") << source;
+}
+
 TEST(CheckDefinition, ExactRulesAllowOneThing) {
   AdministratorRules rules;
   rules.exact = {"disk_block /dev/vg/web1", "disk_use raw rw /dev/vg/web1", "unknown x",
@@ -337,6 +364,24 @@ class Reservation : public testing::Test {
   static constexpr const char* kSource = "<source file='/var/lib/libvirt/images/web1'/>";
   Policy policy_;
 };
+
+TEST(CheckDefinition, RefusesANetworkDiskBelowADisk) {
+  AdministratorRules rules;
+  rules.network_disks = {"nbd://s", "*"};
+  const std::string server = "<source protocol='nbd' name='web'><host name='s'/></source>";
+  const std::string file = "<source file='/var/lib/libvirt/images/web1'/>";
+  EXPECT_EQ(violations(disk(server, "type='network'"), rules), "");
+  const std::string layer = "<format type='raw'/>" + server;
+  for (const std::string& xml : {
+           disk(file + "<backingStore type='network'>" + layer + "</backingStore>"),
+           disk(file + "<mirror type='network' job='copy'>" + layer + "</mirror>"),
+           disk("<source file='/var/lib/libvirt/images/web1'><dataStore type='network'>" + layer +
+                "</dataStore></source>"),
+           disk(server + "<backingStore type='network'>" + layer + "</backingStore>",
+                "type='network'"),
+       })
+    EXPECT_NE(violations(xml, rules), "") << xml;
+}
 
 TEST_F(Reservation, AcceptsWhatWasReserved) { EXPECT_EQ(refused(disk(kSource)), ""); }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "model/network_disk.h"
+
 namespace drover::gate {
 namespace {
 
@@ -65,6 +67,32 @@ void judge_disk_use(const pugi::xml_node& source, const string& type, const stri
   if (formats == 0) found.add(kDiskUse, (top ? "raw" : "none") + use, path);
 }
 
+// Empty: it is not a plain NBD export, open to who can reach it.
+string network_name(const pugi::xml_node& source) {
+  if (attribute(source, "protocol") != "nbd") return {};
+  for (const auto& own : source.attributes()) {
+    const string_view name = own.name();
+    const bool plain = name == "protocol" || name == "name" || name == "index" ||
+                       (name == "tls" && string_view(own.value()) == "no");
+    if (!plain) return {};
+  }
+  pugi::xml_node host;
+  for (const auto& child : source.children()) {
+    if (child.type() != pugi::node_element) continue;
+    if (string_view(child.name()) != "host" || host) return {};
+    host = child;
+  }
+  if (!host || host.first_child()) return {};
+  for (const auto& own : host.attributes()) {
+    const string_view name = own.name();
+    const bool plain = name == "name" || name == "port" ||
+                       (name == "transport" && string_view(own.value()) == "tcp");
+    if (!plain) return {};
+  }
+  return nbd_uri(attribute(host, "name"), attribute(host, "port"), attribute(source, "name"));
+}
+
+// A server is proven for a disk, not for a layer below one (docs/decisions/0007).
 Consumed handle_disk_source(const pugi::xml_node& node, const string& path, ReferenceList& found) {
   const string type = attribute(node.parent(), "type");
   judge_disk_use(node, type, path, found);
@@ -72,8 +100,9 @@ Consumed handle_disk_source(const pugi::xml_node& node, const string& path, Refe
     found.add(kDiskVolume, attribute(node, "pool") + "/" + attribute(node, "volume"), path);
     return {.attributes = {"pool", "volume"}};
   }
-  if (type == "network") {
-    found.add(kDiskNetwork, canonical_text(node), path);
+  const bool top = string_view(node.parent().name()) == "disk";
+  if (type == "network" && top) {
+    found.add(kDiskNetwork, canonical_text(node), path, network_name(node));
     return {.attributes = {"protocol", "name", "query", "tls", "tlsHostname"},
             .children = {"host", "snapshot", "auth", "initiator", "ssl", "timeout", "readahead",
                          "cookies"}};

@@ -37,6 +37,22 @@ Status Fence::take() {
   return {};
 }
 
+Status Fence::check_no_writer() const {
+  for (const FencedDisk& disk : disks_) {
+    struct flock lock{};  // as in set_lock()
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = kWriterByte;
+    lock.l_len = 1;
+    if (::fcntl(disk.image.get(), F_OFD_GETLK, &lock) != 0)
+      return fail_errno(fmt::format("Cannot look at the locks of disk {}", disk.target));
+    if (lock.l_type == F_UNLCK) continue;
+    return fail(ErrorCode::kConflict, "Disk {} is open for writing: a QEMU holds its byte {}.",
+                disk.target, kWriterByte);
+  }
+  return {};
+}
+
 Status Fence::lift() {
   Status status;
   for (const FencedDisk& disk : disks_) {

@@ -19,6 +19,8 @@
 namespace drover::gate {
 
 inline constexpr long kFenceByte = 201;
+// QEMU's "I may write", held as long as it may.
+inline constexpr long kWriterByte = 101;
 
 struct FencedDisk {
   std::string target;  // "vda"
@@ -36,6 +38,9 @@ class Fence {
   // All or none: kConflict names the disk that another process still may write; the fence is
   // lifted again. Safe to run twice.
   Status take();
+  // kConflict names the disk that a QEMU has open for writing: the fence keeps others out, and does
+  // not see who was there before it.
+  Status check_no_writer() const;
   // Safe to run twice. An error names the first disk whose lock may still be held.
   Status lift();
   std::size_t size() const { return disks_.size(); }

@@ -3,10 +3,12 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/random.h"
 
@@ -88,6 +90,42 @@ TEST_F(FenceTest, IsAllOrNone) {
   EXPECT_EQ(status.error().code, ErrorCode::kConflict);
   EXPECT_NE(status.error().message.find("vdb"), std::string::npos);
   EXPECT_TRUE(qemu_may_write("a"));
+}
+
+// QEMU holds read locks only, so that taking the fence beside one succeeds.
+TEST_F(FenceTest, SeesWhoWasThereBeforeIt) {
+  const UniqueFd writer = image("b", O_RDWR);
+  struct flock lock{};
+  lock.l_type = F_RDLCK;
+  lock.l_start = kWriterByte;
+  lock.l_len = 1;
+  ASSERT_EQ(::fcntl(writer.get(), F_OFD_SETLK, &lock), 0);
+  Fence fence = fence_both();
+  ASSERT_TRUE(fence.take());
+  const Status status = fence.check_no_writer();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(status.error().message.contains("vdb")) << status.error().message;
+  lock.l_type = F_UNLCK;
+  ASSERT_EQ(::fcntl(writer.get(), F_OFD_SETLK, &lock), 0);
+  EXPECT_TRUE(fence.check_no_writer());
+}
+
+TEST_F(FenceTest, SeesARealQemuThatWrites) {
+  if (std::system("command -v qemu-io >/dev/null") != 0) GTEST_SKIP() << "needs qemu-io";
+  const std::string path = (folder_ / "a").string();
+  const std::string command =
+      "qemu-io -f raw -c 'write -P 7 0 512' -c 'sleep 5000' " + path + " >/dev/null 2>&1 &";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  bool there = false;
+  for (int round = 0; round < 400 && !there; ++round) {
+    there = std::ifstream(path, std::ios::binary).get() == 7;
+    if (!there) ::usleep(10'000);
+  }
+  ASSERT_TRUE(there) << "qemu-io did not write within 4 s";
+  Fence fence = fence_both();
+  ASSERT_TRUE(fence.take());
+  EXPECT_EQ(fence.check_no_writer().error().code, ErrorCode::kConflict);
 }
 
 TEST_F(FenceTest, RealQemuDoesNotOpenAFencedImageForWriting) {

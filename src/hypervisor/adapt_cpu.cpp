@@ -87,6 +87,24 @@ Result<std::string> replace_cpu(std::string_view domain_xml, std::string_view cp
   return xml::write(domain);
 }
 
+Result<std::string> cpu_definition(std::string_view domain_xml) {
+  ASSIGN_OR_RETURN(const auto document, xml::parse(domain_xml, "domain"));
+  const auto domain = document.document_element();
+  pugi::xml_document made;
+  auto shown = made.append_child("domain");
+  xml::set_attribute(shown, "type", domain.attribute("type").value());
+  shown.append_child("name").text().set("cpu");
+  const auto type = domain.child("os").child("type");
+  auto own = shown.append_child("os").append_child("type");
+  for (const char* name : {"arch", "machine"}) {
+    if (const auto attribute = type.attribute(name))
+      xml::set_attribute(own, name, attribute.value());
+  }
+  own.text().set(type.text().get());
+  if (const auto cpu = domain.child("cpu")) shown.append_copy(cpu);
+  return xml::write(shown);
+}
+
 Result<CpuText> read_cpu(std::string_view cpu) {
   CpuText read;
   if (cpu.empty()) return read;

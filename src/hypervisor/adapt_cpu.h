@@ -17,6 +17,10 @@ Result<std::string> adapt_cpu(std::string_view domain_xml, std::string_view cpu)
 // The definition with this <cpu> element instead of its own; empty: with none.
 Result<std::string> replace_cpu(std::string_view domain_xml, std::string_view cpu);
 
+// A definition that has nothing of this one but what its CPU is judged by: type, architecture,
+// machine and <cpu>.
+Result<std::string> cpu_definition(std::string_view domain_xml);
+
 struct CpuText {
   std::string mode;                             // "custom", "host-model"; empty: none said
   std::string model;                            // empty: none said

@@ -18,6 +18,22 @@ std::string domain(const std::string& cpu) {
          "<devices/></domain>";
 }
 
+TEST(CpuDefinition, HasNothingOfTheVmButItsCpu) {
+  const auto text = cpu_definition(
+      "<domain type='kvm'><name>web01</name><uuid>6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab</uuid>"
+      "<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type><loader>/fw</loader></os>"
+      "<cpu mode='custom'><model>Haswell</model></cpu><devices><graphics type='vnc' "
+      "passwd='secret'/></devices></domain>");
+  ASSERT_TRUE(text) << text.error().text();
+  EXPECT_EQ(*text,
+            "<domain type='kvm'><name>cpu</name><os><type arch='x86_64' "
+            "machine='pc-q35-7.2'>hvm</type></os><cpu mode='custom'><model>Haswell</model></cpu>"
+            "</domain>");
+  EXPECT_TRUE(parse_domain(*text));
+  EXPECT_TRUE(cpu_definition("<domain><name>x</name></domain>"));
+  EXPECT_FALSE(cpu_definition("<domain"));
+}
+
 TEST(AdaptCpu, KeepsHowTheGuestsProcessorsAreDivided) {
   const auto text = adapt_cpu(
       domain("<cpu mode='host-passthrough' check='none' migratable='on'>\n  <topology sockets='1' "

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include "hypervisor/disk_image.h"
 #include "hypervisor/program.h"
 
 namespace drover {
@@ -53,12 +54,62 @@ TEST_F(BackingChain, EndsAtWhatIsNoFileAndAtALoop) {
   EXPECT_TRUE(backing_chain_of(gone, "qcow2").empty());
 }
 
+TEST_F(BackingChain, ANameIsWrittenAnewAndStaysRelative) {
+  const std::string top = make("top", "base.img", "raw");
+  EXPECT_EQ(*backing_name_of(top), "base.img");
+  EXPECT_EQ(backing_name_at("base.img", "/srv/new/top", "/srv/new/base.img"), "base.img");
+  EXPECT_EQ(backing_name_at("file:../base.img", "/srv/new/top", "/srv/base.img"), "../base.img");
+  EXPECT_EQ(backing_name_at("/old/base.img", "/srv/new/top", "/srv/new/base.img"),
+            "/srv/new/base.img");
+  const auto set = set_backing_name(top, *file_identity(top), "below/other.img", "raw");
+  ASSERT_TRUE(set) << set.error().text();
+  EXPECT_EQ(*backing_name_of(top), "below/other.img");
+  EXPECT_EQ(backing_chain_of(top, "qcow2"),
+            std::vector<std::string>{(root_ / "below/other.img").string()});
+  const std::string other = make("other", "", "");
+  EXPECT_FALSE(backing_name_of(other));
+  EXPECT_EQ(set_backing_name(top, *file_identity(other), "x", "raw").error().code,
+            ErrorCode::kConflict);
+}
+
 TEST_F(BackingChain, NothingIsReadOfARawImage) {
   const std::string top = make("top", (root_ / "base").string(), "raw");
   EXPECT_EQ(backing_chain_of(top, "qcow2").size(), 1u);
   EXPECT_TRUE(backing_chain_of(top, "raw").empty());
   std::ofstream(root_ / "short") << "QFI\xfb";
   EXPECT_TRUE(backing_chain_of((root_ / "short").string(), "qcow2").empty());
+}
+
+TEST_F(BackingChain, FindsFilesInJsonNames) {
+  const std::string base = make("base", "", "");
+  for (const std::string& name :
+       {R"(json:{"driver":"qcow2","file":{"driver":"file","filename":")" + base + R"("}})",
+        R"(json:{"driver":"qcow2","file.driver":"file","file.filename":")" + base + R"("})"}) {
+    EXPECT_EQ(backing_chain_of(make("top", name, "qcow2"), "qcow2"), std::vector<std::string>{base})
+        << name;
+  }
+  for (const char* name : {"json:", "json:{", "json:[]", "json:{\"driver\":\"nbd\"}"})
+    EXPECT_TRUE(backing_chain_of(make("odd", name, "raw"), "qcow2").empty()) << name;
+}
+
+TEST_F(BackingChain, ADataFileIsNeededToo) {
+  const std::string data = (root_ / "data").string(), top = (root_ / "top").string();
+  ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-o",
+                                         "data_file=" + data, top, "8M"}}));
+  EXPECT_EQ(backing_chain_of(top, "qcow2"), std::vector<std::string>{data});
+}
+
+TEST_F(BackingChain, OtherFormatsSayItToo) {
+  const std::string base = make("base", "", "");
+  const std::string qed = (root_ / "qed").string(), vmdk = (root_ / "vmdk").string();
+  ASSERT_TRUE(run_program(
+      {.arguments = {"qemu-img", "create", "-q", "-f", "qed", "-F", "qcow2", "-b", base, qed}}));
+  EXPECT_EQ(backing_chain_of(qed, "qed"), std::vector<std::string>{base});
+  EXPECT_TRUE(backing_chain_of(qed, "raw").empty());
+  std::ofstream(vmdk) << "# Disk DescriptorFile\nversion=1\nparentFileNameHint=\"" << base
+                      << "\"\nRW 128 FLAT \"part-f001.vmdk\" 0\n";
+  EXPECT_EQ(backing_chain_of(vmdk, "vmdk"),
+            (std::vector<std::string>{(root_ / "part-f001.vmdk").string(), base}));
 }
 
 }  // namespace

@@ -50,6 +50,16 @@ ByteCount scaled(const pugi::xml_node& node, std::uint64_t value) {
 
 ByteCount scaled(const pugi::xml_node& node) { return scaled(node, node.text().as_ullong()); }
 
+bool has_shared_memory(const pugi::xml_node& domain) {
+  const auto backing = domain.child("memoryBacking");
+  const std::string source = attribute(backing.child("source"), "type");
+  bool shared = source == "memfd" || source == "file" ||
+                attribute(backing.child("access"), "mode") == "shared";
+  for (const auto& cell : domain.child("cpu").child("numa").children("cell"))
+    shared |= attribute(cell, "memAccess") == "shared";
+  return shared;
+}
+
 void read_pinning(const pugi::xml_node& domain, DomainFacts& facts) {
   const auto add = [](std::vector<std::string>& list, const std::string& set) {
     if (!set.empty() && std::find(list.begin(), list.end(), set) == list.end()) list.push_back(set);
@@ -99,6 +109,24 @@ void read_secrets(const pugi::xml_node& element, std::vector<std::string>& secre
   }
 }
 
+// Names its server only where nothing else is to be known of it.
+void read_server(const pugi::xml_node& source, DiskFacts& facts) {
+  const std::string tls = attribute(source, "tls");
+  if (facts.protocol.empty() || (!tls.empty() && tls != "no")) return;
+  if (source.parent().child("backingStore").child("source")) return;
+  pugi::xml_node host;
+  for (const auto& child : source.children()) {
+    if (child.type() != pugi::node_element) continue;
+    if (std::string_view(child.name()) != "host" || host) return;
+    host = child;
+  }
+  const std::string transport = attribute(host, "transport");
+  if (!host || (!transport.empty() && transport != "tcp")) return;
+  facts.network_host = attribute(host, "name");
+  facts.network_port = attribute(host, "port");
+  facts.network_name = attribute(source, "name");
+}
+
 DiskFacts read_disk(const pugi::xml_node& element) {
   DiskFacts facts;
   const auto source = element.child("source");
@@ -117,6 +145,7 @@ DiskFacts read_disk(const pugi::xml_node& element) {
     if (!path.empty()) facts.disk.backing_chain.push_back(path);
   }
   facts.protocol = attribute(source, "protocol");
+  read_server(source, facts);
   facts.pool = attribute(source, "pool");
   facts.volume = attribute(source, "volume");
   facts.cache = attribute(element.child("driver"), "cache");
@@ -276,6 +305,7 @@ Result<DomainFacts> parse_domain(std::string_view xml) {
   facts.huge_pages = static_cast<bool>(domain.child("memoryBacking").child("hugepages"));
   const auto page = domain.child("memoryBacking").child("hugepages").child("page");
   facts.huge_page_size = scaled(page, page.attribute("size").as_ullong());
+  facts.shared_memory = has_shared_memory(domain);
   read_pinning(domain, facts);
   facts.fixed_numa = attribute(domain.child("numatune").child("memory"), "mode") == "strict";
   facts.launch_security = static_cast<bool>(domain.child("launchSecurity"));

@@ -19,9 +19,12 @@ inline constexpr std::size_t kDefinitionBytesMax =
 inline constexpr int kDefinitionDepthMax = 64;  // real ones have less than 20
 
 struct DiskFacts {
-  Disk disk;                 // sizes are zero, the backing chain is as far as the definition tells
-  std::string alias;         // of a running VM: "virtio-disk0"
-  std::string protocol;      // kNetwork: "nbd", "rbd", ...
+  Disk disk;             // sizes are zero, the backing chain is as far as the definition tells
+  std::string alias;     // of a running VM: "virtio-disk0"
+  std::string protocol;  // kNetwork: "nbd", "rbd", ...
+  // kNetwork, of a server on TCP that asks for no secret and no TLS, and of an image that stands on
+  // no other; else empty.
+  std::string network_host, network_port, network_name;
   std::string pool, volume;  // kVolume
   std::string cache;
   std::string job;        // "copy", "active-commit": a block job mirrors it right now
@@ -75,6 +78,7 @@ struct DomainFacts {
   bool tpm_persistent = false;
   std::string loader, nvram_template;
   bool huge_pages = false;
+  bool shared_memory = false;           // other processes may map it: memfd, file, or "shared"
   ByteCount huge_page_size;             // 0: the host's usual one
   bool fixed_numa = false;              // strict memory placement on host nodes
   std::vector<std::string> numa_nodes;  // sets of the host's nodes it is bound to: "0-1,3"

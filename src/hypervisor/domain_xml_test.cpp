@@ -119,6 +119,7 @@ TEST(DomainXml, ReadsEveryKindOfDevice) {
   EXPECT_EQ(facts->graphics.at(0).addresses, std::vector<std::string>{"10.77.0.1"});
   EXPECT_TRUE(facts->graphics.at(1).addresses.empty());
   EXPECT_TRUE(facts->huge_pages);
+  EXPECT_FALSE(facts->shared_memory);
   EXPECT_TRUE(facts->fixed_numa);
   EXPECT_TRUE(facts->qemu_commandline);
   EXPECT_EQ(facts->cpu_mode, "host-passthrough");
@@ -245,6 +246,17 @@ TEST(DomainXml, SaturatesWhereASizeOverflows) {
       parse_domain("<domain><name>x</name><memory unit='TiB'>99999999999</memory></domain>");
   ASSERT_TRUE(facts);
   EXPECT_EQ(facts->vm.memory.bytes, ~std::uint64_t{0});
+}
+
+TEST(DomainXml, TellsWhetherOthersMayMapItsMemory) {
+  const auto shared = [](const std::string& inside) {
+    return parse_domain("<domain><name>x</name>" + inside + "</domain>")->shared_memory;
+  };
+  EXPECT_FALSE(shared(""));
+  EXPECT_FALSE(shared("<memoryBacking><source type='anonymous'/></memoryBacking>"));
+  EXPECT_TRUE(shared("<memoryBacking><source type='memfd'/></memoryBacking>"));
+  EXPECT_TRUE(shared("<memoryBacking><access mode='shared'/></memoryBacking>"));
+  EXPECT_TRUE(shared("<cpu><numa><cell id='0' memAccess='shared'/></numa></cpu>"));
 }
 
 TEST(CpuElement, IsEmptyWhereThereIsNone) {

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/unique_fd.h"
 #include "hypervisor/checkpoint_xml.h"
+#include "hypervisor/teaming.h"
 #include "model/after.h"
 #include "model/host.h"
 #include "model/vm.h"
@@ -63,6 +64,7 @@ struct GuestLoad {
   // Memory that the guest changed in a second, as measured last; nothing: it is being measured, or
   // never was.
   std::optional<BytesPerSecond> dirty_rate;
+  std::chrono::seconds dirty_age{0};  // since dirty_rate was measured, by whomever
 };
 
 // Left behind by a finished migration; asked on the destination, once
@@ -122,10 +124,10 @@ struct RunState {
   enum class Kind {
     kAbsent,    // no such domain at all
     kOff,       // defined, no QEMU
-    kIncoming,  // QEMU waits for a migration, or receives one
+    kIncoming,  // QEMU waits for a migration, or receives one; also out of a file (restore)
     kRunning,
-    kPaused,        // QEMU is there, guest stands still, no migration job
-    kMigratingOut,  // an outgoing migration job exists (guest runs or stands still)
+    kPaused,        // QEMU is there, guest stands still, no such job
+    kMigratingOut,  // an outgoing migration job exists, also into a file (guest runs or not)
   };
   Kind kind = Kind::kAbsent;
   std::string reason;  // for people: libvirt's state and reason
@@ -222,6 +224,11 @@ class Hypervisor {
   virtual Status change_media(std::string_view, std::string_view, const std::string&) {
     return cannot("change what is in a drive");
   }
+  // A card that the guest can live without, out of a VM that runs; success also if it is not there.
+  // kTimeout: the guest has not let it go within 20 s, and may yet.
+  virtual Status unplug(std::string_view, const TeamedDevice&) { return cannot("unplug devices"); }
+  // Into it again, unless it is there.
+  virtual Status plug(std::string_view, const TeamedDevice&) { return cannot("plug devices in"); }
   // Of libvirt, that is defined. kNotFound; one that is so already is success.
   enum class NetworkState { kActive, kInactive };
   virtual Status set_network(std::string_view, NetworkState) { return cannot("start networks"); }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The copy of an image that nobody writes into another that was made for it (disk_image.h):
-// qemu-img does it, and what is a hole or zero takes no room there. Ends with the thread that began
-// it, so with droverd. One thread.
+// The copy of an image that nobody writes into another file that was made for it (disk_image.h).
+// ImageCopy: what the guest sees, by qemu-img, and what is a hole or zero takes no room there; it
+// ends with the thread that began it, so with droverd. copy_whole: every byte of the file, so with
+// all that an image has beside what its guest sees (snapshots, bitmaps, what it is built on). One
+// thread.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/byte_count.h"
@@ -19,7 +22,7 @@ struct ImageCopyCall {
   FileIdentity from_identity;
   std::string to;
   FileIdentity to_identity;
-  std::string format;        // of both
+  std::string from_format, to_format;
   BytesPerSecond bandwidth;  // 0: no limit
 };
 
@@ -42,5 +45,19 @@ class ImageCopy {
   UniqueFd to_;
   std::string path_;
 };
+
+struct WholeCopyCall {
+  std::string from;
+  FileIdentity from_identity;
+  std::string to;  // an empty file
+  FileIdentity to_identity;
+  BytesPerSecond bandwidth;  // 0: no limit
+  // Asked often, with the bytes that were copied so far, holes left out; false ends it.
+  std::function<bool(ByteCount)> go_on;
+};
+
+// Holes stay holes. After success the copy is on stable storage. kConflict: one of the files is not
+// the one meant, or became shorter; kCancelled: go_on said so.
+Status copy_whole(const WholeCopyCall& call);
 
 }  // namespace drover

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "base/file.h"
@@ -59,7 +60,7 @@ class ImageCopyTest : public testing::TestWithParam<std::string> {
 TEST_P(ImageCopyTest, HoldsTheSameAndStaysSparse) {
   const FileIdentity from = make(in("a"), GetParam()), to = make(in("b"), GetParam());
   fill(in("a"));
-  auto copy = ImageCopy::start({in("a"), from, in("b"), to, GetParam(), {}});
+  auto copy = ImageCopy::start({in("a"), from, in("b"), to, GetParam(), GetParam(), {}});
   ASSERT_TRUE(copy) << copy.error().text();
   const Status done = wait(*copy);
   ASSERT_TRUE(done) << done.error().text();
@@ -74,12 +75,45 @@ TEST_P(ImageCopyTest, HoldsTheSameAndStaysSparse) {
 
 TEST_P(ImageCopyTest, RefusesAnotherFileThanTheOneMeant) {
   const FileIdentity from = make(in("a"), GetParam()), to = make(in("b"), GetParam());
-  const auto other = ImageCopy::start({in("a"), to, in("b"), to, GetParam(), {}});
+  const auto other = ImageCopy::start({in("a"), to, in("b"), to, GetParam(), GetParam(), {}});
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, ErrorCode::kConflict);
   fs::remove(in("b"));
   fs::create_symlink(in("a"), in("b"));
-  EXPECT_FALSE(ImageCopy::start({in("a"), from, in("b"), to, GetParam(), {}}));
+  EXPECT_FALSE(ImageCopy::start({in("a"), from, in("b"), to, GetParam(), GetParam(), {}}));
+}
+
+FileIdentity empty_file(const std::string& path) {
+  std::ofstream(path, std::ios::binary);
+  return *file_identity(path);
+}
+
+TEST_P(ImageCopyTest, CopiesEveryByteAndKeepsHoles) {
+  const FileIdentity from = make(in("a"), GetParam());
+  fill(in("a"));
+  const FileIdentity to = empty_file(in("b"));
+  ByteCount said;
+  const Status done = copy_whole({in("a"), from, in("b"), to, {}, [&](ByteCount copied) {
+                                    said = copied;
+                                    return true;
+                                  }});
+  ASSERT_TRUE(done) << done.error().text();
+  EXPECT_EQ(*read_file(in("a"), 256u << 20), *read_file(in("b"), 256u << 20));
+  EXPECT_LE(see_file(AT_FDCWD, in("b"))->allocated_bytes, mib(2).bytes);
+  EXPECT_LE(said.bytes, mib(2).bytes);
+}
+
+TEST_P(ImageCopyTest, EndsTheCopyOfEveryByteWhenItIsTold) {
+  const FileIdentity from = make(in("a"), GetParam());
+  fill(in("a"));
+  const FileIdentity to = empty_file(in("b"));
+  const auto begun = std::chrono::steady_clock::now();
+  const Status slow = copy_whole({in("a"), from, in("b"), to, BytesPerSecond{1024}, [&](ByteCount) {
+                                    return std::chrono::steady_clock::now() - begun < 200ms;
+                                  }});
+  ASSERT_FALSE(slow);
+  EXPECT_EQ(slow.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(copy_whole({in("a"), to, in("b"), to, {}, {}}).error().code, ErrorCode::kConflict);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, ImageCopyTest, testing::Values("raw", "qcow2"),
@@ -90,7 +124,8 @@ class BrokenImage : public ImageCopyTest {};
 TEST_P(BrokenImage, SaysWhatQemuImgSaid) {
   const FileIdentity to = make(in("b"), "qcow2");
   std::ofstream(in("a")) << "QFI\xfb no image";
-  auto copy = ImageCopy::start({in("a"), *file_identity(in("a")), in("b"), to, "qcow2", {}});
+  auto copy =
+      ImageCopy::start({in("a"), *file_identity(in("a")), in("b"), to, "qcow2", "qcow2", {}});
   ASSERT_TRUE(copy) << copy.error().text();
   const Status done = wait(*copy);
   ASSERT_FALSE(done);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 
 #include "base/random.h"
 #include "hypervisor/xml_tree.h"
@@ -57,6 +58,17 @@ void set_child(pugi::xml_node parent, const char* name, const std::string& text)
   child.text().set(text.c_str());
 }
 
+std::map<std::string, std::string> macs_by_former(pugi::xml_node before, pugi::xml_node now) {
+  std::map<std::string, std::string> macs;
+  auto present = now.child("devices").child("interface");
+  for (auto former : before.child("devices").children("interface")) {
+    macs[former.child("mac").attribute("address").value()] =
+        present.child("mac").attribute("address").value();
+    present = present.next_sibling("interface");
+  }
+  return macs;
+}
+
 }  // namespace
 
 std::string random_uuid() {
@@ -98,6 +110,33 @@ Result<std::string> with_identity(std::string_view xml, std::string_view name,
   give_macs(domain.child("devices"));
   free_vsocks(domain.child("devices"));
   return xml::write(domain);
+}
+
+Result<std::string> checkpoint_with_identity(std::string_view checkpoint_xml,
+                                             std::string_view before, std::string_view now) {
+  ASSIGN_OR_RETURN(const auto document, xml::parse(checkpoint_xml, "domainsnapshot"));
+  ASSIGN_OR_RETURN(const auto former, xml::parse(before, "domain"));
+  ASSIGN_OR_RETURN(const auto present, xml::parse(now, "domain"));
+  const auto macs = macs_by_former(former.document_element(), present.document_element());
+  const auto vm = present.document_element();
+  for (const char* name : {"domain", "inactiveDomain"}) {
+    auto domain = document.document_element().child(name);
+    if (!domain) continue;
+    domain.remove_attribute("id");
+    set_child(domain, "uuid", vm.child("uuid").text().get());
+    set_child(domain, "name", vm.child("name").text().get());
+    set_smbios_uuid(domain, vm.child("uuid").text().get());
+    if (auto generation = domain.child("genid"))
+      generation.text().set(vm.child("genid").text().as_string(random_uuid().c_str()));
+    for (auto interface : domain.child("devices").children("interface")) {
+      auto mac = interface.child("mac").attribute("address");
+      if (!mac) continue;
+      const auto known = macs.find(mac.value());
+      mac.set_value((known == macs.end() ? fresh_mac(mac.value()) : known->second).c_str());
+    }
+    free_vsocks(domain.child("devices"));
+  }
+  return xml::write(document.document_element());
 }
 
 Result<std::string> with_uuid(std::string_view xml, std::string_view uuid) {

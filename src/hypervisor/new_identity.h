@@ -25,6 +25,11 @@ bool is_vm_name(std::string_view name);
 Result<std::string> with_identity(std::string_view xml, std::string_view name,
                                   std::string_view uuid);
 
+// The same for a checkpoint (checkpoint_xml.h) of the VM that was made another: it gets the
+// identity that `now` has in place of `before`, both definitions of the VM, interface by interface.
+Result<std::string> checkpoint_with_identity(std::string_view checkpoint_xml,
+                                             std::string_view before, std::string_view now);
+
 // Only the UUID, for a definition that has none.
 Result<std::string> with_uuid(std::string_view xml, std::string_view uuid);
 // 36 characters as libvirt writes them: lower-case hexadecimal digits and dashes.

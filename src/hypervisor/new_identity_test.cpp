@@ -93,5 +93,31 @@ TEST(NewIdentity, NamesThatAreSafeInPaths) {
   EXPECT_FALSE(is_vm_name(std::string(65, 'a')));
 }
 
+TEST(CheckpointWithIdentity, IsOneOfTheNewVm) {
+  const std::string before =
+      "<domain><name>a</name><uuid>11111111-2222-4333-8444-555555555555</uuid><devices>"
+      "<interface><mac address='52:54:00:00:00:01'/></interface><interface><mac "
+      "address='52:54:00:00:00:02'/></interface></devices></domain>";
+  const std::string uuid = random_uuid();
+  const auto now = with_identity(before, "b", uuid);
+  ASSERT_TRUE(now);
+  const std::string checkpoint =
+      "<domainsnapshot><name>clean</name><domain id='3'><name>a</name><uuid>"
+      "11111111-2222-4333-8444-555555555555</uuid><sysinfo><system><entry name='uuid'>"
+      "11111111-2222-4333-8444-555555555555</entry></system></sysinfo><devices><interface><mac "
+      "address='52:54:00:00:00:02'/></interface><interface><mac address='52:54:00:00:00:09'/>"
+      "</interface></devices></domain></domainsnapshot>";
+  const auto made = checkpoint_with_identity(checkpoint, before, *now);
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_EQ(made->find("11111111-2222"), std::string::npos) << *made;
+  EXPECT_NE(made->find("<name>clean</name>"), std::string::npos);
+  EXPECT_NE(made->find("<name>b</name>"), std::string::npos);
+  EXPECT_EQ(made->find("id='3'"), std::string::npos);
+  // The second interface of the VM, wherever it stands in the checkpoint.
+  const std::size_t second = now->find("<mac", now->find("<mac") + 1);
+  EXPECT_NE(made->find(now->substr(second, 32)), std::string::npos) << *made;
+  EXPECT_EQ(made->find("52:54:00:00:00:09"), std::string::npos) << *made;
+}
+
 }  // namespace
 }  // namespace drover

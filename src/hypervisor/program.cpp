@@ -191,4 +191,6 @@ Status RunningProgram::result() const {
   return outcome(name_, status_, std::string(text.data(), n > 0 ? static_cast<std::size_t>(n) : 0));
 }
 
+int RunningProgram::exit_code() const { return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1; }
+
 }  // namespace drover

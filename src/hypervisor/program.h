@@ -49,6 +49,8 @@ class RunningProgram {
   void ask_to_end();
   // kSystem: it exited with an error; its kept complaints are the cause. REQUIRES: it has ended.
   Status result() const;
+  // -1: a signal ended it. REQUIRES: it has ended.
+  int exit_code() const;
 
  private:
   RunningProgram(pid_t pid, std::string name, UniqueFd complaints)

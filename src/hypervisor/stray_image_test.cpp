@@ -60,6 +60,13 @@ TEST_F(StrayImage, TellsOtherFilesThatTheHeaderNames) {
   ASSERT_TRUE(based);
   ASSERT_EQ(based->backing_chain.size(), 1u);
   EXPECT_EQ(based->backing_chain[0], "/etc/shadow");
+  ASSERT_EQ(based->layers.size(), 1u);
+  EXPECT_EQ(based->layers[0].format, "raw");
+  const auto older = look(
+      make({"-f", "qcow2", "-o", "compat=0.10", "-u", "-b", "base", "-F", "qcow2", "IMAGE", "1M"}));
+  ASSERT_TRUE(older);
+  EXPECT_EQ(older->layers.at(0).path, "base");
+  EXPECT_EQ(older->layers[0].format, "qcow2");
   const auto split =
       look(make({"-f", "qcow2", "-o", "data_file=" + (folder_ / "data").string(), "IMAGE", "1M"}));
   ASSERT_TRUE(split);
@@ -88,11 +95,33 @@ TEST_F(StrayImage, FindsDamagedTables) {
   EXPECT_EQ(check_image_tables(path, go_on).error().code, ErrorCode::kCorrupt);
 }
 
+TEST_F(StrayImage, LooksAtNothingBelow) {
+  const std::string path =
+      make({"-f", "qcow2", "-u", "-b", "/absent/base.qcow2", "-F", "qcow2", "IMAGE", "64M"});
+  const auto sound = check_image_tables(path, go_on);
+  EXPECT_TRUE(sound) << sound.error().text();
+}
+
+bool is_checked(const std::string& path) {
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(process.path() / "cmdline", std::ios::binary);
+    const std::string words{std::istreambuf_iterator<char>(file), {}};
+    if (words.find(path) != std::string::npos) return true;
+  }
+  return false;
+}
+
+// With all that was begun for it.
 TEST_F(StrayImage, ACheckCanBeEnded) {
-  const std::string path = make({"-f", "qcow2", "IMAGE", "64M"});
-  const auto ended =
-      check_image_tables(path, [] { return Status(fail(ErrorCode::kCancelled, "It is enough.")); });
+  // Tables that take a while.
+  const std::string path =
+      make({"-f", "qcow2", "-o", "cluster_size=4k,preallocation=metadata", "IMAGE", "256M"});
+  int asked = 0;
+  const auto ended = check_image_tables(path, [&] {
+    return ++asked < 2 ? Status() : Status(fail(ErrorCode::kCancelled, "It is enough."));
+  });
   EXPECT_TRUE(ended || ended.error().code == ErrorCode::kCancelled);
+  EXPECT_FALSE(is_checked(path)) << "qemu-img goes on";
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "journal/settings_change.h"
+#include "model/network_disk.h"
 
 namespace drover::journal {
 namespace {
@@ -153,6 +154,15 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"groups", Op::kSet, std::string(33, 'a')},
       {"groups", Op::kAdd, "off"},
       {"groups", Op::kRemove, "web"},
+      {"network-disks", Op::kSet, ""},
+      {"network-disks", Op::kSet, "storage1"},
+      {"network-disks", Op::kSet, "nbd://"},
+      {"network-disks", Op::kSet, "nbd://storage1/web"},
+      {"network-disks", Op::kSet, "nbd://storage1:web"},
+      {"network-disks", Op::kSet, "nbd://[fd00::9"},
+      {"network-disks", Op::kSet, "nbd://fd00::9:10809"},
+      {"network-disks", Op::kAdd, "off"},
+      {"network-disks", Op::kRemove, "nbd://storage1"},
       {"residue-max", Op::kSet, "much"},
       {"residue-max", Op::kAdd, "1G"},
       {"residue-age", Op::kSet, "24"},
@@ -221,6 +231,27 @@ TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
   EXPECT_EQ(settings.groups, (std::vector<std::string>{"web", "a_1-b"}));
   ASSERT_TRUE(apply({"groups", Op::kSet, "off"}, settings));
   EXPECT_TRUE(settings.groups.empty());
+
+  ASSERT_TRUE(
+      apply({"network-disks", Op::kSet, "nbd://storage1,nbd://[fd00::9]:10810/a/b"}, settings));
+  ASSERT_TRUE(apply({"network-disks", Op::kAdd, "nbd://10.0.0.9:10809,nbd://storage1"}, settings));
+  EXPECT_EQ(settings.network_disks,
+            (std::vector<std::string>{"nbd://storage1", "nbd://[fd00::9]:10810/a/b",
+                                      "nbd://10.0.0.9:10809"}));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks, nbd_uri("storage1", "", "web")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("storage11", "", "web")));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks, nbd_uri("fd00::9", "10810", "a/b")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("fd00::9", "10810", "a/b/c")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("fd00::9", "10810", "a")));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks, nbd_uri("10.0.0.9", "", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("10.0.0.9", "108090", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("10.0.0.9", "10810", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("storage1/x", "", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, ""));
+  ASSERT_TRUE(apply({"network-disks", Op::kRemove, "nbd://storage1"}, settings));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("storage1", "", "web")));
+  ASSERT_TRUE(apply({"network-disks", Op::kSet, "off"}, settings));
+  EXPECT_TRUE(settings.network_disks.empty());
 
   ASSERT_TRUE(apply({"residue-max", Op::kSet, "512M"}, settings));
   EXPECT_EQ(settings.residue_max, mib(512));

@@ -7,6 +7,7 @@
 
 #include "base/ip_network.h"
 #include "model/group.h"
+#include "model/network_disk.h"
 
 namespace drover::journal {
 namespace {
@@ -14,11 +15,13 @@ namespace {
 constexpr std::string_view kKeys =
     "incoming, outgoing, default-folder, allowed-folders, live-moves, storage-moves, performance, "
     "bandwidth, "
-    "convergence, networks, groups, residue-max, residue-age, space-reserve, space-patience, "
+    "convergence, networks, groups, network-disks, residue-max, residue-age, space-reserve, "
+    "space-patience, "
     "retries, health-watch";
 // Longer paths leave no room for a disk's name below PATH_MAX, and are nobody's intention.
 constexpr std::size_t kFolderMax = 1024;
 constexpr std::size_t kFoldersMax = 64;
+constexpr std::size_t kNetworkDisksMax = 64;
 
 std::string key_of(std::string key) {
   std::ranges::replace(key, '_', '-');
@@ -253,6 +256,29 @@ Status change_health_watch(const SettingChange& change, std::chrono::seconds& ou
   return {};
 }
 
+Status change_network_disks(const SettingChange& change, std::vector<std::string>& out) {
+  const bool off = change.value == "off" && change.op == SettingChange::Op::kSet;
+  const std::vector<std::string> named = off ? std::vector<std::string>() : split(change.value);
+  for (const auto& rule : named) RETURN_IF_ERROR(check_network_disk_rule(rule));
+  std::vector<std::string> rules =
+      change.op == SettingChange::Op::kSet ? std::vector<std::string>() : out;
+  for (const auto& rule : named) {
+    const auto found = std::ranges::find(rules, rule);
+    if (change.op == SettingChange::Op::kRemove) {
+      if (found == rules.end())
+        return fail(ErrorCode::kInvalidArgument, "network-disks does not contain {}.", rule);
+      rules.erase(found);
+    } else if (found == rules.end()) {
+      rules.push_back(rule);
+    }
+  }
+  if (rules.size() > kNetworkDisksMax) {
+    return fail(ErrorCode::kInvalidArgument, "network-disks names {} at most.", kNetworkDisksMax);
+  }
+  out = std::move(rules);
+  return {};
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
@@ -295,6 +321,7 @@ Status apply(const SettingChange& change, HostSettings& settings) {
   if (key == "convergence") return change_convergence(change, settings.convergence);
   if (key == "networks") return change_networks(change, settings.networks);
   if (key == "groups") return change_groups(change, settings.groups);
+  if (key == "network-disks") return change_network_disks(change, settings.network_disks);
   if (key == "residue-max") return change_residue_max(change, settings.residue_max);
   if (key == "residue-age") return change_residue_age(change, settings.residue_age);
   if (key == "space-reserve") return change_space_reserve(change, settings.space_reserve);

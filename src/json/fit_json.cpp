@@ -94,9 +94,10 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Mobili
 }
 
 Json encode(const VmMobility& value) {
-  Json out{
-      {"vm_uuid", value.vm_uuid}, {"vm_name", value.vm_name},       {"host", value.host},
-      {"state", value.state},     {"places", encode(value.places)}, {"hosts_now", value.hosts_now}};
+  Json out{{"vm_uuid", value.vm_uuid},    {"vm_name", value.vm_name},
+           {"host", value.host},          {"state", name_of(value.state)},
+           {"move_id", value.move_id},    {"places", encode(value.places)},
+           {"hosts_now", value.hosts_now}};
   if (value.change) out["change"] = encode(*value.change);
   return out;
 }
@@ -107,6 +108,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, VmMobi
       .may("vm_name", out.vm_name)
       .may("host", out.host)
       .may("state", out.state)
+      .may("move_id", out.move_id)
       .may("places", out.places)
       .may("hosts_now", out.hosts_now)
       .may("change", out.change)

@@ -31,7 +31,9 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Strate
 Json encode(const Forecast& value) {
   return {{"strategies", encode(value.strategies)},
           {"dirty_bytes_per_second", value.dirty_rate.value},
+          {"dirty_age_ms", value.dirty_age.count()},
           {"link_bytes_per_second", value.link_rate.value},
+          {"bandwidth_bytes_per_second", value.bandwidth.value},
           {"read_bytes_per_second", value.read_rate.value},
           {"write_bytes_per_second", value.write_rate.value},
           {"memory_bytes", value.memory.bytes},
@@ -45,7 +47,9 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Foreca
   return Fields(from, path, unknown)
       .need("strategies", out.strategies)
       .may("dirty_bytes_per_second", out.dirty_rate)
+      .may("dirty_age_ms", out.dirty_age)
       .may("link_bytes_per_second", out.link_rate)
+      .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("read_bytes_per_second", out.read_rate)
       .may("write_bytes_per_second", out.write_rate)
       .may("memory_bytes", out.memory)

@@ -162,6 +162,7 @@ Json encode(const HostSettings& value) {
           {"convergence", convergence_text(value.convergence)},
           {"networks", value.networks},
           {"groups", value.groups},
+          {"network_disks", value.network_disks},
           {"residue_max_bytes", value.residue_max.bytes},
           {"residue_age_hours", value.residue_age.count()},
           {"space_reserve_bytes", value.space_reserve.bytes},
@@ -186,6 +187,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, HostSe
                       .may("convergence", out.convergence)
                       .may("networks", out.networks)
                       .may("groups", out.groups)
+                      .may("network_disks", out.network_disks)
                       .may("residue_max_bytes", out.residue_max)
                       .may("residue_age_hours", hours)
                       .may("space_reserve_bytes", out.space_reserve)

@@ -80,6 +80,7 @@ Json encode(const MoveRequest& value) {
            {"verification", verification_name(value.verification)},
            {"keep_memory", value.keep_memory},
            {"measure", value.measure},
+           {"hurry", value.hurry},
            {"rehearse", value.rehearse},
            {"priority", value.priority},
            {"accept_notes", value.accept_notes},
@@ -93,7 +94,9 @@ Json encode(const MoveRequest& value) {
   put_time(out, "begin_at", value.begin_at);
   if (value.window) out["window"] = window_text(*value.window);
   if (value.kind) out["kind"] = move_kind_name(*value.kind);
+  if (value.media) out["media"] = media_name(*value.media);
   if (!value.items.empty()) out["items"] = encode(value.items);
+  if (!value.format.empty()) out["format"] = value.format;
   if (!value.candidates.empty()) out["candidates"] = value.candidates;
   if (!value.passed.empty()) out["passed"] = value.passed;
   if (!value.continues.empty()) out["continues"] = value.continues;
@@ -109,7 +112,9 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("disks_to", out.disks_to)
       .may("kind", out.kind)
       .may("items", out.items)
+      .may("format", out.format)
       .may("flatten", out.flatten)
+      .may("media", out.media)
       .may("disposal", out.disposal)
       .may("performance", out.performance)
       .may("bandwidth_bytes_per_second", out.bandwidth)
@@ -121,6 +126,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("group", out.group)
       .may("keep_memory", out.keep_memory)
       .may("measure", out.measure)
+      .may("hurry", out.hurry)
       .may("rehearse", out.rehearse)
       .may("priority", out.priority)
       .may("begin_at", out.begin_at)

@@ -1,59 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of enumerations in JSON.
-#include <array>
-#include <utility>
-
 #include "json/encode.h"
+#include "model/name_table.h"
 
 namespace drover::json {
 namespace {
 
 template <typename T, std::size_t N>
-using Table = std::array<std::pair<T, std::string_view>, N>;
-
-template <typename T, std::size_t N>
-std::string_view name_in(const Table<T, N>& table, T value) {
-  for (const auto& [key, name] : table) {
-    if (key == value) return name;
-  }
-  return table.back().second;
+bool find_in(const NameTable<T, N>& table, std::string_view text, T& out) {
+  const auto found = value_in(table, text);
+  if (found) out = *found;
+  return found.has_value();
 }
 
-template <typename T, std::size_t N>
-bool find_in(const Table<T, N>& table, std::string_view text, T& out) {
-  for (const auto& [key, name] : table) {
-    if (name == text) {
-      out = key;
-      return true;
-    }
-  }
-  return false;
-}
-
-constexpr Table<VmState, 6> kVmStates{{{VmState::kRunning, "running"},
-                                       {VmState::kPaused, "paused"},
-                                       {VmState::kOff, "off"},
-                                       {VmState::kIncoming, "incoming"},
-                                       {VmState::kCrashed, "crashed"},
-                                       {VmState::kOther, "other"}}};
-constexpr Table<DiskKind, 5> kDiskKinds{{{DiskKind::kFile, "file"},
-                                         {DiskKind::kBlock, "block"},
-                                         {DiskKind::kVolume, "volume"},
-                                         {DiskKind::kNetwork, "network"},
-                                         {DiskKind::kOther, "other"}}};
-constexpr Table<DiskDevice, 4> kDiskDevices{{{DiskDevice::kDisk, "disk"},
-                                             {DiskDevice::kCdrom, "cdrom"},
-                                             {DiskDevice::kFloppy, "floppy"},
-                                             {DiskDevice::kLun, "lun"}}};
-constexpr Table<FindingLevel, 3> kLevels{{{FindingLevel::kBlocker, "blocker"},
-                                          {FindingLevel::kWarning, "warning"},
-                                          {FindingLevel::kNote, "note"}}};
-constexpr Table<SourceDisposal, 3> kDisposals{{{SourceDisposal::kQuarantine, "quarantine"},
-                                               {SourceDisposal::kDeleteNow, "delete-now"},
-                                               {SourceDisposal::kKeepSource, "keep-source"}}};
-constexpr Table<PeerState, 2> kPeerStates{
+constexpr NameTable<VmState, 6> kVmStates{{{VmState::kRunning, "running"},
+                                           {VmState::kPaused, "paused"},
+                                           {VmState::kOff, "off"},
+                                           {VmState::kIncoming, "incoming"},
+                                           {VmState::kCrashed, "crashed"},
+                                           {VmState::kOther, "other"}}};
+constexpr NameTable<DiskKind, 5> kDiskKinds{{{DiskKind::kFile, "file"},
+                                             {DiskKind::kBlock, "block"},
+                                             {DiskKind::kVolume, "volume"},
+                                             {DiskKind::kNetwork, "network"},
+                                             {DiskKind::kOther, "other"}}};
+constexpr NameTable<DiskDevice, 4> kDiskDevices{{{DiskDevice::kDisk, "disk"},
+                                                 {DiskDevice::kCdrom, "cdrom"},
+                                                 {DiskDevice::kFloppy, "floppy"},
+                                                 {DiskDevice::kLun, "lun"}}};
+constexpr NameTable<FindingLevel, 3> kLevels{{{FindingLevel::kBlocker, "blocker"},
+                                              {FindingLevel::kWarning, "warning"},
+                                              {FindingLevel::kNote, "note"}}};
+constexpr NameTable<SourceDisposal, 3> kDisposals{{{SourceDisposal::kQuarantine, "quarantine"},
+                                                   {SourceDisposal::kDeleteNow, "delete-now"},
+                                                   {SourceDisposal::kKeepSource, "keep-source"}}};
+constexpr NameTable<PeerState, 2> kPeerStates{
     {{PeerState::kPaired, "paired"}, {PeerState::kWaiting, "waiting"}}};
-constexpr Table<Retry, 3> kRetries{
+constexpr NameTable<Retry, 3> kRetries{
     {{Retry::kNever, "never"}, {Retry::kNow, "now"}, {Retry::kLater, "later"}}};
 
 template <typename T>
@@ -94,6 +77,8 @@ bool decode_name(std::string_view text, Health::State& out) {
 bool decode_name(std::string_view text, Verification& out) {
   return take(verification_from_name(text), out);
 }
+
+bool decode_name(std::string_view text, Media& out) { return take(media_from_name(text), out); }
 
 bool decode_name(std::string_view text, MoveKind& out) {
   return take(move_kind_from_name(text), out);

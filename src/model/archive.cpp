@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/archive.h"
 
-#include <array>
-#include <utility>
+#include "model/name_table.h"
 
 namespace drover {
 namespace {
@@ -18,35 +17,19 @@ constexpr std::array kStates{std::pair{ArchiveState::kPlanned, std::string_view(
                              std::pair{ArchiveState::kFailed, std::string_view("failed")},
                              std::pair{ArchiveState::kCancelled, std::string_view("cancelled")}};
 
-template <typename Table, typename Value>
-std::string_view name_in(const Table& table, Value value) {
-  for (const auto& [key, name] : table) {
-    if (key == value) return name;
-  }
-  return table.back().second;
-}
-
-template <typename Value, typename Table>
-std::optional<Value> value_in(const Table& table, std::string_view text) {
-  for (const auto& [key, name] : table) {
-    if (name == text) return key;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::string_view archive_kind_name(ArchiveKind kind) { return name_in(kKinds, kind); }
 std::optional<ArchiveKind> archive_kind_from_name(std::string_view name) {
-  return value_in<ArchiveKind>(kKinds, name);
+  return value_in(kKinds, name);
 }
 std::string_view import_mode_name(ImportMode mode) { return name_in(kModes, mode); }
 std::optional<ImportMode> import_mode_from_name(std::string_view name) {
-  return value_in<ImportMode>(kModes, name);
+  return value_in(kModes, name);
 }
 std::string_view archive_state_name(ArchiveState state) { return name_in(kStates, state); }
 std::optional<ArchiveState> archive_state_from_name(std::string_view name) {
-  return value_in<ArchiveState>(kStates, name);
+  return value_in(kStates, name);
 }
 
 }  // namespace drover

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/evacuation.h"
 
-#include <array>
-#include <utility>
+#include "model/name_table.h"
 
 namespace drover {
 namespace {
@@ -18,35 +17,19 @@ constexpr std::array kEvacuees{std::pair{EvacueeState::kWaits, std::string_view(
                                std::pair{EvacueeState::kMoved, std::string_view("moved")},
                                std::pair{EvacueeState::kStays, std::string_view("stays")}};
 
-template <typename Table, typename Value>
-std::string_view name_in(const Table& table, Value value) {
-  for (const auto& [key, name] : table) {
-    if (key == value) return name;
-  }
-  return table.back().second;
-}
-
-template <typename Value, typename Table>
-std::optional<Value> value_in(const Table& table, std::string_view text) {
-  for (const auto& [key, name] : table) {
-    if (name == text) return key;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::string_view evacuation_kind_name(EvacuationKind kind) { return name_in(kKinds, kind); }
 std::optional<EvacuationKind> evacuation_kind_from_name(std::string_view name) {
-  return value_in<EvacuationKind>(kKinds, name);
+  return value_in(kKinds, name);
 }
 std::string_view evacuation_state_name(EvacuationState state) { return name_in(kStates, state); }
 std::optional<EvacuationState> evacuation_state_from_name(std::string_view name) {
-  return value_in<EvacuationState>(kStates, name);
+  return value_in(kStates, name);
 }
 std::string_view evacuee_state_name(EvacueeState state) { return name_in(kEvacuees, state); }
 std::optional<EvacueeState> evacuee_state_from_name(std::string_view name) {
-  return value_in<EvacueeState>(kEvacuees, name);
+  return value_in(kEvacuees, name);
 }
 
 }  // namespace drover

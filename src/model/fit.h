@@ -61,7 +61,8 @@ struct MobilityChange {
 
 struct VmMobility {
   std::string vm_uuid, vm_name, host;
-  std::string state;  // "running", "off"
+  VmState state = VmState::kOther;
+  std::string move_id;  // it is in this move, and nobody was asked; else empty
   std::vector<MobilityPlace> places;
   std::vector<std::string> hosts_now;    // that could take it, in some way
   std::optional<MobilityChange> change;  // nothing: none adds a place

@@ -23,9 +23,11 @@ struct StrategyForecast {
 
 struct Forecast {
   std::vector<StrategyForecast> strategies;  // the move's own first, then what else there is
-  // What it is made from; 0: not known.
-  BytesPerSecond dirty_rate;       // memory that the guest changes, pages counted once a second
-  BytesPerSecond link_rate;        // of the plan's networks together, as measured
+  // What it is made from; 0: not known, or no limit.
+  BytesPerSecond dirty_rate;  // memory that the guest changes, pages counted once a second
+  std::chrono::milliseconds dirty_age{0};  // of dirty_rate, when the forecast was made
+  BytesPerSecond link_rate;                // of the plan's networks together, as measured
+  BytesPerSecond bandwidth;        // that the move may take, by its request and the host's settings
   BytesPerSecond read_rate;        // of the source's disks
   BytesPerSecond write_rate;       // of the slowest place where disks land
   ByteCount memory;                // of the guest, that was ever used

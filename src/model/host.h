@@ -34,6 +34,8 @@ struct HostSettings {
   std::vector<std::string> networks;
   // Whose VMs here may lend the content of their disks to VMs that come in the same group.
   std::vector<std::string> groups;
+  // Network disks that VMs which come here may have (model/network_disk.h); empty: none.
+  std::vector<std::string> network_disks = {};
   // Of the memory that VMs had when they left, kept for their way back: all together, and how long.
   ByteCount residue_max = gib(4);  // 0: none is kept
   std::chrono::hours residue_age{24};

@@ -4,31 +4,15 @@
 
 #include "model/host.h"
 #include "model/move.h"
+#include "model/name_table.h"
 #include "model/performance.h"
 
 namespace drover {
 namespace {
 
-template <typename T, std::size_t N>
-std::string_view name_in(const std::array<std::pair<T, std::string_view>, N>& table, T value) {
-  for (const auto& [key, name] : table) {
-    if (key == value) return name;
-  }
-  return "unknown";
-}
-
-template <typename T, std::size_t N>
-std::optional<T> value_in(const std::array<std::pair<T, std::string_view>, N>& table,
-                          std::string_view name) {
-  for (const auto& [key, known] : table) {
-    if (known == name) return key;
-  }
-  return std::nullopt;
-}
-
 // tests/model/handover.pml has the names of phases and states as well; tests/lint/model_names.py
 // compares them.
-constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
+constexpr NameTable<Phase, 9> kPhases{{
     {Phase::kPlan, "plan"},
     {Phase::kAdmit, "admit"},
     {Phase::kReserve, "reserve"},
@@ -40,26 +24,31 @@ constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
     {Phase::kSettle, "settle"},
 }};
 
-constexpr std::array<std::pair<Performance, std::string_view>, 3> kPerformances{{
+constexpr NameTable<Performance, 3> kPerformances{{
     {Performance::kDirect, "direct"},
     {Performance::kCompress, "compress"},
     {Performance::kMultilink, "multilink"},
 }};
 
-constexpr std::array<std::pair<Verification, std::string_view>, 3> kVerifications{{
+constexpr NameTable<Media, 2> kMedia{{
+    {Media::kEject, "eject"},
+    {Media::kRequire, "require"},
+}};
+
+constexpr NameTable<Verification, 3> kVerifications{{
     {Verification::kNone, "none"},
     {Verification::kAsSent, "as-sent"},
     {Verification::kReadBack, "read-back"},
 }};
 
-constexpr std::array<std::pair<MoveKind, std::string_view>, 4> kMoveKinds{{
+constexpr NameTable<MoveKind, 4> kMoveKinds{{
     {MoveKind::kLive, "live"},
     {MoveKind::kStorage, "storage"},
     {MoveKind::kQuick, "quick"},
     {MoveKind::kOffline, "offline"},
 }};
 
-constexpr std::array<std::pair<MoveState, std::string_view>, 6> kStates{{
+constexpr NameTable<MoveState, 6> kStates{{
     {MoveState::kRunning, "running"},
     {MoveState::kDone, "done"},
     {MoveState::kFailed, "failed"},
@@ -75,7 +64,7 @@ constexpr std::array<std::pair<Health::State, std::string_view>, 4> kHealthState
     {Health::State::kUnknown, "unknown"},
 }};
 
-constexpr std::array<std::pair<Runner, std::string_view>, 3> kRunners{{
+constexpr NameTable<Runner, 3> kRunners{{
     {Runner::kSource, "source"},
     {Runner::kDestination, "destination"},
     {Runner::kUnknown, "unknown"},
@@ -108,6 +97,9 @@ std::optional<Performance> performance_from_name(std::string_view name) {
   return value_in(kPerformances, name);
 }
 
+std::string_view media_name(Media media) { return name_in(kMedia, media); }
+std::optional<Media> media_from_name(std::string_view name) { return value_in(kMedia, name); }
+
 std::string_view verification_name(Verification level) { return name_in(kVerifications, level); }
 std::optional<Verification> verification_from_name(std::string_view name) {
   return value_in(kVerifications, name);
@@ -116,6 +108,24 @@ std::optional<Verification> verification_from_name(std::string_view name) {
 std::string_view move_kind_name(MoveKind kind) { return name_in(kMoveKinds, kind); }
 std::optional<MoveKind> move_kind_from_name(std::string_view name) {
   return value_in(kMoveKinds, name);
+}
+
+std::string_view vm_state_words(VmState state) {
+  switch (state) {
+    case VmState::kRunning:
+      return "running";
+    case VmState::kPaused:
+      return "paused";
+    case VmState::kOff:
+      return "off";
+    case VmState::kIncoming:
+      return "arriving";
+    case VmState::kCrashed:
+      return "crashed";
+    case VmState::kOther:
+      break;
+  }
+  return "in another state";
 }
 
 Result<BytesPerSecond> parse_bandwidth(std::string_view text) {

@@ -52,6 +52,14 @@ enum class MoveKind {
 std::string_view move_kind_name(MoveKind kind);  // "live", "storage", "quick", "offline"
 std::optional<MoveKind> move_kind_from_name(std::string_view name);
 
+// What becomes of the discs in a VM's drives.
+enum class Media {
+  kEject,    // they are taken out when the move begins; inserted again if it is undone
+  kRequire,  // the destination must have the same ones
+};
+std::string_view media_name(Media media);  // "eject", "require"
+std::optional<Media> media_from_name(std::string_view name);
+
 // Where one item of a VM shall go.
 struct ItemPlace {
   std::string item;   // a disk's target: "vda"
@@ -76,6 +84,8 @@ struct MoveRequest {
   std::optional<MoveKind> kind;  // nothing: live, or offline of a VM that is off
   std::vector<ItemPlace> items;  // of a storage move
   bool flatten = false;          // a chain becomes one image; false: it stays a chain
+  std::string format;            // of a storage move: "raw" or "qcow2"; empty: each keeps its own
+  std::optional<Media> media;    // nothing: what the destination has under that name is used
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;  // nothing: as the source's settings say
   BytesPerSecond bandwidth;                // of this move; 0: only the source's settings limit it
@@ -97,6 +107,7 @@ struct MoveRequest {
   std::string continues;                // set by droverd: the failed move before this one, or ""
   std::optional<unsigned> retries;      // nothing: as the source's settings say
   bool measure = true;        // false: the forecast asks neither guest nor link, only earlier moves
+  bool hurry = false;         // its forecast takes a guest as it was some minutes ago
   bool rehearse = false;      // everything up to the copy, then undo (docs/forecast.md)
   bool accept_notes = false;  // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/byte_count.h"
@@ -13,6 +14,8 @@
 namespace drover {
 
 enum class VmState { kRunning, kPaused, kOff, kIncoming, kCrashed, kOther };
+// For people: "running", "arriving", "in another state". The API has its own names.
+std::string_view vm_state_words(VmState state);
 
 enum class DiskKind { kFile, kBlock, kVolume, kNetwork, kOther };
 enum class DiskDevice { kDisk, kCdrom, kFloppy, kLun };

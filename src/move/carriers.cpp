@@ -11,9 +11,10 @@
 #include "base/bounded_queue.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "gate/gate_process.h"
 #include "hypervisor/qemu_conf.h"
-#include "move/memory_store.h"
+#include "move/residue/memory_store.h"
 #include "move/road_keeper.h"
 #include "mover/mover_process.h"
 #include "net/unix_socket.h"
@@ -116,17 +117,6 @@ Result<UniqueFd> secret_memory(std::span<const std::uint8_t> key) {
   return fd;
 }
 
-// RFC 3986: everything but unreserved characters and the slash.
-std::string percent_encoded(std::string_view path) {
-  std::string out;
-  for (const char c : path) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~/").contains(c);
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
 CarrierPaths carrier_paths(const CarrierOptions& options, const CarrierName& name) {
   const auto road = [&](std::string_view what) {
     return options.socket_folder /
@@ -135,9 +125,10 @@ CarrierPaths carrier_paths(const CarrierOptions& options, const CarrierName& nam
   const auto folder = options.run_folder / name.move_id;
   CarrierPaths paths{road("rpc"),           road("mem"), road("nbd"), folder / "gate.sock",
                      folder / "mover.sock", {},          {},          {}};
-  paths.connection_uri = "qemu+unix:///system?socket=" + percent_encoded(paths.rpc.string());
-  paths.memory_uri = "unix://" + percent_encoded(paths.memory.string());
-  paths.disks_uri = "unix://" + percent_encoded(paths.disks.string());
+  paths.connection_uri =
+      "qemu+unix:///system?socket=" + percent_encoded(paths.rpc.string(), Slash::kParts);
+  paths.memory_uri = "unix://" + percent_encoded(paths.memory.string(), Slash::kParts);
+  paths.disks_uri = "unix://" + percent_encoded(paths.disks.string(), Slash::kParts);
   return paths;
 }
 
@@ -231,6 +222,11 @@ class RealCarriers final : public Carriers {
     if (!mover_)
       return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
     return mover_->hold_memory(held, Deadline::after(kAskLimit));
+  }
+  Status pass_memory(std::chrono::milliseconds span) override {
+    if (!mover_)
+      return fail(ErrorCode::kUnavailable, "The mover of move {} is gone.", name_.move_id);
+    return mover_->pass_memory(span, Deadline::after(kAskLimit));
   }
   Status hold_disks(std::chrono::milliseconds span) override {
     if (!mover_)
@@ -341,6 +337,7 @@ Status RealCarriers::start_mover(gate::GateRole role, int rpc, int gate, const L
   start.content = road.performance != Performance::kDirect;
   start.references = road.references;
   start.bandwidth_bytes_per_second = road.bandwidth.value;
+  start.link_bytes_per_second = road.link.value;
   mover::MoverDescriptors descriptors;
   ASSIGN_OR_RETURN(const UniqueFd control,
                    net::listen_unix(paths_.mover_control, SocketKind::kPackets, kControlMode));

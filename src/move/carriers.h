@@ -25,7 +25,7 @@
 
 namespace drover::move {
 
-struct MemoryFile;  // move/memory_store.h
+struct MemoryFile;  // move/residue/memory_store.h
 
 struct CarrierOptions {
   std::filesystem::path gate_program;   // bin/drover-gate
@@ -92,6 +92,7 @@ struct RoadOptions {
   Performance performance = Performance::kCompress;
   bool references = true;                       // source
   BytesPerSecond bandwidth;                     // source; 0: no limit
+  BytesPerSecond link;                          // source: measured for the plan; 0: not
   std::shared_ptr<const MemoryFile> keep = {};  // source: where the guest's pages are kept
   bool gate = true;  // source; false: nothing is said to libvirt there (road_keeper.h)
 };
@@ -145,6 +146,8 @@ class Carriers {
   virtual Status set_bandwidth(BytesPerSecond bandwidth) = 0;
   // Source, before the guest stands still: the guest's memory does not go out until false is said.
   virtual Status hold_memory(bool held) = 0;
+  // Likewise: it goes out for so long (a day at most), and not after that, also without a droverd.
+  virtual Status pass_memory(std::chrono::milliseconds span) = 0;
   // Source: what is written to disks does not go out for so long (10 min at most); 0: it goes on.
   virtual Status hold_disks(std::chrono::milliseconds span) = 0;
 

@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "move/interface_choice.h"
-#include "move/quarantine.h"
-#include "move/stale_plan.h"
+#include "move/plan/interface_choice.h"
+#include "move/plan/stale_plan.h"
+#include "move/residue/quarantine.h"
 
 namespace drover::move {
 namespace {
@@ -23,6 +23,7 @@ constexpr std::size_t kQueueMax = 1000;
 constexpr auto kHouseInterval = 2s;
 constexpr int kExpireEvery = 30;  // rounds of keeping house
 constexpr auto kForecastFresh = 60s;
+constexpr auto kChangesKept = 10min;  // no plan takes so long to be made
 
 }  // namespace
 
@@ -55,6 +56,7 @@ Status Engine::recover() {
           Running{make_move_work(world_, std::move(job), listener()), std::jthread()});
     }
   }
+  RETURN_IF_ERROR(find_parked());
   health_.recover();
   dispatcher_ = std::jthread([this](std::stop_token stop) { let_begin(std::move(stop)); });
   housekeeper_ = std::jthread([this](std::stop_token stop) { keep_house(std::move(stop)); });
@@ -82,6 +84,12 @@ void Engine::stop() {
 // A VM in a move has its UUID and its images at the destination already: its plan would name those
 // as obstacles.
 Status Engine::check_free(const Vm& vm) const {
+  RETURN_IF_ERROR(check_unused(vm));
+  return check_no_doubt(vm);
+}
+
+// But for what a parked move leaves in doubt.
+Status Engine::check_unused(const Vm& vm) const {
   if (const std::string other = moving(vm.uuid); !other.empty()) {
     return fail(ErrorCode::kConflict, "{} is moving already (move {}). Watch it: drover watch {}.",
                 vm.name, other, other);
@@ -90,6 +98,13 @@ Status Engine::check_free(const Vm& vm) const {
     return fail(ErrorCode::kConflict,
                 "{} is being exported or imported ({}). See it: drover archives.", vm.name, job);
   }
+  {
+    const std::lock_guard lock(mutex_);
+    if (claimed_.contains(vm.uuid)) {
+      return fail(ErrorCode::kConflict, "{} is just being changed. Try again in a moment.",
+                  vm.name);
+    }
+  }
   for (const auto& incoming : destination_.incoming()) {
     if (incoming.vm_uuid == vm.uuid) {
       return fail(ErrorCode::kConflict, "{} is still arriving from {} (move {}).", vm.name,
@@ -97,6 +112,41 @@ Status Engine::check_free(const Vm& vm) const {
     }
   }
   return {};
+}
+
+Status Engine::claim(const Vm& vm) {
+  const std::lock_guard starting(starting_);
+  RETURN_IF_ERROR(check_free(vm));
+  const std::lock_guard lock(mutex_);
+  claimed_.insert(vm.uuid);
+  return {};
+}
+
+void Engine::end_claim(const std::string& uuid) {
+  const auto now = std::chrono::steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  claimed_.erase(uuid);
+  std::erase_if(changed_at_, [&](const auto& item) { return now - item.second > kChangesKept; });
+  changed_at_[uuid] = now;
+}
+
+Status Engine::while_free(const Vm& vm, const std::function<Status()>& change) {
+  RETURN_IF_ERROR(claim(vm));
+  const struct End {
+    Engine& engine;
+    const std::string& uuid;
+    ~End() { engine.end_claim(uuid); }
+  } end{*this, vm.uuid};
+  return change();
+}
+
+// A plan that was made while somebody changed the VM may hold its former definition.
+Status Engine::check_unchanged(const Vm& vm, std::chrono::steady_clock::time_point since) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = changed_at_.find(vm.uuid);
+  if (found == changed_at_.end() || found->second < since) return {};
+  return fail(ErrorCode::kConflict, "{} was changed while its move was planned. Try again.",
+              vm.name);
 }
 
 Result<Planned> Engine::plan_free(const MoveRequest& request) const {
@@ -110,7 +160,10 @@ Result<Plan> Engine::plan(const MoveRequest& request) {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::system_clock::now();
   std::erase_if(plans_, [&](const auto& item) { return item.second.plan.expires_at < now; });
-  if (plans_.size() >= kPlansMax) plans_.erase(plans_.begin());
+  if (plans_.size() >= kPlansMax) {
+    plans_.erase(std::ranges::min_element(
+        plans_, {}, [](const auto& item) { return item.second.plan.made_at; }));
+  }
   Plan plan = planned.plan;
   plans_[plan.id] = std::move(planned);
   return plan;
@@ -150,21 +203,23 @@ Result<Move> Engine::start_planned(std::string_view plan_id, bool accept_notes,
   // What was shown is what the move is held against.
   const bool fresh = std::chrono::system_clock::now() - shown.plan.made_at < kForecastFresh;
   request.measure = shown.plan.request.measure && !(fresh && shown.plan.forecast);
+  const auto since = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   RETURN_IF_ERROR(check_not_stale(shown, planned));
   RETURN_IF_ERROR(check_acceptance(planned.plan));
   planned.plan.request.measure = shown.plan.request.measure;
   if (fresh && shown.plan.forecast) planned.plan.forecast = shown.plan.forecast;
-  return start_checked(std::move(planned));
+  return start_checked(std::move(planned), since);
 }
 
 Result<Move> Engine::start(const MoveRequest& request) {
+  const auto since = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   RETURN_IF_ERROR(check_acceptance(planned.plan));
-  return start_checked(std::move(planned));
+  return start_checked(std::move(planned), since);
 }
 
-Result<Move> Engine::start_checked(Planned planned) {
+Result<Move> Engine::start_checked(Planned planned, std::chrono::steady_clock::time_point since) {
   reap();
   SourceJob job;
   job.move.id = random_name(kIdCharacters);
@@ -191,6 +246,7 @@ Result<Move> Engine::start_checked(Planned planned) {
   {
     const std::lock_guard starting(starting_);
     RETURN_IF_ERROR(check_free(first.plan.vm));
+    RETURN_IF_ERROR(check_unchanged(first.plan.vm, since));
     if (waiting().size() >= kQueueMax) {
       return fail(ErrorCode::kConflict,
                   "{} moves wait already. Try again when some have begun: drover queue list.",
@@ -365,8 +421,9 @@ void Engine::reap() {
   std::vector<std::shared_ptr<Running>> done;
   const std::lock_guard lock(mutex_);
   for (auto it = running_.begin(); it != running_.end();) {
-    const MoveState state = it->second->move->snapshot().state;
-    const bool over = state == MoveState::kDone || state == MoveState::kParked;
+    const Move move = it->second->move->snapshot();
+    const bool over = move.state == MoveState::kDone || move.state == MoveState::kParked;
+    if (move.state == MoveState::kParked) parked_[move.id] = move.plan.vm.uuid;
     if (over) done.push_back(std::move(it->second));
     it = over ? running_.erase(it) : std::next(it);
   }

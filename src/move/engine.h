@@ -5,21 +5,23 @@
 // may call any function.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "move/destination_side.h"
-#include "move/health_watch.h"
-#include "move/move_queue.h"
+#include "move/destination/destination_side.h"
+#include "move/health/health_watch.h"
 #include "move/move_work.h"
-#include "move/planner.h"
+#include "move/plan/planner.h"
+#include "move/queue/move_queue.h"
 #include "move/resolve.h"
 #include "move/world.h"
 
@@ -39,6 +41,11 @@ class Engine {
   }
   // Takes up what the journal holds. Call once, before anything else.
   Status recover();
+  // Calls `change` while no move, export or import has this VM of this host, and none can begin; no
+  // lock is held meanwhile. kConflict: one has it, a parked move leaves it in doubt, or it is being
+  // changed already; then nothing was called. No move begins by a plan that was being made
+  // meanwhile.
+  Status while_free(const Vm& vm, const std::function<Status()>& change);
   // Asks every thread to leave its move as it is, and waits for all of them.
   void stop();
 
@@ -83,10 +90,18 @@ class Engine {
   };
 
   Status check_free(const Vm& vm) const;
+  Status check_unused(const Vm& vm) const;
+  Status check_no_doubt(const Vm& vm) const;
+  Result<bool> leaves_in_doubt(std::string_view parked) const;
+  Status find_parked();
+  Status claim(const Vm& vm);
+  void end_claim(const std::string& uuid);
+  Status check_unchanged(const Vm& vm, std::chrono::steady_clock::time_point since) const;
   Status go_on(std::string_view id, const Resolution& resolution);
   Result<Planned> plan_free(const MoveRequest& request) const;
   Result<Planned> kept(std::string_view plan_id) const;
-  Result<Move> start_checked(Planned planned);
+  // `since`: when its plan was begun.
+  Result<Move> start_checked(Planned planned, std::chrono::steady_clock::time_point since);
   MoveListener listener();
   void enqueue(SourceJob job);
   std::vector<Waiting> waiting() const;
@@ -115,7 +130,11 @@ class Engine {
   std::mutex starting_;       // one start at a time: two of one VM must see each other
   mutable std::mutex mutex_;  // guards all below; taken after starting_
   std::map<std::string, Planned, std::less<>> plans_;
+  std::set<std::string, std::less<>> claimed_;  // UUIDs that while_free() changes
+  // When it last did, by UUID; older than any plan's life is forgotten.
+  std::map<std::string, std::chrono::steady_clock::time_point, std::less<>> changed_at_;
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running_;
+  std::map<std::string, std::string, std::less<>> parked_;  // by id: the VM's UUID; not running_
   std::condition_variable_any stopping_;
   QueuePacing pacing_;     // the dispatcher's own
   std::mutex look_mutex_;  // guards the three below; taken last

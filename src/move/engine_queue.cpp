@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "move/engine.h"
-#include "move/expected_starts.h"
-#include "move/window_times.h"
+#include "move/queue/expected_starts.h"
+#include "move/queue/window_times.h"
 
 namespace drover::move {
 namespace {

@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "content/stream_digest.h"
 #include "net/unix_socket.h"
 
 namespace drover::move {
@@ -82,6 +84,7 @@ void FileSender::run(const std::stop_token& stop) {
 Status FileSender::send_all(const std::stop_token& stop, int socket) {
   std::vector<std::uint8_t> piece(kPieceBytes);
   std::uint64_t at = part_.from;
+  content::StreamDigest digest;
   while (!part_.to || at < *part_.to) {
     if (stop.stop_requested()) return stopped();
     const bool last = grown_;  // asked before: what was written until then is read below
@@ -96,9 +99,15 @@ Status FileSender::send_all(const std::stop_token& stop, int socket) {
       std::this_thread::sleep_for(kGrowLook);
       continue;
     }
+    if (part_.hashed) digest.add(std::span(piece).first(static_cast<std::size_t>(n)));
     RETURN_IF_ERROR(send_piece(stop, socket, piece.data(), static_cast<std::size_t>(n)));
     at += static_cast<std::uint64_t>(n);
     sent_ += static_cast<std::uint64_t>(n);
+  }
+  if (part_.hashed) {
+    ASSIGN_OR_RETURN(std::string text, digest.text());
+    const std::lock_guard lock(mutex_);
+    sha256_ = std::move(text);
   }
   if (::shutdown(socket, SHUT_WR) != 0) return fail_errno("The mover takes no more");
   return await_end(stop, socket);
@@ -107,6 +116,11 @@ Status FileSender::send_all(const std::stop_token& stop, int socket) {
 Status FileSender::result() const {
   const std::lock_guard lock(mutex_);
   return status_;
+}
+
+std::string FileSender::sha256() const {
+  const std::lock_guard lock(mutex_);
+  return sha256_;
 }
 
 }  // namespace drover::move

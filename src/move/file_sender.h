@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "base/error.h"
@@ -21,6 +22,7 @@ class FileSender {
     std::uint64_t from = 0;           // first byte
     std::optional<std::uint64_t> to;  // behind the last; nothing: to the end of the file, which may
                                       // grow until finish() is said
+    bool hashed = false;
   };
   // `socket`: where the mover takes streams of memory.
   FileSender(UniqueFd file, Part part, std::filesystem::path socket);
@@ -35,6 +37,8 @@ class FileSender {
   // it was applied there the mover's counters say.
   Status result() const;
   std::uint64_t sent() const { return sent_; }
+  // REQUIRES: it has ended well. The SHA-256 of what was sent; empty: it was not asked for.
+  std::string sha256() const;
 
  private:
   void run(const std::stop_token& stop);
@@ -45,8 +49,9 @@ class FileSender {
   const std::filesystem::path socket_;
   std::atomic<bool> grown_{false}, ended_{false};
   std::atomic<std::uint64_t> sent_{0};
-  mutable std::mutex mutex_;  // guards the next
+  mutable std::mutex mutex_;  // guards the next two
   Status status_;
+  std::string sha256_;
   std::jthread thread_;  // last: it uses what stands above
 };
 

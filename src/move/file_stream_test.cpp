@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/random.h"
+#include "move/destination/file_sink.h"
 #include "move/file_sender.h"
-#include "move/file_sink.h"
+#include "net/digest.h"
 #include "net/unix_socket.h"
 
 namespace drover::move {
@@ -102,6 +104,29 @@ TEST_F(FileStream, AFileThatGrowsIsSentToItsEnd) {
   EXPECT_EQ(sender->sent(), 7u);
 }
 
+TEST_F(FileStream, AWholeFileIsHashedAndItsZeroesTakeNoRoom) {
+  const std::string content = std::string(100'000, 'x') + std::string(6 << 20, '\0') +
+                              std::string(5000, 'y') + std::string(300'000, '\0');
+  const fs::path path = write("a", content);
+  std::vector<FileSink::Slot> slots;
+  slots.push_back(
+      {"it", open(folder_ / "b", O_WRONLY | O_CREAT), mib(8), FileSink::Slot::Kind::kWhole});
+  FileSink sink(std::move(slots));
+  const auto sender = send(path, {0, content.size(), true});
+  const UniqueFd source = accept();
+  const auto destination = sink.open_next();
+  ASSERT_TRUE(destination);
+  carry(source.get(), destination->get());
+  ASSERT_TRUE(wait(*sender));
+  ASSERT_TRUE(sink.complete());
+  EXPECT_EQ(read("b"), content);
+  EXPECT_EQ(sender->sha256(), net::sha256_hex(content));
+  EXPECT_EQ(sink.sha256(0), sender->sha256());
+  struct stat found{};
+  ASSERT_EQ(::stat((folder_ / "b").c_str(), &found), 0);
+  EXPECT_LT(found.st_blocks * 512, 1 << 20);
+}
+
 TEST_F(FileStream, TooMuchIsRefused) {
   std::vector<FileSink::Slot> slots;
   slots.push_back({"it", open(folder_ / "b", O_WRONLY | O_CREAT), {4}});
@@ -112,6 +137,21 @@ TEST_F(FileStream, TooMuchIsRefused) {
   char byte = 0;
   EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
   EXPECT_EQ(sink.complete().error().code, ErrorCode::kProtocol);
+}
+
+TEST_F(FileStream, TooMuchOfAWholeFileIsRefused) {
+  std::vector<FileSink::Slot> slots;
+  slots.push_back(
+      {"it", open(folder_ / "b", O_WRONLY | O_CREAT), {4}, FileSink::Slot::Kind::kWhole});
+  FileSink sink(std::move(slots));
+  const auto destination = sink.open_next();
+  ASSERT_TRUE(destination);
+  ASSERT_EQ(::send(destination->get(), "12345", 5, MSG_NOSIGNAL), 5);
+  ::shutdown(destination->get(), SHUT_WR);
+  char byte = 0;
+  EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
+  EXPECT_EQ(sink.complete().error().code, ErrorCode::kProtocol);
+  EXPECT_EQ(sink.sha256(0), "");
 }
 
 TEST_F(FileStream, IsBrokenOffByItsEnd) {

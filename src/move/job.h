@@ -28,6 +28,14 @@ struct KnownFile {
 KnownFile known_file(std::string target, std::string path, const FileIdentity& identity);
 FileIdentity identity_of(const KnownFile& file);
 
+// An image, as nobody had written it since.
+struct ImageStamp {
+  std::string path;
+  std::uint64_t size_bytes = 0;
+  std::int64_t written_ns = 0;  // its last write, since 1970
+  bool operator==(const ImageStamp&) const = default;
+};
+
 // Our side is the source.
 struct SourceJob {
   Move move;
@@ -50,10 +58,15 @@ struct SourceJob {
   std::vector<CheckpointText> destination_checkpoints = {};  // the same, as they will be there
   bool checkpoints_forgotten = false;                        // libvirt here may know them no more
 
+  std::vector<std::string> unplugged =
+      {};                               // cards (hypervisor/teaming.h) taken out, or about to be
+  std::vector<KnownFile> ejected = {};  // discs taken out for it, or about to be: drive and path
+
   // Of a quick or offline move only.
   bool undefined = false;       // the VM may have been taken from libvirt here
   bool save_called = false;     // its memory may be in carriage.state_file(), and its QEMU ended
   bool restore_called = false;  // and may run again from there
+  std::vector<ImageStamp> saved_images = {};  // once it was saved; none: not known
 
   // Of a storage move only.
   std::vector<KnownFile> created;     // the new images; inode 0: about to be made

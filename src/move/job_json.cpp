@@ -48,6 +48,32 @@ std::vector<KnownFile> files_from_json(ObjectReader& reader, const char* member)
   return files;
 }
 
+Object stamps_to_json(const std::vector<ImageStamp>& stamps) {
+  Object list = Object::array();
+  for (const auto& stamp : stamps) {
+    list.push_back(
+        {{"path", stamp.path}, {"size_bytes", stamp.size_bytes}, {"written_ns", stamp.written_ns}});
+  }
+  return list;
+}
+
+std::vector<ImageStamp> stamps_from_json(ObjectReader& reader, const char* member) {
+  std::vector<ImageStamp> stamps;
+  const auto* list = reader.elements(member);
+  if (list == nullptr) return stamps;
+  for (const auto& element : *list) {
+    auto stamp = ObjectReader::parse(element.dump(), "image");
+    if (!stamp) {
+      reader.note(stamp.error());
+      return stamps;
+    }
+    stamps.push_back(
+        {stamp->text("path"), stamp->number("size_bytes"), stamp->signed_number("written_ns")});
+    if (auto status = stamp->status(); !status) reader.note(status.error());
+  }
+  return stamps;
+}
+
 std::vector<std::string> texts_from_json(ObjectReader& reader, const char* member) {
   std::vector<std::string> texts;
   const auto* list = reader.elements(member);
@@ -92,11 +118,14 @@ std::string to_json(const SourceJob& job) {
                      {"undefined", job.undefined},
                      {"save_called", job.save_called},
                      {"restore_called", job.restore_called},
+                     {"saved_images", stamps_to_json(job.saved_images)},
                      {"files", files_to_json(job.files)},
                      {"fence_image", files_to_json({job.fence_image})},
                      {"checkpoints", checkpoints_to_json(job.checkpoints)},
                      {"destination_checkpoints", checkpoints_to_json(job.destination_checkpoints)},
                      {"checkpoints_forgotten", job.checkpoints_forgotten},
+                     {"unplugged", job.unplugged},
+                     {"ejected", files_to_json(job.ejected)},
                      {"created", files_to_json(job.created)},
                      {"begun", job.begun},
                      {"switched", job.switched}});
@@ -120,6 +149,7 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.undefined = reader.flag_or_false("undefined");
   job.save_called = reader.flag_or_false("save_called");
   job.restore_called = reader.flag_or_false("restore_called");
+  if (reader.has("saved_images")) job.saved_images = stamps_from_json(reader, "saved_images");
   job.files = files_from_json(reader, "files");
   // Earlier versions knew none.
   if (reader.has("fence_image")) {
@@ -129,6 +159,8 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.checkpoints = checkpoints_from_json(reader, "checkpoints");
   job.destination_checkpoints = checkpoints_from_json(reader, "destination_checkpoints");
   job.checkpoints_forgotten = reader.flag_or_false("checkpoints_forgotten");
+  if (reader.has("unplugged")) job.unplugged = texts_from_json(reader, "unplugged");
+  if (reader.has("ejected")) job.ejected = files_from_json(reader, "ejected");
   // They knew live moves only.
   if (reader.has("created")) {
     job.created = files_from_json(reader, "created");

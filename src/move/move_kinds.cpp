@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which class does which kind of move.
-#include "move/cold_files.h"
-#include "move/cold_move.h"
-#include "move/live_move.h"
-#include "move/storage_move.h"
+#include "move/cold/cold_files.h"
+#include "move/cold/cold_move.h"
+#include "move/live/live_move.h"
+#include "move/storage/storage_move.h"
 
 namespace drover::move {
 

@@ -16,11 +16,12 @@
 namespace drover::move {
 
 struct CarriageState {
-  bool gate_alive = false;
+  bool gate_alive = false, mover_alive = false;
   GateState gate;
   std::vector<std::string> told;     // what was delivered to the gate
   std::vector<std::uint16_t> links;  // numbers of those that the mover got
   std::function<void()> on_delivery, on_stop;
+  std::function<void(BytesPerSecond)> on_bandwidth;
   Status stops;                // what stop() says
   std::size_t held_files = 0;  // that the destination's mover was given, as the next
   std::size_t group_files = 0;
@@ -31,7 +32,7 @@ class ScriptedCarriers final : public Carriers {
  public:
   explicit ScriptedCarriers(CarriageState& state) : state_(state) {}
   bool gate_alive() override { return state_.gate_alive; }
-  bool mover_alive() override { return false; }
+  bool mover_alive() override { return state_.mover_alive; }
   std::optional<CarrierEvent> next_event(Deadline) override { return {}; }
   Result<GateState> gate_state() override {
     if (!state_.gate_alive) return fail(ErrorCode::kUnavailable, "gone");
@@ -48,9 +49,17 @@ class ScriptedCarriers final : public Carriers {
     return {};
   }
   Result<WireCount> wire_count() override { return WireCount{}; }
-  Status set_bandwidth(BytesPerSecond) override { return {}; }
+  Status set_bandwidth(BytesPerSecond most) override {
+    if (state_.on_bandwidth) state_.on_bandwidth(most);
+    return {};
+  }
   Status hold_memory(bool held) override {
     state_.told.emplace_back(held ? "hold memory" : "memory goes on");
+    return {};
+  }
+  Status pass_memory(std::chrono::milliseconds span) override {
+    state_.told.push_back(fmt::format("memory goes on for {} h",
+                                      std::chrono::round<std::chrono::hours>(span).count()));
     return {};
   }
   Status hold_disks(std::chrono::milliseconds span) override {

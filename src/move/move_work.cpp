@@ -6,6 +6,8 @@
 
 #include "base/deadline.h"
 #include "base/log.h"
+#include "base/random.h"
+#include "move/retry.h"
 
 namespace drover::move {
 
@@ -13,6 +15,23 @@ MoveWork::MoveWork(World& world, SourceJob job, MoveListener changed)
     : world_(world), changed_(std::move(changed)), job_(std::move(job)) {}
 
 MoveWork::~MoveWork() = default;
+
+void MoveWork::run(std::stop_token stop) {
+  stop_ = std::move(stop);
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.queue.reset();
+  }
+  run_from(Phase::kPlan);
+}
+
+void MoveWork::resume(std::stop_token stop) {
+  stop_ = std::move(stop);
+  const Phase reached = job_.move.phase;
+  log::info("Move {} of {}: taken up again in phase {}.", job_.move.id, vm_name(),
+            phase_name(reached));
+  go_on(reached);
+}
 
 Status MoveWork::wait_at(QueuePlace place) {
   {
@@ -102,6 +121,70 @@ void MoveWork::change(const std::function<void(Move&)>& edit) {
     edit(job_.move);
   }
   if (auto saved = save(); !saved) log::error("Move {}: {}", job_.move.id, saved.error().text());
+}
+
+void MoveWork::finish(const StepResult& result, const Ending& ending) {
+  change([&](Move& move) {
+    move.ended_at = std::chrono::system_clock::now();
+    if (!move.phases.empty()) move.phases.back().ended_at = move.ended_at;
+    move.progress.warning.reset();
+    if (result) {
+      move.state = MoveState::kDone;
+      move.progress.percent = 100;
+      return ended(move);
+    }
+    const StepFailure& failure = result.error();
+    if (failure.then == AfterFailure::kPark) {
+      move.state = MoveState::kParked;
+      move.error = failure.error;
+      return ended(move);
+    }
+    move.runner = Runner::kSource;
+    if (!ending.rehearsed.empty()) {
+      move.state = MoveState::kRehearsed;
+      // What the undo could not put back is said beside it.
+      move.explanation = move.explanation.empty()
+                             ? ending.rehearsed
+                             : fmt::format("{} But: {}", ending.rehearsed, move.explanation);
+      return ended(move);
+    }
+    move.error = failure.error;
+    move.state =
+        failure.error.code == ErrorCode::kCancelled ? MoveState::kCancelled : MoveState::kFailed;
+    if (move.explanation.empty()) move.explanation = ending.undone;
+    ended(move);
+  });
+  if (result) {
+    log::info("Move {}: {}", job_.move.id, ending.done);
+  } else {
+    log::warning("Move {} of {} ended as {}: {}", job_.move.id, vm_name(),
+                 move_state_name(job_.move.state), result.error().error.text());
+  }
+}
+
+bool MoveWork::try_again(const Error& error, Slots::Way way, const std::function<void()>& forget) {
+  if (cancel_asked_) return false;
+  const auto now = std::chrono::system_clock::now();
+  const auto when = next_attempt(job_.move, error, world_.book.settings(), now);
+  if (!when) return false;
+  log::warning("Move {} of {}: attempt {} failed and was undone, another follows: {}", job_.move.id,
+               vm_name(), job_.move.attempts.size() + 1, error.text());
+  forget();
+  change([&](Move& move) {
+    move.attempts.push_back({move.epoch, std::string(phase_name(move.phase)), error, now});
+    move.epoch = random_name(move.epoch.size());
+    move.phase = Phase::kPlan;
+    move.phases.clear();
+    move.progress = {};
+    move.health.reset();
+    move.explanation.clear();
+    move.runner = Runner::kSource;
+    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when, {}};
+  });
+  world_.slots.give_back(way, job_.move.id);
+  waits_again_ = true;
+  changed_(MoveChange::kProgress, snapshot());  // the queue looks for it
+  return true;
 }
 
 StepResult MoveWork::parked(Error error, std::string explanation) {

@@ -33,6 +33,13 @@ struct StepFailure {
 };
 using StepResult = std::expected<void, StepFailure>;
 
+inline std::unexpected<StepFailure> undo_because(Error error) {
+  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
+}
+inline std::unexpected<StepFailure> leave() {
+  return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+}
+
 // What is new in a move that people see.
 enum class MoveChange { kProgress, kPhase, kState };
 using MoveListener = std::function<void(MoveChange, const Move&)>;
@@ -43,8 +50,8 @@ class MoveWork {
   MoveWork(const MoveWork&) = delete;
   MoveWork& operator=(const MoveWork&) = delete;
 
-  virtual void run(std::stop_token stop) = 0;     // from the beginning
-  virtual void resume(std::stop_token stop) = 0;  // after a restart of droverd: from the journal
+  void run(std::stop_token stop);     // from the beginning
+  void resume(std::stop_token stop);  // after a restart of droverd: from the journal
 
   // Tells the destination of an undo that it could not hear before; false: not yet. After run() or
   // resume() ended.
@@ -67,7 +74,7 @@ class MoveWork {
 
   // After run() or resume(): the attempt failed for a passing reason and was undone, and another
   // shall follow (docs/retry.md), by a MoveWork of its own.
-  virtual bool waits_again() const { return false; }
+  bool waits_again() const { return waits_again_; }
   bool cancel_is_asked() const { return cancel_asked_; }
   // REQUIRES: run() or resume() has returned. Nothing else may be called afterwards.
   SourceJob take_job();
@@ -79,12 +86,29 @@ class MoveWork {
   // `changed` is called after each change of the Move that people see, from the move's thread.
   MoveWork(World& world, SourceJob job, MoveListener changed);
 
+  // The phases from this one on, to the end of the move.
+  virtual void run_from(Phase first) = 0;
+  // After a restart of droverd, which came so far.
+  virtual void go_on(Phase reached) = 0;
+
   // Journal and people.
   Status enter(Phase phase);
   // A phase begins; under the lock that guards `move`.
   virtual void entering(Move& /*move*/, Phase /*phase*/) {}
   Status save();
   void change(const std::function<void(Move&)>& edit);
+  // The final state, and why. What is said of it, beside the error:
+  struct Ending {
+    std::string done;       // to the log: how things are now
+    std::string undone;     // to people, unless there is an explanation already
+    std::string rehearsed;  // likewise; empty: it was no rehearsal, or did not try everything
+  };
+  void finish(const StepResult& result, const Ending& ending);
+  // The move has ended; under the lock that guards `move`.
+  virtual void ended(Move& /*move*/) {}
+  // The attempt failed with this error and was undone: does another follow? Then the move waits for
+  // its turn again, under another epoch. `forget` clears what the journal has of this attempt.
+  bool try_again(const Error& error, Slots::Way way, const std::function<void()>& forget);
   StepResult parked(Error error, std::string explanation);
   // kConflict: the move has ended.
   Status check_running() const;
@@ -100,6 +124,7 @@ class MoveWork {
       mutex_;  // guards job_.move against snapshot(); the rest of job_ is the move's thread's own
   SourceJob job_;
   std::atomic<bool> cancel_asked_{false};
+  std::atomic<bool> waits_again_{false};
 };
 
 // The class that does moves of the job's kind.

@@ -9,6 +9,7 @@
 #include "json/model_json.h"
 #include "move/item_json.h"
 #include "move/message_json.h"
+#include "move/plan/report_check.h"
 
 namespace drover::move {
 namespace {
@@ -425,7 +426,9 @@ std::string to_json(const preflight::DestinationReport& value) {
                      {"host", embed(json::to_json(value.host))},
                      {"marks", marks_to_json(value.marks, MarkPart::kBoth)},
                      {"checkpoints", checkpoints_to_json(value.checkpoints)},
-                     {"takes_items", value.takes_items}});
+                     {"takes_items", value.takes_items},
+                     // In offline and quick moves too, as they are: report_check.h reads it.
+                     {kTakesWholeFiles, value.takes_items}});
 }
 
 Result<preflight::DestinationReport> destination_report_from_json(std::string_view text) {

@@ -8,10 +8,11 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "move/planner.h"
-#include "move/quarantine.h"
+#include "move/plan/network_disks.h"
+#include "move/plan/planner.h"
+#include "move/plan/shared_disks.h"
+#include "move/residue/quarantine.h"
 #include "move/retry.h"
-#include "move/shared_disks.h"
 
 namespace drover::move {
 namespace {
@@ -21,14 +22,10 @@ using namespace std::chrono_literals;
 constexpr auto kPlanFresh = 30s;
 constexpr auto kSlotRetry = 200ms;
 constexpr auto kPeerCallLimit = 30s;  // reserve, settle: nothing is copied
-constexpr auto kForwardRetry = 2s;    // settle asks again for ever
+constexpr auto kForwardRetry = 2s;    // verify and settle ask again for ever
 constexpr auto kLostLimit = 3s;       // a host that is said to be lost
 constexpr auto kUndoLimit =
     20s;  // the destination's undo; later it is swept (Engine) or cleans up by itself
-
-std::unexpected<StepFailure> undo_because(Error error) {
-  return std::unexpected(StepFailure{AfterFailure::kUndo, std::move(error)});
-}
 
 }  // namespace
 
@@ -40,6 +37,7 @@ PeerMove::~PeerMove() = default;
 // The plan that the move was started with is a moment old. After a wait it is made anew: the world
 // may have changed, and a new blocker or warning ends the move. So it is for each further attempt.
 StepResult PeerMove::plan() {
+  if (auto known = check_checkpoints_known(); !known) return known;
   if (!tell_left()) {
     return undo_because({ErrorCode::kUnavailable,
                          Retry::kLater,
@@ -89,6 +87,10 @@ StepResult PeerMove::reserve() {
   // Until the answer: the destination looks whether it still sees the same files.
   const auto marks = DiskMarks::on_shared(job_.move.plan);
   if (!marks) return undo_because(marks.error());
+  auto shown = marks->where();
+  const auto network = network_marks_for(job_.move.plan, job_.destination_xml);
+  if (!network) return undo_because(network.error());
+  shown.insert(shown.end(), network->begin(), network->end());
   const ReserveRequest request{job_.move.epoch,
                                job_.move.epoch,
                                job_.move.plan,
@@ -96,7 +98,7 @@ StepResult PeerMove::reserve() {
                                job_.destination_persistent_xml,
                                to_hex(secret_.key),
                                secret_.identity,
-                               marks->where(),
+                               std::move(shown),
                                job_.destination_checkpoints};
   const auto reply = world_.peers.call(job_.move.destination, verb::kReserve, to_json(request),
                                        Deadline::after(kPeerCallLimit));
@@ -108,8 +110,61 @@ StepResult PeerMove::reserve() {
   return {};
 }
 
+// It may take its time.
+StepResult PeerMove::verify() {
+  while (true) {
+    const auto text =
+        world_.peers.call(job_.move.destination, verb::kVerify, to_json(MoveName{job_.move.epoch}),
+                          Deadline::after(kPeerCallLimit));
+    if (text && withdraw_word()) {
+      const auto reply = verify_reply_from_json(*text);
+      if (!reply)
+        return parked(reply.error(),
+                      "The destination's word could not be read; the source keeps its disks.");
+      if (!reply->runs)
+        return parked(Error{ErrorCode::kHypervisor, Retry::kNever, reply->text, {}},
+                      not_there(reply->text));
+      write_report(*reply);
+      return {};
+    }
+    if (!text) {
+      if (destination_is_lost(text.error())) return give_up_destination();
+      log::warning("Move {}: {} cannot verify yet: {}", job_.move.id, job_.move.destination,
+                   text.error().text());
+    }
+    if (!pause_for(kForwardRetry)) return leave();
+  }
+}
+
+void PeerMove::write_report(const VerifyReply& reply) {
+  Report report;
+  report.duration = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::system_clock::now() - job_.move.started_at);
+  if (carriers_) wire_ = carriers_->wire_count().value_or(wire_);
+  report.bytes_on_wire = wire_.sent + wire_.received;
+  report.memory_sent = wire_.memory_taken;
+  report.disks_sent = wire_.disks_taken;
+  report.kinds = wire_.kinds;
+  report.networks = network_traffic();
+  // Of a droverd that was restarted since: a difference that was found stays found.
+  if (job_.move.report) report.proof = job_.move.report->proof;
+  change([&](Move& move) {
+    move.report = report;
+    move.runner = Runner::kDestination;
+    add_to_report(reply, move);
+  });
+}
+
 StepResult PeerMove::let_go(const std::string& kept) {
-  if (auto aside = quarantine_files(world_, job_); !aside) return parked(aside.error(), kept);
+  while (true) {
+    const auto aside = quarantine_files(world_, job_);
+    if (aside) break;
+    if (!is_unanswered(aside.error())) return parked(aside.error(), kept);
+    // libvirt here is being restarted: it is asked who uses them.
+    log::warning("Move {}: the former disks cannot be put aside yet: {}", job_.move.id,
+                 aside.error().text());
+    if (!pause_for(kForwardRetry)) return leave();
+  }
   std::set<std::string> folders;
   for (const auto& file : job_.files)
     folders.insert(std::filesystem::path(file.path).parent_path().string());
@@ -122,7 +177,7 @@ StepResult PeerMove::let_go(const std::string& kept) {
     if (reply || reply.error().code == ErrorCode::kNotFound) break;
     log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.destination,
                  reply.error().text());
-    if (!pause_for(kForwardRetry)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    if (!pause_for(kForwardRetry)) return leave();
   }
   job_.reserved = false;
   if (auto removed = world_.records.remove(record_key()); !removed) {
@@ -182,37 +237,21 @@ bool PeerMove::tell_left() {
   return true;
 }
 
-// The move waits for its turn again, under another epoch: the destination keeps what it recorded of
-// this one for ever. What it has not heard of yet it is told before the next attempt begins.
-bool PeerMove::try_again(const Error& error) {
-  if (cancel_asked_ || job_.move.resolution) return false;
-  const auto now = std::chrono::system_clock::now();
-  const auto when = next_attempt(job_.move, error, world_.book.settings(), now);
-  if (!when) return false;
-  log::warning("Move {} of {}: attempt {} failed and was undone, another follows: {}", job_.move.id,
-               job_.move.plan.vm.name, job_.move.attempts.size() + 1, error.text());
-  if (job_.reserved) job_.left_epoch = job_.move.epoch;
-  job_.reserved = job_.carriers_started = job_.migrate_called = false;
-  job_.autostart_cleared = job_.refusal_proven = false;
-  job_.undefined = job_.save_called = job_.restore_called = false;
-  job_.files.clear();
-  job_.fence_image = {};
-  change([&](Move& move) {
-    move.attempts.push_back({move.epoch, std::string(phase_name(move.phase)), error, now});
-    move.epoch = random_name(move.epoch.size());
-    move.phase = Phase::kPlan;
-    move.phases.clear();
-    move.progress = {};
-    move.health.reset();
-    move.explanation.clear();
-    move.runner = Runner::kSource;
-    move.queue = QueuePlace{move.plan.request.priority, false, 0, "", move.started_at, when, {}};
+// The destination keeps what it recorded of this attempt for ever. What it has not heard of yet it
+// is told before the next one begins.
+bool PeerMove::another_follows(const Error& error) {
+  if (job_.move.resolution) return false;
+  const bool follows = try_again(error, Slots::Way::kOut, [this] {
+    if (job_.reserved) job_.left_epoch = job_.move.epoch;
+    job_.reserved = job_.carriers_started = job_.migrate_called = false;
+    job_.autostart_cleared = job_.refusal_proven = false;
+    job_.undefined = job_.save_called = job_.restore_called = false;
+    job_.saved_images.clear();
+    job_.files.clear();
+    job_.fence_image = {};
   });
-  world_.slots.give_back(Slots::Way::kOut, job_.move.id);
-  bandwidth_.reset();
-  waits_again_ = true;
-  changed_(MoveChange::kProgress, snapshot());  // the queue looks for it
-  return true;
+  if (follows) bandwidth_.reset();
+  return follows;
 }
 
 }  // namespace drover::move

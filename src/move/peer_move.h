@@ -2,16 +2,21 @@
 // A move to another host, of whatever kind: its reservation there, the road, the proof, the
 // destination's word on who has the VM, and what is told to it afterwards. The kinds: live_move.h,
 // cold_move.h. peer_move.cpp has the beginning, the undo there and the end; peer_move_road.cpp the
-// links, peer_move_proof.cpp the proof, peer_move_truth.cpp who has the VM, peer_move_resolve.cpp
-// an administrator's word on it. All is called by the move's own thread, but for what MoveWork
-// says.
+// links, peer_move_checkpoints.cpp checkpoints, peer_move_proof.cpp the proof, peer_move_truth.cpp
+// who has the VM, peer_move_resolve.cpp an administrator's word on it, peer_move_media.cpp what was
+// in its drives, peer_move_teaming.cpp its cards. The move's own thread calls all, but see
+// MoveWork.
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
+#include "hypervisor/teaming.h"
 #include "move/carriers.h"
 #include "move/link_keeper.h"
 #include "move/move_work.h"
@@ -27,7 +32,6 @@ class PeerMove : public MoveWork {
 
   bool undo_at_destination() override;
   void admitted() override { admitted_ = true; }
-  bool waits_again() const override { return waits_again_; }
   Status resolve(const Resolution& resolution) override;
 
  protected:
@@ -37,13 +41,49 @@ class PeerMove : public MoveWork {
   StepResult plan();
   StepResult admit();
   StepResult reserve();
+  // Files that disks stand on and that the destination has: read before anything is reserved there,
+  // compared before anything is prepared (peer_move_files.cpp).
+  StepResult read_files();
+  StepResult compare_files();
+  // The destination proves that it has the VM and that everything is on stable storage.
+  StepResult verify();
+  void write_report(const VerifyReply& reply);
+  // What the kind of move knows beside the road; under the lock that guards `move`.
+  virtual void add_to_report(const VerifyReply& reply, Move& move) = 0;
+  // For people: the destination has it no more.
+  virtual std::string not_there(const std::string& why) const = 0;
+  // Likewise: whether the destination has it is not known, for this cause.
+  virtual std::string in_doubt(const std::string& cause) const;
+  // Likewise: how it is here now that it was taken back without its destination.
+  virtual std::string taken_back() const;
   // Puts the former disks aside, and tells the destination that the move is over. `kept` is for
   // people, if the disks cannot be put aside: where the VM is.
   StepResult let_go(const std::string& kept);
 
-  // The attempt failed with this error and was undone: does another follow? Then it waits again.
-  bool try_again(const Error& error);
+  // Discs that stay here (peer_move_media.cpp). REQUIRES: the guest runs, or stands still.
+  StepResult empty_drives();
+  bool fill_drives();
+  Status insert(const KnownFile& disc);
+  // Network cards of this host that the guest can live without (peer_move_teaming.cpp), likewise.
+  StepResult unplug_teamed();
+  bool plug_teamed();
+  std::optional<Status> plug_again(const TeamedDevice& device);
+  Result<bool> may_still_go(const TeamedDevice& device) const;
+  // Of both (peer_move_put_back.cpp). `put` may be asked often. Nothing: droverd stops in between.
+  std::optional<Status> put_back(const std::string& what, const std::function<Status()>& put);
+  void tell_away(const std::string& what, const Error& why);
+  void tell_not_back(const std::string& what);
+
+  // As try_again().
+  bool another_follows(const Error& error);
   bool tell_left();
+
+  // The VM's checkpoints (peer_move_checkpoints.cpp). know_checkpoints(): as if it never moved; it
+  // may run twice. False: droverd stops in between.
+  StepResult check_checkpoints_known() const;
+  StepResult forget_checkpoints();
+  bool know_checkpoints();
+  void tell_unknown(const std::string& before, const std::string& why);
 
   // The road (peer_move_road.cpp).
   Status first_link();
@@ -89,17 +129,20 @@ class PeerMove : public MoveWork {
     return {job_.move.epoch, job_.move.epoch, job_.move.plan.vm.name, uuid()};
   }
 
-  std::atomic<bool> waits_again_{false};
-  bool admitted_ = false;  // the destination holds a place for it
+  bool admitted_ = false;                       // the destination holds a place for it
+  std::map<std::string, std::string> digests_;  // of files that disks stand on, by path there
   LinkSecret secret_;
   std::unique_ptr<Carriers> carriers_;
   std::optional<Resolution> resolution_asked_;  // by resolve(), not taken yet; guarded by mutex_
   bool destination_given_up_ = false;           // as an administrator said
   std::string told_doubt_;                      // what people were last told of a doubt
-  std::optional<LinkKeeper> keeper_;            // from the first link on
-  unsigned links_added_ = 0;  // on each path, since one was too slow for the processor
+  // Cards (labels) that the guest may still let go; nothing: perhaps all that are written down.
+  std::optional<std::set<std::string>> unplug_asked_;
+  std::optional<LinkKeeper> keeper_;  // from the first link on
+  unsigned links_added_ = 0;          // on each path, since one was too slow for the processor
   std::optional<Bandwidth::Part> bandwidth_;  // from the source's carriers on
   BytesPerSecond bandwidth_told_;             // to the mover
+  BytesPerSecond bandwidth_most_;             // whatever its share is; 0: no such limit
   bool bandwidth_unsure_ = true;  // it may not have heard; true also after a restart of droverd
   WireCount wire_;                // as last seen: the mover may end before the report is written
   Deadline next_look_ = Deadline::after(std::chrono::milliseconds(0));

@@ -6,10 +6,11 @@
 
 #include "base/log.h"
 #include "content/written_disk.h"
+#include "move/cold/cold_files.h"
 #include "move/frozen_disk.h"
-#include "move/live_disks.h"
+#include "move/live/live_disks.h"
 #include "move/peer_move.h"
-#include "move/shared_disks.h"
+#include "move/plan/shared_disks.h"
 #include "preflight/layers.h"
 
 namespace drover::move {
@@ -69,6 +70,11 @@ StepResult PeerMove::prove() {
   const auto began = std::chrono::steady_clock::now();
   if (proof.level != Verification::kNone) {
     for (const auto& placement : copied_disks(job_.move.plan)) {
+      // The destination took it only after its whole image had the hash of ours.
+      if (travels_as_image(job_.move.plan, placement)) {
+        proof.compared += placement.virtual_size;
+        continue;
+      }
       const auto compared = compare_disk(placement, proof);
       if (!compared) return compared;
       if (!proof.difference.empty()) break;
@@ -109,7 +115,7 @@ StepResult PeerMove::compare_disk(const DiskPlacement& placement, Proof& proof) 
     return {};
   }
   for (std::uint64_t first = 0; first < disk->chunks();) {
-    if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    if (stop_.stop_requested()) return leave();
     const bool read_back = proof.level == Verification::kReadBack;
     const std::uint64_t count = read_back ? kReadChunks : kPartChunks;
     const ByteCount left{disk->bytes() - first * kChunkBytes};
@@ -170,7 +176,7 @@ StepResult PeerMove::read_back_part(FrozenDisk& disk, ProveRequest request, Proo
   std::vector<std::uint64_t> different;
   const auto& doubtful = (*chunks)->different;
   for (std::size_t i = 0; i < doubtful.size();) {
-    if (stop_.stop_requested()) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    if (stop_.stop_requested()) return leave();
     std::uint64_t count = 1;
     while (count < kCloseChunks && i + count < doubtful.size() &&
            doubtful[i + count] == doubtful[i] + count) {
@@ -208,7 +214,7 @@ std::expected<Result<ProveReply>, StepFailure> PeerMove::ask_for_proof(
       log::warning("Move {}: {} cannot compare yet: {}", job_.move.id, job_.move.destination,
                    text.error().text());
     }
-    if (!pause_for(kAskAgain)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    if (!pause_for(kAskAgain)) return leave();
   }
 }
 

@@ -76,12 +76,18 @@ bool PeerMove::withdraw_word() {
   return false;
 }
 
+std::string PeerMove::taken_back() const {
+  const auto state = world_.hypervisor.run_state(uuid());
+  if (!state || state->kind != RunState::Kind::kOff) return "It goes on from the switch.";
+  return fmt::format("It is off, its disks are as they were at the switch: virsh start {}.",
+                     vm_name());
+}
+
 // What is left here becomes the VM again. Written down first, like a proven refusal: whatever the
 // destination may say later comes too late.
 StepResult PeerMove::give_up_destination() {
   const Move& move = job_.move;
-  const auto state = world_.hypervisor.run_state(uuid());
-  const bool off = state && state->kind == RunState::Kind::kOff;
+  const std::string now = taken_back();
   job_.refusal_proven = true;
   job_.abandon = true;
   {
@@ -92,10 +98,7 @@ StepResult PeerMove::give_up_destination() {
         "gone. Should {3} come back, its copy must not be started; once its droverd answers, it "
         "puts "
         "that copy aside.",
-        move.plan.vm.name, move.source, move.resolution->by, move.destination,
-        off ? "It is off, its disks are as they were at the switch: virsh start " +
-                  move.plan.vm.name + "."
-            : "It goes on from the switch.");
+        move.plan.vm.name, move.source, move.resolution->by, move.destination, now);
   }
   if (auto saved = save(); !saved)
     return parked(saved.error(), "The journal cannot be written; nothing was resumed.");

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "move/peer_move.h"
+#include "preflight/codes.h"
 
 namespace drover::move {
 namespace {
@@ -25,6 +26,14 @@ unsigned links_by_processors() {
   return std::clamp(std::thread::hardware_concurrency() / 2, 1u, kLinksOfAPathMax);
 }
 
+// The plan says that the destination holds some of it already, and that this need not travel.
+bool is_spared_by_plan(const Plan& plan) {
+  return std::ranges::any_of(plan.findings, [](const Finding& finding) {
+    return finding.code == preflight::code_name(preflight::Code::kResidueUsed) ||
+           finding.code == preflight::code_name(preflight::Code::kGroupUsed);
+  });
+}
+
 }  // namespace
 
 // As asked for, or as this host's settings say.
@@ -34,13 +43,18 @@ RoadOptions PeerMove::road_options() const {
   road.performance = asked.performance.value_or(world_.book.settings().performance);
   road.references = asked.references;
   road.bandwidth = bandwidth_told_;
+  // On a link that was measured as fast a mover would name nothing, whatever the plan promised.
+  if (job_.move.plan.forecast && !is_spared_by_plan(job_.move.plan))
+    road.link = job_.move.plan.forecast->link_rate;
   return road;
 }
 
 // Its share changes with the settings, and with the other moves that begin and end.
 void PeerMove::keep_bandwidth() {
   if (!bandwidth_) bandwidth_.emplace(world_.bandwidth, job_.move.plan.request.bandwidth);
-  const BytesPerSecond share = bandwidth_->share(world_.book.settings().bandwidth);
+  BytesPerSecond share = bandwidth_->share(world_.book.settings().bandwidth);
+  if (bandwidth_most_.value > 0 && (share.value == 0 || bandwidth_most_ < share))
+    share = bandwidth_most_;
   if (share == bandwidth_told_ && !bandwidth_unsure_) return;
   // Before the carriers are there, they are started with it.
   bandwidth_unsure_ = carriers_ && !carriers_->set_bandwidth(share);
@@ -98,8 +112,10 @@ Status PeerMove::use(DialledLink dialled) {
   return carriers_->add_link(dialled.number, std::move(*dialled.link));
 }
 
-// A move without a link stalls; it does not fail until the mover's patience is over.
+// A move without a link stalls; it does not fail until the mover's patience is over. One whose
+// mover ended with the droverd before this one has no road any more, and only asks.
 void PeerMove::keep_links() {
+  if (!keeper_ || !carriers_) return;
   while (auto dialled = keeper_->next(Deadline::after(0ms))) {
     if (auto linked = use(std::move(*dialled)); !linked) continue;
   }

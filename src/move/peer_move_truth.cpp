@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "move/peer_move.h"
-#include "move/shared_disks.h"
+#include "move/plan/shared_disks.h"
 
 namespace drover::move {
 namespace {
@@ -52,7 +52,7 @@ std::expected<std::optional<Answer>, StepFailure> PeerMove::find_truth() {
     }
     tell_doubt(answer ? answer->text : answer.error().text());
     keep_links();
-    if (!pause_for(kAskInterval)) return std::unexpected(StepFailure{AfterFailure::kLeave, {}});
+    if (!pause_for(kAskInterval)) return leave();
   }
 }
 
@@ -74,12 +74,15 @@ void PeerMove::tell_doubt(const std::string& cause) {
   log::warning("Move {}: in doubt: {}", job_.move.id, cause);
   change([&](Move& move) {
     move.runner = Runner::kUnknown;
-    move.explanation = fmt::format(
-        "{0} was being switched to {1} when the answer was lost ({3}). It runs on {1}, or stands "
-        "still on {2} until {1} "
-        "answers. The copy on {2} must not be started.",
-        move.plan.vm.name, move.destination, move.source, cause);
+    move.explanation = in_doubt(cause);
   });
+}
+
+std::string PeerMove::in_doubt(const std::string& cause) const {
+  return fmt::format(
+      "{0} was being switched to {1} when the answer was lost ({3}). It runs on {1}, or stands "
+      "still on {2} until {1} answers. The copy on {2} must not be started.",
+      vm_name(), job_.move.destination, job_.move.source, cause);
 }
 
 // Accepted there, and no longer there: its disks are newer than ours, or may be.

@@ -14,9 +14,9 @@
 #include "hypervisor/disk_image.h"
 #include "hypervisor/fake/fake.h"
 #include "hypervisor/program.h"
-#include "move/destination_side.h"
+#include "move/destination/destination_side.h"
 #include "move/frozen_disk.h"
-#include "move/live_move.h"
+#include "move/live/live_move.h"
 #include "move/move_test_support.h"
 
 namespace drover::move {

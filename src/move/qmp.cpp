@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/qmp.h"
 
+#include <algorithm>
+
 namespace drover::move::qmp {
 namespace {
 
@@ -22,6 +24,12 @@ Result<Json> ask(Hypervisor& hypervisor, const std::string& uuid, const Json& co
   auto refused = fail(ErrorCode::kHypervisor, "QEMU refuses {}.", text_of(command, "execute"));
   refused.error().causes.push_back(answer.substr(0, 400));
   return refused;
+}
+
+bool is_unknown_command(const Error& refusal) {
+  return std::ranges::any_of(refusal.causes, [](const std::string& cause) {
+    return cause.contains("\"CommandNotFound\"");
+  });
 }
 
 Json command(const char* name, Json arguments) {

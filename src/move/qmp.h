@@ -17,6 +17,9 @@ Json command(const char* name, Json arguments = Json::object());
 // What QEMU returns. kHypervisor: it refuses, and why; kUnavailable.
 Result<Json> ask(Hypervisor& hypervisor, const std::string& uuid, const Json& command);
 
+// The refusal says that this QEMU has no such command.
+bool is_unknown_command(const Error& refusal);
+
 // The member's text; empty: there is none.
 std::string text_of(const Json& object, const char* member);
 // An element of query-block is the drive that libvirt calls `alias`.

@@ -2,7 +2,7 @@
 #include "move/resolve.h"
 
 #include "json/model_json.h"
-#include "move/cold_files.h"
+#include "move/cold/cold_files.h"
 #include "move/peer_messages.h"
 
 namespace drover::move {

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "json/model_json.h"
-#include "move/live_move_fixture.h"
+#include "move/live/live_move_fixture.h"
 
 namespace drover::move {
 namespace {

@@ -19,6 +19,10 @@ Copied copied_of(const Move& move) {
 
 }  // namespace
 
+bool is_unanswered(const Error& error) {
+  return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kTimeout;
+}
+
 bool is_passing(const Error& error, Copied copied) {
   switch (error.code) {
     case ErrorCode::kUnavailable:

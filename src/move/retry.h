@@ -17,6 +17,9 @@ enum class Copied { kNothing, kSomething };
 // The reason may be gone by itself in a while. docs/errors.md has the same table.
 bool is_passing(const Error& error, Copied copied);
 
+// Nobody answered in time, or the answer was lost: what was asked may be done or not.
+bool is_unanswered(const Error& error);
+
 // From the end of the failed attempt to the next: 5 s, 20 s, 80 s, then 5 min. `failed`: attempts
 // that have failed, at least 1.
 std::chrono::seconds back_off(std::size_t failed);

@@ -9,11 +9,11 @@
 #include "hypervisor/hypervisor.h"
 #include "journal/host_book.h"
 #include "journal/move_journal.h"
-#include "move/bandwidth.h"
 #include "move/carriers.h"
-#include "move/forecaster.h"
-#include "move/memory_store.h"
-#include "move/slots.h"
+#include "move/plan/forecaster.h"
+#include "move/queue/bandwidth.h"
+#include "move/queue/slots.h"
+#include "move/residue/memory_store.h"
 #include "net/peer_transport.h"
 
 namespace drover::move {

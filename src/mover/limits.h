@@ -38,7 +38,8 @@ inline constexpr std::chrono::milliseconds kStandstillPingInterval{500};
 inline constexpr std::chrono::milliseconds kStandstillSilenceMax{2000};
 inline constexpr std::chrono::milliseconds kApplySpan{50};
 inline constexpr std::chrono::milliseconds kRateBurst{50};  // unused share of a limit, at most
-inline constexpr std::chrono::milliseconds kKeepWait{2};    // for the rest of a record
+inline constexpr std::chrono::milliseconds kHoldForEver = std::chrono::hours(24 * 365);
+inline constexpr std::chrono::milliseconds kKeepWait{2};           // for the rest of a record
 inline constexpr std::chrono::milliseconds kChoiceInterval{1000};  // of how to compress
 // Ranges up to this are packed by who read them, without compression: they are urgent, or rare.
 inline constexpr std::uint32_t kSmallRangeBytes = 4u << 10;

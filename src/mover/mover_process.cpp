@@ -77,6 +77,7 @@ json start_message(const MoverSettings& settings, const MoverDescriptors& descri
           {"content", settings.content},
           {"references", settings.references},
           {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
+          {"link_bytes_per_second", settings.link_bytes_per_second},
           {kHeldMember, descriptors.held.size()},
           {kGroupMember, descriptors.group.size()},
           {kImagesMember, descriptors.images.size()},
@@ -187,6 +188,12 @@ Status MoverProcess::set_bandwidth(std::uint64_t bytes_per_second, Deadline dead
 
 Status MoverProcess::hold_memory(bool held, Deadline deadline) {
   RETURN_IF_ERROR(client_->call({{"do", "set"}, {"hold_memory", held}}, {}, deadline));
+  return {};
+}
+
+Status MoverProcess::pass_memory(std::chrono::milliseconds span, Deadline deadline) {
+  RETURN_IF_ERROR(client_->call(
+      {{"do", "set"}, {"hold_memory", false}, {"memory_closes_ms", span.count()}}, {}, deadline));
   return {};
 }
 

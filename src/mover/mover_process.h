@@ -29,6 +29,7 @@ struct MoverSettings {
   bool content = true;                           // off: bytes are carried as they are
   bool references = true;                        // source, with content
   std::uint64_t bandwidth_bytes_per_second = 0;  // source; 0: no limit
+  std::uint64_t link_bytes_per_second = 0;       // source: as measured before; 0: not
   bool sandbox = true;
 };
 
@@ -85,6 +86,8 @@ class MoverProcess {
   Status set_bandwidth(std::uint64_t bytes_per_second, Deadline deadline);
   // Source: no memory stream is opened, and nothing of an open one is taken, until false is said.
   Status hold_memory(bool held, Deadline deadline);
+  // Source: memory goes out for so long (a day at most) and is held after that, whoever lives then.
+  Status pass_memory(std::chrono::milliseconds span, Deadline deadline);
   // Source: nothing of disks is taken for so long (10 min at most) or until the next call; 0: goes
   // on.
   Status hold_disks(std::chrono::milliseconds span, Deadline deadline);

@@ -188,6 +188,21 @@ TEST_F(MoverPair, OpensNoMemoryWhileItIsHeldAndThenInOrder) {
   EXPECT_EQ(read_text(channel.get(), 6), "second");
 }
 
+TEST_F(MoverPair, OpensNoMemoryOnceItsTimeIsOver) {
+  link(1);
+  ASSERT_TRUE(source_->events.wait(MoverEvent::Kind::kLinkUp));
+  EXPECT_FALSE(destination_->process->pass_memory(1s, limit())) << "it has nothing to hold";
+  ASSERT_TRUE(source_->process->pass_memory(0ms, limit()));
+  const auto late = net::connect_unix(folder_ / "mem", net::SocketKind::kStream, limit());
+  ASSERT_TRUE(late);
+  ASSERT_EQ(::send(late->get(), "late", 4, 0), 4);
+  EXPECT_FALSE(net::wait_for(source_->gate.get(), POLLIN, Deadline::after(300ms)))
+      << "the window is closed, although nobody said so since";
+  ASSERT_TRUE(source_->process->pass_memory(1h, limit()));
+  const UniqueFd qemu = answer_open("memory");
+  EXPECT_EQ(read_text(qemu.get(), 4), "late");
+}
+
 TEST_F(MoverPair, CarriesStreamsSurvivesACutAndADaemonRestartAndSettles) {
   link(1);
   ASSERT_TRUE(source_->events.wait(MoverEvent::Kind::kLinkUp));

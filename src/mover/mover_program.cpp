@@ -18,8 +18,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kStartPatience = 10s;
 constexpr auto kOpenPatience = 10s;
-constexpr std::chrono::milliseconds kHoldForEver = std::chrono::hours(24 * 365);
 constexpr std::chrono::milliseconds kHoldMost = 10min;
+constexpr std::chrono::milliseconds kPassMost = std::chrono::hours(24);  // a window's length
 
 }  // namespace
 
@@ -78,7 +78,9 @@ void MoverProgram::run() {
 // QEMU waits once the socket is full.
 void MoverProgram::take_stream(StreamKind kind, UniqueFd local) {
   const std::lock_guard lock(opening_);
-  if (kind != StreamKind::kMemory || !memory_held_) return open_stream(kind, std::move(local));
+  const bool closed = memory_closes_ && memory_closes_->expired();
+  if (kind != StreamKind::kMemory || (!memory_held_ && !closed))
+    return open_stream(kind, std::move(local));
   if (waiting_memory_.size() < kStreamsMax) waiting_memory_.push_back(std::move(local));
 }
 
@@ -89,10 +91,16 @@ void MoverProgram::open_stream(StreamKind kind, UniqueFd local) {
   }
 }
 
-void MoverProgram::hold_memory(bool held) {
+void MoverProgram::hold_memory(bool held, std::optional<std::chrono::milliseconds> closes_after) {
   const std::lock_guard lock(opening_);
   memory_held_ = held;
-  session_->hold(StreamKind::kMemory, held ? kHoldForEver : 0ms);
+  memory_closes_.reset();
+  if (!held && closes_after) {
+    memory_closes_ = Deadline::after(*closes_after);
+    session_->pass(StreamKind::kMemory, *closes_after);
+  } else {
+    session_->hold(StreamKind::kMemory, held ? kHoldForEver : 0ms);
+  }
   if (held) return;
   for (UniqueFd& local : std::exchange(waiting_memory_, {}))
     open_stream(StreamKind::kMemory, std::move(local));
@@ -194,7 +202,13 @@ Status MoverProgram::set_holds(const json& command) {
     const json& held = command["hold_memory"];
     if (!held.is_boolean())
       return fail(ErrorCode::kInvalidArgument, "hold_memory is true or false.");
-    hold_memory(held.get<bool>());
+    std::optional<std::chrono::milliseconds> closes_after;
+    if (command.contains("memory_closes_ms")) {
+      ASSIGN_OR_RETURN(const std::uint64_t ms, net::count_member(command, "memory_closes_ms"));
+      const auto most = static_cast<std::uint64_t>(kPassMost.count());
+      closes_after = std::chrono::milliseconds(std::min(ms, most));
+    }
+    hold_memory(held.get<bool>(), closes_after);
   }
   if (!disks) return {};
   ASSIGN_OR_RETURN(const std::uint64_t ms, net::count_member(command, "hold_disks_ms"));

@@ -3,6 +3,7 @@
 // from main.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <latch>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "base/deadline.h"
 #include "mover/gate_channel.h"
 #include "mover/mover_start.h"
 #include "mover/session.h"
@@ -40,7 +42,8 @@ class MoverProgram {
   Status set_holds(const nlohmann::json& command);
   void take_stream(StreamKind kind, UniqueFd local);
   void open_stream(StreamKind kind, UniqueFd local);
-  void hold_memory(bool held);
+  // `closes_after`: of memory that goes on; then it is held without a further word.
+  void hold_memory(bool held, std::optional<std::chrono::milliseconds> closes_after = {});
   nlohmann::json status();
 
   const Role role_;
@@ -52,7 +55,8 @@ class MoverProgram {
 
   // Held while streams are opened, which keeps their order. Taken before mutex_.
   std::mutex opening_;
-  bool memory_held_ = false;              // guarded by opening_, as the next
+  bool memory_held_ = false;  // guarded by opening_, as the next two
+  std::optional<Deadline> memory_closes_;
   std::vector<UniqueFd> waiting_memory_;  // accepted, and not to be opened yet
 
   std::mutex mutex_;  // guards all below

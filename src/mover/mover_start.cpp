@@ -35,6 +35,8 @@ Status read_options(const json& message, SessionOptions& options) {
   ASSIGN_OR_RETURN(options.references, net::flag_member_or(message, "references", true));
   ASSIGN_OR_RETURN(options.bandwidth_bytes_per_second,
                    net::count_member_or(message, "bandwidth_bytes_per_second", 0));
+  ASSIGN_OR_RETURN(options.link_bytes_per_second,
+                   net::count_member_or(message, "link_bytes_per_second", 0));
   options.patience = std::chrono::milliseconds(patience_ms);
   options.pause_budget = std::chrono::milliseconds(budget_ms);
   options.window_bytes = static_cast<std::uint32_t>(window);

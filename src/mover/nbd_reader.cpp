@@ -59,8 +59,10 @@ Status NbdReader::take_export_reply(bool& done, Deadline deadline) {
   }
   std::vector<std::uint8_t> data(bytes);
   RETURN_IF_ERROR(receive_all(socket_.get(), data, deadline));
-  if (type == kReplyInfo && bytes >= 12 && load_be<std::uint16_t>(&data[0]) == kInfoExport)
+  if (type == kReplyInfo && bytes >= 12 && load_be<std::uint16_t>(&data[0]) == kInfoExport) {
     export_bytes_ = load_be<std::uint64_t>(&data[2]);
+    export_flags_ = load_be<std::uint16_t>(&data[10]);
+  }
   if (type == kReplyAck) done = true;
   if (type != kReplyAck && type != kReplyInfo)
     return fail(ErrorCode::kUnavailable, "The hypervisor's NBD server refuses the export.");

@@ -25,6 +25,11 @@ class NbdReader {
   Status read(std::span<const std::uint64_t> offsets, std::size_t block_bytes,
               std::span<std::uint8_t> out, Deadline deadline);
 
+  std::uint64_t export_bytes() const { return export_bytes_; }
+  bool read_only() const { return (export_flags_ & 2) != 0; }
+  // What one connection wrote and flushed every other one reads (NBD_FLAG_CAN_MULTI_CONN).
+  bool one_picture() const { return (export_flags_ & 0x100) != 0; }
+
  private:
   explicit NbdReader(UniqueFd socket) : socket_(std::move(socket)) {}
   struct Run;  // neighbouring blocks, read at once
@@ -34,6 +39,7 @@ class NbdReader {
 
   UniqueFd socket_;
   std::uint64_t export_bytes_ = 0;
+  std::uint16_t export_flags_ = 0;
 };
 
 }  // namespace drover::mover

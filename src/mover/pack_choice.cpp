@@ -76,10 +76,17 @@ std::size_t best_way(const PackTrials& trials, const Road& road, std::size_t now
   return static_cast<std::size_t>(cheapest - rates.begin());
 }
 
-PackChoice::PackChoice(unsigned workers, std::optional<std::size_t> fixed)
-    : workers_(std::max(workers, 1u)),
-      fixed_(fixed.has_value()),
-      way_(fixed.value_or(kNoPacking)) {}
+PackChoice::PackChoice(unsigned workers, std::optional<std::size_t> fixed,
+                       std::uint64_t told_bytes_per_second)
+    : workers_(std::max(workers, 1u)), fixed_(fixed.has_value()), way_(fixed.value_or(kNoPacking)) {
+  const auto told = static_cast<double>(told_bytes_per_second);
+  if (told >= kSlowLinkBytesPerSecond) {
+    shown_bytes_per_second_ = told;  // forgotten within seconds unless the links do show it
+  } else if (told > 0) {
+    link_bytes_per_second_ = told;
+    link_was_told_ = true;
+  }
+}
 
 std::size_t PackChoice::way() const {
   const std::lock_guard lock(mutex_);
@@ -95,7 +102,9 @@ bool PackChoice::shown_fast() const { return shown_bytes_per_second_ >= kSlowLin
 
 bool PackChoice::links_are_fast() const {
   const std::lock_guard lock(mutex_);
-  return shown_fast() && !links_are_slowest_;
+  const bool limited = limit_bytes_per_second_ > 0 &&
+                       static_cast<double>(limit_bytes_per_second_) < kSlowLinkBytesPerSecond;
+  return shown_fast() && !links_are_slowest_ && !limited;
 }
 
 bool PackChoice::trial_due(Clock::time_point now) {
@@ -158,7 +167,12 @@ void PackChoice::measure_links(Clock::time_point now) {
       sent_.handing.count() > 0 && duration<double>(sent_.waited) >= kLinkIsSlowest * sent_.handing;
   const bool slow = links_are_slowest_ || (rate < kSlowLinkBytesPerSecond &&
                                            sent_.bytes >= kTellingBytesLeast && !shown_fast());
-  known = learned(known, rate, slow, shown_fast());
+  if (!link_was_told_) {
+    known = learned(known, rate, slow, shown_fast());
+  } else {
+    known = slow ? rate : std::max(known * kLinkGrowth, shown);
+    link_was_told_ = !slow;
+  }
   sent_ = {};
   sent_since_ = now;
 }

@@ -56,8 +56,11 @@ class PackChoice {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `workers` pack at once. `fixed`: this way always (tests, the bench).
-  explicit PackChoice(unsigned workers, std::optional<std::size_t> fixed = {});
+  // `workers` pack at once. `fixed`: this way always (tests, the bench). `told`: what the links
+  // together were measured at before the move; it counts until they show what they carry. 0: nobody
+  // measured.
+  explicit PackChoice(unsigned workers, std::optional<std::size_t> fixed = {},
+                      std::uint64_t told_bytes_per_second = 0);
 
   std::size_t way() const;
   // How many bytes, before packing, come through in a second by that way; 0: not known yet.
@@ -93,6 +96,7 @@ class PackChoice {
   PackTrials trials_{};
   double share_ = 1;                   // processor time got of the time wanted
   double link_bytes_per_second_ = 0;   // 0: never found to be the slowest
+  bool link_was_told_ = false;         // and is not confirmed yet
   double shown_bytes_per_second_ = 0;  // carried in fact, of late: all time counts, idle or not
   bool links_are_slowest_ = false;
   double supply_bytes_per_second_ = 0;

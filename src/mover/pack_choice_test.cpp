@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mover/pack_choice.h"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "mover/rate_limit.h"
@@ -150,6 +152,47 @@ TEST(PackChoice, LinksAreFastOnceTheyHaveShownIt) {
   for (int i = 0; i < 5; ++i) fast = carried(20'000'000, 900ms, 0.1);
   EXPECT_FALSE(fast) << "what was shown is forgotten";
   EXPECT_NE(choice.way(), kNoPacking);
+}
+
+TEST(PackChoice, WhatItIsToldOfLinksCountsUntilTheyShowIt) {
+  content::Batch text;
+  text.literals.assign(100'000, 7);
+  auto now = PackChoice::Clock::now();
+
+  PackChoice slow(2, {}, 12'000'000);
+  slow.try_all(text, now += 1s);
+  EXPECT_NE(slow.way(), kNoPacking) << "before a byte was sent";
+  EXPECT_FALSE(slow.links_are_fast());
+
+  PackChoice fast(2, {}, 900'000'000);
+  EXPECT_TRUE(fast.links_are_fast()) << "from the beginning";
+  fast.limit(10'000'000);
+  EXPECT_FALSE(fast.links_are_fast()) << "no more may go over them";
+  fast.limit(0);
+  for (int i = 0; i < 10; ++i) {
+    fast.sent({.bytes = 10 << 20, .busy = 1s, .handing = 1s, .waited = 100ms});
+    fast.try_all(text, now += 1s);
+  }
+  EXPECT_FALSE(fast.links_are_fast()) << "they never carried that much";
+
+  PackChoice refuted(2, {}, 900'000'000);
+  refuted.sent({.bytes = 10 << 20, .busy = 1s, .handing = 1s, .waited = 900ms});
+  refuted.try_all(text, now += 1s);
+  EXPECT_FALSE(refuted.links_are_fast()) << "they are what is waited for";
+  EXPECT_NE(refuted.way(), kNoPacking);
+}
+
+TEST(PackChoice, ALinkThatWasMeasuredInABadMomentIsFoundOut) {
+  PackChoice choice(2, {}, 100'000);
+  auto now = PackChoice::Clock::now();
+  content::Batch noise;
+  std::mt19937 random(1);
+  for (int i = 0; i < 100'000; ++i) noise.literals.push_back(static_cast<std::uint8_t>(random()));
+  choice.try_all(noise, now += 1s);
+  EXPECT_LT(choice.throughput(), 200e3);
+  choice.sent({.bytes = 400 << 20, .busy = 900ms, .handing = 900ms, .waited = 100ms});
+  choice.try_all(noise, now += 1s);
+  EXPECT_GT(choice.throughput(), 100e6);
 }
 
 TEST(PackChoice, TrialsAreRare) {

@@ -70,7 +70,7 @@ Session::Session(SessionOptions options, std::unique_ptr<PskKey> key, SessionEve
       reads_files_(reads_back_ && disks->reads_files()),
       holds_(destination_content_ != nullptr && options_.held != nullptr &&
              !options_.held->empty()),
-      choice_(pack_workers(), options_.fixed_way),
+      choice_(pack_workers(), options_.fixed_way, options_.link_bytes_per_second),
       rate_(options_.window_bytes),
       break_(options_.patience, options_.pause_budget, Clock::now()),
       last_progress_(Clock::now()) {
@@ -159,13 +159,22 @@ void Session::set_bandwidth(std::uint64_t bytes_per_second) {
 void Session::hold(StreamKind kind, std::chrono::milliseconds span) {
   const std::lock_guard lock(mutex_);
   if (break_.is_standing_still()) return;
-  holds_until_[kind] = Clock::now() + span;
+  const auto now = Clock::now();
+  hold_times_[kind] = {now, now + span};
+  room_.notify_all();
+}
+
+void Session::pass(StreamKind kind, std::chrono::milliseconds span) {
+  const std::lock_guard lock(mutex_);
+  if (break_.is_standing_still()) return;
+  const auto from = Clock::now() + span;
+  hold_times_[kind] = {from, from + kHoldForEver};
   room_.notify_all();
 }
 
 void Session::standstill() {
   const std::lock_guard lock(mutex_);
-  holds_until_.clear();
+  hold_times_.clear();
   room_.notify_all();
   const auto now = Clock::now();
   break_.standstill(now);

@@ -41,6 +41,7 @@ struct SessionOptions {
   bool references = true;  // source, with content; off: only zero pages are spared
   std::optional<std::size_t> fixed_way = {};     // of kPackWays; else chosen by measuring
   std::uint64_t bandwidth_bytes_per_second = 0;  // source: of what it sends; 0: no limit
+  std::uint64_t link_bytes_per_second = 0;       // source: of all links, measured before; 0: not
   content::DestinationLimits destination_limits = {};
   std::shared_ptr<HeldFiles> held = {};   // destination: what it has already; null: nothing
   std::shared_ptr<KeptMemory> keep = {};  // source: where the guest's pages are kept
@@ -89,6 +90,8 @@ class Session : private LinkOwner, private StreamOwner {
   // Source: takes nothing more from local streams of this kind for so long, or until another call;
   // 0: goes on. Their owners see a stall. From standstill() on nothing is held.
   void hold(StreamKind kind, std::chrono::milliseconds span);
+  // Source: goes on for so long, and holds this kind by itself from then on, until another call.
+  void pass(StreamKind kind, std::chrono::milliseconds span);
   void standstill();
   void finish_forwarded();
   // The session ends once all streams are drained, or a while later.
@@ -207,8 +210,11 @@ class Session : private LinkOwner, private StreamOwner {
   bool held_asked_ = false;  // source: asked; destination, of its opener alone: was asked
   NamesWait names_;          // source
   RateLimit limit_;
-  std::map<StreamKind, std::chrono::steady_clock::time_point> holds_until_;  // see hold()
-  std::uint64_t waited_ns_ = 0;  // of wire_, as the choice knows it
+  struct Hold {
+    std::chrono::steady_clock::time_point from, until;
+  };
+  std::map<StreamKind, Hold> hold_times_;  // see hold() and pass()
+  std::uint64_t waited_ns_ = 0;            // of wire_, as the choice knows it
   ContentCounts counts_;
   StreamId next_stream_ = kFirstOpenedStream;  // source: to open; destination: to open in order
   std::uint64_t buffered_bytes_ = 0;           // received and not applied, all streams

@@ -194,9 +194,11 @@ std::uint64_t Session::allowance(const Stream& stream) const {
 
 // Nothing: it is not held.
 std::optional<std::chrono::steady_clock::time_point> Session::held_until(StreamKind kind) const {
-  const auto held = holds_until_.find(kind);
-  if (held == holds_until_.end() || held->second <= std::chrono::steady_clock::now()) return {};
-  return held->second;
+  const auto held = hold_times_.find(kind);
+  if (held == hold_times_.end()) return {};
+  const auto now = std::chrono::steady_clock::now();
+  if (now < held->second.from || now >= held->second.until) return {};
+  return held->second.until;
 }
 
 std::size_t Session::reserve(Stream& stream) {

@@ -182,6 +182,37 @@ TEST(Session, WhatIsHeldWaitsUntilItsTimeIsOverOrItIsReleased) {
   EXPECT_TRUE(arrives_within(memory->destination, 5'000)) << "and stays first";
 }
 
+TEST(Session, WhatMayPassForAWhileIsHeldWhenThatIsOver) {
+  using std::chrono::milliseconds;
+  SessionPair pair({.content = false});
+  pair.link(1);
+  auto memory = pair.open(StreamKind::kMemory);
+  auto disks = pair.open(StreamKind::kDisks);
+  ASSERT_TRUE(memory && disks);
+  const auto arrives_within = [](const UniqueFd& socket, int wait_ms) {
+    pollfd entry{socket.get(), POLLIN, 0};
+    if (::poll(&entry, 1, wait_ms) != 1) return false;
+    char byte = 0;
+    return ::recv(socket.get(), &byte, 1, 0) == 1;
+  };
+  pair.source->pass(StreamKind::kMemory, std::chrono::hours(1));
+  ASSERT_EQ(::send(memory->source.get(), "m", 1, 0), 1);
+  EXPECT_TRUE(arrives_within(memory->destination, 5'000));
+
+  pair.source->pass(StreamKind::kMemory, milliseconds(0));
+  // One read may have been allowed before.
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(::send(memory->source.get(), "m", 1, 0), 1);
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  (void)arrives_within(memory->destination, 100);
+  EXPECT_FALSE(arrives_within(memory->destination, 300)) << "the time was over";
+  ASSERT_EQ(::send(disks->source.get(), "d", 1, 0), 1);
+  EXPECT_TRUE(arrives_within(disks->destination, 5'000)) << "another kind is not held";
+  pair.source->standstill();
+  EXPECT_TRUE(arrives_within(memory->destination, 5'000)) << "a guest that stands still goes first";
+}
+
 TEST(Session, SilenceHoldsNothingBack) {
   SessionPair pair({.fixed_way = 4});
   pair.link(1);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "move/engine.h"
-#include "move/inventory.h"
+#include "move/plan/inventory.h"
 #include "place/evacuator.h"
 #include "place/peer_side.h"
 #include "place/placer.h"

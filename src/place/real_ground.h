@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "move/engine.h"
-#include "move/inventory.h"
+#include "move/plan/inventory.h"
 #include "place/ground.h"
 
 namespace drover::place {

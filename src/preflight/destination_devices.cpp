@@ -77,6 +77,17 @@ void check_host_files(const DestinationView& view, Findings& findings) {
   }
 }
 
+// Another state would be what the guest finds there.
+void check_tpm_place(const DestinationView& view, Findings& findings) {
+  if (view.proposal.request.kind != MoveKind::kOffline || view.tpm_state.empty()) return;
+  findings.blocker(Code::kTpmStays, "tpm",
+                   fmt::format("{} exists on {} already.", view.tpm_state, view.host.name),
+                   "It is what a TPM of this VM held at an earlier stay; Drover never overwrites a "
+                   "file.",
+                   {fmt::format("If nothing uses it, on {}: mv {} {}", view.host.name,
+                                word(view.tpm_state), word(view.tpm_state + ".old"))});
+}
+
 void check_tpm_program(const DestinationView& view, Findings& findings) {
   if (view.live.tpm_backend != "emulator" || view.swtpm_there) return;
   findings.blocker(Code::kFileMissing, "swtpm",

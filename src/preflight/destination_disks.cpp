@@ -119,7 +119,9 @@ void check_paths(const DestinationView& view, Findings& findings) {
     const auto taken = view.taken.find(path);
     if (taken != view.taken.end() && taken->second && !placement.shared)
       tell_taken(view, placement, findings);
-    if (view.proposal.request.disks_to.empty() && path != placement.source_path) {
+    const auto& items = view.proposal.request.items;
+    const bool named = std::ranges::find(items, placement.target, &ItemPlace::item) != items.end();
+    if (view.proposal.request.disks_to.empty() && !named && path != placement.source_path) {
       findings.note(
           Code::kPlacedElsewhere, placement.target,
           fmt::format("{} becomes {} on {}.", placement.source_path, path, view.host.name),
@@ -201,21 +203,24 @@ void check_media(const DestinationView& view, Findings& findings) {
     if (!removable) continue;
     const std::string eject =
         fmt::format("virsh change-media {} {} --eject", word(view.name()), disk.target);
+    const std::string without =
+        "--media eject: it is taken out when the move begins, and back in if that is undone.";
     if (disk.path.empty() && disk.kind != DiskKind::kNetwork) continue;
     const auto readable = view.readable.find(disk.path);
     if (disk.kind == DiskKind::kFile && readable != view.readable.end() && readable->second) {
       findings.warning(Code::kMediaInserted, disk.target,
                        fmt::format("{} is in the drive {}, and {} has a file of that name.",
                                    disk.path, disk.target, view.host.name),
-                       "If the two differ, the guest reads another disc after the move.", {eject});
+                       "If the two differ, the guest reads another disc after the move.",
+                       {eject, without});
     } else {
-      findings.blocker(
-          Code::kMediaInserted, disk.target,
-          fmt::format("{} is in the drive {}; {} does not have it.",
-                      disk.path.empty() ? "A network image" : disk.path, disk.target,
-                      view.host.name),
-          "The VM cannot be started there without it.",
-          {eject, fmt::format("Put the same file at the same path on {}.", view.host.name)});
+      findings.blocker(Code::kMediaInserted, disk.target,
+                       fmt::format("{} is in the drive {}; {} does not have it.",
+                                   disk.path.empty() ? "A network image" : disk.path, disk.target,
+                                   view.host.name),
+                       "The VM cannot be started there without it.",
+                       {eject, without,
+                        fmt::format("Put the same file at the same path on {}.", view.host.name)});
     }
   }
 }

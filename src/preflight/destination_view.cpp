@@ -5,8 +5,10 @@
 
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/qemu_conf.h"
+#include "hypervisor/tpm_state.h"
 #include "preflight/host_sets.h"
 #include "preflight/interface_map.h"
+#include "preflight/item_places.h"
 #include "preflight/layers.h"
 #include "preflight/placement.h"
 
@@ -55,13 +57,19 @@ void look_at_files(DestinationView& view, const std::string& user) {
     placement.shared = bears_mark(view, placement.target, placement.destination_path, folders);
   for (auto& file : view.files)
     file.shared = bears_mark(view, file.source_path, file.destination_path, folders);
-  if (!view.nvram_destination.empty())
+  if (std::ranges::find(view.proposal.request.items, kNvramItem, &ItemPlace::item) !=
+      view.proposal.request.items.end()) {
+    look_at_place(view, view.nvram_destination, folders, user);
+  } else if (!view.nvram_destination.empty()) {
     view.taken[view.nvram_destination] = path_taken(view.nvram_destination);
+  }
   const auto look = [&](const std::string& file) {
     view.readable[file] = may_be_asked_for(file, folders) && file_readable(file);
   };
   for (const auto& file : view.live.host_files) look(file);
   if (!view.live.emulator.empty()) look(view.live.emulator);
+  if (is_plain_path(kTpmFolder + ("/" + view.proposal.vm.uuid)))
+    view.tpm_state = tpm_state_of(kTpmFolder, view.proposal.vm.uuid);
   view.swtpm_there = file_readable("/usr/bin/swtpm") || file_readable("/usr/local/bin/swtpm");
   for (const auto& facts : view.live.disks) {
     if (facts.disk.device == DiskDevice::kCdrom || facts.disk.device == DiskDevice::kFloppy) {
@@ -145,12 +153,12 @@ Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor,
   look_at_macs(view, hypervisor);
   look_at_resources(view, hypervisor, conf);
   const auto folders = usable_folders(view.host, view.settings());
-  view.placements =
-      place_disks(view.live, proposal.vm, proposal.request.disks_to, folders, view.settings());
-  view.files =
-      place_files(proposal.vm, view.placements, proposal.request, folders, view.settings());
+  ASSIGN_OR_RETURN(const MoveRequest asked, with_folders(proposal.request, view.live, view.host));
+  view.placements = place_disks(view.live, proposal.vm, asked.disks_to, folders, view.settings());
+  view.files = place_files(proposal.vm, view.placements, asked, folders, view.settings());
   leave_layers_out(view);
   view.nvram_destination = place_nvram(view.live, folders);
+  place_items(asked, view.placements, view.files, view.nvram_destination);
   look_at_files(view, conf.user);
   for (const auto& interface : view.live.interfaces) {
     if (interface.type == "bridge" || interface.type == "direct") {

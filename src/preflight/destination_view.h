@@ -29,7 +29,8 @@ struct DestinationView {
   HostFacts host;  // with settings
   bool tls_forced = false;
   bool swtpm_there = true;
-  std::vector<Vm> vms;  // that are here already
+  std::string tpm_state;  // of this VM, that is there already; empty: none
+  std::vector<Vm> vms;    // that are here already
   std::vector<DiskPlacement> placements;
   std::vector<FilePlacement> files;
   std::vector<DiskMark> marks;                    // the source's, found on images here
@@ -82,6 +83,7 @@ void check_internal_checkpoints(const DestinationView& view, Findings& findings)
 // destination_devices.cpp
 void check_host_files(const DestinationView& view, Findings& findings);
 void check_tpm_program(const DestinationView& view, Findings& findings);
+void check_tpm_place(const DestinationView& view, Findings& findings);
 void check_networks(const DestinationView& view, Findings& findings);
 void check_graphics(const DestinationView& view, Findings& findings);
 // destination_networks.cpp

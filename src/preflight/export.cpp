@@ -2,6 +2,8 @@
 #include "preflight/export.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include <sys/stat.h>
 
@@ -67,21 +69,22 @@ void check_state(const Facts& facts, Findings& findings) {
          fmt::format("virsh managedsave-remove {}, if the saved memory is not needed any more",
                      word(vm.name))});
   }
-  if (vm.snapshots != 0) {
-    findings.warning(
-        Code::kCheckpointsLeft, vm.name,
-        fmt::format("{} has {} snapshot{}, which {} not exported.", vm.name, vm.snapshots,
-                    vm.snapshots == 1 ? "" : "s", vm.snapshots == 1 ? "is" : "are"),
-        "The exported VM has its present state only.",
-        {fmt::format("virsh snapshot-list {}", word(vm.name))});
+}
+
+void check_tpm(const Facts& facts, Findings& findings) {
+  const std::string& name = facts.name();
+  if (facts.domain.tpm_backend.empty()) return;
+  if (!facts.view.tpm_kept) {
+    return findings.warning(
+        Code::kTpmLeft, name, fmt::format("{} has a TPM, whose state is not exported.", name),
+        "The imported VM begins with an empty TPM: what was sealed with it, such as "
+        "the key of an encrypted disk, needs its recovery key.",
+        {"Have the recovery keys of the guest at hand."});
   }
-  if (!facts.domain.tpm_backend.empty()) {
-    findings.warning(Code::kTpmLeft, vm.name,
-                     fmt::format("{} has a TPM, whose state is not exported.", vm.name),
-                     "The imported VM begins with an empty TPM: what was sealed with it, such as "
-                     "the key of an encrypted disk, needs its recovery key.",
-                     {"Have the recovery keys of the guest at hand."});
-  }
+  if (facts.view.tpm_state.empty()) return;
+  findings.note(Code::kTpmTravels, name,
+                fmt::format("{} has an emulated TPM, whose state is exported.", name),
+                "Who reads the folder has the secrets that the TPM keeps.");
 }
 
 void check_target(const Facts& facts, Findings& findings) {
@@ -178,6 +181,7 @@ bool measure(const Facts& facts, ExportedDisk& disk, Findings& findings) {
   disk.virtual_size = image->virtual_size;
   disk.allocated = image->allocated;
   disk.cluster_size = image->cluster_size;
+  disk.layers = image->layers;
   if (facts.runs()) {
     disk.way = ExportWay::kPicture;
   } else if (!image->backing_chain.empty()) {
@@ -187,13 +191,6 @@ bool measure(const Facts& facts, ExportedDisk& disk, Findings& findings) {
     struct stat found{};
     if (::stat(below.c_str(), &found) == 0)
       disk.allocated += {static_cast<std::uint64_t>(found.st_blocks) * 512};
-  }
-  if (!image->backing_chain.empty()) {
-    findings.note(
-        Code::kChainFlattened, disk.target,
-        fmt::format("{} is based on {} other image{}.", disk.target, image->backing_chain.size(),
-                    image->backing_chain.size() == 1 ? "" : "s"),
-        "The exported image has all of it and is based on none.");
   }
   return true;
 }
@@ -209,12 +206,80 @@ void check_disks(const Facts& facts, ExportReport& report, Findings& findings) {
       continue;
     }
     if (is_out_of_reach(facts, disk, findings)) continue;
-    ExportedDisk exported{disk.disk.target, disk.disk.path, disk.disk.format, {}, {}, {},
-                          ExportWay::kBytes};
+    ExportedDisk exported;
+    exported.target = disk.disk.target;
+    exported.path = disk.disk.path;
+    exported.format = disk.disk.format;
     const auto measured = std::ranges::find(facts.view.vm.disks, disk.disk.target, &Disk::target);
     if (exported.path.empty() && measured != facts.view.vm.disks.end())
       exported.path = measured->path;  // a volume's path is known to its host only
     if (measure(facts, exported, findings)) report.disks.push_back(std::move(exported));
+  }
+}
+
+// Why the VM's checkpoints cannot go into the folder; empty: they can. Without one of them libvirt
+// would not know what the others follow from: all go, or none.
+std::string why_left(const Facts& facts, const ExportReport& report) {
+  const Vm& vm = facts.view.vm;
+  if (facts.runs()) return "Of a VM that runs only a picture of its disks is exported.";
+  if (vm.checkpoints.size() != vm.snapshots || facts.view.checkpoints.size() != vm.snapshots)
+    return "They cannot be read.";
+  std::set<std::string> exported{vm.nvram_path};
+  for (const ExportedDisk& disk : report.disks) {
+    exported.insert(disk.path);
+    for (const DiskLayer& layer : disk.layers) {
+      exported.insert(layer.path);
+      const bool is_file = layer.path.starts_with('/') && !layer.path.starts_with("/dev/");
+      if (!is_file || (layer.format != "raw" && layer.format != "qcow2"))
+        return fmt::format("{} is based on {}, of the format {}.", disk.target, layer.path,
+                           layer.format);
+    }
+  }
+  for (const Checkpoint& checkpoint : vm.checkpoints) {
+    if (!checkpoint.memory_file.empty())
+      return fmt::format("The memory of {} is in a file of its own, {}.", checkpoint.name,
+                         checkpoint.memory_file);
+  }
+  for (const CheckpointText& text : facts.view.checkpoints) {
+    const auto paths = checkpoint_paths(text.xml);
+    if (!paths) return paths.error().text();
+    for (const std::string& path : *paths) {
+      if (!exported.contains(path))
+        return fmt::format("{} needs {}, which is not exported.", text.name, path);
+    }
+  }
+  return {};
+}
+
+void check_checkpoints(const Facts& facts, ExportReport& report, Findings& findings) {
+  const Vm& vm = facts.view.vm;
+  if (vm.snapshots == 0) return;
+  const bool one = vm.snapshots == 1;
+  if (const std::string why = why_left(facts, report); !why.empty()) {
+    return findings.warning(Code::kCheckpointsLeft, vm.name,
+                            fmt::format("{} has {} snapshot{}, which {} not exported.", vm.name,
+                                        vm.snapshots, one ? "" : "s", one ? "is" : "are"),
+                            why + " The exported VM has its present state only.",
+                            {facts.runs() ? std::string("Export it while it is off.")
+                                          : fmt::format("virsh snapshot-list {}", word(vm.name))});
+  }
+  report.checkpoints = facts.view.checkpoints;
+  for (ExportedDisk& disk : report.disks) {
+    if (disk.way == ExportWay::kFlatten) disk.way = ExportWay::kLayers;
+  }
+  findings.note(Code::kCheckpointsTravel, vm.name,
+                fmt::format("{} has {} snapshot{}, which {} exported.", vm.name, vm.snapshots,
+                            one ? "" : "s", one ? "is" : "are"),
+                "What its disks are based on goes into the folder, file by file.");
+}
+
+void tell_flattened(const ExportReport& report, Findings& findings) {
+  for (const ExportedDisk& disk : report.disks) {
+    if (disk.layers.empty() || disk.way == ExportWay::kLayers) continue;
+    findings.note(Code::kChainFlattened, disk.target,
+                  fmt::format("{} is based on {} other image{}.", disk.target, disk.layers.size(),
+                              disk.layers.size() == 1 ? "" : "s"),
+                  "The exported image has all of it and is based on none.");
   }
 }
 
@@ -229,25 +294,48 @@ void tell_short(const Facts& facts, const std::string& folder, ByteCount free, B
                     "Export into a folder on another file system."});
 }
 
+// One file system: what the export would write to it for certain, and what the guest may add while
+// it is exported.
+struct Demand {
+  std::string folder;
+  ByteCount free, written, overwritten;
+};
+
+Demand& demand_of(const FolderFacts& folder, std::map<std::uint64_t, Demand>& demands) {
+  return demands.try_emplace(folder.file_system, Demand{folder.path, folder.free, {}, {}})
+      .first->second;
+}
+
 void check_room(const Facts& facts, const ExportReport& report, Findings& findings) {
   const HostFacts& host = facts.view.host;
   const auto folders = usable_folders(host, host.settings);
   const std::string user = qemu_conf().user;
-  const std::string parent = folder_of(facts.view.request.folder);
-  const FolderFacts target = look_at_folder(parent, folders, user);
-  ByteCount needed = host.settings.space_reserve;
-  for (const ExportedDisk& disk : report.disks) needed += disk.allocated;
-  if (target.allowed && target.exists) {
-    tell_short(facts, parent, target.free, needed,
-               "The export would stop in the middle, and other VMs there would stand still.",
-               findings);
-  }
+  const FolderFacts target = look_at_folder(folder_of(facts.view.request.folder), folders, user);
+  std::map<std::uint64_t, Demand> demands;
   for (const ExportedDisk& disk : report.disks) {
+    if (target.allowed && target.exists) demand_of(target, demands).written += disk.allocated;
     if (disk.way != ExportWay::kPicture) continue;
-    const std::string folder = folder_of(disk.path);
-    tell_short(facts, folder, look_at_folder(folder, folders, user).free,
-               host.settings.space_reserve,
-               "What the guest overwrites while it is exported is kept beside its disk.", findings);
+    demand_of(look_at_folder(folder_of(disk.path), folders, user), demands).overwritten +=
+        disk.allocated;
+  }
+  for (const auto& [file_system, demand] : demands) {
+    const ByteCount reserve = host.settings.space_reserve;
+    const bool is_target = demand.written.bytes != 0;
+    const ByteCount needed = reserve + demand.written;
+    tell_short(facts, demand.folder, demand.free, needed,
+               is_target
+                   ? "The export would stop in the middle, and other VMs there would stand still."
+                   : "What the guest overwrites while it is exported is kept beside its disk.",
+               findings);
+    if (demand.free < needed || demand.free >= needed + demand.overwritten) continue;
+    findings.note(
+        Code::kSpaceGrowth, demand.folder,
+        fmt::format("{} on {} has {} free; if {} overwrites all its disks while they are exported, "
+                    "{} are needed.",
+                    demand.folder, host.name, to_text(demand.free), facts.name(),
+                    to_text(needed + demand.overwritten)),
+        "What the guest overwrites is kept there until the export has ended. Should it become "
+        "full, the export ends before; the guest never stands still.");
   }
 }
 
@@ -260,7 +348,10 @@ Result<ExportReport> check_export(const ExportView& view) {
   Findings findings;
   check_state(facts, findings);
   check_target(facts, findings);
+  check_tpm(facts, findings);
   check_disks(facts, report, findings);
+  check_checkpoints(facts, report, findings);
+  tell_flattened(report, findings);
   check_room(facts, report, findings);
   report.findings = findings.take();
   return report;

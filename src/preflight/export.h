@@ -8,6 +8,7 @@
 
 #include "base/byte_count.h"
 #include "base/error.h"
+#include "hypervisor/checkpoint_xml.h"
 #include "model/archive.h"
 #include "model/host.h"
 #include "model/plan.h"
@@ -20,12 +21,16 @@ struct ExportView {
   std::string xml;  // the definition whose disks are exported: the live one of a VM that runs
   HostFacts host;   // with `settings`
   ArchiveRequest request;
+  std::vector<CheckpointText> checkpoints;  // all of the VM's
+  std::string tpm_state;  // the file that is exported; empty: there is none, or none that can be
+  bool tpm_kept = false;  // its TPM's state is such a file, or there is none yet
 };
 
 // How a disk comes into the folder.
 enum class ExportWay {
   kBytes,    // its image as it is
   kFlatten,  // it and what it is based on, as one image
+  kLayers,   // it and what it is based on, each as it is but for the name of the one below
   kPicture,  // of a running VM: as it was at one instant, through its QEMU
 };
 
@@ -33,11 +38,13 @@ struct ExportedDisk {
   std::string target, path, format;
   ByteCount virtual_size, allocated, cluster_size;  // the last: qcow2 only
   ExportWay way = ExportWay::kBytes;
+  std::vector<DiskLayer> layers;  // what it is based on, nearest first
 };
 
 struct ExportReport {
   std::vector<Finding> findings;
   std::vector<ExportedDisk> disks;
+  std::vector<CheckpointText> checkpoints;  // those that are exported: all of the VM's, or none
 };
 
 // An error only when the definition cannot be read.

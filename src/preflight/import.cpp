@@ -26,9 +26,11 @@ void drop_what_is_of_moves(std::vector<Finding>& findings, const ArchiveRequest&
                          Code::kMemoryShort})) {
       return true;
     }
-    // Its images lie there already: nothing is made.
-    return request.mode == ImportMode::kRegister &&
-           is_any(finding, {Code::kDiskExists, Code::kNvramExists, Code::kSpaceShort});
+    if (request.mode != ImportMode::kRegister) return false;
+    // Its images lie there already: nothing is made. Variables that are not in the folder are
+    // another matter: those that lie elsewhere are another VM's.
+    if (is(finding, Code::kNvramExists)) return folder_of(finding.object) == request.folder;
+    return is_any(finding, {Code::kDiskExists, Code::kSpaceShort});
   });
 }
 
@@ -88,7 +90,18 @@ void check_image(const ImportedDisk& disk, Findings& findings) {
     return;
   }
   const ImageFacts& image = *disk.facts;
-  if (!image.backing_chain.empty() || image.data_file) {
+  const bool based = !image.backing_chain.empty();
+  const bool as_exported = based && !disk.below.empty() &&
+                           image.backing_chain.front() == disk.below && !image.layers.empty() &&
+                           image.layers.front().format == disk.below_format;
+  if (!based && !disk.below.empty()) {
+    findings.blocker(
+        Code::kExportDamaged, disk.target,
+        fmt::format("{} is based on none; the manifest says {}.", disk.path, disk.below),
+        "What is there is not what was exported.",
+        {"Take the folder from where it was exported once more."});
+  }
+  if ((based && !as_exported) || image.data_file) {
     findings.blocker(
         Code::kImageNotWhole, disk.target,
         fmt::format("{} needs another file: {}.", disk.path,
@@ -141,6 +154,19 @@ void check_elsewhere(const ImportView& view, const DomainFacts& domain, Findings
   }
 }
 
+// Used where it lies, a file may have one user.
+void check_users(const ImportView& view, Findings& findings) {
+  for (const auto& [path, vm] : view.users) {
+    findings.blocker(
+        Code::kDiskExists, path, fmt::format("{} is used by {}.", path, vm),
+        "Two VMs that write to one file destroy what it holds.",
+        {fmt::format("drover import {} --copy, with {} shut off, makes another VM "
+                     "from copies.",
+                     word(view.request.folder), vm),
+         fmt::format("virsh undefine {} --keep-nvram, if that one is not needed", word(vm))});
+  }
+}
+
 void check_media(const ImportView& view, Findings& findings) {
   for (const std::string& medium : view.ejected) {
     findings.note(Code::kMediaEjected, medium,
@@ -156,8 +182,12 @@ Vm measured(const DomainFacts& domain, std::span<const ImportedDisk> disks) {
     const auto found = std::ranges::find(disks, disk.target, &ImportedDisk::target);
     if (found == disks.end() || !found->facts) continue;
     disk.virtual_size = found->facts->virtual_size;
-    disk.allocated = found->facts->allocated;
     disk.cluster_size = found->facts->cluster_size;
+    // What it is based on lands beside it.
+    for (const ImportedDisk& image : disks) {
+      const bool its = image.target == disk.target || image.target.starts_with(disk.target + ".");
+      if (its && image.facts) disk.allocated += image.facts->allocated;
+    }
   }
   return vm;
 }
@@ -185,6 +215,7 @@ Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hyper
   check_left_disks(view, domain, findings);
   check_elsewhere(view, domain, findings);
   check_media(view, findings);
+  check_users(view, findings);
   const auto own = findings.take();
   report.findings.insert(report.findings.end(), own.begin(), own.end());
   sort_findings(report.findings);
@@ -203,6 +234,28 @@ std::vector<Finding> refused_definition(std::string_view vm, std::span<const std
          "define the VM without it and add it with virsh afterwards."});
   }
   return findings.take();
+}
+
+Finding place_taken(const ImportView& view, const ArchiveItem& item) {
+  Findings one;
+  const bool tpm = item.format.empty();
+  one.blocker(
+      tpm ? Code::kTpmExists : Code::kDiskExists, item.path,
+      fmt::format("{} exists on {} already.", item.path, view.host),
+      tpm ? "libvirt kept it of an earlier stay of this VM; Drover never overwrites a file."
+          : "It may be the disk of another VM; Drover never overwrites a file.",
+      {tpm ? fmt::format("If it is not needed: mv {} {}", word(folder_of(folder_of(item.path))),
+                         word(folder_of(folder_of(item.path)) + ".old"))
+           : fmt::format("drover import {} ... --to FOLDER", word(view.request.folder))});
+  return one.take().front();
+}
+
+Finding checkpoints_refused(const ImportView& view, const std::string& why) {
+  Findings one;
+  one.warning(Code::kCheckpointsLeft, view.request.folder,
+              "The VM is imported without its snapshots, in its present state only.", why,
+              {"If they are not needed: --accept CHECKPOINTS_LEFT"});
+  return one.take().front();
 }
 
 void sort_findings(std::vector<Finding>& findings) {

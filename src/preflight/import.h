@@ -4,6 +4,7 @@
 // concerns only moves. Reads only. Any thread.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,12 +21,14 @@ namespace drover::preflight {
 
 // A disk's image in the folder, looked at.
 struct ImportedDisk {
-  std::string target;
-  std::string file;  // its name in the folder
-  std::string path;  // its whole path
+  std::string target;  // "vda"; "vda.1": what that one is based on
+  std::string file;    // its name in the folder
+  std::string path;    // its whole path
   std::string format;
   ByteCount virtual_size;  // as the manifest says; 0: there is none
   Result<ImageFacts> facts = ImageFacts{};
+  // The file of the folder that it is based on, and that one's format; empty: on none.
+  std::string below = {}, below_format = {};
 };
 
 struct ImportView {
@@ -36,9 +39,11 @@ struct ImportView {
   HostFacts source;        // where it was exported: versions, 0 if not known
   bool has_manifest = false;
   std::vector<ImportedDisk> disks;
-  std::vector<std::string> damaged;  // what is missing or has another size: sentences
-  std::vector<std::string> ejected;  // media that are not on this host: "/iso/a.iso (sda)"
-  std::vector<Vm> elsewhere;         // VMs of paired hosts
+  std::vector<std::string> damaged;          // what is missing or has another size: sentences
+  std::vector<std::string> ejected;          // media that are not on this host: "/iso/a.iso (sda)"
+  std::vector<Vm> elsewhere;                 // VMs of paired hosts
+  std::map<std::string, std::string> users;  // files that would be used where they lie, and a VM of
+                                             // this host that has them
 };
 
 // Without the definitions: what was found is not decided yet.
@@ -47,6 +52,11 @@ Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hyper
 
 // What the administrator's rules have against the definition, as findings.
 std::vector<Finding> refused_definition(std::string_view vm, std::span<const std::string> why);
+
+// What would be made is there already.
+Finding place_taken(const ImportView& view, const ArchiveItem& item);
+// Why the VM is imported without its checkpoints.
+Finding checkpoints_refused(const ImportView& view, const std::string& why);
 
 // Blockers first, then warnings, then notes.
 void sort_findings(std::vector<Finding>& findings);

@@ -94,6 +94,25 @@ TEST_F(CheckImport, ARegisteredImageMayBeThere) {
   EXPECT_EQ(codes(), Codes{});
 }
 
+// Only those of the folder are its own.
+TEST_F(CheckImport, RegisteredVariablesAreThoseOfTheFolder) {
+  view_.request.mode = ImportMode::kRegister;
+  for (const auto& [file, expected] : {std::pair<std::string, Codes>{"folder/nvram.fd", {}},
+                                       {"images/other.fd", {"NVRAM_EXISTS"}}}) {
+    std::ofstream(root_ / file) << "x";
+    view_.definition = definition("");
+    view_.definition.replace(view_.definition.find("</os>"), 5,
+                             "<nvram>" + (root_ / file).string() + "</nvram></os>");
+    EXPECT_EQ(codes(), expected) << file;
+  }
+}
+
+TEST_F(CheckImport, AFileHasOneUser) {
+  view_.request.mode = ImportMode::kRegister;
+  view_.users = {{"/srv/vda.qcow2", "web02"}};
+  EXPECT_EQ(codes(), Codes{"DISK_EXISTS"});
+}
+
 TEST_F(CheckImport, TheHostLacksSomething) {
   view_.definition = definition(
       "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source "

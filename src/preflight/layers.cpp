@@ -138,7 +138,9 @@ void check_internal_checkpoints(const DestinationView& view, Findings& findings)
           fmt::format("The checkpoint {} of {} lies within {}.", checkpoint.name, view.name(),
                       placement->source_path),
           "QEMU copies a running disk as it is now; what it was at the checkpoint stays behind.",
-          {fmt::format("If it is not needed any more: virsh snapshot-delete {} {}", vm,
+          {fmt::format("With a pause it travels within its image: drover move {} {} --quick", vm,
+                       word(view.host.name)),
+           fmt::format("If it is not needed any more: virsh snapshot-delete {} {}", vm,
                        word(checkpoint.name)),
            fmt::format("Another one in its place, made after that, lies beside the image and "
                        "travels: virsh snapshot-create-as {} NAME --disk-only --atomic",

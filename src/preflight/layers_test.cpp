@@ -119,12 +119,15 @@ TEST_F(Layers, WhatIsNoFileStopsAChainThatStays) {
   expect_source("DISK_BACKING_CHAIN", FindingLevel::kBlocker);
 }
 
-TEST_F(Layers, MovesOfOtherKindsTakeADiskAsOneImage) {
-  source_.request.kind = MoveKind::kOffline;
-  source_.vm.state = VmState::kOff;
-  expect_source("DISK_BACKING_CHAIN", FindingLevel::kBlocker);
-  source_.request.flatten = true;
-  expect_source("DISK_BACKING_CHAIN", FindingLevel::kNote);
+TEST_F(Layers, MovesToAnotherHostKeepChainsWhateverTheirKind) {
+  for (const MoveKind kind : {MoveKind::kOffline, MoveKind::kQuick}) {
+    source_.request.kind = kind;
+    source_.vm.state = kind == MoveKind::kOffline ? VmState::kOff : VmState::kRunning;
+    source_.request.flatten = false;
+    expect_source("DISK_BACKING_CHAIN", FindingLevel::kNote);
+    source_.request.flatten = true;
+    expect_source("DISK_BACKING_CHAIN", FindingLevel::kNote);
+  }
 }
 
 TEST_F(Layers, OnlyTheNearestLayerMayLieElsewhere) {
@@ -169,14 +172,29 @@ TEST_F(Layers, CheckpointsTravelWithWhatTheyNeed) {
   expect_source("CHECKPOINT_FILES", FindingLevel::kBlocker);
 }
 
-TEST_F(Layers, OtherKindsOfMoveTakeNoCheckpoints) {
+TEST_F(Layers, CheckpointsTravelInQuickAndOfflineMovesToo) {
+  source_.vm.disks[0].layers.clear();
+  source_.vm.disks[0].backing_chain.clear();
   source_.vm.snapshots = 1;
-  source_.checkpoints = {checkpoint("clean", "")};
+  source_.checkpoints = {checkpoint("clean", "<disk name='vda' snapshot='internal'/>")};
   source_.vm.checkpoints = {*parse_checkpoint(source_.checkpoints[0])};
   for (const MoveKind kind : {MoveKind::kOffline, MoveKind::kQuick}) {
     source_.request.kind = kind;
-    expect_source("SNAPSHOTS", FindingLevel::kBlocker);
+    expect_source("CHECKPOINTS_TRAVEL", FindingLevel::kNote);
+    EXPECT_EQ(find(at_source(), "SNAPSHOTS"), nullptr);
+    EXPECT_EQ(find(at_destination().findings, "CHECKPOINT_INTERNAL"), nullptr);
   }
+}
+
+TEST_F(Layers, WhatLiesWithinAnImageIsLostWhenItsChainBecomesOne) {
+  source_.request.kind = MoveKind::kOffline;
+  source_.request.flatten = true;
+  source_.vm.snapshots = 1;
+  source_.checkpoints = {checkpoint("clean", "<disk name='vda' snapshot='internal'/>")};
+  source_.vm.checkpoints = {*parse_checkpoint(source_.checkpoints[0])};
+  expect_source("CHECKPOINT_INTERNAL", FindingLevel::kBlocker);
+  source_.request.flatten = false;
+  EXPECT_EQ(find(at_source(), "CHECKPOINT_INTERNAL"), nullptr);
 }
 
 TEST_F(Layers, AnInternalCheckpointStopsTheCopyOfItsDisk) {

@@ -10,8 +10,6 @@
 namespace drover::preflight {
 namespace {
 
-constexpr const char* kNvramFolder = "/var/lib/libvirt/qemu/nvram";
-
 std::string name_of(const std::string& path) {
   return std::filesystem::path(path).filename().string();
 }

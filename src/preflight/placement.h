@@ -12,6 +12,9 @@
 
 namespace drover::preflight {
 
+// Where libvirt keeps UEFI variables, as gate::AdministratorRules has it, too.
+inline constexpr const char* kNvramFolder = "/var/lib/libvirt/qemu/nvram";
+
 // The folders that disks may be created beneath here: the allowed ones, and each active directory
 // pool's. The same list goes to create_image.
 std::vector<std::string> usable_folders(const HostFacts& host, const HostSettings& settings);

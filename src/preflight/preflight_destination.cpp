@@ -26,6 +26,7 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_media(view, findings);
   check_host_files(view, findings);
   check_tpm_program(view, findings);
+  check_tpm_place(view, findings);
   check_networks(view, findings);
   check_graphics(view, findings);
   check_interface_map(view, findings);

@@ -217,6 +217,16 @@ TEST(CheckSource, RefusesDevicesThatStayBehind) {
                 "VHOST_USER");
   expect_source(with("<tpm><backend type='passthrough'/></tpm>"), "TPM_PASSTHROUGH");
   expect_source(with("<tpm><backend type='emulator'/></tpm>"), "TPM_TRAVELS", FindingLevel::kNote);
+  for (const bool encrypted : {false, true}) {
+    auto off = with(std::string("<tpm><backend type='emulator'>") +
+                    (encrypted ? "<encryption secret='x'/>" : "") + "</backend></tpm>");
+    off.vm.state = VmState::kOff;
+    off.request.kind = MoveKind::kOffline;
+    if (encrypted)
+      expect_source(off, "TPM_STAYS");
+    else
+      expect_source(off, "TPM_TRAVELS", FindingLevel::kNote);
+  }
   expect_source(with("", "<launchSecurity type='sev'/>"), "LAUNCH_SECURITY");
   expect_source(with("", "<qemu:commandline/>"), "QEMU_COMMANDLINE");
   expect_source(with("<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"),
@@ -287,7 +297,7 @@ class Destination : public testing::Test {
     for (const auto& one :
          {check_destination_host, check_identity, check_machine, check_versions, check_cpu,
           check_memory, check_folders, check_paths, check_space, check_media, check_host_files,
-          check_tpm_program, check_networks, check_graphics}) {
+          check_tpm_program, check_tpm_place, check_networks, check_graphics}) {
       one(*view_, findings);
     }
     return findings.take();
@@ -411,6 +421,14 @@ TEST_F(Destination, NeedsTheProgramThatPlaysATpm) {
   EXPECT_EQ(find(check(), "FILE_MISSING"), nullptr);
   view_->swtpm_there = false;
   expect("FILE_MISSING");
+}
+
+TEST_F(Destination, WritesOverNoStateOfATpm) {
+  use(definition(std::string(kDisk) + "<tpm><backend type='emulator'/></tpm>"));
+  view_->tpm_state = "/var/lib/libvirt/swtpm/uuid/tpm2/tpm2-00.permall";
+  EXPECT_EQ(find(check(), "TPM_STAYS"), nullptr) << "libvirt's migration makes its own";
+  proposal_.request.kind = MoveKind::kOffline;
+  expect("TPM_STAYS");
 }
 
 TEST_F(Destination, PlacesDisksElsewhereAndSeesCollisions) {

@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "hypervisor/tpm_state.h"
 #include "preflight/source_facts.h"
 
 namespace drover::preflight {
@@ -101,10 +102,15 @@ void check_interfaces(const SourceFacts& facts, Findings& findings) {
 void check_tpm(const SourceFacts& facts, Findings& findings) {
   if (facts.live.tpm_backend != "emulator") return;
   if (facts.view.request.kind == MoveKind::kOffline) {
+    if (keeps_tpm_state(facts.view.persistent_xml)) {
+      return findings.note(Code::kTpmTravels, "tpm",
+                           fmt::format("{} has an emulated TPM.", facts.name()),
+                           "The file with its content travels; the destination needs swtpm.");
+    }
     findings.blocker(
-        Code::kTpmStays, "tpm", fmt::format("{} has an emulated TPM.", facts.name()),
-        "What it holds lies in files of swtpm here, which an offline move does not "
-        "carry: what the guest sealed could not be opened any more.",
+        Code::kTpmStays, "tpm",
+        fmt::format("{} has an emulated TPM, encrypted or at a place of its own.", facts.name()),
+        "An offline move does not carry it: what the guest sealed could not be opened any more.",
         {fmt::format("virsh start {}, and move it while it runs", word(facts.name()))});
     return;
   }

@@ -49,12 +49,12 @@ void check_kind(const SourceFacts& facts, const DiskFacts& disk, Findings& findi
                                     word(facts.name()), target, word(facts.name()), target)});
       break;
     case DiskKind::kNetwork:
+      if (disk.disk.device == DiskDevice::kDisk && disk.protocol == "nbd")
+        break;  // asked, there too
       findings.blocker(
           Code::kDiskNetwork, target,
           fmt::format("{} is a network disk ({}).", target, disk.protocol),
-          "Drover copies disk images that are files; that the destination reaches the same network "
-          "disk "
-          "is not proven.",
+          "That the destination opens the very same one is proven of NBD exports only.",
           {fmt::format("Detach it for the move: virsh detach-disk {} {}", word(facts.name()),
                        target)});
       break;

@@ -26,6 +26,8 @@ void check_name_length(const SourceView& view, Findings& findings);
 void check_persistent(const SourceFacts& facts, Findings& findings);
 // source_checkpoints.cpp
 void check_checkpoints(const SourceView& view, Findings& findings);
+// Of a storage move; `facts` has only the disks that move.
+void check_moved_checkpoints(const SourceFacts& facts, Findings& findings);
 void check_chain(const SourceFacts& facts, const Disk& image, const std::string& object,
                  const std::vector<std::string>& chain, Findings& findings);
 // source_disks.cpp

@@ -13,6 +13,7 @@
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
 #include "preflight/destination_view.h"
+#include "preflight/item_places.h"
 #include "preflight/local_files.h"
 #include "preflight/placement.h"
 #include "preflight/source_facts.h"
@@ -29,34 +30,6 @@ bool goes_with_all(const DiskFacts& facts) {
   const Disk& disk = facts.disk;
   return disk.device == DiskDevice::kDisk && !disk.read_only && !disk.shareable &&
          (disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume);
-}
-
-// A folder, or the folder of a pool.
-Result<std::string> folder_named(const std::string& place, const HostFacts& host) {
-  if (place.starts_with('/')) {
-    const std::size_t end = place.find_last_not_of('/');
-    return place.substr(0, end == std::string::npos ? 1 : end + 1);
-  }
-  std::vector<std::string> names;
-  for (const PoolFacts& pool : host.pools) {
-    const bool holds_files = pool.type == "dir" || pool.type == "fs" || pool.type == "netfs";
-    if (pool.name == place && !holds_files) {
-      return fail(ErrorCode::kInvalidArgument,
-                  "The pool {} on {} is of type {}; disks can move to pools of files (dir, fs, "
-                  "netfs) and to folders.",
-                  place, host.name, pool.type);
-    }
-    if (pool.name == place && !pool.active) {
-      return fail(ErrorCode::kConflict, "The pool {} on {} is not active. Fix: virsh pool-start {}",
-                  place, host.name, word(place));
-    }
-    if (pool.name == place) return pool.path;
-    if (holds_files && pool.active) names.push_back(pool.name);
-  }
-  return fail(ErrorCode::kNotFound,
-              "There is no pool {} on {}; its pools of files: {}. A folder is named by its whole "
-              "path.",
-              place, host.name, names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
 }
 
 // Disk targets and the folders they shall go to.
@@ -105,6 +78,27 @@ std::string joined(const std::string& folder, const std::string& path) {
   return folder.ends_with('/') ? folder + name : folder + "/" + name;
 }
 
+// As the image is called in its new format, if its name says which it is.
+std::string renamed(const std::string& path, const std::string& format) {
+  const std::filesystem::path named(path);
+  const std::string ending = named.extension().string();
+  const bool raw = ending == ".raw" || ending == ".img";
+  if (format == "qcow2" && raw) return std::filesystem::path(named).replace_extension(".qcow2");
+  if (format == "raw" && ending == ".qcow2")
+    return std::filesystem::path(named).replace_extension(".img");
+  return path;
+}
+
+// The whole disk is read anew: what lies beside it in its image, or below, does not go along.
+void check_format(const SourceView& view, const Disk& disk, const Disk& sized, Findings& findings) {
+  if (sized.backing_chain.empty() || view.request.flatten) return;
+  findings.blocker(Code::kDiskBackingChain, disk.target,
+                   fmt::format("{} is built on another image, and shall become {}.", disk.target,
+                               view.request.format),
+                   "An image in another format is made of the whole disk.",
+                   {"--flatten makes one image of it"});
+}
+
 std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live,
                                  const std::map<std::string, std::string>& places,
                                  Findings& findings) {
@@ -115,15 +109,22 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     const Disk& sized = measured == view.vm.disks.end() ? disk : *measured;
     const std::string path = disk.path.empty() ? sized.path : disk.path;
     if (path.empty()) continue;  // its kind is a finding
-    const std::string there = joined(places.at(disk.target), path);
+    const std::string& asked = view.request.format;
+    const std::string format = asked.empty() ? disk.format : asked;
+    const bool changes = format != disk.format;
+    if (changes) check_format(view, disk, sized, findings);
+    const std::string there =
+        joined(places.at(disk.target), changes ? renamed(path, format) : path);
     if (there == path) {
       findings.note(Code::kDiskStays, disk.target, fmt::format("{} lies there already.", path),
                     "Nothing is done with it.");
       continue;
     }
-    placements.push_back({disk.target, path, there, disk.format, sized.virtual_size,
-                          flattened(sized.allocated, sized.virtual_size, sized.layers),
-                          sized.cluster_size, false});
+    const bool chain = !view.request.flatten && !sized.layers.empty();
+    placements.push_back(
+        {disk.target, path, there, format, sized.virtual_size,
+         chain ? sized.allocated : flattened(sized.allocated, sized.virtual_size, sized.layers),
+         sized.cluster_size, false});
   }
   return placements;
 }
@@ -137,6 +138,28 @@ void check_what_stays(const DomainFacts& live, const std::map<std::string, std::
                   fmt::format("{} stays where it is.", facts.disk.target),
                   "It is read-only, shared with other VMs, or no file.");
   }
+}
+
+void check_no_link(const SourceView& view, const std::string& target, const std::string& path,
+                   Findings& findings) {
+  struct stat found{};
+  if (::lstat(path.c_str(), &found) != 0 || !S_ISLNK(found.st_mode)) return;
+  findings.blocker(Code::kDiskKind, target, fmt::format("{} is a symbolic link.", path),
+                   "What it points to would stay, and nobody would know any more what it is.",
+                   {fmt::format("While {} is off, put the path that it points to into its "
+                                "definition: readlink -f {}",
+                                view.vm.name, word(path))});
+}
+
+void check_no_file(const SourceView& view, const std::string& target, const std::string& path,
+                   Findings& findings) {
+  if (!path_taken(path)) return;
+  findings.blocker(Code::kDiskExists, target,
+                   fmt::format("{} exists on {} already.", path, view.host.name),
+                   "It may be the disk of another VM; Drover never overwrites a file.",
+                   {fmt::format("qemu-img info -U {}", word(path)),
+                    fmt::format("If nothing uses it: mv {} {}", word(path), word(path + ".old")),
+                    fmt::format("--item {}=ANOTHER-FOLDER", target)});
 }
 
 // Names in the new folders, and whether old and new lie on one device.
@@ -155,25 +178,9 @@ void check_new_paths(const SourceView& view, const std::vector<DiskPlacement>& p
     }
     const auto folder = std::ranges::find(folders, folder_of(path), &FolderFacts::path);
     if (folder == folders.end() || !folder->exists) continue;
-    if (path_taken(path)) {
-      findings.blocker(
-          Code::kDiskExists, placement.target,
-          fmt::format("{} exists on {} already.", path, view.host.name),
-          "It may be the disk of another VM; Drover never overwrites a file.",
-          {fmt::format("qemu-img info -U {}", word(path)),
-           fmt::format("If nothing uses it: mv {} {}", word(path), word(path + ".old")),
-           fmt::format("--item {}=ANOTHER-FOLDER", placement.target)});
-    }
+    check_no_file(view, placement.target, path, findings);
+    check_no_link(view, placement.target, placement.source_path, findings);
     struct stat found{};
-    if (::lstat(placement.source_path.c_str(), &found) == 0 && S_ISLNK(found.st_mode)) {
-      findings.blocker(Code::kDiskKind, placement.target,
-                       fmt::format("{} is a symbolic link.", placement.source_path),
-                       "What it points to would stay, and nobody would know any more what it is.",
-                       {fmt::format("While {} is off, put the path that it points to into its "
-                                    "definition: readlink -f {}",
-                                    view.vm.name, word(placement.source_path))});
-      continue;
-    }
     if (::stat(placement.source_path.c_str(), &found) == 0 &&
         static_cast<std::uint64_t>(found.st_dev) == folder->file_system) {
       findings.warning(
@@ -186,6 +193,83 @@ void check_new_paths(const SourceView& view, const std::vector<DiskPlacement>& p
            "drover quarantine drop MOVE, once the move has ended"});
     }
   }
+}
+
+// What the disks are built on goes to the same folder. Where a layer lies there already it names
+// what is below it itself: that stays too.
+std::vector<FilePlacement> place_layers(const SourceView& view,
+                                        const std::vector<DiskPlacement>& placements) {
+  std::vector<FilePlacement> files;
+  if (view.request.flatten) return files;
+  for (const DiskPlacement& placement : placements) {
+    const auto disk = std::ranges::find(view.vm.disks, placement.target, &Disk::target);
+    if (disk == view.vm.disks.end()) continue;
+    const std::string folder = folder_of(placement.destination_path);
+    bool stays = false;
+    for (const DiskLayer& layer : disk->layers) {
+      const std::string there = joined(folder, layer.path);
+      stays = stays || there == layer.path;
+      files.push_back({placement.target, layer.path, stays ? layer.path : there, layer.format,
+                       layer.virtual_size, layer.allocated, layer.cluster_size, false, stays});
+    }
+  }
+  return files;
+}
+
+// One file may be below several disks; two files may not become one.
+void check_layers(const SourceView& view, const std::vector<DiskPlacement>& placements,
+                  const std::vector<FilePlacement>& files, Findings& findings) {
+  std::set<std::string> seen;
+  for (const FilePlacement& file : files) {
+    if (file.shared) continue;
+    const auto clashes = [&](const auto& other) {
+      return other.destination_path == file.destination_path &&
+             other.source_path != file.source_path;
+    };
+    if (std::ranges::any_of(placements, clashes) || std::ranges::any_of(files, clashes)) {
+      findings.blocker(Code::kDiskCollision, file.item,
+                       fmt::format("{} and another file of {} would both become {}.",
+                                   file.source_path, view.vm.name, file.destination_path),
+                       "Two files cannot have one name.",
+                       {fmt::format("--item {}=ANOTHER-FOLDER", file.item),
+                        "--flatten makes one image of the chain"});
+    }
+    if (!seen.insert(file.destination_path).second) continue;
+    check_no_file(view, file.item, file.destination_path, findings);
+    check_no_link(view, file.item, file.source_path, findings);
+  }
+}
+
+// A layer of others as well is copied, and stays for them.
+void note_other_users(const SourceView& view, const std::vector<FilePlacement>& files,
+                      std::span<const Vm> vms, Findings& findings) {
+  for (const FilePlacement& file : files) {
+    if (file.shared) continue;
+    for (const Vm& vm : vms) {
+      if (vm.uuid == view.vm.uuid || std::ranges::none_of(vm.disks, [&](const Disk& disk) {
+            return disk.path == file.source_path ||
+                   std::ranges::find(disk.backing_chain, file.source_path) !=
+                       disk.backing_chain.end();
+          })) {
+        continue;
+      }
+      findings.note(Code::kDiskStays, file.item,
+                    fmt::format("{}, which {} is built on, is also used by {}.", file.source_path,
+                                file.item, vm.name),
+                    fmt::format("A copy of it goes along; it stays for {}.", vm.name));
+      break;
+    }
+  }
+}
+
+// A file takes room once, however many disks are built on it.
+std::vector<FilePlacement> each_once(const std::vector<FilePlacement>& files) {
+  std::vector<FilePlacement> once;
+  std::set<std::string> seen;
+  for (const FilePlacement& file : files) {
+    if (seen.insert(file.destination_path).second) once.push_back(file);
+  }
+  return once;
 }
 
 // An image that others use as well stays: the old one could not be put aside.
@@ -226,9 +310,8 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
   Findings findings;
   check_hypervisor_up(view, findings);
   check_vm_state(view, findings);
-  check_checkpoints(view, findings);
   const std::string& readable = view.live_xml.empty() ? view.persistent_xml : view.live_xml;
-  if (readable.empty()) return StorageReport{findings.take(), {}};  // said above
+  if (readable.empty()) return StorageReport{findings.take(), {}, {}};  // said above
   ASSIGN_OR_RETURN(DomainFacts live, parse_domain(readable));
   ASSIGN_OR_RETURN(const auto places, wanted_places(view, live));
   check_what_stays(live, places, view.request, findings);
@@ -243,6 +326,7 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
   check_disk_images(facts, findings);
   check_persistent(facts, findings);
   check_other_users(facts, vms, findings);
+  check_moved_checkpoints(facts, findings);
 
   Proposal proposal{view.vm, "", "", view.request, view.host, {}};
   proposal.request.disks_to.clear();  // it may be a pool; the folders are looked at below
@@ -250,8 +334,12 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
   there.host = view.host;
   there.placements = place(view, facts.live, places, findings);
   there.folders = look_at_folders(view, there.placements);
+  auto files = place_layers(view, there.placements);
+  there.files = each_once(files);
   check_folders(there, findings);
   check_new_paths(view, there.placements, there.folders, findings);
+  check_layers(view, there.placements, files, findings);
+  note_other_users(view, there.files, vms, findings);
   check_space(there, findings);
   if (there.placements.empty() && !findings.blocked()) {
     findings.blocker(
@@ -259,7 +347,7 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
         "All that could go there lies there already.",
         {fmt::format("virsh domblklist {} shows where its disks lie", word(view.vm.name))});
   }
-  return StorageReport{findings.take(), std::move(there.placements)};
+  return StorageReport{findings.take(), std::move(there.placements), std::move(files)};
 }
 
 }  // namespace drover::preflight

@@ -15,6 +15,9 @@ namespace drover::preflight {
 struct StorageReport {
   std::vector<Finding> findings;
   std::vector<DiskPlacement> placements;  // of the disks that move
+  // What they are built on, unless it becomes one image with them; `shared`: it lies there already,
+  // with all below it, and stays.
+  std::vector<FilePlacement> files;
 };
 
 // An error where the request names what is not there: an item twice or unknown, no place, a pool

@@ -178,6 +178,100 @@ TEST_F(CheckStorage, AChainOrSnapshotStopsIt) {
   expect("SNAPSHOTS");
 }
 
+TEST_F(CheckStorage, WhatADiskIsBuiltOnGoesAlong) {
+  const std::string base = (root_ / "old/base.img").string();
+  std::ofstream(base) << "x";
+  for (Disk& each : view_.vm.disks) {
+    each.backing_chain = {base};
+    each.layers = {{base, "raw", gib(1), mib(3), {}}};
+  }
+  StorageReport report = check();
+  ASSERT_EQ(report.files.size(), 2u) << "one for each disk; both mean the same file";
+  EXPECT_EQ(report.files[1].destination_path, (root_ / "new/base.img").string());
+  EXPECT_EQ(report.placements[0].allocated, mib(1)) << "of the disk's own image";
+  EXPECT_EQ(find(report, "DISK_COLLISION"), nullptr);
+  expect("DISK_BACKING_CHAIN", FindingLevel::kNote);
+  // As large a layer has no room there.
+  view_.vm.disks[0].layers[0].allocated = gib(900'000);
+  expect("SPACE_SHORT");
+  view_.vm.disks[0].layers[0].allocated = mib(3);
+  Vm other;
+  other.name = "db01";
+  other.disks.emplace_back().backing_chain = {base};
+  report = check({other});
+  EXPECT_EQ(find(report, "DISK_SHAREABLE"), nullptr);
+  ASSERT_NE(find(report, "DISK_STAYS"), nullptr);
+  EXPECT_NE(find(report, "DISK_STAYS")->what.find("db01"), std::string::npos);
+  std::ofstream(root_ / "new/base.img") << "another";
+  expect("DISK_EXISTS");
+  view_.request.flatten = true;
+  EXPECT_TRUE(check().files.empty());
+}
+
+TEST_F(CheckStorage, AnImageMayBecomeAnotherFormat) {
+  view_.request.format = "qcow2";
+  StorageReport report = check();
+  ASSERT_EQ(report.placements.size(), 2u);
+  EXPECT_EQ(report.placements[0].format, "qcow2");
+  EXPECT_EQ(report.placements[0].destination_path, (root_ / "new/old.qcow2").string());
+  view_.request.disks_to = (root_ / "old").string();
+  EXPECT_EQ(check().placements.size(), 2u) << "within its folder, under another name";
+  view_.request.format = "raw";
+  EXPECT_TRUE(check().placements.empty()) << "it is so already";
+  view_.request.format = "qcow2";
+  view_.vm.disks[0].backing_chain = {"/srv/base.img"};
+  view_.vm.disks[0].layers = {{"/srv/base.img", "raw", gib(1), mib(3), {}}};
+  const Finding* chain = nullptr;
+  report = check();
+  for (const Finding& finding : report.findings) {
+    if (finding.code == "DISK_BACKING_CHAIN" && finding.level == FindingLevel::kBlocker)
+      chain = &finding;
+  }
+  ASSERT_NE(chain, nullptr);
+  EXPECT_NE(chain->what.find("qcow2"), std::string::npos);
+}
+
+TEST_F(CheckStorage, LayersThatLieThereAlreadyStayWithAllBelow) {
+  const std::string near = (root_ / "new/near.qcow2").string();
+  const std::string far = (root_ / "old/far.img").string();
+  view_.request.disks_to.clear();
+  view_.request.items = {{"vda", "fast"}};
+  view_.vm.disks[0].backing_chain = {near, far};
+  view_.vm.disks[0].layers = {{near, "qcow2", gib(1), mib(3), kib(64)},
+                              {far, "raw", gib(1), mib(3), {}}};
+  const StorageReport report = check();
+  ASSERT_EQ(report.files.size(), 2u);
+  for (const FilePlacement& file : report.files)
+    EXPECT_TRUE(file.shared && file.destination_path == file.source_path) << file.source_path;
+}
+
+TEST_F(CheckStorage, TwoLayersCannotHaveOneName) {
+  const std::string one = (root_ / "old/base.img").string(), two = "/else/base.img";
+  view_.vm.disks[0].backing_chain = {one, two};
+  view_.vm.disks[0].layers = {{one, "qcow2", gib(1), mib(3), kib(64)},
+                              {two, "raw", gib(1), mib(3), {}}};
+  expect("DISK_COLLISION");
+}
+
+TEST_F(CheckStorage, CheckpointsWithinAnImageGoAlongOnlyWhileTheVmIsOff) {
+  view_.vm.snapshots = 1;
+  view_.vm.checkpoints.resize(1);
+  view_.vm.checkpoints[0].name = "clean";
+  view_.vm.checkpoints[0].internal_disks = {"vda"};
+  view_.checkpoints = {{"clean", "<domainsnapshot><name>clean</name></domainsnapshot>", true}};
+  expect("CHECKPOINT_INTERNAL");
+  view_.request.disks_to.clear();
+  view_.request.items = {{"vdb", "fast"}};
+  EXPECT_EQ(find(check(), "CHECKPOINT_INTERNAL"), nullptr) << "that disk stays";
+  view_.request.items = {{"vda", "fast"}};
+  view_.vm.state = VmState::kOff;
+  view_.live_xml.clear();
+  EXPECT_EQ(find(check(), "CHECKPOINT_INTERNAL"), nullptr);
+  expect("CHECKPOINTS_TRAVEL", FindingLevel::kNote);
+  view_.request.flatten = true;
+  expect("CHECKPOINT_INTERNAL");
+}
+
 TEST_F(CheckStorage, AnImageThatAnotherVmUsesStays) {
   Vm other;
   other.name = "db01";

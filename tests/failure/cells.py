@@ -30,7 +30,7 @@ class Scene:
     def __init__(self, rig, cell, moment=None):
         self.rig, self.cell = rig, cell
         self.fault = harm.FAULTS[cell.fault]
-        self.moment = moment or moments.MOMENTS[cell.phase]
+        self.moment = moment or moments.MOMENTS_OF[cell.kind][cell.phase]
         self.source = rig.runner()
         assert self.source is not None, "the guest runs on no host, or on two"
         self.destination = rig.other(self.source)
@@ -73,7 +73,8 @@ def start_move(scene):
 
     def ask():
         with contextlib.suppress(OSError, ValueError):
-            said.append(scene.source.start_move(rigs.GUEST, scene.destination.name, check=False))
+            kind = {} if scene.cell.kind == "live" else {"kind": scene.cell.kind}
+            said.append(scene.source.start_move(rigs.GUEST, scene.destination.name, check=False, **kind))
 
     scene.beside.append(threading.Thread(target=ask, daemon=True))
     scene.beside[-1].start()
@@ -206,10 +207,11 @@ def possible(cells):
     return [cell for cell in cells if cell.ends]
 
 
-def all_cells():
-    """The page's cells, once page, code and suite agree."""
-    cells = policy.read()
-    wrong = policy.disagreements(cells, policy.phases_of_the_code(), list(harm.FAULTS), moments.MOMENTS)
+def all_cells(kind="live"):
+    """The page's cells of this kind of move, once page, code and suite agree."""
+    cells, phases, faults = policy.read(kind), policy.phases_of_the_code(), list(harm.FAULTS)
+    check = policy.disagreements if kind == "live" else policy.strangers
+    wrong = check(cells, phases, faults, moments.MOMENTS_OF[kind])
     if wrong:
         raise policy.PageError("\n".join(wrong))
     return cells

@@ -130,5 +130,7 @@ MOMENTS = {
     "verify": entered("verify"),
     "settle": entered("settle"),
 }
+# Those of a quick move, as far as they are others: it calls no migration, and asks the destination itself to take the VM.
+MOMENTS_OF = {"live": MOMENTS, "quick": {**MOMENTS, "switch": Held('"migrate_called":true')}}
 ORDER = list(MOMENTS)
 BEFORE = {phase: ORDER[:number] for number, phase in enumerate(ORDER)}

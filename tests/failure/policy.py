@@ -16,6 +16,9 @@ ENDS = {
     "D-off": (("done", "parked"), "destination", False),
 }
 
+# Kind of move -> how the tables of its cells begin.
+HEADS = {"live": "| phase | `", "quick": "| phase, quick | `"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -23,6 +26,7 @@ class Cell:
     fault: str
     ends: tuple = ()  # keys of ENDS; empty: the cell is impossible
     reason: str = ""  # why it is
+    kind: str = "live"  # of move
 
     @property
     def name(self):
@@ -44,31 +48,31 @@ def words_of(row):
     return [word.strip() for word in row.strip().strip("|").split("|")]
 
 
-def cell_of(phase, fault, text, reasons):
+def cell_of(kind, phase, fault, text, reasons):
     if text.startswith("– "):
         if text[2:] not in reasons:
             raise PageError(f"{phase}/{fault}: there is no reason {text[2:]}")
-        return Cell(phase, fault, reason=reasons[text[2:]])
+        return Cell(phase, fault, reason=reasons[text[2:]], kind=kind)
     ends = tuple(text.split(" / "))
     for end in ends:
         if end not in ENDS:
             raise PageError(f"{phase}/{fault}: '{text}' is no end: say {', '.join(ENDS)}, or – and the number of a reason")
-    return Cell(phase, fault, ends)
+    return Cell(phase, fault, ends, kind=kind)
 
 
-def read(page=PAGE):
-    """Every cell of the page's tables, in the order of the phases there, then of the faults."""
+def read(kind="live", page=PAGE):
+    """Every cell of the page's tables of this kind of move, in the order of the phases there, then of the faults."""
     lines = page.read_text().splitlines()
     reasons = dict(re.match(r"(\d+)\. (.+)", line).groups() for line in lines if re.match(r"\d+\. ", line))
     cells, faults = [], []
     for line in lines:
-        if line.startswith("| phase | `"):
+        if line.startswith(HEADS[kind]):
             faults = [word.strip("`") for word in words_of(line)[1:]]
         elif faults and line.startswith("| `"):
             phase, *texts = words_of(line)
             if len(texts) != len(faults):
                 raise PageError(f"{phase}: {len(texts)} cells for {len(faults)} faults")
-            cells += [cell_of(phase.strip("`"), fault, text, reasons) for fault, text in zip(faults, texts)]
+            cells += [cell_of(kind, phase.strip("`"), fault, text, reasons) for fault, text in zip(faults, texts)]
         elif not line.startswith("|"):
             faults = []
     known = phases_of_the_code()
@@ -90,6 +94,15 @@ def disagreements(cells, phases, faults, moments):
     if len(there) != len(cells):
         found.append("docs/failure_policy.md: a cell is there twice")
     return found
+
+
+def strangers(cells, phases, faults, moments):
+    """What a page of few cells names that the code or the suite does not have."""
+    found = [f"{cell.kind} {cell.name}: in docs/failure_policy.md, not in the code or the suite" for cell in cells
+             if cell.phase not in phases or cell.fault not in faults]
+    found += [f"{phase}: tests/failure/moments.py cannot stop such a move in it" for phase in {cell.phase for cell in cells}
+              if phase not in moments]
+    return found if cells else ["docs/failure_policy.md: there are no cells of this kind of move"]
 
 
 def quick(cells, least=25):

@@ -28,6 +28,8 @@ def main():
     if not phases:
         wrong.append("src/model/names.cpp: the table of phases is no longer where this check looks for it")
     quick = policy.quick(cells, QUICK_LEAST)
+    for kind in set(policy.HEADS) - {"live"}:
+        wrong += policy.strangers(policy.read(kind), phases, faults, moments.MOMENTS_OF[kind])
     possible = [cell for cell in cells if cell.ends]
     wrong += [f"{phase}: the quick choice does not touch it" for phase in phases if phase not in {cell.phase for cell in quick}]
     wrong += [f"{fault}: the quick choice does not touch it" for fault in faults

@@ -9,6 +9,13 @@ PAUSE = 0.03
 # In one such pause a vCPU thread that stands still uses nothing, one that awaits a guest half of this at most. A probe guest
 # that dirties memory uses more.
 EXECUTING_NS = 1_200_000
+PF_EXITING = 0x4  # include/linux/sched.h; a thread's flags are the 9th field of its stat (proc(5))
+
+
+def is_ending(thread):
+    """The thread ends, with its QEMU: giving back the guest's memory takes processor time that is no guest's."""
+    with open(f"{thread}/stat") as stat:
+        return int(stat.read().rpartition(")")[2].split()[6]) & PF_EXITING != 0
 
 
 class Vcpus:
@@ -26,7 +33,7 @@ class Vcpus:
         with contextlib.suppress(OSError):
             for thread in os.listdir(threads):
                 with open(f"{threads}/{thread}/comm") as name:
-                    if not name.read().startswith("CPU "):
+                    if not name.read().startswith("CPU ") or is_ending(f"{threads}/{thread}"):
                         continue
                 with open(f"{threads}/{thread}/schedstat") as times:
                     total, found = total + int(times.read().split()[0]), True

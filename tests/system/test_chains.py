@@ -226,6 +226,148 @@ def test_an_internal_checkpoint_stops_the_copy_of_its_disk(lab, pair):
         assert refused.returncode == 2 and checkpoints(host1, "chain-within") == ["warm"]
 
 
+def off(host, name):
+    host.virsh("destroy", name)
+    until(lambda: host.domstate(name) == "shut off", "it is off")
+
+
+def on(lab, host, name):
+    host.virsh("start", name)
+    until(lambda: lab.verify(name, "--reboot-allowed")["ok"], "its disk is whole", patience=60, pause=1)
+
+
+def went(source, kind):
+    move = source.moves()[0]
+    assert (move["plan"]["kind"], move["state"], move["runner"]) == (kind, "done", "destination"), brief(move)
+    proof = move["report"]["proof"]
+    assert proof["unproven_bytes"] == 0 and not proof["difference"] and proof["compared_bytes"] == 96 << 20, proof
+    return move
+
+
+def test_an_offline_move_brings_the_chain_and_its_checkpoint(lab, pair):
+    """What the disk stands on comes along once; on the way home it is there."""
+    host1, host2 = pair
+    with lab.guest("host1", "chain-off", **GUEST):
+        top, base = overlay(host1, "chain-off", "clean")
+        off(host1, "chain-off")
+        plan = host1.plan("chain-off", "host2")
+        assert not blockers(plan), blockers(plan)
+        assert {"DISK_BACKING_CHAIN", "CHECKPOINTS_TRAVEL"} <= set(codes(plan, "note")), plan["findings"]
+        used = {path: host1.path(path).stat().st_blocks * 512 for path in (top, base)}
+        host1.drover("move", "chain-off", "host2", "--yes")
+        move = went(host1, "offline")
+        assert move["report"]["disks_sent_bytes"] >= sum(used.values()) * 0.9, move["report"]
+        assert chain_of(host2, top) == [top, base] and checkpoints(host2, "chain-off") == ["clean"]
+        assert host2.path(base).read_bytes() == host1.path(base).read_bytes()
+        for path, bytes_here in used.items():
+            assert host2.path(path).stat().st_blocks * 512 <= 1.05 * bytes_here + (1 << 20), path
+        assert "chain-off" not in host1.virsh("list", "--all", "--name").stdout
+        assert [kept["original_path"] for kept in host1.kept()] == [top], "the base stays where it lies"
+        on(lab, host2, "chain-off")
+
+        off(host2, "chain-off")
+        drop_all(host1)
+        plan = host2.plan("chain-off", "host1")
+        assert [file["present"] for file in plan["files"]] == [True] and not blockers(plan), plan
+        host2.drover("move", "chain-off", "host1", "--yes")
+        assert went(host2, "offline")["report"]["disks_sent_bytes"] < used[base], "the base was sent again"
+        assert chain_of(host1, top) == [top, base] and checkpoints(host1, "chain-off") == ["clean"]
+        on(lab, host1, "chain-off")
+
+
+def test_an_internal_checkpoint_travels_offline_and_can_be_gone_back_to(lab, pair):
+    """With the memory that the guest had: it goes on there as if it had never been off."""
+    host1, host2 = pair
+    with lab.guest("host1", "chain-inner", **GUEST):
+        host1.virsh("snapshot-create-as", "chain-inner", "warm")
+        off(host1, "chain-inner")
+        plan = host1.plan("chain-inner", "host2")
+        assert not blockers(plan), blockers(plan)
+        host1.drover("move", "chain-inner", "host2", "--yes")
+        went(host1, "offline")
+        assert checkpoints(host2, "chain-inner") == ["warm"]
+        host2.virsh("snapshot-revert", "chain-inner", "warm")
+        result = lab.verify("chain-inner")
+        assert result["ok"] and result["states"] == {"host2": "running"}, result
+
+
+def test_a_quick_move_keeps_the_chain(lab, pair):
+    """The base travels while the guest runs, its own image while it stands still."""
+    host1, host2 = pair
+    with lab.guest("host1", "chain-quick", **GUEST):
+        top, base = overlay(host1, "chain-quick", "clean")
+        plan = host1.plan("chain-quick", "host2", kind="quick")
+        assert not blockers(plan), blockers(plan)
+        host1.drover("move", "chain-quick", "host2", "--yes", "--quick")
+        move = went(host1, "quick")
+        assert 0 < move["report"]["pause_ms"] < move["report"]["duration_ms"], move["report"]
+        assert_moved(lab, host1, host2, "chain-quick")
+        assert chain_of(host2, top) == [top, base] and checkpoints(host2, "chain-quick") == ["clean"]
+
+
+@LONG
+def test_a_quick_move_takes_an_internal_checkpoint_along(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "chain-warm", **GUEST):
+        host1.virsh("snapshot-create-as", "chain-warm", "warm")
+        host1.drover("move", "chain-warm", "host2", "--yes", "--quick")
+        went(host1, "quick")
+        assert_moved(lab, host1, host2, "chain-warm")
+        assert checkpoints(host2, "chain-warm") == ["warm"]
+        host2.virsh("snapshot-revert", "chain-warm", "warm")
+        result = lab.verify("chain-warm")
+        assert result["ok"] and result["states"] == {"host2": "running"}, result
+
+
+@LONG
+def test_a_chain_travels_to_another_folder(lab, pair):
+    """Its own image is told where what it stands on lies there."""
+    host1, host2 = pair
+    other = f"{IMAGES}/other"
+    host2.run("mkdir", "-p", "-m", "711", other)
+    with lab.guest("host1", "chain-far", **GUEST):
+        top, base = overlay(host1, "chain-far", "clean")
+        off(host1, "chain-far")
+        host1.drover("move", "chain-far", "host2", "--yes", "--disks-to", other)
+        went(host1, "offline")
+        there = [f"{other}/{os.path.basename(path)}" for path in (top, base)]
+        assert chain_of(host2, there[0]) == there
+        on(lab, host2, "chain-far")
+    host2.run("rm", "-rf", other)
+
+
+@LONG
+def test_a_chain_becomes_one_image_when_it_is_off(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "chain-one", **GUEST):
+        top, base = overlay(host1, "chain-one", "one", "--no-metadata")
+        off(host1, "chain-one")
+        host1.drover("move", "chain-one", "host2", "--yes", "--flatten")
+        went(host1, "offline")
+        assert chain_of(host2, top) == [top] and not host2.path(base).exists()
+        on(lab, host2, "chain-one")
+
+
+@LONG
+def test_checkpoints_are_known_again_if_a_quick_move_is_cancelled(lab, pair):
+    """In the middle, and after a droverd that died there: the definition, the chain and the checkpoint are as before."""
+    host1, host2 = pair
+    with lab.guest("host1", "chain-back", **{**GUEST, "fill": 24}):
+        top, base = overlay(host1, "chain-back", "clean")
+        for how in ("cancel", "kill"):
+            move = host1.start_move("chain-back", "host2", kind="quick", bandwidth_bytes_per_second=4 << 20)
+            host1.wait_phase(move, "copy-memory")
+            if how == "kill":
+                host1.kill_droverd()
+                host1.start_droverd()
+            host1.drover("cancel", move, check=False)
+            ended = host1.wait_move(move)
+            assert ended["state"] == "cancelled", brief(ended)
+            assert checkpoints(host1, "chain-back") == ["clean"] and chain_of(host1, top) == [top, base]
+            assert not host2.path(top).exists() and not host2.path(base).exists(), "something was left"
+        assert lab.verify("chain-back")["ok"]
+
+
 @LONG
 def test_a_whole_chain_stays_on_shared_storage(lab, pair):
     host1, host2 = pair
@@ -241,17 +383,91 @@ def test_a_whole_chain_stays_on_shared_storage(lab, pair):
             assert checkpoints(destination, "chain-shared") == ["clean"]
 
 
-@LONG
-def test_disks_that_move_within_a_host_become_one_image(lab, pair):
+@pytest.fixture
+def other(pair):
+    """A second folder for images on host1."""
+    folder = f"{IMAGES}/other"
+    pair[0].run("mkdir", "-p", "-m", "711", folder)
+    yield folder
+    drop_all(pair[0])
+    pair[0].run("rm", "-rf", folder)
+
+
+def off(host, name):
+    host.virsh("destroy", name)
+    until(lambda: host.domstate(name) == "shut off", "it is off")
+
+
+def on(lab, host, name):
+    host.virsh("start", name)
+    until(lambda: lab.json("verify", name, "--reboot-allowed", check=False)["ok"], "its records are as they were")
+
+
+def moved(host, name, folder, *words):
+    """Its disks move within the host; the move."""
+    host.drover("move", name, "--to-storage", folder, "--yes", "--accept", "SAME_DEVICE", *words)
+    move = host.moves()[0]
+    assert move["state"] == "done" and not move["explanation"], brief(move)
+    return move
+
+
+def test_a_chain_and_its_checkpoint_move_within_their_host(lab, pair, other):
+    """Running, all by whole names; back while it is off, with a relative name that stays so."""
     host1, _ = pair
-    other = f"{IMAGES}/other"
-    host1.run("mkdir", "-p", "-m", "711", other)
+    with lab.guest("host1", "chain-disks", **GUEST):
+        here = overlay(host1, "chain-disks", "one")
+        there = tuple(f"{other}/{os.path.basename(path)}" for path in here)
+        own = sum(host1.path(path).stat().st_blocks * 512 for path in here)
+        moved(host1, "chain-disks", other)
+        assert disk_of(host1, "chain-disks") == there[0] and chain_of(host1, there[0]) == list(there)
+        assert lab.verify("chain-disks")["ok"]
+        assert not any(host1.path(path).exists() for path in here)
+        assert sorted(disk["original_path"] for disk in host1.kept()) == sorted(here)
+        assert sum(host1.path(path).stat().st_blocks * 512 for path in there) <= 1.05 * own + (4 << 20)
+        text = host1.virsh("snapshot-dumpxml", "chain-disks", "one").stdout
+        assert all(path in text for path in there) and not any(f"'{path}'" in text for path in here), text
+        off(host1, "chain-disks")
+        drop_all(host1)
+        host1.run("qemu-img", "rebase", "-u", "-F", "qcow2", "-b", os.path.basename(there[1]), there[0])
+        moved(host1, "chain-disks", IMAGES)
+        assert chain_of(host1, here[0]) == list(here)
+        drop_all(host1)
+        assert host1.files(other) == []
+        said = json.loads(host1.run("qemu-img", "info", "--output=json", here[0]).stdout)
+        assert said["backing-filename"] == os.path.basename(here[1])
+        assert all(path in host1.virsh("snapshot-dumpxml", "chain-disks", "one").stdout for path in here)
+        on(lab, host1, "chain-disks")
+
+
+def test_an_internal_checkpoint_moves_within_its_host_while_the_vm_is_off(lab, pair, other):
+    host1, _ = pair
+    with lab.guest("host1", "chain-inner", **GUEST):
+        top = disk_of(host1, "chain-inner")
+        off(host1, "chain-inner")
+        host1.virsh("snapshot-create-as", "chain-inner", "cold")
+        host1.virsh("start", "chain-inner")
+        plan = host1.plan("chain-inner", "", kind="storage", disks_to=other)
+        assert codes(plan, "blocker") == ["CHECKPOINT_INTERNAL"], blockers(plan)
+        off(host1, "chain-inner")
+        moved(host1, "chain-inner", other)
+        assert disk_of(host1, "chain-inner") == f"{other}/{os.path.basename(top)}"
+        assert f"'{top}'" not in host1.virsh("snapshot-dumpxml", "chain-inner", "cold").stdout
+        host1.virsh("snapshot-revert", "chain-inner", "cold")
+        assert disk_of(host1, "chain-inner") == f"{other}/{os.path.basename(top)}"
+        on(lab, host1, "chain-inner")
+
+
+@LONG
+@pytest.mark.parametrize("state", ["running", "off"])
+def test_disks_that_move_within_a_host_become_one_image(lab, pair, other, state):
+    host1, _ = pair
     with lab.guest("host1", "chain-disks", **GUEST):
         top, base = overlay(host1, "chain-disks", "one", "--no-metadata")
-        words = ("move", "chain-disks", "--to-storage", other, "--yes", "--accept", "SAME_DEVICE")
-        assert host1.drover(*words, check=False).returncode == 2
-        host1.drover(*words, "--flatten")
+        if state == "off":
+            off(host1, "chain-disks")
+        moved(host1, "chain-disks", other, "--flatten")
         there = f"{other}/{os.path.basename(top)}"
         assert disk_of(host1, "chain-disks") == there and chain_of(host1, there) == [there]
-        assert lab.verify("chain-disks")["ok"] and host1.path(base).exists()
-    host1.run("rm", "-rf", other)
+        if state == "off":
+            on(lab, host1, "chain-disks")
+        assert lab.verify("chain-disks", *(["--reboot-allowed"] if state == "off" else []))["ok"] and host1.path(base).exists()

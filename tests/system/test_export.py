@@ -2,6 +2,8 @@
 """Exports and imports: running and off, copies that boot, folders that were tampered with, and a droverd that dies midway."""
 import json
 import os
+import secrets
+import shutil
 import subprocess
 import time
 
@@ -9,6 +11,8 @@ import pytest
 
 from product import ALL, IMAGES, assert_clean, codes, drop_all, until
 
+FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+TPM_STATE = "/var/lib/libvirt/swtpm"
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.2}
 EXPORTS = f"{IMAGES}/exports"
@@ -26,6 +30,7 @@ def host(pair):
     for name in set(vms(host1)) - before:
         forget(host1, name)
     drop_all(host1)
+    host1.run("sh", "-c", f"rm -f {IMAGES}/*.clean")
     assert_clean(host1)
     host1.run("rm", "-rf", EXPORTS, RESTORED)
 
@@ -42,7 +47,7 @@ def vms(host):
 
 def forget(host, name):
     host.virsh("destroy", name, check=False)
-    host.virsh("undefine", name, "--nvram", check=False)
+    host.virsh("undefine", name, "--nvram", "--snapshots-metadata", check=False)
 
 
 def exported(host, name="mover", folder=FOLDER, **more):
@@ -280,6 +285,94 @@ def test_raw_disks_chains_and_media(host, state):
         for name in ("copied", "strange"):
             forget(host, name)
         host.run("sh", "-c", f"rm -f {IMAGES}/strange*")
+
+
+def disk_of(host, name):
+    lines = host.virsh("domblklist", name).stdout.splitlines()
+    return next(line.split(None, 1)[1].strip() for line in lines if line.split()[:1] == ["vda"])
+
+
+def chain_of(host, path):
+    said = json.loads(host.run("qemu-img", "info", "-U", "--output=json", "--backing-chain", path).stdout)
+    return [layer["filename"] for layer in said]
+
+
+@pytest.mark.parametrize("mode", ["restore", pytest.param("copy", marks=LONG), pytest.param("register", marks=LONG)])
+def test_external_checkpoints_come_back(lab, host, guest, mode):
+    """A chain stays one, libvirt knows the checkpoint of the imported VM, and what it was then boots."""
+    base = disk_of(host, "mover")
+    host.virsh("snapshot-create-as", "mover", "clean", "--disk-only", "--atomic")
+    assert "CHECKPOINTS_LEFT" in codes(host.api("POST", "/v1/archives/plan", {"kind": "export", "vm": "mover", "folder": FOLDER})[1])
+    host.virsh("destroy", "mover")
+    made = wait(host, exported(host))
+    assert "CHECKPOINTS_TRAVEL" in codes(made, "note") and not codes(made, "warning"), made["findings"]
+    assert host.files(FOLDER) == ["definition.xml", "drover-export.json", "vda.1.qcow2", "vda.qcow2"]
+    assert chain_of(host, f"{FOLDER}/vda.qcow2") == [f"{FOLDER}/vda.qcow2", f"{FOLDER}/vda.1.qcow2"]
+    if mode != "copy":
+        host.virsh("undefine", "mover", "--snapshots-metadata")
+    done = wait(host, imported(host, mode, **({"name": "web01"} if mode == "copy" else {})))
+    assert done["verified"], done
+    name = done["vm_name"]
+    assert host.virsh("snapshot-list", name, "--name").stdout.split() == ["clean"]
+    assert host.virsh("snapshot-current", name, "--name").stdout.strip() == "clean"
+    top = disk_of(host, name)
+    below = {"restore": f"{RESTORED}/{os.path.basename(base)}", "copy": f"{RESTORED}/web01-vda.1.qcow2",
+             "register": f"{FOLDER}/vda.1.qcow2"}[mode]
+    assert chain_of(host, top) == [top, below]
+    proves(lab, host, name)
+    # libvirt 9.0 goes back to no external snapshot by itself: its definition names the disk as it was.
+    text = host.virsh("snapshot-dumpxml", name, "clean", "--security-info").stdout
+    definition = text[text.index("<domain "):text.index("</domain>") + len("</domain>")]
+    assert below in definition and top not in definition and (mode == "register" or f"{FOLDER}/" not in definition)
+    host.virsh("snapshot-delete", name, "clean", "--metadata")
+    host.define(definition)
+    assert disk_of(host, name) == below
+    proves(lab, host, name)
+
+
+@LONG
+def test_internal_checkpoints_come_back(lab, host, guest):
+    """They are bytes of the image; libvirt goes back to one of the imported VM."""
+    host.virsh("destroy", "mover")
+    host.virsh("snapshot-create-as", "mover", "inner")
+    host.run("qemu-img", "convert", "-O", "qcow2", guest["disk"], f"{IMAGES}/then.qcow2")
+    proves(lab, host, "mover")  # it writes
+    try:
+        wait(host, exported(host))
+        host.virsh("undefine", "mover", "--snapshots-metadata")
+        wait(host, imported(host, "restore"))
+        assert host.virsh("snapshot-list", "mover", "--name").stdout.split() == ["inner"]
+        now = disk_of(host, "mover")
+        compare = ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", f"{IMAGES}/then.qcow2", now]
+        assert host.run(*compare, check=False).returncode == 1, "nothing was written since"
+        host.virsh("snapshot-revert", "mover", "inner")
+        host.run(*compare)
+        proves(lab, host, "mover")
+    finally:
+        host.run("rm", "-f", f"{IMAGES}/then.qcow2")
+
+
+@pytest.mark.parametrize("state", [pytest.param("off", marks=LONG), pytest.param("running", marks=LONG)])
+def test_a_sealed_secret_comes_back(lab, host, state):
+    """Variables of the firmware and the state of the TPM: both are needed to open it."""
+    if not os.path.exists(FIRMWARE) or not shutil.which("swtpm_setup"):
+        pytest.skip("needs the packages ovmf, swtpm and swtpm-tools")
+    with lab.guest("host1", "sealer", memory=256, disk="64M", fill=4, dirty=1, disk_rate=0.1, uefi=True, tpm=True) as made:
+        secret = secrets.token_hex(16)
+        assert lab.run("ask", "sealer", "seal", secret).stdout.strip() == "sealed"
+        if state == "off":
+            host.virsh("destroy", "sealer")
+        done = wait(host, exported(host, "sealer"))
+        assert not codes(done, "warning") and "tpm2-00.permall" in host.files(FOLDER), done["findings"]
+        host.virsh("destroy", "sealer", check=False)
+        host.virsh("undefine", "sealer", "--nvram")
+        shutil.rmtree(host.path(f"{TPM_STATE}/{made['uuid']}"), ignore_errors=True)
+        ended = wait(host, imported(host, "restore"))
+        assert ended["verified"], ended
+        host.virsh("start", "sealer")
+        until(lambda: lab.verify("sealer", "--reboot-allowed")["ok"], "the guest answers again", patience=120, pause=1)
+        assert lab.run("ask", "sealer", "unseal").stdout.strip() == secret
+        host.virsh("destroy", "sealer")
 
 
 @LONG

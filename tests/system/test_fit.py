@@ -205,6 +205,26 @@ def test_fix_turns_moves_on(pair, guest):
         host1.drover("settings", "outgoing=on")
 
 
+def test_fixes_and_cpus_wait_for_the_end_of_a_move(lab, pair, guest):
+    """A definition that is written while its VM leaves would be a second VM."""
+    host1, host2 = pair
+    host1.drover("cpu-compat", "fitting", "--for", "host2", "--write")
+    fix = host1.get("/v1/fixes")["fixes"][0]["id"]
+    before = host1.virsh("dumpxml", "fitting", "--inactive").stdout
+    move_id = host1.start_move("fitting", "host2", bandwidth_bytes_per_second=1 << 20)
+    host1.wait_phase(move_id, "copy-disks")
+    for command in (["fixes", "undo", fix], ["cpu-compat", "fitting", "--undo"]):
+        done = host1.drover(*command, check=False)
+        assert done.returncode != 0 and "is moving already" in done.stderr, (command, done.stdout, done.stderr)
+    assert host1.virsh("dumpxml", "fitting", "--inactive").stdout == before
+    found = host1.get("/v1/mobility?vm=fitting")["vms"][0]
+    assert found["move_id"] == move_id and found["state"] == "running" and not found["places"], found
+    host1.drover("cancel", move_id)
+    assert host1.wait_move(move_id)["state"] == "cancelled"
+    host1.drover("fixes", "undo", fix)
+    assert_clean(host1, host2)
+
+
 def test_fix_empties_a_drive(pair, lab):
     host1, _ = pair
     drive = f"""<domain type='qemu'><name>drive</name><memory unit='MiB'>32</memory>

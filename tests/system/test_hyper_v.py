@@ -65,7 +65,7 @@ def test_every_line_does_what_the_page_says(lab, pair):
         for line in map(here, lines()):
             if ELSEWHERE.search(line):
                 continue
-            moves = re.search(r"drover move\b", line) and "--to-storage" not in line and "--item" not in line
+            moves = re.search(r"drover move\b", line) and "--to-storage" not in line and ("--item" not in line or "host2" in line)
             consent = " --yes --accept SAME_DEVICE" if re.search(r"drover move\b", line) and "--yes" not in line else ""
             if "live-moves" in line or "storage-moves" in line or "settings" in line:
                 consent = ""

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What chooses moves and lets them begin: labels, and the limit `auto`."""
+import datetime
+
 import pytest
 
 from product import assert_clean, brief, drop_all, until
 
+STEP = 6.0  # AutoLimit::kStep
+SLACK = 0.5
 NAMES = ["one", "two", "three"]
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.1}
 
@@ -17,6 +21,16 @@ def guests(lab, pair):
         for host in pair:
             host.drover("settings", "live-moves=2")
     drop_all(*pair)
+
+
+def moment(text):
+    """Seconds since 1970."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def began(move):
+    """When it got its place."""
+    return next(phase["started_at"] for phase in move["phases"] if phase["phase"] == "reserve")
 
 
 def label(host, name, *labels):
@@ -51,9 +65,15 @@ def test_auto_begins_with_one_and_lets_all_arrive(lab, guests):
     assert host1.get("/v1/settings")["live_moves"] == "auto"
     ids = [host1.start_move(name, "host2") for name in NAMES]
     until(lambda: "auto" in (host1.move(ids[2]).get("queue") or {}).get("waits_for", ""), "the third waits for room")
-    assert len([move for move in host1.moves() if move["state"] == "running" and "queue" not in move]) <= 2
+    spans = []
     for move_id, name in zip(ids, NAMES, strict=True):
         ended = host1.wait_move(move_id)
         assert ended["state"] == "done", brief(ended)
         assert lab.verify(name)["states"] == {"host2": "running"}
+        spans.append((moment(began(ended)), moment(ended["ended_at"])))
+    # One alone, and a second beside it only after it was looked at for 6 s.
+    spans.sort()
+    first, second, third = spans
+    assert second[0] >= min(first[1], first[0] + STEP) - SLACK, spans
+    assert third[0] >= min(first[1], second[1], second[0] + STEP) - SLACK, spans
     assert_clean(*guests)

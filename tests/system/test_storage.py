@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Storage moves: disks of a VM, running or off, to other folders of its host; cancels, crashes, a place that fills up."""
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -147,6 +148,30 @@ def test_raw_disks_running_and_off(lab, host, guest):
         host.run("rm", "-f", raw)
 
 
+@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
+def test_an_image_becomes_another_format(lab, host, guest, state):
+    """qcow2 to raw, and back; holes stay holes."""
+    before = allocated(host, guest["disk"])
+    words = ("--yes", "--accept", "SAME_DEVICE")
+    if state == "off":
+        off(host, "mover")
+    host.drover("move", "mover", "--to-storage", OTHER, "--format", "raw", *words)
+    raw = f"{OTHER}/mover.img"
+    for inactive in ((), ("--inactive",)):
+        assert disks(host, "mover", *inactive)["vda"] == raw
+        assert "type='raw'" in host.virsh("dumpxml", "mover", *inactive).stdout
+    assert json.loads(host.run("qemu-img", "info", "-U", "-f", "raw", "--output=json", raw).stdout)["format"] == "raw"
+    assert allocated(host, raw) <= 1.05 * before + (16 << 20), (allocated(host, raw), before)
+    host.drover("move", "mover", "--to-storage", IMAGES, "--format", "qcow2", *words)
+    there = f"{IMAGES}/mover.qcow2"
+    assert disks(host, "mover")["vda"] == there
+    assert json.loads(host.run("qemu-img", "info", "-U", "--output=json", there).stdout)["format"] == "qcow2"
+    if state == "off":
+        on(lab, host, "mover")
+    else:
+        assert lab.verify("mover")["ok"]
+
+
 def test_a_cancelled_one_leaves_nothing(lab, host, guest):
     move = start(host, "mover", bandwidth_bytes_per_second=4 << 20)
     host.wait_phase(move, "copy-disks")
@@ -249,6 +274,8 @@ def test_a_folder_is_emptied_of_what_can_go(lab, host, guest):
         try:
             plan = host.drover(*words, "--plan", check=False)
             assert plan.returncode == 2 and "DISK_SHAREABLE" in plan.stdout and "mover" not in plan.stdout, plan.stdout
+            lines = [json.loads(line) for line in host.drover("--json", *words, "--plan", check=False).stdout.splitlines()]
+            assert [(line["vm"], line["disks"]) for line in lines if "stays" in line] == [("sharer", ["vda"])], lines
             refused = host.drover("evacuate", "host1", "--delete-now", check=False)
             assert refused.returncode == 2 and "--folder" in refused.stderr, refused.stderr
             done = host.drover(*words, "--yes", check=False)

@@ -96,6 +96,48 @@ def test_only_the_vm_moves_and_its_secret_with_it(lab, pair):
 
 
 @LONG
+def test_a_sealed_secret_travels_with_a_vm_that_is_off(lab, pair):
+    """There, and back over what was put aside here; nothing of a TPM stays in its place."""
+    host1, host2 = pair
+    with lab.guest("host1", "off-sealer", **GUEST) as guest:
+        secret = sealed(lab, "off-sealer")
+        state = f"{TPM_STATE}/{guest['uuid']}/tpm2/tpm2-00.permall"
+        for source, destination in (pair, pair[::-1]):
+            source.virsh("destroy", "off-sealer")
+            plan = source.plan("off-sealer", destination.name)
+            assert plan["kind"] == "offline" and not codes(plan, "blocker"), plan["findings"]
+            assert "TPM_TRAVELS" in codes(plan, "note")
+            before = source.path(state).read_bytes()
+            source.drover("move", "off-sealer", destination.name, "--yes")
+            assert_moved(source, "off-sealer")
+            assert destination.path(state).read_bytes() == before and not source.path(state).exists()
+            destination.virsh("start", "off-sealer")
+            until(lambda: lab.verify("off-sealer", "--reboot-allowed")["ok"], "the guest answers again", patience=120, pause=1)
+            assert opened(lab, "off-sealer") == secret
+        host1.virsh("destroy", "off-sealer")
+        host2.path(state).write_bytes(b"another")
+        plan = host1.plan("off-sealer", "host2")
+        assert codes(plan, "blocker") == ["TPM_STAYS"], plan["findings"]
+        host2.path(state).unlink()
+        drop_all(*pair)
+    assert_clean(*pair)
+
+
+@LONG
+def test_a_sealed_secret_travels_within_a_saved_state(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "quick-sealer", **GUEST):
+        secret = sealed(lab, "quick-sealer")
+        host1.drover("move", "quick-sealer", "host2", "--yes", "--quick")
+        assert_moved(host1, "quick-sealer")
+        assert lab.verify("quick-sealer")["ok"] and opened(lab, "quick-sealer") == secret
+        boot_again(lab, host2, "quick-sealer")
+        assert opened(lab, "quick-sealer") == secret
+        drop_all(*pair)
+    assert_clean(*pair)
+
+
+@LONG
 def test_a_tpm_that_lost_its_state_opens_nothing(lab, pair):
     """The control: without the state there is no secret, so the tests above can fail."""
     host1, _ = pair

@@ -175,3 +175,30 @@ def test_memory_that_does_not_fit_waits_for_the_next_window(lab, pair):
         assert lab.verify("night")["ok"]
     assert_clean(*pair)
     drop_all(*pair)
+
+
+@LONG
+def test_a_window_closes_although_droverd_is_away(lab, pair):
+    """Memory is under way when the source's daemon is killed: the mover knows when to stop."""
+    host1, host2 = pair
+    with lab.guest("host1", "night", memory=512, disk="128M", fill=16, dirty=4, disk_rate=0.1, compressible=0):
+        opens = minute(30)
+        closes = opens + datetime.timedelta(minutes=1)
+        move = host1.start_move("night", "host2", window=f"{clock(opens)}-{clock(closes)}")
+        memory_waits(host1, move)
+        lab.run("link", "50mbit")
+        host1.wait_phase(move, "copy-memory")
+        lab.run("link", "10mbit")
+        host1.kill_droverd()
+        while datetime.datetime.now().astimezone() < closes:
+            time.sleep(1)
+        lab.run("link", "unlimited")
+        time.sleep(20)
+        assert lab.verify("night")["states"]["host1"] == "running", "it was switched outside of its window"
+        host1.start_droverd()
+        host1.wait_move(move, lambda seen: warning(seen) == "WINDOW_AWAITED")
+        host1.drover("cancel", move)
+        assert host1.wait_move(move)["state"] == "cancelled"
+        assert lab.verify("night")["ok"]
+    assert_clean(*pair)
+    drop_all(*pair)

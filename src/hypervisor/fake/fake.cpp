@@ -247,6 +247,7 @@ Status FakeHypervisor::measure_dirtying(std::string_view uuid, std::chrono::seco
   RETURN_IF_ERROR(answering());
   const auto found = machine(uuid);
   if (!found) return std::unexpected(found.error());
+  measured.push_back((*found)->vm.uuid);
   return {};
 }
 

@@ -120,6 +120,7 @@ class FakeHypervisor final : public Hypervisor {
   std::function<std::string(const std::string& command)> qemu;
   // What guest_load() tells of a VM that runs; without: nothing is known.
   std::function<GuestLoad()> load;
+  std::vector<std::string> measured;  // UUIDs that measure_dirtying() was called for, in order
   // Likewise for ask_agent(); without: no agent. And what guest_signs() adds to the VM's state.
   std::function<std::string(const std::string& command)> agent;
   std::function<void(GuestSigns& signs)> signs;

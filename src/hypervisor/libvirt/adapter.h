@@ -79,6 +79,8 @@ class Adapter final : public Hypervisor {
   Result<std::vector<std::string>> replug(std::string_view uuid) override;
   Status change_media(std::string_view uuid, std::string_view target,
                       const std::string& path) override;
+  Status unplug(std::string_view uuid, const TeamedDevice& device) override;
+  Status plug(std::string_view uuid, const TeamedDevice& device) override;
   Status set_network(std::string_view name, NetworkState state) override;
   Status refresh_pool(std::string_view folder) override;
   Result<std::vector<CheckpointText>> checkpoints(std::string_view uuid) override;

@@ -8,6 +8,7 @@
 #include <pugixml.hpp>
 
 #include "base/log.h"
+#include "hypervisor/backing_chain.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
 
@@ -122,10 +123,11 @@ Status Adapter::copy_disk(const DiskCopyCall& call) {
     RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BANDWIDTH, kCrawl));
     // A power of two, as its granularity is.
     RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BUF_SIZE, std::bit_floor(buffer)));
+    unsigned flags = VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
+    // Made for it on what the disk is built on: that is not copied into it.
+    if (backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
     if (virDomainBlockCopy(found.get(), call.target.c_str(), copy_xml(call).c_str(),
-                           parameters.list, parameters.count,
-                           VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB) !=
-        0) {
+                           parameters.list, parameters.count, flags) != 0) {
       return fail_libvirt(fmt::format("Cannot copy {} to {}", call.target, call.path));
     }
   }

@@ -14,17 +14,6 @@ namespace {
 
 constexpr auto kEntryAgeMax = std::chrono::seconds(60);
 
-struct Records {
-  virDomainStatsRecordPtr* list = nullptr;
-  int count = 0;
-  Records() = default;
-  Records(const Records&) = delete;
-  Records& operator=(const Records&) = delete;
-  ~Records() {
-    if (list != nullptr) virDomainStatsRecordListFree(list);
-  }
-};
-
 std::string uuid_of(virDomainPtr domain) {
   char uuid[VIR_UUID_STRING_BUFLEN] = {};
   return virDomainGetUUIDString(domain, uuid) == 0 ? uuid : "";
@@ -162,8 +151,10 @@ Result<Job> migration_job(virDomainPtr domain) {
   if (type != VIR_DOMAIN_JOB_BOUNDED && type != VIR_DOMAIN_JOB_UNBOUNDED) return Job::kNone;
   switch (parameters.integer(VIR_DOMAIN_JOB_OPERATION)) {
     case VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
+    case VIR_DOMAIN_JOB_OPERATION_SAVE:  // a migration into a file
       return Job::kOutgoing;
     case VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN:
+    case VIR_DOMAIN_JOB_OPERATION_RESTORE:
       return Job::kIncoming;
     default:
       return Job::kNone;

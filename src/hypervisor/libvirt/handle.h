@@ -63,4 +63,16 @@ struct Parameters {
   }
 };
 
+// Statistics as libvirt hands them out.
+struct Records {
+  virDomainStatsRecordPtr* list = nullptr;
+  int count = 0;
+  Records() = default;
+  Records(const Records&) = delete;
+  Records& operator=(const Records&) = delete;
+  ~Records() {
+    if (list != nullptr) virDomainStatsRecordListFree(list);
+  }
+};
+
 }  // namespace drover::libvirt

@@ -4,28 +4,16 @@
 #include <httplib.h>
 #include <unistd.h>
 
+#include "base/percent.h"
+
 namespace drover::net {
 namespace {
 
 constexpr std::size_t kReplyBytesMax = 64 * 1024 * 1024;
 
-bool is_plain(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-         c == '.' || c == '_' || c == '~';
-}
-
 }  // namespace
 
-std::string encode_part(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (is_plain(c))
-      out += c;
-    else
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
+std::string encode_part(std::string_view text) { return percent_encoded(text, Slash::kLetter); }
 
 std::string encode_query(const Pairs& query) {
   std::string out;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a quick or offline move brings to this host byte by byte (cold_files.h). What it is called
+// and where it lies the reservation has allowed; what is in it is believed only as far as it was
+// looked at here.
+#include <algorithm>
+
+#include <fcntl.h>
+
+#include "base/file.h"
+#include "hypervisor/allowed_folder.h"
+#include "hypervisor/disk_image.h"
+#include "hypervisor/qemu_conf.h"
+#include "move/cold/cold_files.h"
+#include "move/cold/cold_layers.h"
+#include "move/destination/destination_side.h"
+#include "move/residue/quarantine.h"
+#include "net/digest.h"
+#include "preflight/placement.h"
+
+namespace drover::move {
+namespace {
+
+bool is_whole(const ColdFile& file) {
+  return file.kind == ColdFile::Kind::kLayer || file.kind == ColdFile::Kind::kImage;
+}
+
+}  // namespace
+
+// Like an image: written down before it is made, beneath an allowed folder, and not over anything.
+Result<FileSink::Slot> DestinationSide::make_whole_file(Entry& entry, const ColdFile& file) {
+  const HostSettings settings = world_.book.settings();
+  ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
+  const auto folders = preflight::usable_folders(facts, settings);
+  DiskPlacement empty;
+  empty.destination_path = file.destination_path;
+  empty.format = "raw";
+  // An image is the disk's, for whoever looks at what was made.
+  const std::string name = file.kind == ColdFile::Kind::kImage ? file.target : file.item;
+  RETURN_IF_ERROR(check_nothing_at(file.destination_path));
+  entry.job.created.push_back(known_file(name, file.destination_path, {}));
+  RETURN_IF_ERROR(save(entry));
+  auto identity = create_image(empty, folders);
+  if (!identity) {
+    entry.job.created.pop_back();
+    RETURN_IF_ERROR(save(entry));
+    return std::unexpected(identity.error());
+  }
+  entry.job.created.back() = known_file(name, file.destination_path, *identity);
+  RETURN_IF_ERROR(save(entry));
+  UniqueFd opened(::open(file.destination_path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (!opened) return fail_errno("Cannot open " + file.destination_path);
+  ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(opened.get(), file.destination_path));
+  if (seen.identity != *identity)
+    return fail(ErrorCode::kConflict, "{} is another file by now.", file.destination_path);
+  return FileSink::Slot{file.item, std::move(opened), file.most, FileSink::Slot::Kind::kWhole};
+}
+
+// Where libvirt looks for it, whatever a peer calls the VM.
+Result<FileSink::Slot> DestinationSide::make_tpm_file(Entry& entry, const ColdFile& file) {
+  if (!is_plain_path(file.destination_path))
+    return fail(ErrorCode::kPolicy, "{} is no UUID.", entry.job.plan.vm.uuid);
+  RETURN_IF_ERROR(make_tpm_folders(file.destination_path));
+  return make_cold_file(entry, file.item, file.destination_path, file.most);
+}
+
+// One that never had a state gets none here. Safe to repeat: then its empty file is gone.
+Status DestinationSide::take_tpm(Entry& entry, const ColdFile& file, const std::string& sha256) {
+  const auto made = std::ranges::find(entry.job.created, file.item, &KnownFile::target);
+  if (made == entry.job.created.end() && sha256 == net::sha256_hex("")) return {};
+  ASSIGN_OR_RETURN(const std::string content, read_file(file.destination_path, file.most.bytes));
+  if (net::sha256_hex(content) != sha256)
+    return fail(ErrorCode::kCorrupt, "The TPM of {} is not what was sent.", entry.job.plan.vm.name);
+  if (!content.empty() || made == entry.job.created.end()) return {};
+  RETURN_IF_ERROR(remove_image(made->path, identity_of(*made)));
+  remove_tpm_folders(made->path);
+  entry.job.created.erase(made);
+  return save(entry);
+}
+
+// All of it is here: what was sent, and nothing that leads elsewhere. Then it is made ready for a
+// VM of this host.
+Status DestinationSide::take_whole_files(Entry& entry, const ArriveRequest& request) {
+  const Plan& plan = entry.job.plan;
+  const auto files = cold_files(plan, entry.job.persistent_xml, tpm_folder_);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (!is_whole(files[i]) || entry.sink->sha256(i) == request.files[i].sha256) continue;
+    return fail(ErrorCode::kCorrupt, "{} of {} is not what was sent.", files[i].destination_path,
+                plan.vm.name);
+  }
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (files[i].kind == ColdFile::Kind::kTpm)
+      RETURN_IF_ERROR(take_tpm(entry, files[i], request.files[i].sha256));
+  }
+  RETURN_IF_ERROR(check_layer_names(plan, AtSide::kDestination));
+  RETURN_IF_ERROR(name_layers_here(plan));
+  for (const ColdFile& file : files) {
+    if (!is_whole(file)) continue;
+    const UniqueFd image(
+        ::open(file.destination_path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!image) return fail_errno("Cannot open " + file.destination_path);
+    RETURN_IF_ERROR(give_image_to_qemu(image.get(), qemu_conf()));
+  }
+  return {};
+}
+
+// A layer that this move brought may be what another VM stands on by now: one of this host, or one
+// that is on its way here and found it.
+Result<bool> DestinationSide::others_need(const Entry& entry, const std::string& path) const {
+  ASSIGN_OR_RETURN(const bool used, is_used(world_, path, entry.job.plan.vm.uuid));
+  if (used) return true;
+  return std::ranges::any_of(all(), [&](const std::shared_ptr<Entry>& other) {
+    if (other.get() == &entry) return false;
+    const std::unique_lock working(other->working, std::try_to_lock);
+    if (working && (other->job.undone || other->job.settled)) return false;
+    return std::ranges::any_of(other->job.plan.files, [&](const FilePlacement& file) {
+      return file.present && file.destination_path == path;
+    });
+  });
+}
+
+}  // namespace drover::move

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much room there is for the disks of moves to this host (docs/space.md).
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "move/cold/cold_files.h"
+#include "move/destination/destination_side.h"
+#include "move/plan/shared_disks.h"
+#include "preflight/codes.h"
+
+namespace drover::move {
+namespace {
+
+Result<ByteCount> free_bytes(const std::filesystem::path& folder) {
+  struct statvfs found{};
+  if (::statvfs(folder.c_str(), &found) != 0)
+    return fail_errno(fmt::format("Cannot look at the space of {}", folder.string()));
+  return ByteCount{std::uint64_t{found.f_bavail} * found.f_frsize};
+}
+
+// Of one that is there. Nothing: no such file, or folder.
+std::optional<struct stat> status_of(const std::filesystem::path& path) {
+  struct stat found{};
+  if (::stat(path.c_str(), &found) != 0) return {};
+  return found;
+}
+
+// What is still to be written of a file that is being copied.
+ByteCount missing(const std::filesystem::path& path, ByteCount whole) {
+  const auto image = status_of(path);
+  const auto written = image ? static_cast<std::uint64_t>(image->st_blocks) * 512 : 0;
+  return whole - ByteCount{written};
+}
+
+}  // namespace
+
+// By file system. What a copy has written already is not free any more, so only the rest of it is
+// promised.
+std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacement>& placements,
+                                                    ByteCount state, WhoIsBusy who_is_busy) const {
+  struct Sum {
+    std::filesystem::path folder;
+    ByteCount needed, promised;
+    bool has_disks = false;
+  };
+  std::map<dev_t, Sum> file_systems;
+  const auto need = [&](const std::filesystem::path& folder, ByteCount bytes) -> Sum* {
+    const auto found = status_of(folder);
+    if (!found) return nullptr;
+    Sum& sum = file_systems[found->st_dev];
+    if (sum.folder.empty()) sum.folder = folder;
+    sum.needed += bytes;
+    return &sum;
+  };
+  for (const auto& placement : placements) {
+    if (placement.shared) continue;
+    const auto folder = std::filesystem::path(placement.destination_path).parent_path();
+    if (Sum* const sum = need(folder, placement.allocated)) sum->has_disks = true;
+  }
+  if (state.bytes > 0) need(world_.carriage.state_file({}).parent_path(), state);
+  const auto promise = [&](const std::filesystem::path& path, ByteCount bytes) {
+    const auto folder = status_of(path.parent_path());
+    const auto known = folder ? file_systems.find(folder->st_dev) : file_systems.end();
+    if (known != file_systems.end()) known->second.promised += missing(path, bytes);
+  };
+  for (const auto& entry : all()) {
+    std::unique_lock working(entry->working, std::defer_lock);
+    if (who_is_busy == WhoIsBusy::kIsAwaited) working.lock();
+    if (!working && !working.try_lock()) continue;
+    const DestinationJob& job = entry->job;
+    if (job.settled || job.undone) continue;
+    for (const auto& placement : room_for(job.plan))
+      promise(placement.destination_path, placement.allocated);
+    if (job.plan.kind == MoveKind::kQuick && !job.restored)
+      promise(world_.carriage.state_file(entry->name()), state_bytes_max(job.plan.vm.memory));
+  }
+  const ByteCount reserve = world_.book.settings().space_reserve;
+  for (const auto& [device, sum] : file_systems) {
+    const auto free = free_bytes(sum.folder);
+    if (!free || *free >= sum.needed + sum.promised + reserve) continue;
+    return Finding{std::string(preflight::code_name(preflight::Code::kSpaceShort)),
+                   FindingLevel::kBlocker,
+                   sum.folder.string(),
+                   fmt::format("{} on {} has {} free, {} of it promised to other moves; {} are "
+                               "needed, and {} shall stay free.",
+                               sum.folder.string(), world_.host_name, to_text(*free),
+                               to_text(sum.promised), to_text(sum.needed), to_text(reserve)),
+                   sum.has_disks
+                       ? "The copy would stop in the middle, and other VMs there would stand still."
+                       : "The memory of the VM goes through a file there.",
+                   {"Wait until those moves are over, or make room there.",
+                    sum.has_disks ? "Choose a folder on another file system with --disks-to."
+                                  : "Move it live, without --quick: then memory needs no file."}};
+  }
+  return {};
+}
+
+Result<std::string> DestinationSide::space(const Entry& entry) {
+  const HostSettings settings = world_.book.settings();
+  SpaceReply reply{.free = {},
+                   .reserve = settings.space_reserve,
+                   .patience = settings.space_patience,
+                   .folder = {}};
+  std::set<std::filesystem::path> folders;
+  for (const auto& placement : copied_disks(entry.job.plan))
+    folders.insert(std::filesystem::path(placement.destination_path).parent_path());
+  for (const auto& folder : folders) {
+    ASSIGN_OR_RETURN(const ByteCount free, free_bytes(folder));
+    if (!reply.folder.empty() && reply.free <= free) continue;
+    reply.free = free;
+    reply.folder = folder.string();
+  }
+  if (reply.folder.empty())
+    return fail(ErrorCode::kConflict, "Move {} copies no disk.", entry.job.move_id);
+  return to_json(reply);
+}
+
+}  // namespace drover::move

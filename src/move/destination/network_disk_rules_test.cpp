@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/destination/network_disk_rules.h"
+
+#include <gtest/gtest.h>
+
+#include "move/plan/network_disks.h"
+
+namespace drover::move {
+namespace {
+
+std::string disk(const std::string& host, const std::string& name, const std::string& target) {
+  return "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source "
+         "protocol='nbd' name='" +
+         name + "'>" + host + "</source><target dev='" + target + "'/></disk>";
+}
+
+std::string domain(const std::string& disks) {
+  return "<domain type='kvm'><name>a</name><uuid>6a0e9c1e-5f5c-4a63-9a1e-1f2d3c4b5a69</uuid>"
+         "<devices>" +
+         disks + "</devices></domain>";
+}
+
+DiskPlacement placed(const std::string& target, bool shared) {
+  DiskPlacement placement;
+  placement.target = target;
+  placement.destination_path = "nbd://10.0.0.9:10809/web";
+  placement.shared = shared;
+  return placement;
+}
+
+TEST(NetworkDiskRules, AdmitWhatThePlanProvesAndTheAdministratorAllows) {
+  const std::string s = "<host name='storage1'/>";
+  const std::string xml =
+      domain(disk(s, "web", "vda") + disk(s, "other", "vdb") + disk(s, "unproven", "vdc") +
+             disk("<host name='s2'/>", "x", "vdd"));
+  const std::vector<DiskPlacement> placements{placed("vda", true), placed("vdc", false),
+                                              placed("vdd", true)};
+  EXPECT_EQ(proven_network_disks(xml, placements, std::vector<std::string>{"nbd://storage1"}),
+            std::vector<std::string>{"nbd://storage1:10809/web"});
+}
+
+TEST(NetworkDiskRules, AnAddressThatBothHostsHaveIsNoServerOfBoth) {
+  HostFacts one, other;
+  one.networks.addresses = {
+      {"10.0.0.1", 24, "eth0"}, {"192.168.122.1", 24, "virbr0"}, {"fd00::1", 64, "br0"}};
+  other.networks.addresses = {
+      {"10.0.0.2", 24, "eth0"}, {"192.168.122.1", 24, "virbr0"}, {"fd00::1", 64, "br0"}};
+  EXPECT_TRUE(is_own_of_both("nbd://192.168.122.1:10809/web", one, other));
+  EXPECT_TRUE(is_own_of_both("nbd://[fd00::1]:10809/web", one, other));
+  EXPECT_FALSE(is_own_of_both("nbd://10.0.0.1:10809/web", one, other)) << "one of them serves it";
+  EXPECT_FALSE(is_own_of_both("nbd://192.168.122.10:10809/web", one, other));
+}
+
+Vm a_vm(const std::string& uuid, bool persistent = true) {
+  Vm vm;
+  vm.uuid = uuid;
+  vm.name = "vm" + uuid;
+  vm.persistent = persistent;
+  return vm;
+}
+
+DiskFacts at(const std::string& host, const std::string& port = "",
+             const std::string& name = "web") {
+  DiskFacts facts;
+  facts.disk.kind = DiskKind::kNetwork;
+  facts.protocol = "nbd";
+  facts.network_host = host;
+  facts.network_port = port;
+  facts.network_name = name;
+  return facts;
+}
+
+TEST(NetworkDiskUsers, AreFoundInBothDefinitions) {
+  const std::vector<Vm> vms{a_vm("1"), a_vm("2"), a_vm("3", false)};
+  const auto read = [](std::string_view uuid, DefinitionKind kind) -> Result<std::string> {
+    EXPECT_NE(uuid, "1") << "the VM itself";
+    const bool live = kind == DefinitionKind::kLive;
+    EXPECT_TRUE(live || uuid != "3");
+    return domain(disk("<host name='s'/>", std::string(live ? "live" : "boot"), "vda"));
+  };
+  const auto users = network_disk_users(vms, "1", read);
+  ASSERT_TRUE(users);
+  std::vector<std::string> names;
+  for (const auto& user : *users) names.push_back(user.vm + " " + user.disk.network_name);
+  EXPECT_EQ(names, (std::vector<std::string>{"vm2 boot", "vm2 live", "vm3 live"}));
+}
+
+TEST(NetworkDiskUsers, AreNotKnownWhenTheHypervisorDoesNotSay) {
+  const std::vector<Vm> vms{a_vm("2")};
+  for (const ErrorCode code : {ErrorCode::kNotFound, ErrorCode::kUnavailable}) {
+    const auto users = network_disk_users(
+        vms, "1",
+        [&](std::string_view, DefinitionKind) -> Result<std::string> { return fail(code, "no"); });
+    EXPECT_EQ(users.has_value(), code == ErrorCode::kNotFound);
+  }
+}
+
+TEST(NetworkDiskUsers, AreComparedByAddressPortAndName) {
+  const auto taken = [](const DiskFacts& ours, const DiskFacts& theirs) {
+    return !taken_by(ours, std::vector<NetworkDiskUser>{{"vm2", theirs}}).empty();
+  };
+  EXPECT_TRUE(taken(at("10.0.0.9"), at("10.0.0.9")));
+  EXPECT_TRUE(taken(at("10.0.0.9"), at("10.0.0.9", "10809")));
+  EXPECT_TRUE(taken(at("10.0.0.9"), at("10.0.0.9", "010809")));
+  EXPECT_TRUE(taken(at("fd00::9"), at("fd00:0::9"))) << "another name of it";
+  EXPECT_TRUE(taken(at("10.0.0.9"), at("no such name"))) << "whatever that was";
+  EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.8")));
+  EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.9", "10810")));
+  EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.9", "", "other")));
+}
+
+}  // namespace
+}  // namespace drover::move

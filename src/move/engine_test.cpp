@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/engine.h"
+
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "hypervisor/fake/fake.h"
+#include "move/job.h"
+#include "move/move_test_support.h"
+
+namespace drover::move {
+namespace {
+
+constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
+
+class NobodyThere final : public net::PeerTransport {
+ public:
+  Result<std::string> call(std::string_view host, std::string_view, std::string_view,
+                           Deadline) override {
+    return fail(ErrorCode::kUnavailable, "{} does not answer.", host);
+  }
+};
+
+class WhileFree : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
+    database_ = *journal::Database::open(folder_ / "drover.db");
+    journal_.emplace(*journal::MoveJournal::open(*database_));
+    book_ = *journal::HostBook::open(*database_);
+    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
+    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
+                         bandwidth_, "host1", "00"});
+    side_ = std::make_unique<DestinationSide>(*world_, [] { return std::vector<Vm>{}; });
+    engine_ = std::make_unique<Engine>(*world_, *side_, [](MoveChange, const Move&) {});
+    ASSERT_TRUE(hypervisor_.define(std::string("<domain type='kvm'><name>web01</name><uuid>") +
+                                   kUuid +
+                                   "</uuid><memory unit='MiB'>64</memory><os><type arch='x86_64' "
+                                   "machine='pc-q35-7.2'>hvm</type></os><devices/></domain>"));
+    vm_ = hypervisor_.find_vm(kUuid).value();
+  }
+  void TearDown() override {
+    engine_.reset();
+    side_.reset();
+    database_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  // Whether it was called, and what while_free() said.
+  std::pair<bool, Status> change(const Status& outcome = {}) {
+    bool called = false;
+    const Status said = engine_->while_free(vm_, [&] {
+      called = true;
+      return outcome;
+    });
+    return {called, said};
+  }
+  SourceJob left_move() const {
+    SourceJob job;
+    job.move.id = job.move.epoch = "k3f9x2qa";
+    job.move.source = "host1";
+    job.move.destination = "host2";
+    job.move.plan.vm = vm_;
+    job.move.started_at = std::chrono::system_clock::now();
+    return job;
+  }
+  // A move of it that waits in the queue, as a droverd before this one has left it.
+  void leave_a_move() {
+    SourceJob job = left_move();
+    job.move.queue.emplace().held = true;
+    ASSERT_TRUE(journal_->save(journal::Side::kSource, job.move.id, journal::JobState::kOpen,
+                               to_json(job)));
+    ASSERT_TRUE(engine_->recover());
+  }
+  // Likewise, of one that has ended in doubt.
+  void leave_a_parked_move(Phase phase = Phase::kVerify, MoveKind kind = MoveKind::kLive) {
+    SourceJob job = left_move();
+    job.move.state = MoveState::kParked;
+    job.move.phase = phase;
+    job.move.plan.kind = kind;
+    job.move.runner = Runner::kDestination;
+    ASSERT_TRUE(journal_->save(journal::Side::kSource, job.move.id, journal::JobState::kEnded,
+                               to_json(job)));
+    ASSERT_TRUE(engine_->recover());
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("drover-engine-" + random_name(8));
+  fake::FakeHypervisor hypervisor_{{}};
+  NobodyThere peers_;
+  ScriptedCarriage carriage_;
+  Slots slots_;
+  Bandwidth bandwidth_;
+  std::unique_ptr<journal::Database> database_;
+  std::optional<journal::MoveJournal> journal_;
+  std::unique_ptr<journal::HostBook> book_;
+  std::optional<gate::RecordFolder> records_;
+  std::optional<World> world_;
+  std::unique_ptr<DestinationSide> side_;
+  std::unique_ptr<Engine> engine_;
+  Vm vm_;
+};
+
+TEST_F(WhileFree, TheChangeIsMadeAndItsWordGivenBack) {
+  const auto [called, said] = change();
+  EXPECT_TRUE(called && said);
+  const auto failed = change(fail(ErrorCode::kHypervisor, "No."));
+  EXPECT_TRUE(failed.first);
+  EXPECT_EQ(failed.second.error().code, ErrorCode::kHypervisor);
+  EXPECT_TRUE(change().second) << "whatever came before has ended";
+}
+
+TEST_F(WhileFree, NothingElseHasTheVmMeanwhile) {
+  MoveRequest request;
+  request.vm = kUuid;
+  request.destination = "host2";
+  Vm other = vm_;
+  other.uuid.back() = 'c';
+  const Status said = engine_->while_free(vm_, [&]() -> Status {
+    EXPECT_FALSE(change().first) << "a second change";
+    EXPECT_EQ(engine_->plan(request).error().code, ErrorCode::kConflict);
+    EXPECT_EQ(engine_->start(request).error().code, ErrorCode::kConflict);
+    EXPECT_TRUE(engine_->while_free(other, [] { return Status(); })) << "of another VM";
+    return {};
+  });
+  EXPECT_TRUE(said);
+  EXPECT_EQ(engine_->plan(request).error().code, ErrorCode::kNotFound) << "no such host";
+}
+
+TEST_F(WhileFree, AVmThatMovesIsNotChanged) {
+  leave_a_move();
+  const auto [called, said] = change();
+  EXPECT_FALSE(called);
+  ASSERT_FALSE(said);
+  EXPECT_EQ(said.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(said.error().message.contains("k3f9x2qa")) << said.error().message;
+}
+
+TEST_F(WhileFree, AVmWhoseMoveIsParkedIsNeitherChangedNorMoved) {
+  leave_a_parked_move();
+  const auto [called, said] = change();
+  EXPECT_FALSE(called);
+  ASSERT_FALSE(said);
+  EXPECT_EQ(said.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(said.error().message.contains("drover resolve k3f9x2qa")) << said.error().message;
+  MoveRequest request;
+  request.vm = kUuid;
+  request.destination = "host2";
+  EXPECT_EQ(engine_->plan(request).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(engine_->start(request).error().code, ErrorCode::kConflict);
+}
+
+TEST_F(WhileFree, AVmThatCameBackSinceIsInNoDoubt) {
+  DestinationJob back;
+  back.move_id = back.epoch = "b7m2c4de";
+  back.peer = "host2";
+  back.plan.vm = vm_;
+  const auto save = [&] {
+    ASSERT_TRUE(journal_->save(journal::Side::kDestination, "host2/b7m2c4de",
+                               journal::JobState::kEnded, to_json(back)));
+  };
+  back.settled = true;
+  save();
+  leave_a_parked_move();
+  EXPECT_FALSE(change().first) << "it came before";
+  back.plan.made_at = std::chrono::system_clock::now() + std::chrono::seconds(1);
+  back.settled = false;
+  save();
+  EXPECT_FALSE(change().first) << "it did not arrive";
+  back.settled = true;
+  save();
+  EXPECT_TRUE(change().first);
+}
+
+TEST_F(WhileFree, AParkedMoveWithinThisHostLeavesNoDoubtWhichHostRunsTheVm) {
+  leave_a_parked_move(Phase::kVerify, MoveKind::kStorage);
+  EXPECT_TRUE(change().first);
+}
+
+TEST_F(WhileFree, NothingIsLeftToResolveWhenTheDestinationThatHadTheVmWasRemoved) {
+  const Peer host2{"host2", "10.0.0.2", 1, 2, std::string(64, '2'), {}, PeerState::kPaired};
+  ASSERT_TRUE(book_->put_peer(host2));
+  leave_a_parked_move(Phase::kSettle);
+  EXPECT_FALSE(change().first);
+  ASSERT_TRUE(book_->remove_peer("host2"));
+  EXPECT_TRUE(change().first);
+}
+
+TEST_F(WhileFree, AParkedMoveDoesNotGoOnWhileTheVmIsExported) {
+  leave_a_parked_move();
+  engine_->keep_away([](std::string_view uuid) { return uuid == kUuid ? "e1" : ""; });
+  const auto resolved = engine_->resolve("k3f9x2qa", {"host1", true, "alice"});
+  ASSERT_FALSE(resolved);
+  EXPECT_TRUE(resolved.error().message.contains("e1")) << resolved.error().message;
+  EXPECT_EQ(engine_->move("k3f9x2qa")->state, MoveState::kParked);
+}
+
+TEST_F(WhileFree, AVmThatIsExportedIsNotChanged) {
+  engine_->keep_away([](std::string_view uuid) { return uuid == kUuid ? "e1" : ""; });
+  EXPECT_FALSE(change().first);
+}
+
+}  // namespace
+}  // namespace drover::move

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
+// phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
+// outruns the link in live_move_convergence.cpp, what decides who runs the VM in
+// live_move_switch.cpp, the way back, and what follows a failed attempt, in live_move_undo.cpp;
+// what holds a copy up for a while in live_move_holds.cpp, and a rehearsal in
+// live_move_rehearsal.cpp; what it shares with other moves to another host in peer_move.h.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+#include "move/carriers.h"
+#include "move/health/before_sampler.h"
+#include "move/live/convergence.h"
+#include "move/live/pass_book.h"
+#include "move/peer_move.h"
+#include "move/progress.h"
+#include "move/space_watch.h"
+
+namespace drover::move {
+
+class LiveMove final : public PeerMove {
+ public:
+  LiveMove(World& world, SourceJob job, MoveListener changed);
+  ~LiveMove() override;
+
+  Status cancel() override;  // kConflict once the switch has begun
+  // kConflict: too late, or libvirt takes no such word any more.
+  Status converge(const Convergence& policy) override;
+  void guest_stopped() override { stands_still_ = true; }
+  Move snapshot() const override;
+
+ private:
+  struct Step {
+    Phase phase;
+    StepResult (LiveMove::*act)();
+  };
+  static const std::vector<Step>& steps();
+  void run_from(Phase first) override;
+  void go_on(Phase reached) override;
+  StepResult begin(const Step& step);
+  void undo_after_restart(std::string_view when);
+  void end(const StepResult& result);
+
+  // The phases, in order (live_move_phases.cpp).
+  StepResult prepare();
+  StepResult copy();
+  StepResult settle_switch();
+  StepResult settle();
+  StepResult undefine_here();
+
+  // Parts of prepare() and copy().
+  Result<std::vector<gate::FencedDisk>> open_source_files();
+  Status add_fence_image(std::vector<gate::FencedDisk>& fence, UniqueFd& for_qemu);
+  Status hold_fence(const std::vector<gate::FencedDisk>& fence, const UniqueFd& image);
+  StepResult watch(const std::function<bool()>& ended);
+  void look_after_a_late_answer();
+  void take_event(const CarrierEvent& event);
+  void sample_progress();
+  void take_policy();  // REQUIRES: mutex_ held
+  void keep_policy();
+  void judge(const JobProgress& sample);
+  void tell_convergence(const ConvergenceWatch::Advice& advice);
+  void tell_downtime(std::chrono::milliseconds limit);
+  ConvergenceScene convergence_scene() const;
+  // What holds the copy up (live_move_holds.cpp).
+  void keep_space();
+  void halt_disks(const SpaceReply& space);
+  void release_disks();
+  Status hold_for_the_window();
+  void keep_window();
+  Status tell_window(bool hold, std::chrono::system_clock::time_point now);
+  bool may_copy_memory(std::chrono::system_clock::time_point now);
+  std::chrono::seconds memory_takes() const;
+  void memory_waits();
+  void rest();
+  bool take_place_again();
+  void tell_hold(std::optional<Finding> finding);
+  bool job_is_over();
+  // A rehearsal ends where the copy begins (live_move_rehearsal.cpp).
+  bool is_rehearsal() const { return job_.move.plan.request.rehearse; }
+  Status hold_for_the_rehearsal();
+  void keep_rehearsal();
+  void let_disks_go();
+  void add_to_report(const VerifyReply& reply, Move& move) override;
+  std::string not_there(const std::string& why) const override;
+
+  StepResult disks_differ(const std::string& difference) override;
+  void stop_the_watch();
+
+  // Who runs the VM (live_move_switch.cpp).
+  StepResult settle_doubt_at_the_gate();
+  void links_are_down() override;
+  void tell_gate(const Answer& answer);
+  bool gate_never_switches();
+
+  StepResult source_keeps_it(std::string_view why);
+  StepResult destination_has_it();
+
+  // The way back (live_move_undo.cpp). Safe to run twice. False: droverd stops in between, the next
+  // one goes on.
+  bool undo();
+  void stop_carriers();
+  bool take_back_the_guest();
+  void lift_fence();
+  void announce();
+
+  void entering(Move& move, Phase phase) override;
+  void ended(Move& move) override;
+  void begin_health(Move& move, std::chrono::seconds watch) const;
+  StepResult interrupted() const override;
+
+  // libvirt's call, on its own thread.
+  struct MigrateOutcome {
+    std::mutex mutex;  // guards both
+    bool over = false;
+    std::optional<Error> error;
+  };
+
+  std::atomic<bool> stands_still_{false};  // the guest, for the switch
+  std::optional<gate::Fence>
+      fence_;  // droverd's own copies of the descriptors; QEMU and the gate hold others
+  std::optional<ProgressMeter> meter_;
+  std::optional<PassBook> passes_;
+  std::optional<ConvergenceWatch> convergence_;
+  std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
+  bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
+  bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
+  std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
+  Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
+  std::optional<Error> given_up_;             // as the policy says
+  std::optional<SpaceWatch> space_;           // while disks and memory are copied
+  std::optional<Deadline> disks_held_until_;  // there is no room; then it gives up
+  Deadline next_hold_ = Deadline::after(std::chrono::milliseconds(0));  // is to be said again
+  bool memory_held_ = false;                                            // for the window
+  bool memory_hold_unsure_ = true;  // the mover may not have heard; nor do we know
+  bool memory_begun_ = false;       // it was let pass before: only its rest waits
+  bool in_sync_ = false;            // its disks are, or are shared: only memory is left
+  bool rests_ = false;              // until its window opens: it has no place on either host
+  Deadline next_window_look_ = Deadline::after(std::chrono::milliseconds(0));
+  Deadline next_place_ = Deadline::after(std::chrono::milliseconds(0));  // asked for, or given back
+  BytesPerSecond best_rate_;                                             // that its disks had
+  std::string told_hold_;  // the code of what people were last told
+  std::optional<Error>
+      road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
+  std::optional<Error>
+      carrier_error_;  // our own process died: what libvirt says of it is only a consequence
+  std::optional<Error> migrate_error_;
+  std::shared_ptr<MigrateOutcome> migrate_call_;
+  std::unique_ptr<BeforeSampler> sampler_;  // while it is copied
+  bool rehearsed_ = false;                  // all that a rehearsal tries has worked
+  std::optional<Deadline> rehearsal_until_, all_copy_by_;
+  Deadline next_rehearsal_look_ = Deadline::after(std::chrono::milliseconds(0));
+  bool gate_ended_ = false;  // it said its last word
+  bool in_doubt_ = false;
+  std::optional<Deadline> answer_due_;  // of FINISH; later, we look there ourselves
+  Deadline next_sample_ = Deadline::after(std::chrono::milliseconds(0));
+};
+
+}  // namespace drover::move

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way back, after which the VM is on the source as before and nothing is left at the
+// destination. Every part may run twice. REQUIRES: the guest never ran at the destination and never
+// will by this move: either no FINISH was let through by our gate, or the destination proved it.
+#include "base/log.h"
+#include "gate/fence_recovery.h"
+#include "move/live/live_move.h"
+#include "move/plan/shared_disks.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kStopLimit = 10s;  // a gate waits at most 5 s for its folder of records
+
+}  // namespace
+
+bool LiveMove::undo() {
+  log::info("Move {} of {}: undone.", job_.move.id, job_.move.plan.vm.name);
+  if (job_.migrate_called) (void)world_.hypervisor.abort_job(uuid());
+  if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
+  if (carriers_) stop_carriers();
+  (void)world_.memories->drop(job_.move.id);
+  if (job_.carriers_started) {
+    world_.carriage.remove_files(carrier_name());
+    if (!take_back_the_guest()) return false;
+  }
+  if (!know_checkpoints() || !fill_drives() || !plug_teamed()) return false;
+  if (job_.autostart_cleared && job_.autostart) {
+    if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
+      log::warning("Move {}: autostart of {} was not restored: {}", job_.move.id,
+                   job_.move.plan.vm.name, set.error().text());
+    }
+  }
+  undo_at_destination();
+  // Its libvirt has ended what was incoming by now.
+  if (job_.migrate_called) keep_images_with_qemu(job_.move.plan, Runs::kHere);
+  return true;
+}
+
+// A gate that let FINISH pass before it could be stopped awaits an answer, which is known here: it
+// never ran there. One that is busy with its record or its fence is asked again.
+void LiveMove::stop_carriers() {
+  Status stopped = carriers_->stop();
+  for (const Deadline limit = Deadline::after(kStopLimit); !stopped && !limit.expired();) {
+    if (stopped.error().code == ErrorCode::kConflict)
+      (void)carriers_->deliver_not_run("the move was taken back");
+    if (!pause_for(200ms)) break;
+    stopped = carriers_->stop();
+  }
+  if (!stopped) log::warning("Move {}: {}", job_.move.id, stopped.error().text());
+}
+
+// Lifts the fence and, where libvirt could not resume the guest behind it, resumes it now.
+bool LiveMove::take_back_the_guest() {
+  lift_fence();
+  if (auto dropped = world_.hypervisor.drop_descriptors(uuid()); !dropped) {
+    log::warning("Move {}: {}", job_.move.id, dropped.error().text());
+  }
+  if (!job_.migrate_called || job_.move.plan.vm.state != VmState::kRunning) return true;
+  // libvirt's own rollback comes first; it may take a moment to end its job.
+  for (const Deadline limit = Deadline::after(10s); !limit.expired();) {
+    const auto state = world_.hypervisor.run_state(uuid());
+    if (state && state->kind == RunState::Kind::kRunning) {
+      announce();
+      return true;
+    }
+    // The source had let it go already: its disks are what is taken back.
+    if (state && state->kind == RunState::Kind::kOff && job_.move.resolution) return true;
+    if (state && state->kind == RunState::Kind::kPaused) {
+      if (auto resumed = world_.hypervisor.resume(uuid()); resumed) {
+        log::info("Move {}: {} was resumed on {}.", job_.move.id, job_.move.plan.vm.name,
+                  job_.move.source);
+        announce();
+        return true;
+      } else {
+        log::warning("Move {}: {} cannot be resumed yet: {}", job_.move.id, job_.move.plan.vm.name,
+                     resumed.error().text());
+      }
+    }
+    if (!pause_for(200ms)) return false;
+  }
+  log::error(
+      "Move {}: {} does not run on {} although it may: look at virsh domstate --reason there.",
+      job_.move.id, job_.move.plan.vm.name, job_.move.source);
+  return true;
+}
+
+// A destination that is lost ran the guest and announced it: the switches of its LAN send there
+// what is for it, until it speaks itself. QEMU announces it as after a migration.
+void LiveMove::announce() {
+  if (!job_.move.resolution || !job_.move.resolution->peer_is_lost) return;
+  const auto said = world_.hypervisor.ask_qemu(
+      uuid(),
+      R"({"execute":"announce-self","arguments":{"initial":50,"max":550,"rounds":10,"step":50}})");
+  if (!said) log::warning("Move {}: {}", job_.move.id, said.error().text());
+}
+
+// Unlocking any copy of a description unlocks it for all. After a restart there are no copies here:
+// then QEMU's are borrowed back.
+void LiveMove::lift_fence() {
+  if (!fence_) {
+    std::vector<gate::FencedFile> files;
+    for (const auto& file : job_.files) files.push_back({file.target, file.device, file.inode});
+    if (const auto& image = job_.fence_image; image.inode != 0)
+      files.push_back({image.target, image.device, image.inode});
+    auto borrowed = gate::borrow_fence(files);
+    if (!borrowed) {
+      log::error("Move {}: the fence of {} cannot be found: {}", job_.move.id,
+                 job_.move.plan.vm.name, borrowed.error().text());
+      return;
+    }
+    fence_ = std::move(*borrowed);
+  }
+  if (auto lifted = fence_->lift(); !lifted) {
+    log::warning("Move {}: {}", job_.move.id, lifted.error().text());
+  }
+  fence_.reset();
+}
+
+}  // namespace drover::move

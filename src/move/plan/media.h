@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Discs in a VM's drives: what a plan says of them, by the request's word (model/plan.h, Media).
+// Any thread.
+#pragma once
+
+#include <vector>
+
+#include "base/error.h"
+#include "model/plan.h"
+#include "preflight/preflight.h"
+
+namespace drover::move {
+
+// The drives of the VM in which there is a file.
+std::vector<Disk> media_in(const Vm& vm);
+
+// If they are to be ejected: the definitions of `view` are as they will be then, and a note says of
+// each disc what becomes of it.
+Status take_media_out(preflight::SourceView& view, std::vector<Finding>& findings);
+
+// If the same are required: one that is not proven to be the same is a blocker.
+void require_media(const MoveRequest& request, std::vector<Finding>& findings);
+
+}  // namespace drover::move

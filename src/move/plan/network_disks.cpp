@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "move/plan/network_disks.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "base/big_endian.h"
+#include "base/random.h"
+#include "model/network_disk.h"
+#include "move/plan/network_disk_count.h"
+#include "net/dial.h"
+#include "net/digest.h"
+#include "preflight/codes.h"
+
+namespace drover::move {
+namespace {
+
+using preflight::DiskMark;
+using Marks = std::vector<DiskMark>;
+
+constexpr std::size_t kBlockBytes = 4096;
+constexpr std::uint16_t kNbdPort = 10809;
+// File systems and partition tables tell themselves apart at the beginning; clones that went
+// different ways differ anywhere.
+constexpr std::uint64_t kFirstBlocks = 512;
+constexpr std::uint64_t kRandomBlocks = 1024;
+constexpr std::size_t kFromTheBeginning = kMarksMost / 2;
+
+bool is_own_address(const std::string& host) {
+  return host.starts_with("127.") || host == "::1" || host == "0.0.0.0" || host == "::" ||
+         host.starts_with("fe80:") || host.starts_with("::ffff:127.");
+}
+
+std::uint64_t name_of(std::span<const std::uint8_t> block, MarkUse use) {
+  std::string bytes = "drover network disk mark: ";
+  bytes += use == MarkUse::kReport ? "there" : "here";
+  bytes += '\0';
+  bytes.append(reinterpret_cast<const char*>(block.data()), block.size());
+  const auto digest = net::sha256(bytes);
+  std::uint64_t name = 0;
+  for (std::size_t i = 0; i < 8; ++i) name = name << 8 | digest[i];
+  return name;
+}
+
+bool is_zero(std::span<const std::uint8_t> block) {
+  return std::ranges::all_of(block, [](std::uint8_t byte) { return byte == 0; });
+}
+
+const DiskMark* at(const Marks& marks, std::uint64_t start) {
+  const auto found =
+      std::ranges::find_if(marks, [&](const DiskMark& mark) { return mark.where.start == start; });
+  return found == marks.end() ? nullptr : &*found;
+}
+
+// As they were drawn: whoever takes the first ones takes them from the whole disk.
+std::vector<std::uint64_t> random_places(std::uint64_t blocks) {
+  std::vector<std::uint64_t> numbers(kRandomBlocks);
+  fill_random(std::span(reinterpret_cast<std::uint8_t*>(numbers.data()), numbers.size() * 8));
+  std::set<std::uint64_t> seen;
+  std::vector<std::uint64_t> places;
+  for (const std::uint64_t number : numbers) {
+    const std::uint64_t place = number % blocks * kBlockBytes;
+    if (seen.insert(place).second) places.push_back(place);
+  }
+  return places;
+}
+
+const DiskFacts* of_target(const std::vector<DiskFacts>& disks, const std::string& target) {
+  const auto found = std::ranges::find_if(
+      disks, [&](const DiskFacts& facts) { return facts.disk.target == target; });
+  return found == disks.end() ? nullptr : &*found;
+}
+
+// A qcow2 image may stand on another file, or keep its data in one, of which this server says
+// nothing (QEMU's docs/interop/qcow2.txt).
+Status check_stands_alone(mover::NbdReader& reader, const DiskFacts& disk, Deadline deadline) {
+  if (disk.disk.format == "raw") return {};
+  if (disk.disk.format != "qcow2" || reader.export_bytes() < kBlockBytes)
+    return fail(ErrorCode::kPolicy, "Its format is {}.", disk.disk.format);
+  const std::array<std::uint64_t, 1> first{0};
+  std::array<std::uint8_t, kBlockBytes> head{};
+  RETURN_IF_ERROR(reader.read(first, kBlockBytes, head, deadline));
+  constexpr std::uint64_t kExternalData = 4;  // of the incompatible features, from version 3 on
+  const bool alone = load_be<std::uint32_t>(&head[0]) == 0x514649fb &&
+                     load_be<std::uint64_t>(&head[8]) == 0 &&
+                     (load_be<std::uint32_t>(&head[4]) < 3 ||
+                      (load_be<std::uint64_t>(&head[72]) & kExternalData) == 0);
+  if (alone) return {};
+  return fail(ErrorCode::kPolicy, "Its image stands on another file.");
+}
+
+std::string fix_detach(std::string_view vm, const std::string& target) {
+  return fmt::format("Detach it for the move: virsh detach-disk '{}' {}", vm, target);
+}
+
+}  // namespace
+
+std::vector<DiskFacts> network_disks_in(const DomainFacts& domain) {
+  std::vector<DiskFacts> disks;
+  std::ranges::copy_if(domain.disks, std::back_inserter(disks), [](const DiskFacts& facts) {
+    return facts.disk.device == DiskDevice::kDisk && facts.disk.kind == DiskKind::kNetwork;
+  });
+  return disks;
+}
+
+std::string network_uri(const DiskFacts& disk) {
+  if (disk.protocol != "nbd") return {};
+  return nbd_uri(disk.network_host, disk.network_port, disk.network_name);
+}
+
+bool is_network(const DiskPlacement& placement) {
+  return is_network_path(placement.destination_path);
+}
+
+Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, Deadline deadline) {
+  const std::string uri = network_uri(disk);
+  if (uri.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "It is no plain NBD export at a TCP address; of others nothing is proven yet.");
+  }
+  net::Address server{disk.network_host, kNbdPort};
+  if (!disk.network_port.empty()) {
+    const unsigned long port = std::stoul(disk.network_port);  // digits, five at most: nbd_uri()
+    if (port == 0 || port > 65535)
+      return fail(ErrorCode::kInvalidArgument, "{} is no port.", disk.network_port);
+    server.port = static_cast<std::uint16_t>(port);
+  }
+  ASSIGN_OR_RETURN(UniqueFd socket, net::dial_tcp(server, deadline));
+  ASSIGN_OR_RETURN(const net::Address reached, net::remote_address(socket.get()));
+  if (is_own_address(reached.host)) {
+    return fail(ErrorCode::kPolicy, "{} means {}, which is another server on each host.", uri,
+                reached.host);
+  }
+  NetworkDisk opened;
+  opened.name_ = nbd_uri(reached.host, fmt::format("{}", reached.port), disk.network_name);
+  if (opened.name_.empty())
+    return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", reached.host);
+  auto reader = mover::NbdReader::open(std::move(socket), disk.network_name, deadline);
+  if (!reader) {
+    const bool waited = reader.error().code == ErrorCode::kTimeout;
+    return std::unexpected(
+        wrap(reader.error(),
+             waited ? fmt::format("{} does not answer a second connection. Fix: let it serve "
+                                  "several at once (qemu-nbd --shared=4).",
+                                  uri)
+                    : fmt::format("{} cannot be read.", uri)));
+  }
+  opened.reader_ = std::move(*reader);
+  if (!opened.reader_->one_picture()) {
+    return fail(ErrorCode::kPolicy,
+                "{} does not promise that what one host wrote the other reads "
+                "(NBD_FLAG_CAN_MULTI_CONN). Fix: let it serve several connections at once "
+                "(qemu-nbd --shared=4).",
+                uri);
+  }
+  RETURN_IF_ERROR(check_stands_alone(*opened.reader_, disk, deadline));
+  return opened;
+}
+
+Result<Marks> NetworkDisk::make_marks(const std::string& target, MarkUse use, Deadline deadline) {
+  const std::uint64_t blocks = reader_->export_bytes() / kBlockBytes;
+  if (blocks == 0) return Marks{};
+  Marks marks;
+  std::set<std::uint64_t> seen;
+  const auto take = [&](const std::vector<std::uint64_t>& places, std::size_t most) -> Status {
+    std::vector<std::uint8_t> bytes(places.size() * kBlockBytes);
+    RETURN_IF_ERROR(reader_->read(places, kBlockBytes, bytes, deadline));
+    for (std::size_t i = 0; i < places.size() && marks.size() < most; ++i) {
+      const auto block = std::span(bytes).subspan(i * kBlockBytes, kBlockBytes);
+      if (is_zero(block) || at(marks, places[i]) != nullptr) continue;
+      const std::uint64_t name = name_of(block, use);
+      if (seen.insert(name).second) marks.push_back({target, {places[i], name}});
+    }
+    return {};
+  };
+  std::vector<std::uint64_t> first(std::min(kFirstBlocks, blocks));
+  for (std::uint64_t i = 0; i < first.size(); ++i) first[i] = i * kBlockBytes;
+  RETURN_IF_ERROR(take(first, kFromTheBeginning));
+  RETURN_IF_ERROR(take(random_places(blocks), kMarksMost));
+  RETURN_IF_ERROR(take(first, kMarksMost));
+  return marks;
+}
+
+Result<Marks> NetworkDisk::read_marks(const std::string& target, MarkUse use, const Marks& places,
+                                      Deadline deadline) {
+  if (places.size() > kMarksMost)
+    return fail(ErrorCode::kProtocol, "A network disk has at most {} marks.", kMarksMost);
+  std::vector<std::uint64_t> offsets;
+  for (const DiskMark& mark : places) offsets.push_back(mark.where.start);
+  std::vector<std::uint8_t> bytes(offsets.size() * kBlockBytes);
+  RETURN_IF_ERROR(reader_->read(offsets, kBlockBytes, bytes, deadline));
+  Marks marks;
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    const auto block = std::span(bytes).subspan(i * kBlockBytes, kBlockBytes);
+    marks.push_back({target, {offsets[i], name_of(block, use)}});
+  }
+  return marks;
+}
+
+Marks marks_of(const Marks& marks, std::string_view target) {
+  Marks own;
+  std::ranges::copy_if(marks, std::back_inserter(own),
+                       [&](const DiskMark& mark) { return mark.target == target; });
+  return own;
+}
+
+std::string difference(const Marks& before, const Marks& theirs, const Marks& after) {
+  std::set<std::uint64_t> agreed;
+  for (const DiskMark& mark : before) {
+    const DiskMark* now = at(after, mark.where.start);
+    const DiskMark* there = at(theirs, mark.where.start);
+    if (there == nullptr) return "not all blocks were read there";
+    if (now == nullptr || now->where != mark.where) continue;  // the guest wrote it
+    if (there->where != mark.where)
+      return fmt::format("the block at {} is another one there", mark.where.start);
+    agreed.insert(mark.where.length);
+  }
+  if (agreed.size() >= kMarksEnough) return {};
+  return fmt::format("only {} blocks hold something and stood still; {} are needed", agreed.size(),
+                     kMarksEnough);
+}
+
+std::string not_shown_by(const Marks& told, const Marks& found) {
+  std::set<std::uint64_t> agreed;
+  for (const DiskMark& mark : told) {
+    const DiskMark* here = at(found, mark.where.start);
+    if (here != nullptr && here->where == mark.where) agreed.insert(mark.where.length);
+  }
+  if (agreed.size() >= kMarksEnough && agreed.size() * 2 >= told.size()) return {};
+  return fmt::format(
+      "of {} blocks that were told {} are known here; half of them and {} are needed", told.size(),
+      agreed.size(), kMarksEnough);
+}
+
+NetworkMarks NetworkMarks::read(std::string_view definition) {
+  NetworkMarks result;
+  const auto domain = parse_domain(definition);
+  if (!domain) return result;
+  const auto disks = network_disks_in(*domain);
+  const Status few = check_few(disks);
+  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  for (const DiskFacts& disk : disks) {
+    One one{disk.disk.target, "", {}, {}, ""};
+    auto opened =
+        few ? NetworkDisk::open(disk, deadline) : Result<NetworkDisk>(std::unexpected(few.error()));
+    if (opened) {
+      one.name = opened->name();
+      one.size = opened->size();
+      auto marks = opened->make_marks(one.target, MarkUse::kReport, deadline);
+      if (marks)
+        one.marks = std::move(*marks);
+      else
+        one.trouble = marks.error().text();
+    } else {
+      one.trouble = opened.error().text();
+    }
+    if (one.trouble.empty() && one.marks.size() < kMarksEnough)
+      one.trouble = "There is next to nothing on it by which two hosts could know it.";
+    result.disks.push_back(std::move(one));
+  }
+  return result;
+}
+
+Marks NetworkMarks::all() const {
+  Marks marks;
+  for (const One& one : disks) {
+    if (one.trouble.empty()) marks.insert(marks.end(), one.marks.begin(), one.marks.end());
+  }
+  return marks;
+}
+
+Finding network_disk_blocker(const std::string& target, std::string what, std::string why,
+                             std::vector<std::string> fixes) {
+  return {std::string(preflight::code_name(preflight::Code::kDiskNetwork)),
+          FindingLevel::kBlocker,
+          target,
+          std::move(what),
+          std::move(why),
+          std::move(fixes)};
+}
+
+namespace {
+
+// What is wrong with the destination's word on this disk; empty: proven.
+std::string judge(const DiskFacts& disk, const NetworkMarks::One& ours,
+                  const DiskPlacement& placement, const Marks& theirs, Deadline deadline) {
+  if (!placement.shared) return "it was not read there";
+  if (placement.destination_path != ours.name)
+    return fmt::format("this host reaches it as {}, the other as {}", ours.name,
+                       placement.destination_path);
+  if (placement.virtual_size != ours.size)
+    return fmt::format("it has {} here and {} there", to_text(ours.size),
+                       to_text(placement.virtual_size));
+  auto opened = NetworkDisk::open(disk, deadline);
+  if (!opened) return opened.error().text();
+  const auto now = opened->read_marks(ours.target, MarkUse::kReport, ours.marks, deadline);
+  return now ? difference(ours.marks, theirs, *now) : now.error().text();
+}
+
+// A VM that would open something else at its next boot is refused by the destination.
+void check_next_boot(const preflight::SourceView& view, const DomainFacts& live,
+                     std::vector<Finding>& findings) {
+  if (view.persistent_xml.empty()) return;
+  const auto next = parse_domain(view.persistent_xml);
+  if (!next) return;  // said already
+  for (const DiskFacts& disk : next->disks) {
+    if (disk.disk.kind != DiskKind::kNetwork) continue;
+    const auto same = [&](const DiskFacts& other) {
+      return other.disk.kind == DiskKind::kNetwork && other.disk.target == disk.disk.target &&
+             network_uri(other) == network_uri(disk);
+    };
+    if (std::ranges::any_of(live.disks, same)) continue;
+    findings.push_back(network_disk_blocker(
+        disk.disk.target,
+        fmt::format("At its next boot {} would open another network disk as {}.", view.vm.name,
+                    disk.disk.target),
+        "What that is cannot be proven while it is not in use.",
+        {fmt::format("virsh edit {}: give {} the source that it has now", view.vm.name,
+                     disk.disk.target)}));
+  }
+}
+
+}  // namespace
+
+void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& ours,
+                         preflight::DestinationReport& report) {
+  const auto domain = parse_domain(view.live_xml);
+  if (!domain) return;
+  const std::string& destination = view.request.destination;
+  const std::string& vm = view.vm.name;
+  std::vector<Finding>& findings = report.findings;
+  check_next_boot(view, *domain, findings);
+  const auto disks = network_disks_in(*domain);
+  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  for (const NetworkMarks::One& one : ours.disks) {
+    const DiskFacts* disk = of_target(disks, one.target);
+    if (disk == nullptr) continue;
+    const std::string what = fmt::format("{} is a network disk ({}).", one.target, disk->protocol);
+    if (!one.trouble.empty()) {
+      findings.push_back(network_disk_blocker(
+          one.target, what, one.trouble,
+          {"Serve it as a plain NBD export at an address that both hosts reach, to several "
+           "connections at once.",
+           fix_detach(vm, one.target)}));
+      continue;
+    }
+    const bool told = std::ranges::any_of(report.findings, [&](const Finding& finding) {
+      return finding.code == preflight::code_name(preflight::Code::kDiskNetwork) &&
+             finding.object == one.target;
+    });
+    if (told) continue;
+    const auto placement = std::ranges::find(report.placements, one.target, &DiskPlacement::target);
+    if (placement == report.placements.end()) {
+      findings.push_back(network_disk_blocker(
+          one.target, what,
+          fmt::format("{} has an earlier Drover, which cannot prove that it reaches the same one.",
+                      destination),
+          {fmt::format("Upgrade Drover on {}.", destination), fix_detach(vm, one.target)}));
+      continue;
+    }
+    const std::string wrong =
+        judge(*disk, one, *placement, marks_of(report.marks, one.target), deadline);
+    if (wrong.empty()) {
+      placement->source_path = one.name;
+      continue;
+    }
+    placement->shared = false;
+    findings.push_back(network_disk_blocker(
+        one.target, what,
+        fmt::format("That {} opens the very same one is not proven: {}.", destination, wrong),
+        {"Name its server by one address that both hosts reach.",
+         "Write something to it if it is empty, and plan again.", fix_detach(vm, one.target)}));
+  }
+}
+
+Result<Marks> network_marks_for(const Plan& plan, std::string_view definition) {
+  Marks all;
+  if (std::ranges::none_of(plan.placements, is_network)) return all;
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
+  const auto disks = network_disks_in(domain);
+  RETURN_IF_ERROR(check_few(disks));
+  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  for (const DiskPlacement& placement : plan.placements) {
+    if (!is_network(placement)) continue;
+    const DiskFacts* disk = of_target(disks, placement.target);
+    if (disk == nullptr) {
+      return fail(ErrorCode::kConflict, "The definition has no network disk {} any more.",
+                  placement.target);
+    }
+    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, deadline));
+    ASSIGN_OR_RETURN(const Marks marks,
+                     opened.make_marks(placement.target, MarkUse::kReservation, deadline));
+    all.insert(all.end(), marks.begin(), marks.end());
+  }
+  return all;
+}
+
+}  // namespace drover::move

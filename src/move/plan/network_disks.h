@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Disks that QEMU opens over the network: how two hosts prove that they open the same one
+// (docs/decisions/0007). No lock is seen across, so the proof is what both read: one address, one
+// export, one size, and the content of blocks that nobody can guess. Such a disk stays where it is:
+// its placement is shared, and its paths are names as "nbd://10.0.0.9:10809/web01", by the address
+// that was reached. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "hypervisor/domain_xml.h"
+#include "model/plan.h"
+#include "mover/nbd_reader.h"
+#include "preflight/preflight.h"
+
+namespace drover::move {
+
+// The disks of the definition that are network disks, media left out.
+std::vector<DiskFacts> network_disks_in(const DomainFacts& domain);
+// As the definition names it (model/network_disk.h); empty: not one that can be proven.
+std::string network_uri(const DiskFacts& disk);
+
+// What of a placement's path no file answers to.
+bool is_network(const DiskPlacement& placement);
+
+// What a block's digest is to prove, and who tells it. Each use has digests of its own: what a
+// destination says of blocks that a peer chose is no knowledge of them in that peer's reservation.
+enum class MarkUse {
+  kReport,       // the destination, of what it sees there
+  kReservation,  // the source, of what it has here
+};
+
+// An open connection to one of them, for reading.
+class NetworkDisk {
+ public:
+  // An error says why QEMU, or its copy elsewhere, could not use it: it cannot be reached, lies at
+  // an address that means each host itself, or its server does not promise that what one connection
+  // wrote another one reads.
+  static Result<NetworkDisk> open(const DiskFacts& disk, Deadline deadline);
+
+  const std::string& name() const { return name_; }  // by the address that was reached
+  ByteCount size() const { return {reader_->export_bytes()}; }
+
+  // Blocks that differ from each other and are not zero, at most kMarksMost: the first 8 bytes of
+  // the SHA-256 of the use's word and the block, with `target`.
+  Result<std::vector<preflight::DiskMark>> make_marks(const std::string& target, MarkUse use,
+                                                      Deadline deadline);
+  // The same blocks as they are now.
+  Result<std::vector<preflight::DiskMark>> read_marks(const std::string& target, MarkUse use,
+                                                      const std::vector<preflight::DiskMark>& at,
+                                                      Deadline deadline);
+
+ private:
+  NetworkDisk() = default;
+  std::unique_ptr<mover::NbdReader> reader_;
+  std::string name_;
+};
+
+inline constexpr std::size_t kMarksMost = 32;
+inline constexpr std::size_t kMarksEnough = 4;  // blocks that agree; fewer prove nothing
+
+std::vector<preflight::DiskMark> marks_of(const std::vector<preflight::DiskMark>& marks,
+                                          std::string_view target);
+
+// Pure: `before` and `after` are what one side read, `theirs` what the other read in between.
+// Nothing: the same disk. Else why that is not shown. A guest that writes meanwhile changes blocks;
+// those are left out.
+std::string difference(const std::vector<preflight::DiskMark>& before,
+                       const std::vector<preflight::DiskMark>& theirs,
+                       const std::vector<preflight::DiskMark>& after);
+
+// Pure, at the destination: `told` came with a reservation, `found` is read here, now. Nothing: who
+// told them has read this disk. Its guest may have written since, but not half of them.
+std::string not_shown_by(const std::vector<preflight::DiskMark>& told,
+                         const std::vector<preflight::DiskMark>& found);
+
+// --- the source's side
+
+// Marks of every network disk of the definition that can be reached from here.
+struct NetworkMarks {
+  struct One {
+    std::string target, name;  // name: NetworkDisk::name()
+    ByteCount size;
+    std::vector<preflight::DiskMark> marks;
+    std::string trouble;  // not empty: nothing can be proven, and why
+  };
+  std::vector<One> disks;
+
+  static NetworkMarks read(std::string_view definition);
+  std::vector<preflight::DiskMark> all() const;
+};
+
+// Holds the destination's answer against what we read, and again against what is there now. The
+// placements of disks that are proven get our name; of others, and of what the next boot alone
+// would open, the report gets a blocker, if it has none.
+void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& ours,
+                         preflight::DestinationReport& report);
+
+// Of the plan's network disks, for a reservation. An error: one cannot be read.
+Result<std::vector<preflight::DiskMark>> network_marks_for(const Plan& plan,
+                                                           std::string_view definition);
+
+Finding network_disk_blocker(const std::string& target, std::string what, std::string why,
+                             std::vector<std::string> fixes);
+
+}  // namespace drover::move
