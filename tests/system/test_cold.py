@@ -75,7 +75,7 @@ def test_off_there_and_home(lab, pair, guest):
     assert [disk["original_path"] for disk in host1.kept()] == [guest["disk"]]
     on(lab, host2)
     off(host2)
-    host2.drover("move", "cold", "host1", "--yes", "--offline")
+    host2.drover("move", "cold", "host1", "--yes", "--offline", "--bandwidth", "16M")  # slower than any machine names what it holds
     back = went(host2.moves()[0], "offline")
     assert back["report"]["kinds"]["residue_bytes"] > 4 * MIB, back["report"]
     on(lab, host1)

@@ -64,7 +64,7 @@ def test_road_is_used_as_asked(lab, pair):
         assert report["kinds"]["packed_bytes"] == 0 and report["kinds"]["untouched_bytes"] > 32 << 20, report
         plain = report["wire_bytes"]
 
-        done = host2.drover("move", "road", "host1", "--yes", "--performance", "multilink")
+        done = host2.drover("move", "road", "host1", "--yes", "--performance", "multilink", "--bandwidth", "32M")
         report = last_move(host2)["report"]
         assert report["kinds"]["zero_bytes"] > 8 << 20, report
         assert report["wire_bytes"] < plain and "not sent" in done.stdout, done.stdout

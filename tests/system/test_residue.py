@@ -6,6 +6,7 @@ from product import assert_clean, brief, codes, drop_all
 
 FILL = 96  # MiB of the disk that hold content
 MIB = 1 << 20
+RATE = "24M"  # slower than any machine names what it holds: on a link faster than that, nothing need be named
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +17,7 @@ def nothing_kept(pair):
 
 def move_over(source, destination, name):
     """Its report; the guest runs there and all its records are right."""
-    source.drover("move", name, destination.name, "--yes")
+    source.drover("move", name, destination.name, "--yes", "--bandwidth", RATE)
     move = source.moves()[0]
     assert (move["state"], move["destination"]) == ("done", destination.name), brief(move)
     result = source.lab.verify(name)
