@@ -1,39 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/engine.h"
 
-#include <filesystem>
-
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/fake/fake.h"
 #include "move/job.h"
-#include "move/move_test_support.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 namespace {
 
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-
-class NobodyThere final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view host, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "{} does not answer.", host);
-  }
-};
-
-class WhileFree : public testing::Test {
+class WhileFree : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
+    open_world(hypervisor_, peers_);
     side_ = std::make_unique<DestinationSide>(*world_, [] { return std::vector<Vm>{}; });
     engine_ = std::make_unique<Engine>(*world_, *side_, [](MoveChange, const Move&) {});
     ASSERT_TRUE(hypervisor_.define(std::string("<domain type='kvm'><name>web01</name><uuid>") +
@@ -45,8 +25,7 @@ class WhileFree : public testing::Test {
   void TearDown() override {
     engine_.reset();
     side_.reset();
-    database_.reset();
-    std::filesystem::remove_all(folder_);
+    close_world();
   }
   // Whether it was called, and what while_free() said.
   std::pair<bool, Status> change(const Status& outcome = {}) {
@@ -86,18 +65,8 @@ class WhileFree : public testing::Test {
     ASSERT_TRUE(engine_->recover());
   }
 
-  const std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / ("drover-engine-" + random_name(8));
   fake::FakeHypervisor hypervisor_{{}};
-  NobodyThere peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
+  NoPeers peers_;
   std::unique_ptr<DestinationSide> side_;
   std::unique_ptr<Engine> engine_;
   Vm vm_;
@@ -180,8 +149,7 @@ TEST_F(WhileFree, AParkedMoveWithinThisHostLeavesNoDoubtWhichHostRunsTheVm) {
 }
 
 TEST_F(WhileFree, NothingIsLeftToResolveWhenTheDestinationThatHadTheVmWasRemoved) {
-  const Peer host2{"host2", "10.0.0.2", 1, 2, std::string(64, '2'), {}, PeerState::kPaired};
-  ASSERT_TRUE(book_->put_peer(host2));
+  pair_with("host2");
   leave_a_parked_move(Phase::kSettle);
   EXPECT_FALSE(change().first);
   ASSERT_TRUE(book_->remove_peer("host2"));

@@ -8,54 +8,25 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/random.h"
 #include "content/ops.h"
 #include "hypervisor/fake/fake.h"
-#include "move/move_test_support.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 namespace {
 
-class NoPeers final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "Nobody is asked.");
-  }
-};
-
 std::string uuid_of(int number) { return fmt::format("6f0f6b0e-7d0a-4c0e-9d0c-{:012}", number); }
 
-class Group : public testing::Test {
+class Group : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("drover-group-" + random_name(8));
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
     ASSERT_TRUE(make_folder(folder_ / "images", 0700));
     ASSERT_TRUE(make_folder(folder_ / "elsewhere", 0700));
-    open_journal();
+    open_world(hypervisor_, peers_);
+    allow_only(folder_ / "images");
     allow("web");
   }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  // As a restart of droverd does.
-  void open_journal() {
-    world_.reset();
-    book_.reset();
-    database_.reset();
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    ASSERT_TRUE(book_->change_settings(
-        {{"allowed-folders", SettingChange::Op::kSet, (folder_ / "images").string()},
-         {"default-folder", SettingChange::Op::kSet, (folder_ / "images").string()}}));
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
-  }
+  void TearDown() override { close_world(); }
   void allow(const std::string& groups) {
     ASSERT_TRUE(book_->change_settings({{"groups", SettingChange::Op::kSet, groups}}));
   }
@@ -107,17 +78,8 @@ class Group : public testing::Test {
   }
   using Contents = std::vector<std::string>;
 
-  std::filesystem::path folder_;
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
 };
 
 TEST_F(Group, SharesTheImagesOfItsOtherVmsTheNewestFirst) {
@@ -145,7 +107,7 @@ TEST_F(Group, SharesNothingThatWasNotAskedForAndAllowed) {
 TEST_F(Group, IsRememberedUntilTheVmIsGone) {
   come(1);
   come(2);
-  open_journal();
+  open_world(hypervisor_, peers_);
   EXPECT_EQ(opened(), (Contents{"disk2", "disk1"}));
   ASSERT_TRUE(hypervisor_.undefine(uuid_of(2)));
   EXPECT_EQ(opened(), Contents{"disk1"});

@@ -7,8 +7,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "content/nbd_stream_fixture.h"
 #include "content/write_log.h"
 #include "hypervisor/disk_image.h"
@@ -17,15 +15,13 @@
 #include "move/destination/destination_side.h"
 #include "move/frozen_disk.h"
 #include "move/live/live_move.h"
-#include "move/move_test_support.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-constexpr const char* kMove = "k3f9x2qa";
 constexpr std::uint64_t kDiskBytes = 5 * content::kChunkBytes + 4096 + 512;
 constexpr std::size_t kPiece = 65536;
 
@@ -36,36 +32,17 @@ std::string definition(const std::string& disks) {
          disks + "</devices></domain>";
 }
 
-// One host's folder, journal and world.
-struct Host {
-  Host(const std::string& name, net::PeerTransport& peers, const std::string& peer)
-      : folder(std::filesystem::temp_directory_path() / ("drover-proof-" + random_name(8))) {
-    EXPECT_TRUE(make_folder(folder / "records", 0700));
-    database = *journal::Database::open(folder / "drover.db");
-    journal.emplace(*journal::MoveJournal::open(*database));
-    book = *journal::HostBook::open(*database);
-    EXPECT_TRUE(book->put_peer(
-        {peer, "10.0.0.1", 1, 2, std::string(63, '0') + peer.back(), {}, PeerState::kPaired}));
-    EXPECT_TRUE(book->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
-    records.emplace(*gate::RecordFolder::open(folder / "records", "test"));
-    world.emplace(World{hypervisor, *journal, *book, peers, *records, carriage, slots, bandwidth,
-                        name, "00"});
+struct Host : WorldFixture {
+  Host(const std::string& name, net::PeerTransport& peers, const std::string& peer) {
+    open_world(hypervisor, peers, name);
+    pair_with(peer);
+    EXPECT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
   }
-  ~Host() {
-    database.reset();
-    std::filesystem::remove_all(folder);
-  }
+  ~Host() { close_world(); }
+  using WorldFixture::carriage_, WorldFixture::folder_, WorldFixture::journal_;
+  using WorldFixture::records_, WorldFixture::world_;
 
-  std::filesystem::path folder;
   fake::FakeHypervisor hypervisor{{}};
-  ScriptedCarriage carriage;
-  Slots slots;
-  Bandwidth bandwidth;
-  std::unique_ptr<journal::Database> database;
-  std::optional<journal::MoveJournal> journal;
-  std::unique_ptr<journal::HostBook> book;
-  std::optional<gate::RecordFolder> records;
-  std::optional<World> world;
 };
 
 // The destination, reached without a network.
@@ -91,14 +68,14 @@ class DirectPeer final : public net::PeerTransport {
 class AsSent : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    image_ = (source_.folder / "web01.img").string();
+    image_ = (source_.folder_ / "web01.img").string();
     ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", GetParam(), image_,
                                            std::to_string(kDiskBytes)}}));
     placement_ = {"vda", image_, "/srv/web01.img", GetParam(), {kDiskBytes}, {}, {}};
     ASSERT_TRUE(destination_.hypervisor.define(definition(
         "<disk type='file' device='disk'><source file='/srv/web01.img'/><target dev='vda' "
         "bus='virtio'/><alias name='virtio-disk0'/></disk>")));
-    destination_.carriage.written_path = (destination_.folder / "writes").string();
+    destination_.carriage_.written_path = (destination_.folder_ / "writes").string();
   }
 
   // The guest at the source writes; QEMU mirrors it, unless it is forgotten.
@@ -123,16 +100,16 @@ class AsSent : public testing::TestWithParam<const char*> {
     there.plan.vm.name = "web01";
     there.plan.placements = {placement_};
     there.prepared = true;
-    EXPECT_TRUE(destination_.journal->save(journal::Side::kDestination, kMove,
-                                           journal::JobState::kOpen, to_json(there)));
-    DestinationSide side(*destination_.world, [] { return std::vector<Vm>{}; });
+    EXPECT_TRUE(destination_.journal_->save(journal::Side::kDestination, kMove,
+                                            journal::JobState::kOpen, to_json(there)));
+    DestinationSide side(*destination_.world_, [] { return std::vector<Vm>{}; });
     EXPECT_TRUE(side.recover());
     peer_.side = &side;
 
     const gate::RecordKey key{kUuid, kMove};
-    EXPECT_TRUE(source_.records->create_source(key, kMove));
-    EXPECT_TRUE(source_.records->set_source(key, gate::SourceState::kSwitching));
-    EXPECT_TRUE(source_.records->set_source(key, gate::SourceState::kReleased));
+    EXPECT_TRUE(source_.records_->create_source(key, kMove));
+    EXPECT_TRUE(source_.records_->set_source(key, gate::SourceState::kSwitching));
+    EXPECT_TRUE(source_.records_->set_source(key, gate::SourceState::kReleased));
     SourceJob here;
     here.move.id = here.move.epoch = kMove;
     here.move.source = "host1";
@@ -149,7 +126,7 @@ class AsSent : public testing::TestWithParam<const char*> {
     return run();
   }
   Move run() {
-    LiveMove live(*source_.world, job_, [](MoveChange, const Move&) {});
+    LiveMove live(*source_.world_, job_, [](MoveChange, const Move&) {});
     live.resume(std::stop_token());
     return live.snapshot();
   }
@@ -175,7 +152,7 @@ class AsSent : public testing::TestWithParam<const char*> {
   content::NbdClient client_{"drive-virtio-disk0"};
   std::vector<std::string> writes_;
   std::shared_ptr<content::WriteRecord> record_ = std::make_shared<content::WriteRecord>(UniqueFd(
-      ::open((destination_.folder / "writes").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600)));
+      ::open((destination_.folder_ / "writes").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600)));
   std::unique_ptr<content::WriteLog> log_ = [this] {
     auto log = std::make_unique<content::WriteLog>(record_);
     log->take_answers(content::server_greeting());

@@ -16,8 +16,7 @@ class Resolve : public LiveMoveSwitch {
  protected:
   void SetUp() override {
     LiveMoveSwitch::SetUp();
-    const Peer peer{"host2", "10.0.0.2", 1, 2, std::string(64, '2'), {}, PeerState::kPaired};
-    ASSERT_TRUE(book_->put_peer(peer));
+    pair_with("host2");
     job_.move.state = MoveState::kParked;
   }
   void look(Answer answer) { peer_.looks = {to_json(answer)}; }

@@ -7,102 +7,38 @@
 #include <sys/statvfs.h>
 
 #include "base/file.h"
-#include "base/random.h"
-#include "hypervisor/fake/fake.h"
-#include "move/destination/destination_side.h"
-#include "move/move_test_support.h"
+#include "move/destination/destination_fixture.h"
 
 namespace drover::move {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* kMove = "k3f9x2qa";
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-
-std::string definition(const std::string& uuid, const std::string& name) {
-  return "<domain type='kvm'><name>" + name + "</name><uuid>" + uuid +
-         "</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type arch='x86_64' "
-         "machine='pc-q35-7.2'>hvm</type></os></domain>";
-}
-
-class NoPeers final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "The destination asks nobody.");
-  }
-};
-
-class DestinationSpace : public testing::Test {
+class DestinationSpace : public DestinationFixture {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("drover-space-" + random_name(8));
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
+    DestinationFixture::SetUp();
     ASSERT_TRUE(make_folder(folder_ / "images", 0755));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    const Peer peer{"host1", "10.0.0.1", 1, 2, std::string(64, '1'), {}, PeerState::kPaired};
-    ASSERT_TRUE(book_->put_peer(peer));
     using Op = SettingChange::Op;
-    ASSERT_TRUE(book_->change_settings({{"incoming", Op::kSet, "on"},
-                                        {"space-reserve", Op::kSet, "1M"},
-                                        {"allowed-folders", Op::kAdd, images()}}));
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host2", "00"});
-    restart();
-  }
-  void TearDown() override {
-    side_.reset();
-    database_.reset();
-    std::filesystem::remove_all(folder_);
+    ASSERT_TRUE(book_->change_settings(
+        {{"space-reserve", Op::kSet, "1M"}, {"allowed-folders", Op::kAdd, images()}}));
   }
   std::string images() const { return (folder_ / "images").string(); }
-  void restart() {
-    side_ = std::make_unique<DestinationSide>(*world_, [] { return std::vector<Vm>{}; });
-    side_->reservations_last(lease_);
-    ASSERT_TRUE(side_->recover());
-  }
   Result<std::string> reserve(const char* move, const char* uuid, const char* name,
                               ByteCount allocated) {
-    ReserveRequest request;
+    ReserveRequest request = reservation(definition_of(uuid, name));
     request.move = request.epoch = move;
     request.plan.vm.uuid = uuid;
     request.plan.vm.name = name;
-    request.plan.vm.state = VmState::kRunning;
     request.plan.placements = {
         {"vda", "/srv/a", images() + "/" + name + ".raw", "raw", gib(1), allocated, {}}};
-    request.destination_xml = request.persistent_xml = definition(uuid, name);
-    request.link_key = std::string(64, '0');
-    return side_->handle("host1", verb::kReserve, to_json(request));
-  }
-  Result<std::string> call(std::string_view verb) {
-    return side_->handle("host1", verb, to_json(MoveName{kMove}));
+    return DestinationFixture::reserve(request);
   }
   ByteCount free_now() const {
     struct statvfs found{};
     EXPECT_EQ(::statvfs(images().c_str(), &found), 0);
     return {std::uint64_t{found.f_bavail} * found.f_frsize};
   }
-  DestinationJob job() {
-    return *destination_job_from_json(*journal_->job(journal::Side::kDestination, kMove));
-  }
-
-  std::chrono::milliseconds lease_ = std::chrono::hours(1);
-  std::filesystem::path folder_;
-  fake::FakeHypervisor hypervisor_{{}};
-  NoPeers peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
-  std::unique_ptr<DestinationSide> side_;
 };
 
 // It waits for its window there: others take its place meanwhile, and it asks for one again.
@@ -144,39 +80,38 @@ TEST_F(DestinationSpace, WhatIsPromisedToOneMoveIsNotThereForTheNext) {
 TEST_F(DestinationSpace, AReservationWhoseSourceIsGoneEnds) {
   ASSERT_TRUE(reserve(kMove, kUuid, "web01", mib(1)));
   side_->sweep();
-  EXPECT_FALSE(job().undone) << "its time is not over";
+  EXPECT_FALSE(job_in_journal().undone) << "its time is not over";
   lease_ = 0ms;
   restart();
   side_->sweep();
-  EXPECT_TRUE(job().undone);
+  EXPECT_TRUE(job_in_journal().undone);
   EXPECT_EQ(slots_.used(), 0u);
   EXPECT_EQ(call(verb::kPrepare).error().code, ErrorCode::kConflict) << "its source came late";
 }
 
 TEST_F(DestinationSpace, WhatDroverdDiedOverBeforeThereWasAGateEnds) {
   ASSERT_TRUE(reserve(kMove, kUuid, "web01", mib(1)));
-  auto left = job();
+  auto left = job_in_journal();
   left.prepared = true;
-  ASSERT_TRUE(
-      journal_->save(journal::Side::kDestination, kMove, journal::JobState::kOpen, to_json(left)));
+  save(left);
   restart();
   side_->sweep();
-  EXPECT_FALSE(job().undone) << "a source that is alive undoes sooner";
+  EXPECT_FALSE(job_in_journal().undone) << "a source that is alive undoes sooner";
   ASSERT_TRUE(call(verb::kUndo));
-  EXPECT_TRUE(job().undone);
+  EXPECT_TRUE(job_in_journal().undone);
 }
 
 // Without its record nothing is known of a move that had one: it may have come.
 TEST_F(DestinationSpace, AJobThatMayHaveHadARecordIsNotSwept) {
   ASSERT_TRUE(reserve(kMove, kUuid, "web01", mib(1)));
   ASSERT_TRUE(call(verb::kPrepare));
-  EXPECT_TRUE(job().recorded);
+  EXPECT_TRUE(job_in_journal().recorded);
   ASSERT_TRUE(records_->remove({kUuid, kMove}));
   lease_ = 0ms;
   restart();
   side_->sweep();
   side_->sweep();
-  EXPECT_FALSE(job().undone || job().undoing);
+  EXPECT_FALSE(job_in_journal().undone || job_in_journal().undoing);
 }
 
 TEST_F(DestinationSpace, TellsItsSourceHowMuchIsLeft) {

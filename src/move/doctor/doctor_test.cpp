@@ -10,13 +10,12 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/fake/fake.h"
 #include "json/model_json.h"
 #include "move/doctor/doctor_checks.h"
-#include "move/move_test_support.h"
 #include "move/peer_messages.h"
+#include "move/world_fixture.h"
 #include "net/dial.h"
 
 namespace drover::move {
@@ -24,9 +23,6 @@ namespace {
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
-
-constexpr const char* kMove = "k3f9x2qa";
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
 
 // Answers by verb; a verb without one is unknown to the peer.
 class ScriptedPeer final : public net::PeerTransport {
@@ -40,23 +36,17 @@ class ScriptedPeer final : public net::PeerTransport {
   }
 };
 
-class DoctorLooks : public testing::Test {
+class DoctorLooks : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("drover-doctor-" + random_name(8));
-    for (const char* name : {"records", "writes", "moves", "sockets", "images", "hooks"})
+    for (const char* name : {"writes", "moves", "sockets", "images", "hooks"})
       ASSERT_TRUE(make_folder(folder_ / name, 0755));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
+    open_world(hypervisor_, peer_);
     using Op = SettingChange::Op;
     ASSERT_TRUE(book_->change_settings({{"space-reserve", Op::kSet, "1M"},
                                         {"allowed-folders", Op::kAdd, images()},
                                         {"default-folder", Op::kSet, images()},
                                         {"allowed-folders", Op::kSet, images()}}));
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peer_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
     write("hooks/ours", "#!/bin/sh\n");
     write("hooks/there", "#!/bin/sh\n");
     write("identity.key", "key");
@@ -74,8 +64,7 @@ class DoctorLooks : public testing::Test {
   }
   void TearDown() override {
     inventory_.reset();
-    database_.reset();
-    fs::remove_all(folder_);
+    close_world();
   }
   std::string images() const { return (folder_ / "images").string(); }
   void write(const std::string& name, const std::string& text) {
@@ -132,19 +121,10 @@ class DoctorLooks : public testing::Test {
     return disk;
   }
 
-  fs::path folder_;
   DoctorOptions options_;
   fake::FakeHypervisor hypervisor_{{}};
   ScriptedPeer peer_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
   UniqueFd door_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
   std::optional<Inventory> inventory_;
 };
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <deque>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,14 +12,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "move/live/live_move.h"
-#include "move/move_test_support.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
-
-inline constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
 
 // A source whose libvirt has ended its call, with the guest in `kind`.
 class SourceHypervisor final : public Hypervisor {
@@ -203,18 +198,11 @@ class ScriptedPeer final : public net::PeerTransport {
   }
 };
 
-class LiveMoveSwitch : public testing::Test {
+class LiveMoveSwitch : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("drover-move-" + random_name(8));
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peer_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
-    job_.move.id = job_.move.epoch = "k3f9x2qa";
+    open_world(hypervisor_, peer_);
+    job_.move.id = job_.move.epoch = kMove;
     job_.move.source = "host1";
     job_.move.destination = "host2";
     job_.move.phase = Phase::kSwitch;
@@ -224,14 +212,20 @@ class LiveMoveSwitch : public testing::Test {
     job_.move.plan.request.retries = 0;  // each test sees the end of its attempt
     job_.migrate_called = job_.reserved = job_.carriers_started = true;
     job_.autostart = job_.autostart_cleared = true;
-    ASSERT_TRUE(records_->create_source({kUuid, "k3f9x2qa"}, "k3f9x2qa"));
+    ASSERT_TRUE(records_->create_source({kUuid, kMove}, kMove));
   }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  void record(gate::SourceState state) {
-    ASSERT_TRUE(records_->set_source({kUuid, "k3f9x2qa"}, state));
+  void TearDown() override { close_world(); }
+  void record(gate::SourceState state) { ASSERT_TRUE(records_->set_source({kUuid, kMove}, state)); }
+  // libvirt waits at the gate for FINISH's answer. Once told, the gate writes what it was told.
+  void gate_awaits_answer(bool in_doubt, gate::SourceState then, RunState::Kind guest_then) {
+    record(gate::SourceState::kSwitching);
+    hypervisor_.kind = RunState::Kind::kMigratingOut;
+    carriage_.state.gate_alive = true;
+    carriage_.state.gate = {.finish_forwarded = true, .in_doubt = in_doubt};
+    carriage_.state.on_delivery = [this, then, guest_then] {
+      record(then);
+      hypervisor_.kind = guest_then;
+    };
   }
   void answer(Answer answer) { peer_.answers.push_back(to_json(answer)); }
   Move resume() {
@@ -240,17 +234,8 @@ class LiveMoveSwitch : public testing::Test {
     return move.snapshot();
   }
 
-  std::filesystem::path folder_;
   SourceHypervisor hypervisor_;
   ScriptedPeer peer_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
   SourceJob job_;
 };
 

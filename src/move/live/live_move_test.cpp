@@ -92,14 +92,7 @@ TEST_F(LiveMoveSwitch, GoneAfterRunningIsParkedWithTheSourceFenced) {
 // came while droverd was down. The gate is told the truth, and the record that it then writes
 // decides.
 TEST_F(LiveMoveSwitch, AGateInDoubtIsToldTheTruth) {
-  record(gate::SourceState::kSwitching);
-  hypervisor_.kind = RunState::Kind::kMigratingOut;
-  carriage_.state.gate_alive = true;
-  carriage_.state.gate = {.finish_forwarded = true, .in_doubt = true};
-  carriage_.state.on_delivery = [&] {
-    record(gate::SourceState::kReleased);
-    hypervisor_.kind = RunState::Kind::kOff;
-  };
+  gate_awaits_answer(true, gate::SourceState::kReleased, RunState::Kind::kOff);
   answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
   EXPECT_EQ(resume().state, MoveState::kDone);
   EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"runs"});
@@ -108,14 +101,7 @@ TEST_F(LiveMoveSwitch, AGateInDoubtIsToldTheTruth) {
 
 // The destination's mover died after FINISH: no answer comes on the road, and the gate awaits it.
 TEST_F(LiveMoveSwitch, AnAnswerThatIsLateIsFetched) {
-  record(gate::SourceState::kSwitching);
-  hypervisor_.kind = RunState::Kind::kMigratingOut;
-  carriage_.state.gate_alive = true;
-  carriage_.state.gate = {.finish_forwarded = true, .in_doubt = false};
-  carriage_.state.on_delivery = [&] {
-    record(gate::SourceState::kKept);
-    hypervisor_.kind = RunState::Kind::kPaused;
-  };
+  gate_awaits_answer(false, gate::SourceState::kKept, RunState::Kind::kPaused);
   peer_.looks.push_back(to_json({Answer::Kind::kRefused, {}, 0, "swept"}));
   answer({Answer::Kind::kRefused, {}, 0, "swept"});
   EXPECT_EQ(resume().state, MoveState::kFailed);
@@ -125,14 +111,7 @@ TEST_F(LiveMoveSwitch, AnAnswerThatIsLateIsFetched) {
 
 // From then on a break may last as long as the pause budget only; the gate passes it to the mover.
 TEST_F(LiveMoveSwitch, TheGateIsToldThatTheGuestStandsStill) {
-  record(gate::SourceState::kSwitching);
-  hypervisor_.kind = RunState::Kind::kMigratingOut;
-  carriage_.state.gate_alive = true;
-  carriage_.state.gate = {.finish_forwarded = true, .in_doubt = true};
-  carriage_.state.on_delivery = [&] {
-    record(gate::SourceState::kReleased);
-    hypervisor_.kind = RunState::Kind::kOff;
-  };
+  gate_awaits_answer(true, gate::SourceState::kReleased, RunState::Kind::kOff);
   answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
   LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
   move.guest_stopped();

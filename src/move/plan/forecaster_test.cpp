@@ -8,14 +8,11 @@
 
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/fake/fake.h"
 #include "move/job.h"
-#include "move/move_test_support.h"
 #include "move/peer_messages.h"
 #include "move/plan/measure.h"
-#include "move/world.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 namespace {
@@ -23,7 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
 constexpr double kLink = 50e6;  // bytes a second, of the way to the peer
 
 // Takes as long for a body as a link of that rate.
@@ -55,16 +51,10 @@ class SlowPeer final : public net::PeerTransport {
   }
 };
 
-class ForecasterTest : public testing::Test {
+class ForecasterTest : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peer_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
+    open_world(hypervisor_, peer_);
     ASSERT_TRUE(hypervisor_.define(std::string("<domain type='qemu'><name>web01</name><uuid>") +
                                    kUuid +
                                    "</uuid><memory unit='MiB'>256</memory><vcpu>1</vcpu><os>"
@@ -87,10 +77,7 @@ class ForecasterTest : public testing::Test {
     disk.allocated = mib(100);
     plan_.placements = {disk};
   }
-  void TearDown() override {
-    database_.reset();
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { close_world(); }
   Forecast made() {
     world_->forecaster->begin(*world_, plan_.request);
     auto forecast = world_->forecaster->make(*world_, plan_);
@@ -98,18 +85,9 @@ class ForecasterTest : public testing::Test {
     return forecast.value_or(Forecast{});
   }
 
-  const fs::path folder_ = fs::temp_directory_path() / ("drover-forecast-" + random_name(8));
   fake::FakeHypervisor hypervisor_{{}};
   GuestLoad load_;
   SlowPeer peer_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
   Plan plan_;
 };
 

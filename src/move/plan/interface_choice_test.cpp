@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/plan/interface_choice.h"
 
-#include <filesystem>
-
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/fake/fake.h"
-#include "move/move_test_support.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 namespace {
@@ -16,38 +12,16 @@ namespace {
 using namespace std::chrono_literals;
 using Places = std::vector<InterfacePlace>;
 
-class NoPeers final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "Nobody is asked.");
-  }
-};
-
-class InterfaceChoice : public testing::Test {
+class InterfaceChoice : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(make_folder(folder_, 0700));
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    for (const char* name : {"host2", "host3"}) {
-      Peer peer{name, "10.0.0.1", 1, 2, std::string(63, '0') + name[4], {}, PeerState::kPaired};
-      ASSERT_TRUE(book_->put_peer(peer));
-    }
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
+    open_world(hypervisor_, peers_);
+    for (const char* name : {"host2", "host3"}) pair_with(name);
     view_.live_xml = view_.persistent_xml =
         "<domain type='kvm'><name>web01</name><devices><interface type='bridge'><mac "
         "address='52:54:00:aa:00:01'/><source bridge='lan'/></interface></devices></domain>";
   }
-  void TearDown() override {
-    world_.reset();
-    database_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { close_world(); }
   static std::string text(const Places& places) {
     std::string out;
     for (const auto& place : places) out += place.from + "=" + place.to + " ";
@@ -61,18 +35,8 @@ class InterfaceChoice : public testing::Test {
     return places ? text(*places) : places.error().message;
   }
 
-  const std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / ("drover-choice-" + random_name(8));
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::optional<World> world_;
   preflight::SourceView view_;
 };
 

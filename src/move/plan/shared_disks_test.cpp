@@ -7,20 +7,15 @@
 
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/fake/fake.h"
-#include "move/destination/destination_side.h"
-#include "move/move_test_support.h"
+#include "move/destination/destination_fixture.h"
 #include "move/plan/planner.h"
 
 namespace drover::move {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-constexpr const char* kMove = "k3f9x2qa";
 
 std::string definition(const std::string& uuid, const std::string& name, const std::string& disk) {
   return "<domain type='qemu'><name>" + name + "</name><uuid>" + uuid +
@@ -46,25 +41,17 @@ class Destination final : public net::PeerTransport {
   }
 };
 
-class SharedDisks : public testing::Test {
+class SharedDisks : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
     fs::create_directories(folder_ / "share");
     std::ofstream(disk_) << "image";
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    Peer peer{"host2", "10.0.0.1", 1, 2, std::string(64, '0'), {}, PeerState::kPaired};
-    peer.rights.receive = peer.rights.send = true;
-    ASSERT_TRUE(book_->put_peer(peer));
+    open_world(hypervisor_, peers_);
+    pair_with("host2");
     ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
     ASSERT_TRUE(book_->change_settings(
         {{"allowed-folders", SettingChange::Op::kAdd, (folder_ / "share").string()}}));
     peers_.settings = book_->settings();
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
     there_world_.emplace(World{peers_.hypervisor, *journal_, *book_, peers_, *records_, carriage_,
                                slots_, bandwidth_, "host2", "00"});
     there_.emplace(*there_world_, [] { return std::vector<Vm>{}; });
@@ -73,8 +60,8 @@ class SharedDisks : public testing::Test {
   }
   void TearDown() override {
     there_.reset();
-    database_.reset();
-    fs::remove_all(folder_);
+    there_world_.reset();
+    close_world();
   }
   Result<Plan> plan() {
     MoveRequest request;
@@ -85,13 +72,8 @@ class SharedDisks : public testing::Test {
   }
   // As host2, on the same journal: what it says to a source's reservation.
   Result<std::string> reserve(std::vector<preflight::DiskMark> marks) {
-    ReserveRequest request;
-    request.move = request.epoch = kMove;
-    request.plan.vm.uuid = kUuid;
-    request.plan.vm.name = "web01";
+    ReserveRequest request = reservation(definition(kUuid, "web01", disk_));
     request.plan.placements = {{"vda", disk_, disk_, "qcow2", mib(64), mib(1), kib(64), true}};
-    request.destination_xml = request.persistent_xml = definition(kUuid, "web01", disk_);
-    request.link_key = std::string(64, '0');
     request.marks = std::move(marks);
     return there_->handle("host2", verb::kReserve, to_json(request));
   }
@@ -99,18 +81,10 @@ class SharedDisks : public testing::Test {
     return there_->handle("host2", verb, to_json(MoveName{kMove}));
   }
 
-  const fs::path folder_ = fs::temp_directory_path() / ("drover-shared-" + random_name(8));
   const std::string disk_ = (folder_ / "share/web01.qcow2").string();
   fake::FakeHypervisor hypervisor_{{}};
   Destination peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_, there_world_;
+  std::optional<World> there_world_;
   std::optional<DestinationSide> there_;
 };
 

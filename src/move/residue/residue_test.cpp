@@ -10,49 +10,26 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/fake/fake.h"
 #include "move/job.h"
-#include "move/move_test_support.h"
 #include "move/residue/quarantine.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* kUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-
-class NoPeers final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "Nobody is asked.");
-  }
-};
-
-class Residue : public testing::Test {
+class Residue : public testing::Test, protected WorldFixture {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("drover-residue-" + random_name(8));
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
     ASSERT_TRUE(make_folder(folder_ / "images", 0700));
     ASSERT_TRUE(make_folder(folder_ / "elsewhere", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    ASSERT_TRUE(book_->change_settings(
-        {{"allowed-folders", SettingChange::Op::kSet, (folder_ / "images").string()},
-         {"default-folder", SettingChange::Op::kSet, (folder_ / "images").string()}}));
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
+    open_world(hypervisor_, peers_);
+    allow_only(folder_ / "images");
   }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { close_world(); }
 
   // A VM left by this move for that peer, and one disk of it is kept.
   std::filesystem::path leave(const std::string& move, const std::string& peer,
@@ -114,17 +91,8 @@ class Residue : public testing::Test {
   using Contents = std::vector<std::string>;
 
   DestinationJob job_;
-  std::filesystem::path folder_;
   fake::FakeHypervisor hypervisor_{{}};
   NoPeers peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
 };
 
 TEST_F(Residue, IsTheNewestOfThisVmFromThisVeryPeer) {

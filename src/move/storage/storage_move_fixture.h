@@ -11,41 +11,24 @@
 
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/fake/fake.h"
-#include "move/move_test_support.h"
 #include "move/storage/storage_move.h"
+#include "move/world_fixture.h"
 
 namespace drover::move {
 
 inline constexpr const char* kStorageUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
 enum class VmIs { kRunning, kOff };
 
-class NoPeer final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "A storage move asks nobody.");
-  }
-};
-
 // One host with one VM of two disks, which shall move from old/ to new/.
-class StorageScene {
+class StorageScene : private WorldFixture {
  public:
   explicit StorageScene(VmIs state) {
-    for (const char* name : {"records", "old", "new"}) EXPECT_TRUE(make_folder(root_ / name, 0700));
-    database_ = *journal::Database::open(root_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    EXPECT_TRUE(
-        book_->change_settings({{"allowed-folders", SettingChange::Op::kSet, root_.string()},
-                                {"default-folder", SettingChange::Op::kSet, root_.string()}}));
-    records_.emplace(*gate::RecordFolder::open(root_ / "records", "test"));
-    world_.emplace(World{hypervisor, *journal_, *book_, peer_, *records_, carriage_, slots_,
-                         bandwidth_, "host1", "00"});
+    for (const char* name : {"old", "new"}) EXPECT_TRUE(make_folder(folder_ / name, 0700));
+    open_world(hypervisor, peers_);
+    allow_only(folder_);
     for (const char* target : {"vda", "vdb"}) add_disk(target);
     EXPECT_TRUE(hypervisor.define(definition()));
     if (state == VmIs::kRunning) {
@@ -59,26 +42,21 @@ class StorageScene {
     plan.request.kind = MoveKind::kStorage;
     plan.request.vm = kStorageUuid;
     plan.request.retries = 0;  // each test sees the end of its attempt
-    plan.request.disks_to = (root_ / "new").string();
+    plan.request.disks_to = (folder_ / "new").string();
     plan.made_at = std::chrono::system_clock::now();
   }
-  ~StorageScene() {
-    world_.reset();
-    database_.reset();
-    std::filesystem::remove_all(root_);
-  }
-  StorageScene(const StorageScene&) = delete;
-  StorageScene& operator=(const StorageScene&) = delete;
+  ~StorageScene() { close_world(); }
 
-  std::string old_path(const std::string& target) { return (root_ / "old" / target).string(); }
-  std::string new_path(const std::string& target) { return (root_ / "new" / target).string(); }
+  std::string old_path(const std::string& target) { return (folder_ / "old" / target).string(); }
+  std::string new_path(const std::string& target) { return (folder_ / "new" / target).string(); }
   bool is_kept(const std::string& target) {
     return std::filesystem::exists(quarantine_path(old_path(target), "k3f9x2qa")) &&
            !std::filesystem::exists(old_path(target));
   }
   std::size_t new_files() {
-    return static_cast<std::size_t>(std::distance(
-        std::filesystem::directory_iterator(root_ / "new"), std::filesystem::directory_iterator()));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(folder_ / "new"),
+                      std::filesystem::directory_iterator()));
   }
   // What both definitions have, which must be the same.
   std::string path_of(const std::string& target) {
@@ -115,7 +93,7 @@ class StorageScene {
   // vda becomes a qcow2 image that is built on old/base.img, by a relative name; of a VM that is
   // off. What its guest sees of the base begins with "base".
   void build_on_base() {
-    const std::vector<std::string> allowed{root_.string()};
+    const std::vector<std::string> allowed{folder_.string()};
     DiskPlacement base{"", "", old_path("base.img"), "raw", mib(8), {}, {}, false};
     EXPECT_TRUE(create_image(base, allowed));
     std::ofstream(base.destination_path, std::ios::in | std::ios::binary) << "base";
@@ -149,7 +127,7 @@ class StorageScene {
   void add_disk(const std::string& target) {
     DiskPlacement placement{target, old_path(target), old_path(target), "raw",
                             mib(8), kib(64),          ByteCount{},      false};
-    const std::vector<std::string> allowed{root_.string()};
+    const std::vector<std::string> allowed{folder_.string()};
     EXPECT_TRUE(create_image(placement, allowed));
     std::ofstream(old_path(target), std::ios::in | std::ios::binary) << "content of " << target;
     placement.destination_path = new_path(target);
@@ -169,17 +147,7 @@ class StorageScene {
         kStorageUuid, disks);
   }
 
-  const std::filesystem::path root_ =
-      std::filesystem::temp_directory_path() / ("drover-storage-" + random_name(8));
-  NoPeer peer_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
+  NoPeers peers_;
 };
 
 }  // namespace drover::move

@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that disks stand on, and checkpoints: what a destination takes, and what a source gives
-// back when the VM stays.
+// What a destination takes besides disks: files that disks stand on, and checkpoints.
 #include <filesystem>
 #include <fstream>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/random.h"
 #include "content/file_digest.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/domain_xml.h"
-#include "hypervisor/fake/fake.h"
-#include "move/destination/destination_side.h"
-#include "move/live/live_move_fixture.h"
-#include "move/move_test_support.h"
+#include "move/destination/destination_fixture.h"
 #include "move/plan/report_check.h"
 
 namespace drover::move {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kMove = "k3f9x2qa";
 
 HostFacts with_a_pool() {
   HostFacts facts;
@@ -30,41 +23,15 @@ HostFacts with_a_pool() {
   return facts;
 }
 
-class Nobody final : public net::PeerTransport {
- public:
-  Result<std::string> call(std::string_view, std::string_view, std::string_view,
-                           Deadline) override {
-    return fail(ErrorCode::kUnavailable, "The destination asks nobody.");
-  }
-};
-
-class Items : public testing::Test {
+class Items : public DestinationFixture {
  protected:
+  Items() : DestinationFixture({"host2", with_a_pool(), {}, {}}) {}
   void SetUp() override {
+    DestinationFixture::SetUp();
     fs::create_directories(images_);
     fs::create_directories(folder_ / "source");
-    ASSERT_TRUE(make_folder(folder_ / "records", 0700));
-    database_ = *journal::Database::open(folder_ / "drover.db");
-    journal_.emplace(*journal::MoveJournal::open(*database_));
-    book_ = *journal::HostBook::open(*database_);
-    Peer peer{"host1", "10.0.0.1", 1, 2, std::string(64, '0'), {}, PeerState::kPaired};
-    peer.rights.send = true;
-    ASSERT_TRUE(book_->put_peer(peer));
-    ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"}}));
-    ASSERT_TRUE(
-        book_->change_settings({{"allowed-folders", SettingChange::Op::kAdd, images_.string()}}));
-    ASSERT_TRUE(
-        book_->change_settings({{"default-folder", SettingChange::Op::kSet, images_.string()}}));
-    records_.emplace(*gate::RecordFolder::open(folder_ / "records", "test"));
-    world_.emplace(World{hypervisor_, *journal_, *book_, peers_, *records_, carriage_, slots_,
-                         bandwidth_, "host2", "00"});
-    side_.emplace(*world_, [] { return std::vector<Vm>{}; });
+    allow_only(images_);
     std::ofstream(base()) << std::string(100'000, 'b');
-  }
-  void TearDown() override {
-    side_.reset();
-    database_.reset();
-    fs::remove_all(folder_);
   }
 
   std::string base() const { return (folder_ / "source/base.img").string(); }
@@ -108,16 +75,11 @@ class Items : public testing::Test {
     return found == report.findings.end() ? nullptr : &*found;
   }
   Result<std::string> reserve(std::vector<CheckpointText> checkpoints = {}, bool shared = false) {
-    ReserveRequest request;
-    request.move = request.epoch = kMove;
-    request.plan.vm.uuid = kUuid;
-    request.plan.vm.name = "web01";
+    ReserveRequest request = reservation(definition(top()));
     request.plan.placements = {{"vda", "/a", top(), "qcow2", mib(64), mib(1), kib(64), false}};
     request.plan.files = {{"vda", base(), file_there_, "raw", mib(64), mib(1), {}, true, shared}};
-    request.destination_xml = request.persistent_xml = definition(top());
-    request.link_key = std::string(64, '0');
     request.checkpoints = std::move(checkpoints);
-    return side_->handle("host1", verb::kReserve, to_json(request));
+    return DestinationFixture::reserve(request);
   }
   // Until it was read.
   Result<std::string> compare(const std::string& path, const std::string& digest) {
@@ -127,21 +89,9 @@ class Items : public testing::Test {
     }
   }
 
-  const fs::path folder_ = fs::temp_directory_path() / ("drover-items-" + random_name(8));
   const fs::path images_ = folder_ / "images";
   std::string file_there_ = there();
   std::optional<MoveKind> kind_;
-  fake::FakeHypervisor hypervisor_{{"host2", with_a_pool(), {}, {}}};
-  Nobody peers_;
-  ScriptedCarriage carriage_;
-  Slots slots_;
-  Bandwidth bandwidth_;
-  std::unique_ptr<journal::Database> database_;
-  std::optional<journal::MoveJournal> journal_;
-  std::unique_ptr<journal::HostBook> book_;
-  std::optional<gate::RecordFolder> records_;
-  std::optional<World> world_;
-  std::optional<DestinationSide> side_;
 };
 
 TEST_F(Items, AFileOfTheSameContentIsUsed) {
@@ -203,25 +153,25 @@ TEST_F(Items, ALargeFileIsReadOnTheSide) {
                                   to_json(FileRequest{kMove, there(), std::string(64, '0')}));
   ASSERT_FALSE(said);
   EXPECT_EQ(said.error().code, ErrorCode::kTimeout);
-  ASSERT_TRUE(side_->handle("host1", verb::kUndo, to_json(MoveName{kMove})));
+  ASSERT_TRUE(call(verb::kUndo));
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(3));
 }
 
 TEST_F(Items, TheImageStandsOnTheFileThatIsThere) {
   fs::copy_file(base(), there());
   ASSERT_TRUE(reserve());
-  const auto blind = side_->handle("host1", verb::kPrepare, to_json(MoveName{kMove}));
+  const auto blind = call(verb::kPrepare);
   ASSERT_FALSE(blind);
   EXPECT_EQ(blind.error().code, ErrorCode::kConflict) << "the source has not said what it holds";
   ASSERT_TRUE(compare(there(), digest_of(base(), whole)));
-  const auto prepared = side_->handle("host1", verb::kPrepare, to_json(MoveName{kMove}));
+  const auto prepared = call(verb::kPrepare);
   ASSERT_TRUE(prepared) << prepared.error().text();
   const auto facts = image_facts(top(), "qcow2");
   ASSERT_TRUE(facts) << facts.error().text();
   ASSERT_EQ(facts->layers.size(), 1u);
   EXPECT_EQ(facts->layers[0].path, there());
   EXPECT_EQ(facts->layers[0].format, "raw");
-  ASSERT_TRUE(side_->handle("host1", verb::kUndo, to_json(MoveName{kMove})));
+  ASSERT_TRUE(call(verb::kUndo));
   EXPECT_TRUE(!fs::exists(top()) && fs::exists(there())) << "what was there before stays";
 }
 
@@ -294,9 +244,7 @@ TEST_F(Items, CheckpointsAreToldOnce) {
   ASSERT_TRUE(reserve({checkpoint(definition(top()))}));
   ASSERT_TRUE(hypervisor_.define(definition(top())));
   ASSERT_TRUE(hypervisor_.start(kUuid));
-  const auto verify = [&] {
-    return side_->handle("host1", verb::kVerify, to_json(MoveName{kMove}));
-  };
+  const auto verify = [&] { return call(verb::kVerify); };
   int told = 0;
   bool takes = false;
   hypervisor_.at_checkpoints = [&](bool known) -> Status {
@@ -311,176 +259,6 @@ TEST_F(Items, CheckpointsAreToldOnce) {
   ASSERT_TRUE(hypervisor_.checkpoints(kUuid));
   (void)verify();
   EXPECT_EQ(told, 2);
-}
-
-TEST_F(LiveMoveSwitch, CheckpointsAreKnownAgainWhenTheVmStays) {
-  job_.checkpoints = {{"clean", "<domainsnapshot/>", false}, {"later", "<domainsnapshot/>", true}};
-  job_.checkpoints_forgotten = true;
-  record(gate::SourceState::kKept);
-  EXPECT_EQ(resume().state, MoveState::kFailed);
-  ASSERT_EQ(hypervisor_.known.size(), 2u);
-  EXPECT_TRUE(hypervisor_.known[1].name == "later" && hypervisor_.known[1].current);
-}
-
-Vm with_drive(const std::string& path) {
-  Vm vm;
-  Disk drive;
-  drive.target = "sda";
-  drive.device = DiskDevice::kCdrom;
-  drive.path = path;
-  vm.disks.push_back(drive);
-  return vm;
-}
-
-TEST_F(LiveMoveSwitch, ADiscIsInsertedAgainWhenTheVmStays) {
-  job_.ejected = {known_file("sda", "/iso/a.iso", {})};
-  hypervisor_.vm = with_drive("");
-  hypervisor_.change_fails_with = {ErrorCode::kTimeout};  // its own job has not ended yet
-  record(gate::SourceState::kKept);
-  EXPECT_EQ(resume().state, MoveState::kFailed);
-  EXPECT_EQ(hypervisor_.changed, std::vector<std::string>{"sda=/iso/a.iso"});
-}
-
-TEST_F(LiveMoveSwitch, WhatSomebodyElseInsertedStays) {
-  job_.ejected = {known_file("sda", "/iso/a.iso", {})};
-  hypervisor_.vm = with_drive("/iso/b.iso");
-  record(gate::SourceState::kKept);
-  EXPECT_EQ(resume().state, MoveState::kFailed);
-  EXPECT_TRUE(hypervisor_.changed.empty());
-}
-
-// 15 s, as a libvirt that says no is asked. The journal keeps what is not back.
-TEST_F(LiveMoveSwitch, ADiscThatIsNotBackIsSaidAndNotForgotten) {
-  job_.ejected = {known_file("sda", "/iso/a.iso", {}), known_file("sdb", "/iso/b.iso", {})};
-  hypervisor_.vm = with_drive("");
-  hypervisor_.vm->disks.push_back(hypervisor_.vm->disks.front());
-  hypervisor_.vm->disks.back().target = "sdb";
-  hypervisor_.never = {"sda=/iso/a.iso"};
-  record(gate::SourceState::kKept);
-  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
-  move.resume(std::stop_token());
-  EXPECT_EQ(hypervisor_.changed, std::vector<std::string>{"sdb=/iso/b.iso"});
-  const SourceJob job = move.take_job();
-  ASSERT_EQ(job.ejected.size(), 1u);
-  EXPECT_EQ(job.ejected[0].target, "sda");
-  EXPECT_TRUE(job.move.explanation.contains("virsh change-media web01 sda /iso/a.iso"))
-      << job.move.explanation;
-  EXPECT_TRUE(job.move.explanation.contains("libvirt says no")) << job.move.explanation;
-}
-
-// For longer than one that says no is asked.
-TEST_F(LiveMoveSwitch, ADiscWaitsForALibvirtThatIsAway) {
-  job_.ejected = {known_file("sda", "/iso/a.iso", {})};
-  hypervisor_.vm = with_drive("");
-  hypervisor_.change_fails_with.assign(32, ErrorCode::kUnavailable);
-  record(gate::SourceState::kKept);
-  const Move move = resume();
-  EXPECT_EQ(hypervisor_.changed, std::vector<std::string>{"sda=/iso/a.iso"});
-  EXPECT_FALSE(move.explanation.contains("does not answer")) << move.explanation;
-}
-
-constexpr const char* kCard =
-    "<interface type='hostdev'><mac address='52:54:00:00:00:02'/><teaming type='transient' "
-    "persistent='ua-a'/></interface>";
-
-// It was asked to let it go, by a droverd before this one.
-TEST_F(LiveMoveSwitch, ACardThatTheGuestLetsGoTooLateIsPluggedInAgain) {
-  const std::string there = fmt::format("<domain><devices>{}</devices></domain>", kCard);
-  job_.unplugged = {kCard};
-  hypervisor_.definitions = {there, there, "<domain/>"};
-  record(gate::SourceState::kKept);
-  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
-  move.resume(std::stop_token());
-  EXPECT_EQ(hypervisor_.changed, std::vector<std::string>{"plug 52:54:00:00:00:02"});
-  EXPECT_TRUE(move.take_job().unplugged.empty());
-}
-
-TEST_F(LiveMoveSwitch, ACardThatTheGuestMayStillLetGoIsSaid) {
-  job_.unplugged = {kCard};
-  hypervisor_.definitions = {fmt::format("<domain><devices>{}</devices></domain>", kCard)};
-  record(gate::SourceState::kKept);
-  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
-  move.resume(std::stop_token());
-  EXPECT_TRUE(hypervisor_.changed.empty());
-  const SourceJob job = move.take_job();
-  EXPECT_EQ(job.unplugged, std::vector<std::string>{kCard});
-  EXPECT_TRUE(job.move.explanation.contains("may still let it go")) << job.move.explanation;
-  EXPECT_TRUE(job.move.explanation.contains("virsh attach-device web01")) << job.move.explanation;
-}
-
-TEST_F(LiveMoveSwitch, CardsArePluggedInAgainWhenTheVmStaysAndOnlyThen) {
-  job_.unplugged = {kCard};
-  record(gate::SourceState::kKept);
-  EXPECT_EQ(resume().state, MoveState::kFailed);
-  EXPECT_EQ(hypervisor_.changed, std::vector<std::string>{"plug 52:54:00:00:00:02"});
-}
-
-TEST_F(LiveMoveSwitch, WhatLeftTheVmForGoodIsNotPutBack) {
-  job_.unplugged = {"<interface><teaming type='transient'/></interface>"};
-  job_.ejected = {known_file("sda", "/iso/a.iso", {})};
-  hypervisor_.vm = with_drive("");
-  record(gate::SourceState::kSwitching);
-  record(gate::SourceState::kReleased);
-  EXPECT_EQ(resume().state, MoveState::kDone);
-  EXPECT_TRUE(hypervisor_.changed.empty());
-}
-
-// libvirtd is away, for longer than a libvirt that says no is asked: the move goes on until it has
-// been told.
-TEST_F(LiveMoveSwitch, CheckpointsAreNotGivenUpWhileLibvirtIsAway) {
-  job_.checkpoints = {{"clean", "<domainsnapshot/>", true}};
-  job_.checkpoints_forgotten = true;
-  record(gate::SourceState::kKept);
-  hypervisor_.knows = [asked = 0]() mutable -> Status {
-    return ++asked < 4 ? fail(ErrorCode::kUnavailable, "libvirtd is away.") : Status{};
-  };
-  const Move move = resume();
-  EXPECT_EQ(move.state, MoveState::kFailed);
-  EXPECT_EQ(hypervisor_.known.size(), 1u);
-  EXPECT_FALSE(move.explanation.contains("away")) << move.explanation;
-}
-
-// What libvirt says of them now would be written over what is known of them.
-TEST_F(LiveMoveSwitch, NoAttemptFollowsWithoutTheCheckpoints) {
-  job_.checkpoints = {{"clean", "<domainsnapshot/>", true}};
-  job_.checkpoints_forgotten = true;
-  job_.migrate_called = job_.carriers_started = false;
-  job_.move.phase = Phase::kPlan;
-  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
-  move.run(std::stop_token());
-  EXPECT_EQ(move.snapshot().state, MoveState::kFailed);
-  EXPECT_TRUE(move.snapshot().error->message.contains("checkpoints"))
-      << move.snapshot().error->text();
-  ASSERT_EQ(hypervisor_.known.size(), 1u) << "and they were told once more";
-}
-
-TEST_F(LiveMoveSwitch, CheckpointsThatTheDestinationDoesNotTakeAreSaid) {
-  record(gate::SourceState::kSwitching);
-  record(gate::SourceState::kReleased);
-  VerifyReply reply{true, "running", std::chrono::milliseconds(40), {}, {}};
-  reply.checkpoints_lost = "libvirt says no.";
-  peer_.verifies.push_back(to_json(reply));
-  const Move move = resume();
-  EXPECT_EQ(move.state, MoveState::kDone);
-  EXPECT_NE(move.explanation.find("libvirt says no"), std::string::npos);
-}
-
-TEST(ItemJobs, KeepCheckpointsOverARestart) {
-  SourceJob job;
-  job.move.id = "k3f9x2qa";
-  job.checkpoints = {{"clean", "<domainsnapshot>ž</domainsnapshot>", true}};
-  job.destination_checkpoints = {{"clean", "<domainsnapshot/>", true}};
-  job.checkpoints_forgotten = true;
-  job.ejected = {known_file("sda", "/iso/a.iso", {})};
-  job.unplugged = {"<interface/>"};
-  const auto read = source_job_from_json(to_json(job));
-  ASSERT_TRUE(read) << read.error().text();
-  ASSERT_EQ(read->checkpoints.size(), 1u);
-  EXPECT_TRUE(read->checkpoints[0].xml == job.checkpoints[0].xml && read->checkpoints[0].current);
-  EXPECT_TRUE(read->destination_checkpoints.size() == 1 && read->checkpoints_forgotten);
-  ASSERT_EQ(read->ejected.size(), 1u);
-  EXPECT_TRUE(read->ejected[0].target == "sda" && read->ejected[0].path == "/iso/a.iso");
-  EXPECT_EQ(read->unplugged, job.unplugged);
 }
 
 }  // namespace
