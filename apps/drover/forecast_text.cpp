@@ -36,7 +36,8 @@ std::string basis_words(const Forecast& made) {
     if (known) parts.push_back(std::move(words));
   };
   add(made.memory.bytes > 0, fmt::format("{} of memory in use", to_text(made.memory)));
-  add(made.dirty_rate.value > 0, fmt::format("{} of it changed", to_text(made.dirty_rate)));
+  const BytesPerSecond changed = made.dirty_rate.value_or(BytesPerSecond{});
+  add(changed.value > 0, fmt::format("{} of it changed", to_text(changed)));
   add(made.disks.bytes > 0, fmt::format("{} of disks", to_text(made.disks)));
   add(made.spared.bytes > 0, fmt::format("{} of that there already", to_text(made.spared)));
   add(made.link_rate.value > 0, fmt::format("a link of {}", to_text(made.link_rate)));

@@ -19,7 +19,7 @@ Forecast sample_forecast() {
   made.strategies = {{"compress", mib(660), 8s, 10s, 12s, 200ms, 97},
                      {"direct", mib(1200), 11s, 14s, 17s, 150ms, 99},
                      {"quick", mib(640), 7s, 9s, 11s, 4s, 100}};
-  made.dirty_rate = {mib(3).bytes};
+  made.dirty_rate = BytesPerSecond{mib(3).bytes};
   made.link_rate = {mib(112).bytes};
   made.memory = gib(1);
   made.disks = mib(559);

@@ -49,6 +49,7 @@ Move full_move() {
   move.plan.request.continues = "k3f9x2qa";
   move.plan.networks.emplace_back();
   move.plan.forecast.emplace().strategies.emplace_back();
+  move.plan.forecast->dirty_rate.emplace();
   move.report->networks.emplace_back();
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();

@@ -58,11 +58,17 @@ bool counts(const Move& move, const Scene& scene, std::string_view destination) 
          plan.forecast->strategies.front().strategy == strategy_of(scene);
 }
 
+// Of a move whose link nobody knew it is not known either what held it up.
 std::vector<const Move*> chosen(const Scene& scene, std::string_view destination,
                                 std::string_view vm_uuid, std::span<const Move> moves) {
+  const auto fits = [&](const Move& move) { return counts(move, scene, destination); };
+  const auto knows_link = [](const Move& move) { return move.plan.forecast->link_rate.value > 0; };
+  const bool by_link = scene.link.value > 0 && std::ranges::any_of(moves, [&](const Move& move) {
+                         return fits(move) && knows_link(move);
+                       });
   std::vector<const Move*> of_vm, all;
   for (const Move& move : moves) {
-    if (!counts(move, scene, destination)) continue;
+    if (!fits(move) || (by_link && !knows_link(move))) continue;
     if (all.size() < kMovesMost) all.push_back(&move);
     if (move.plan.vm.uuid == vm_uuid && of_vm.size() < kMovesMost) of_vm.push_back(&move);
   }
@@ -137,13 +143,26 @@ void learn_rates(const std::vector<const Move*>& moves, Experience& experience) 
   if (const auto part = median(use)) experience.link_use = std::clamp(*part, 0.5, 1.5);
 }
 
+// What a move was forecast from. Where nobody had measured what the guest changes, its passes have
+// shown it since; nothing: they were not seen.
+std::optional<Scene> scene_shown(const Move& move) {
+  Scene scene = scene_of(move.plan, move.convergence);
+  if (!is_guest_unknown(scene)) return scene;
+  const auto& passes = move.report->passes;
+  if (passes.empty()) return std::nullopt;
+  scene.dirty_rate = passes.back().dirtied;  // 0: there was too little for another pass
+  return scene;
+}
+
 // What the parts that were forecast leave over is the rest: so each move that ended would have been
 // forecast right, but for what differs between moves.
 void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
   Samples rest, pause, off;
   std::vector<std::pair<double, double>> copied;  // by the scene, and in truth
   for (const Move* move : moves) {
-    const Parts parts = parts_of(scene_of(move->plan, move->convergence), experience);
+    const auto scene = scene_shown(*move);
+    if (!scene) continue;
+    const Parts parts = parts_of(*scene, experience);
     const double copying = parts.disks + parts.memory + parts.pause;
     const double worked = seconds(*time_worked(*move)) - proof_seconds(*move);
     copied.emplace_back(copying, worked);

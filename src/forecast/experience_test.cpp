@@ -37,6 +37,51 @@ TEST(Experience, WhatALargeMoveTookIsNotTheRestOfASmallOne) {
   EXPECT_LT(likely, 6);
 }
 
+// Where nobody had measured the guest its passes tell; without them the move teaches no rest and no
+// pause, for who knows what it was that took so long.
+TEST(Experience, AGuestThatNobodyMeasuredIsNotLearntFromAsAnIdleOne) {
+  Scene unknown = gigabit_scene();
+  unknown.dirty_rate.reset();
+  const Took busy{0.3, 4, 60, 0.6, std::chrono::milliseconds(900), {}};
+  Move move = finished(unknown, busy);
+  move.plan.request.measure = true;
+  move.report->memory_sent = gib(6);
+  EXPECT_FALSE(scene_of(move.plan, {}).dirty_rate);
+  const Experience unseen = learn(gigabit_scene(), "host2", kVm, std::vector<Move>(3, move));
+  EXPECT_EQ(unseen.moves, 3u);
+  EXPECT_DOUBLE_EQ(unseen.rest, usual(unknown).rest);
+  EXPECT_DOUBLE_EQ(unseen.pause, usual(unknown).pause);
+  EXPECT_DOUBLE_EQ(unseen.spread, usual(unknown).spread);
+
+  move.report->passes = {{1, {}, {}, mib(512), {}, 0, 0, 0},
+                         {9, {}, {}, mib(90), {100'000'000}, 0, 0, 0}};
+  const Experience shown = learn(gigabit_scene(), "host2", kVm, std::vector<Move>(3, move));
+  move.plan.forecast->dirty_rate = BytesPerSecond{};
+  const Experience idle = learn(gigabit_scene(), "host2", kVm, std::vector<Move>(3, move));
+  EXPECT_LT(shown.rest, idle.rest - 5) << "it was the guest";
+}
+
+// Before the rate could be absent it was 0 in forecasts for which nothing was measured.
+TEST(Experience, AnEarlierReleasesRateOfNothingIsNoRateUnlessItWasMeasured) {
+  Scene idle = gigabit_scene();
+  idle.dirty_rate = BytesPerSecond{};
+  Move move = finished(idle, {});
+  EXPECT_TRUE(scene_of(move.plan, {}).dirty_rate);
+  move.plan.request.measure = false;
+  EXPECT_FALSE(scene_of(move.plan, {}).dirty_rate);
+}
+
+// What held up a move over a way that nobody had measured is not known.
+TEST(Experience, WhereTheWayIsKnownThoseOfWhichItWasNotCountOnlyIfThereAreNoOthers) {
+  Scene unknown = gigabit_scene();
+  unknown.link = {};
+  std::vector<Move> before(3, finished(unknown, {0.3, 60, 50, 0.6, {}, {}}));
+  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, before).moves, 3u);
+  before.push_back(finished(gigabit_scene(), {0.3, 4, 3, 0.6, {}, {}}));
+  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, before).moves, 1u);
+  EXPECT_EQ(learn(unknown, "host2", kVm, before).moves, 4u);
+}
+
 // A link at a tenth of its speed shows how much travels, and nothing of how fast hosts are.
 TEST(Experience, WhatTheLinkLimitedSaysNothingOfTheHosts) {
   Scene slow = gigabit_scene();

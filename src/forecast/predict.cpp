@@ -2,7 +2,9 @@
 #include "forecast/predict.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
 #include "forecast/memory_passes.h"
 
@@ -14,7 +16,13 @@ constexpr double kUsualDisk = 200e6;    // likewise
 constexpr double kReference = 0.01;     // of a block that the destination has, on the wire
 constexpr double kRestoreRate = 400e6;  // of memory that has just come, out of the page cache
 constexpr double kSpreadMost = 0.4;
-constexpr std::chrono::seconds kDirtyFresh{10};  // what was measured before is a guess
+constexpr std::chrono::seconds kFresh{10};  // what was measured before is a guess
+constexpr std::chrono::minutes kOld{10};    // and before this, of a guest, no more than a hint
+constexpr double kLinkDiffers = 1.25;       // by what else is on it now
+// Of a guest that nobody has measured, in bytes a second: from one that hardly works to one that
+// does nothing but write.
+constexpr std::array kPossible = {1e6, 4e6, 16e6, 64e6, 256e6};
+constexpr double kLittleChance = 0.1;  // nothing is surer where nobody knows the guest
 // More than a disk of any kind, and than anybody waits: numbers from elsewhere may be absurd.
 constexpr double kBytesMost = 1e18;
 constexpr double kSecondsMost = 1e9;
@@ -65,7 +73,7 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   const double spared = std::min(number(scene.spared_memory), memory.used);
   const double first = wire_of(memory.used, spared, wire_share(scene, experience));
   const double cost = memory.used > 0 ? first / memory.used : wire_share(scene, experience);
-  memory.dirty = scene.executes && scene.dirty_rate ? number(*scene.dirty_rate) : 0;
+  memory.dirty = scene.executes ? number(scene.dirty_rate.value_or(kUsualDirtying)) : 0;
   memory.rate =
       std::min(experience.memory_rate, link_of(scene, experience) / std::max(cost, kReference));
   memory.convergence = scene.convergence;
@@ -141,18 +149,53 @@ Parts parts_of(const Scene& scene, const Experience& experience) {
 
 namespace {
 
-// A guest that was measured some time ago may do twice as much now, or half: how much that changes
-// of the whole.
+BytesPerSecond rate_of(double bytes) {
+  return {static_cast<std::uint64_t>(std::clamp(bytes, 0.0, kBytesMost))};
+}
+
+// By which a guest may do more or less now than when it was measured.
+double guest_differs(const Scene& scene) {
+  if (scene.dirty_age <= kFresh) return 1;
+  return scene.dirty_age <= kOld ? 2 : 4;
+}
+
+// How much of the whole it changes if what was measured some time ago is no longer so.
 double spread_by_age(const Scene& scene, const Experience& experience, double total) {
-  if (!scene.dirty_rate || scene.dirty_age <= kDirtyFresh || total <= 0) return 0;
-  double spread = 0;
-  for (const double times : {0.5, 2.0}) {
+  if (total <= 0) return 0;
+  const auto off = [&](const Scene& other) {
+    return std::abs(parts_of(other, experience).total() - total) / total;
+  };
+  const double guest = guest_differs(scene);
+  const double link = scene.link_age <= kFresh ? 1 : kLinkDiffers;
+  double by_guest = 0, by_link = 0;
+  for (const bool more : {false, true}) {
     Scene other = scene;
-    other.dirty_rate->value =
-        static_cast<std::uint64_t>(std::min(number(*scene.dirty_rate) * times, kBytesMost));
-    spread = std::max(spread, std::abs(parts_of(other, experience).total() - total) / total);
+    if (scene.dirty_rate)
+      other.dirty_rate = rate_of(number(*scene.dirty_rate) * (more ? guest : 1 / guest));
+    by_guest = std::max(by_guest, off(other));
+    other = scene;
+    other.link = rate_of(number(scene.link) * (more ? link : 1 / link));
+    by_link = std::max(by_link, off(other));
   }
-  return spread;
+  return by_guest + by_link;
+}
+
+// Where little is known of the guest, by all that it may do.
+double chance_of(const Scene& scene, const Experience& experience, double known) {
+  std::vector<double> possible;
+  if (is_guest_unknown(scene))
+    possible.assign(kPossible.begin(), kPossible.end());
+  else if (scene.dirty_rate && scene.dirty_age > kOld)
+    possible = {number(*scene.dirty_rate) / 4, number(*scene.dirty_rate),
+                number(*scene.dirty_rate) * 4};
+  if (possible.empty()) return known;
+  double sum = 0;
+  for (const double dirty : possible) {
+    Scene other = scene;
+    other.dirty_rate = rate_of(dirty);
+    sum += parts_of(other, experience).converges;
+  }
+  return std::clamp(sum / static_cast<double>(possible.size()), kLittleChance, 1 - kLittleChance);
 }
 
 }  // namespace
@@ -161,8 +204,9 @@ StrategyForecast predict(const Scene& scene, const Experience& experience) {
   const Parts parts = parts_of(scene, experience);
   const double total = parts.total();
   const double unsure = experience.spread + spread_by_age(scene, experience, total);
-  // What may never end by itself is known least of all.
-  const double spread = parts.ends_by_itself ? std::min(unsure, kSpreadMost) : kSpreadMost;
+  // What may never end by itself is known least of all, and what a guest does that nobody measured.
+  const bool known = parts.ends_by_itself && !is_guest_unknown(scene);
+  const double spread = known ? std::min(unsure, kSpreadMost) : kSpreadMost;
   StrategyForecast made;
   made.strategy = strategy_of(scene);
   made.wire = {static_cast<std::uint64_t>(std::clamp(parts.wire, 0.0, kBytesMost))};
@@ -170,7 +214,8 @@ StrategyForecast predict(const Scene& scene, const Experience& experience) {
   made.likely = span(total);
   made.most = span(total * (1 + spread));
   made.pause = span(parts.pause);
-  made.converges_percent = static_cast<unsigned>(std::lround(parts.converges * 100));
+  made.converges_percent =
+      static_cast<unsigned>(std::lround(chance_of(scene, experience, parts.converges) * 100));
   return made;
 }
 
@@ -193,9 +238,10 @@ Forecast make_forecast(const Scene& scene, std::string_view destination, std::st
       also(other);
     }
   }
-  made.dirty_rate = scene.dirty_rate.value_or(BytesPerSecond{});
+  made.dirty_rate = scene.dirty_rate;
   made.dirty_age = scene.dirty_age;
   made.link_rate = scene.link;
+  made.link_age = scene.link_age;
   made.bandwidth = scene.bandwidth;
   made.read_rate = scene.read;
   made.write_rate = scene.write;

@@ -65,6 +65,63 @@ TEST(Predict, AGuestThatWasMeasuredMinutesAgoIsKnownLessWell) {
   EXPECT_EQ(predict(scene, sure).most, idle) << "twice nothing is nothing";
 }
 
+// Neither 0 nor anything else is taken for certain where nobody has measured.
+TEST(Predict, OfAGuestThatNobodyMeasuredTheRangeIsWideAndNothingIsSure) {
+  Experience sure;
+  sure.spread = 0.15;
+  Scene scene = gigabit_scene();
+  scene.convergence = {ConvergencePolicy::kWait};
+  scene.dirty_rate = BytesPerSecond{};
+  const StrategyForecast idle = predict(scene, sure);
+  scene.dirty_rate.reset();
+  const StrategyForecast unknown = predict(scene, sure);
+  EXPECT_GT(unknown.likely, idle.likely);
+  EXPECT_NEAR(static_cast<double>(unknown.most.count()),
+              static_cast<double>(unknown.likely.count()) * 1.4, 2);
+  EXPECT_NEAR(static_cast<double>(unknown.least.count()),
+              static_cast<double>(unknown.likely.count()) * 0.6, 2);
+  EXPECT_EQ(idle.converges_percent, 99u);
+  for (const BytesPerSecond link : {kGigabit, kFastEthernet}) {
+    scene.link = link;
+    EXPECT_GT(predict(scene, sure).converges_percent, 10u);
+    EXPECT_LT(predict(scene, sure).converges_percent, 90u);
+  }
+  scene.convergence = {ConvergencePolicy::kPause, std::chrono::seconds(300)};
+  EXPECT_LE(predict(scene, sure).converges_percent, 90u);
+  scene.executes = false;  // then there is nothing to know
+  EXPECT_LT(predict(scene, sure).most, predict(scene, sure).likely * 12 / 10);
+  EXPECT_EQ(predict(scene, sure).converges_percent, 99u);
+}
+
+TEST(Predict, AGuestThatWasMeasuredLongAgoMayHaveBecomeAnother) {
+  Scene scene = gigabit_scene();
+  scene.link = kFastEthernet;
+  scene.convergence = {ConvergencePolicy::kWait};
+  Experience sure;
+  sure.spread = 0.15;
+  const auto chance = [&](std::uint64_t rate, std::chrono::milliseconds age) {
+    scene.dirty_rate = BytesPerSecond{rate};
+    scene.dirty_age = age;
+    return predict(scene, sure).converges_percent;
+  };
+  const auto ago = std::chrono::hours(3);
+  EXPECT_LT(chance(8'000'000, ago), chance(8'000'000, std::chrono::minutes(5)));
+  EXPECT_GT(chance(60'000'000, ago), chance(60'000'000, {}));
+}
+
+TEST(Predict, AWayThatWasMeasuredSomeTimeAgoIsKnownLessWell) {
+  Experience sure;
+  sure.spread = 0.1;
+  Scene scene = gigabit_scene();
+  scene.link = kFastEthernet;
+  const StrategyForecast now = predict(scene, sure);
+  scene.link_age = std::chrono::hours(2);
+  const StrategyForecast later = predict(scene, sure);
+  EXPECT_EQ(later.likely, now.likely);
+  EXPECT_GT(later.most, now.most + std::chrono::seconds(2));
+  EXPECT_LT(later.least, now.least - std::chrono::seconds(2));
+}
+
 TEST(Predict, EachThingThatCostsMoreTakesLonger) {
   const double usual_time = seconds(plain(gigabit_scene()));
   const auto slower = [&](auto change) {

@@ -65,6 +65,7 @@ struct GuestLoad {
   // never was.
   std::optional<BytesPerSecond> dirty_rate;
   std::chrono::seconds dirty_age{0};  // since dirty_rate was measured, by whomever
+  bool measuring = false;             // dirty_rate, by whomever: the one before is not told
 };
 
 // Left behind by a finished migration; asked on the destination, once

@@ -29,18 +29,20 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Strate
 }
 
 Json encode(const Forecast& value) {
-  return {{"strategies", encode(value.strategies)},
-          {"dirty_bytes_per_second", value.dirty_rate.value},
-          {"dirty_age_ms", value.dirty_age.count()},
-          {"link_bytes_per_second", value.link_rate.value},
-          {"bandwidth_bytes_per_second", value.bandwidth.value},
-          {"read_bytes_per_second", value.read_rate.value},
-          {"write_bytes_per_second", value.write_rate.value},
-          {"memory_bytes", value.memory.bytes},
-          {"disks_bytes", value.disks.bytes},
-          {"spared_bytes", value.spared.bytes},
-          {"learnt_from", value.learnt_from},
-          {"notes", value.notes}};
+  Json out{{"strategies", encode(value.strategies)},
+           {"dirty_age_ms", value.dirty_age.count()},
+           {"link_bytes_per_second", value.link_rate.value},
+           {"link_age_ms", value.link_age.count()},
+           {"bandwidth_bytes_per_second", value.bandwidth.value},
+           {"read_bytes_per_second", value.read_rate.value},
+           {"write_bytes_per_second", value.write_rate.value},
+           {"memory_bytes", value.memory.bytes},
+           {"disks_bytes", value.disks.bytes},
+           {"spared_bytes", value.spared.bytes},
+           {"learnt_from", value.learnt_from},
+           {"notes", value.notes}};
+  if (value.dirty_rate) out["dirty_bytes_per_second"] = value.dirty_rate->value;
+  return out;
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Forecast& out) {
@@ -49,6 +51,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Foreca
       .may("dirty_bytes_per_second", out.dirty_rate)
       .may("dirty_age_ms", out.dirty_age)
       .may("link_bytes_per_second", out.link_rate)
+      .may("link_age_ms", out.link_age)
       .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("read_bytes_per_second", out.read_rate)
       .may("write_bytes_per_second", out.write_rate)

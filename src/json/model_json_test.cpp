@@ -99,9 +99,10 @@ Plan full_plan() {
   plan.quarantine_bytes = gib(3);
   plan.forecast = Forecast{
       {{"compress", gib(2), 8s, 10s, 14s, 200ms, 97}, {"quick", gib(1), 5s, 6s, 7s, 4s, 100}},
-      {11},
+      BytesPerSecond{11},
       15s,
       {12},
+      17s,
       {16},
       {13},
       {14},

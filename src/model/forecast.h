@@ -3,12 +3,19 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/byte_count.h"
 
 namespace drover {
+
+// A rate as it was measured some time ago.
+struct AgedRate {
+  BytesPerSecond rate;
+  std::chrono::milliseconds age{0};
+};
 
 // By one strategy: the move's own, or another that the VM could take.
 struct StrategyForecast {
@@ -24,9 +31,11 @@ struct StrategyForecast {
 struct Forecast {
   std::vector<StrategyForecast> strategies;  // the move's own first, then what else there is
   // What it is made from; 0: not known, or no limit.
-  BytesPerSecond dirty_rate;  // memory that the guest changes, pages counted once a second
+  // Memory that the guest changes, pages counted once a second; nothing: not known.
+  std::optional<BytesPerSecond> dirty_rate;
   std::chrono::milliseconds dirty_age{0};  // of dirty_rate, when the forecast was made
   BytesPerSecond link_rate;                // of the plan's networks together, as measured
+  std::chrono::milliseconds link_age{0};   // of link_rate, likewise
   BytesPerSecond bandwidth;        // that the move may take, by its request and the host's settings
   BytesPerSecond read_rate;        // of the source's disks
   BytesPerSecond write_rate;       // of the slowest place where disks land

@@ -107,7 +107,7 @@ struct MoveRequest {
   std::string continues;                // set by droverd: the failed move before this one, or ""
   std::optional<unsigned> retries;      // nothing: as the source's settings say
   bool measure = true;        // false: the forecast asks neither guest nor link, only earlier moves
-  bool hurry = false;         // its forecast takes a guest as it was some minutes ago
+  bool hurry = false;         // nobody reads the plan: its forecast takes what is known from before
   bool rehearse = false;      // everything up to the copy, then undo (docs/forecast.md)
   bool accept_notes = false;  // --yes
   std::vector<std::string> accepted_codes;  // --accept CODE, for warnings

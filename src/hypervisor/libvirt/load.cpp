@@ -25,11 +25,15 @@ ByteCount written(const virDomainStatsRecord& record) {
   return sum;
 }
 
-// A figure of an earlier measurement is not shown while a new one goes on.
-std::optional<BytesPerSecond> dirty_rate(const virDomainStatsRecord& record) {
+int dirty_status(const virDomainStatsRecord& record) {
   int status = -1;
   (void)virTypedParamsGetInt(record.params, record.nparams, "dirtyrate.calc_status", &status);
-  if (status != VIR_DOMAIN_DIRTYRATE_MEASURED) return std::nullopt;
+  return status;
+}
+
+// A figure of an earlier measurement is not shown while a new one goes on.
+std::optional<BytesPerSecond> dirty_rate(const virDomainStatsRecord& record) {
+  if (dirty_status(record) != VIR_DOMAIN_DIRTYRATE_MEASURED) return std::nullopt;
   long long rate = 0;
   if (virTypedParamsGetLLong(record.params, record.nparams, "dirtyrate.megabytes_per_second",
                              &rate) != 1 ||
@@ -72,6 +76,7 @@ Result<GuestLoad> Adapter::guest_load(std::string_view name_or_uuid) {
   load.disks_written = written(record);
   load.dirty_rate = dirty_rate(record);
   if (load.dirty_rate) load.dirty_age = dirty_age(record);
+  load.measuring = dirty_status(record) == VIR_DOMAIN_DIRTYRATE_MEASURING;
   return load;
 }
 

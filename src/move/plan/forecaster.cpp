@@ -7,11 +7,13 @@
 #include <set>
 #include <thread>
 
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include "base/deadline.h"
 #include "base/log.h"
 #include "forecast/predict.h"
+#include "forecast/recall.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_speed.h"
 #include "move/job.h"
@@ -19,6 +21,7 @@
 #include "move/plan/measure.h"
 #include "move/plan/shared_disks.h"
 #include "move/world.h"
+#include "preflight/codes.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -30,6 +33,7 @@ constexpr auto kGuestSpan = 1s;    // libvirt measures whole seconds
 constexpr auto kGuestLimit = 2s;   // from its beginning, which was before the checks
 constexpr auto kGuestFresh = 10s;  // then it is not measured anew
 constexpr auto kGuestKept = 10min;
+constexpr auto kDiskKept = 10min;  // in a hurry; a disk is as busy as what uses it
 constexpr auto kLinkAge = 10s;
 constexpr auto kDiskAge = 30s;
 constexpr std::size_t kGuestsMax = 256;
@@ -82,7 +86,8 @@ void add_held(const MeasureReply& reply, ByteCount written, forecast::Scene& sce
   scene.spared_disks = std::min(reply.held_disks, scene.disks) - written;
   const double held = static_cast<double>(std::min(reply.held_memory, scene.memory_used).bytes);
   if (held <= 0) return;
-  const double changed = scene.dirty_rate ? static_cast<double>(scene.dirty_rate->value) : 0;
+  const auto changed =
+      static_cast<double>(scene.dirty_rate.value_or(forecast::kUsualDirtying).value);
   const double age = static_cast<double>(reply.age.count());
   scene.spared_memory = {
       static_cast<std::uint64_t>(held * kMemorySame * std::exp(-changed * age / held))};
@@ -94,8 +99,22 @@ std::string road_key(const Plan& plan) {
   return key;
 }
 
-std::optional<MeasureReply> ask_there(World& world, const Plan& plan) {
-  const MeasureRequest question{plan.vm.uuid, folders_of(plan), 0};
+// How fast disks are where they land.
+std::string write_key(const Plan& plan) {
+  return fmt::format("write {} {}", plan.request.destination, fmt::join(folders_of(plan), " "));
+}
+
+// The checks have found something of the VM there, from a move before.
+bool is_held_there(const Plan& plan) {
+  return std::ranges::any_of(plan.findings, [](const Finding& finding) {
+    return finding.code == preflight::code_name(preflight::Code::kResidueUsed);
+  });
+}
+
+// Without folders it measures nothing there.
+std::optional<MeasureReply> ask_there(World& world, const Plan& plan,
+                                      std::vector<std::string> folders) {
+  const MeasureRequest question{plan.vm.uuid, std::move(folders), 0};
   const auto text = world.peers.call(plan.request.destination, verb::kMeasure, to_json(question),
                                      Deadline::after(kAskLimit));
   const auto reply = text ? measure_reply_from_json(*text) : std::unexpected(text.error());
@@ -113,7 +132,7 @@ void Forecaster::begin(World& world, const MoveRequest& request) {
   const auto load = world.hypervisor.guest_load(request.vm);
   if (!load) return;  // the plan itself will say why
   remember(request.vm, *load);
-  if (load->dirty_rate && load->dirty_age <= kGuestFresh) return;
+  if (request.hurry || (load->dirty_rate && load->dirty_age <= kGuestFresh)) return;
   // Most often it does not run.
   if (auto begun = world.hypervisor.measure_dirtying(request.vm, kGuestSpan); !begun) {
     log::debug("No forecast of what {} changes: {}", request.vm, begun.error().text());
@@ -129,20 +148,21 @@ std::optional<Forecast> Forecaster::make(World& world, const Plan& plan) {
       })) {
     return std::nullopt;
   }
-  std::vector<std::string> notes;
-  const forecast::Scene scene = scene_of(world, plan, notes);
-  const std::string& to = plan.request.destination;
-  Forecast made = forecast::make_forecast(scene, to, plan.vm.uuid, moves_before(world));
-  made.notes = std::move(notes);
+  const std::vector<Move> moves = moves_before(world);
+  Draft draft = draft_of(world, plan, moves);
+  Forecast made =
+      forecast::make_forecast(draft.scene, plan.request.destination, plan.vm.uuid, moves);
+  made.notes = std::move(draft.notes);
   if (plan.request.window)
     made.notes.emplace_back("The time that memory waits for its window is not counted.");
   return made;
 }
 
-forecast::Scene Forecaster::scene_of(World& world, const Plan& plan,
-                                     std::vector<std::string>& notes) {
+Forecaster::Draft Forecaster::draft_of(World& world, const Plan& plan,
+                                       const std::vector<Move>& moves) {
   const HostSettings settings = world.book.settings();
-  forecast::Scene scene;
+  Draft draft;
+  forecast::Scene& scene = draft.scene;
   scene.kind = plan.kind;
   scene.compress = plan.request.performance.value_or(settings.performance) != Performance::kDirect;
   scene.executes = plan.vm.state == VmState::kRunning;
@@ -156,41 +176,90 @@ forecast::Scene Forecaster::scene_of(World& world, const Plan& plan,
   scene.verification = plan.request.verification;
   if (plan.vm.state != VmState::kOff) scene.memory = scene.memory_used = plan.vm.memory;
   if (!plan.request.measure) {
-    notes.emplace_back("Neither the guest nor the link was measured for it, as was asked.");
-    return scene;
+    draft.notes.emplace_back("Neither the guest nor the link was measured for it, as was asked.");
+  } else if (plan.kind == MoveKind::kStorage) {
+    add_storage(world, plan, draft);
+  } else {
+    add_move(world, plan, moves, draft);
   }
-  measure_move(world, plan, scene, notes);
-  return scene;
+  return draft;
 }
 
-// All at once: guest, disks and the way have little to do with each other.
-void Forecaster::measure_move(World& world, const Plan& plan, forecast::Scene& scene,
-                              std::vector<std::string>& notes) {
-  if (plan.kind == MoveKind::kStorage) {  // both ends are here, and may be one device
-    if (scene.disks.bytes == 0) return;
-    scene.read = read_rate(plan);
-    scene.write = measure_here(world, "", {{}, folders_of(plan), 0}).write;
-    scene.one_device = std::ranges::any_of(plan.placements, same_device);
+// Both ends are here, and may be one device.
+void Forecaster::add_storage(World& world, const Plan& plan, Draft& draft) {
+  forecast::Scene& scene = draft.scene;
+  if (scene.disks.bytes == 0) return;
+  scene.read = read_rate(plan);
+  scene.one_device = std::ranges::any_of(plan.placements, same_device);
+  if (plan.request.hurry) {
+    scene.write = disk_kept(write_key(plan));
     return;
   }
+  scene.write = measure_here(world, "", {{}, folders_of(plan), 0}).write;
+  disks_.keep(write_key(plan), scene.write);
+}
+
+void Forecaster::add_move(World& world, const Plan& plan, const std::vector<Move>& moves,
+                          Draft& draft) {
+  const auto held =
+      plan.request.hurry ? recall(world, plan, moves, draft) : measure(world, plan, draft);
+  add_guest(world, plan, moves, draft);
+  if (!held || !plan.request.references || !draft.scene.compress) return;
+  const auto load = world.hypervisor.guest_load(plan.vm.uuid);
+  add_held(*held, load ? load->disks_written : ByteCount{}, draft.scene);
+}
+
+// All at once: disks and the way have little to do with each other.
+std::optional<MeasureReply> Forecaster::measure(World& world, const Plan& plan, Draft& draft) {
+  forecast::Scene& scene = draft.scene;
   std::optional<MeasureReply> reply;
   {
-    const std::jthread there([&] { reply = ask_there(world, plan); });
+    const std::jthread there([&] { reply = ask_there(world, plan, folders_of(plan)); });
     const std::jthread way([&] {
       scene.link = links_.get(road_key(plan), [&] { return measure_link(world, plan); });
     });
     if (scene.disks.bytes > 0) scene.read = read_rate(plan);
   }
   if (scene.link.value == 0) {
-    notes.push_back(fmt::format("The way to {} could not be measured: it is taken for 1 Gbit/s.",
-                                plan.request.destination));
+    draft.notes.push_back(
+        fmt::format("The way to {} could not be measured: it is taken for 1 Gbit/s.",
+                    plan.request.destination));
   }
-  add_guest(world, plan, scene, notes);
-  if (!reply) return;
-  scene.write = reply->write;
-  if (!plan.request.references || !scene.compress) return;
-  const auto load = world.hypervisor.guest_load(plan.vm.uuid);
-  add_held(*reply, load ? load->disks_written : ByteCount{}, scene);
+  if (reply) {
+    scene.write = reply->write;
+    disks_.keep(write_key(plan), reply->write);
+  }
+  return reply;
+}
+
+// What was measured for plans before, and for the journal's moves. The destination is asked only
+// what it still has, and only if it has something: that it need not measure.
+std::optional<MeasureReply> Forecaster::recall(World& world, const Plan& plan,
+                                               const std::vector<Move>& moves, Draft& draft) {
+  forecast::Scene& scene = draft.scene;
+  auto link = links_.known(road_key(plan));
+  if (!link || link->age > forecast::kRecalled)
+    link = forecast::recall_link(plan, moves, std::chrono::system_clock::now());
+  if (link) {
+    scene.link = link->rate;
+    scene.link_age = link->age;
+  } else {
+    draft.notes.push_back(
+        fmt::format("How fast the way to {} is was not measured, as nobody reads this plan: it is "
+                    "taken for 1 Gbit/s. drover plan measures it.",
+                    plan.request.destination));
+  }
+  if (scene.disks.bytes > 0) {
+    scene.read = read_rate(plan);
+    scene.write = disk_kept(write_key(plan));
+  }
+  return is_held_there(plan) ? ask_there(world, plan, {}) : std::nullopt;
+}
+
+// 0: not known.
+BytesPerSecond Forecaster::disk_kept(const std::string& what) {
+  const auto kept = disks_.known(what);
+  return kept && kept->age <= kDiskKept ? kept->rate : BytesPerSecond{};
 }
 
 // The slowest of its disks; 0: none can say.
@@ -199,7 +268,8 @@ BytesPerSecond Forecaster::read_rate(const Plan& plan) {
   const Deadline limit = Deadline::after(kReadLimit);
   for (const DiskPlacement& placement : copied_disks(plan)) {
     if (limit.expired()) break;
-    const BytesPerSecond speed = disks_.get("read " + placement.source_path, [&] {
+    const std::string what = "read " + placement.source_path;
+    const BytesPerSecond speed = plan.request.hurry ? disk_kept(what) : disks_.get(what, [&] {
       return reading_speed(placement.source_path, kDiskLimit).value_or(BytesPerSecond{});
     });
     if (speed.value > 0 && (least.value == 0 || speed < least)) least = speed;
@@ -207,9 +277,10 @@ BytesPerSecond Forecaster::read_rate(const Plan& plan) {
   return least;
 }
 
-void Forecaster::add_guest(World& world, const Plan& plan, forecast::Scene& scene,
-                           std::vector<std::string>& notes) {
+void Forecaster::add_guest(World& world, const Plan& plan, const std::vector<Move>& moves,
+                           Draft& draft) {
   if (plan.vm.state != VmState::kRunning && plan.vm.state != VmState::kPaused) return;
+  forecast::Scene& scene = draft.scene;
   const auto load = load_of(world, plan);
   if (load && load->memory_held.bytes > 0)
     scene.memory_used = std::min(scene.memory, load->memory_held);
@@ -218,25 +289,40 @@ void Forecaster::add_guest(World& world, const Plan& plan, forecast::Scene& scen
     scene.dirty_rate = BytesPerSecond{};
     return;
   }
-  const Guest guest = known(plan.request.vm);
-  const auto age = Clock::now() - guest.measured_at;
-  if (guest.rate && age <= kGuestKept) {
-    scene.dirty_rate = guest.rate;
-    scene.dirty_age = std::chrono::duration_cast<std::chrono::milliseconds>(age);
+  if (const auto dirtying = dirtying_known(plan, moves)) {
+    scene.dirty_rate = dirtying->rate;
+    scene.dirty_age = dirtying->age;
     return;
   }
-  notes.push_back(
-      fmt::format("libvirt could not measure how much memory {} changes: it is taken for little.",
-                  plan.vm.name));
+  draft.notes.push_back(
+      plan.request.hurry
+          ? fmt::format("How much memory {} changes is not known, and was not waited for, as "
+                        "nobody reads this plan: whether it can be copied as wanted is a guess. "
+                        "drover plan measures it.",
+                        plan.vm.name)
+          : fmt::format("libvirt could not measure how much memory {} changes: whether it can be "
+                        "copied as wanted is a guess.",
+                        plan.vm.name));
 }
 
-// Waits for the measurement that begin() began, but in a hurry only if nothing of the last minutes
-// is known. Nothing: the hypervisor does not tell.
-std::optional<GuestLoad> Forecaster::load_of(World& world, const Plan& plan) {
+// Who reads the plan is not told of a guest as it was long ago.
+std::optional<AgedRate> Forecaster::dirtying_known(const Plan& plan,
+                                                   const std::vector<Move>& moves) {
   const Guest guest = known(plan.request.vm);
-  const bool kept = guest.rate && Clock::now() - guest.measured_at <= kGuestKept;
-  const auto until = guest.asked_at + kGuestLimit;
-  const bool waits = plan.vm.state == VmState::kRunning && !(kept && plan.request.hurry);
+  const auto age =
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - guest.measured_at);
+  const bool hurry = plan.request.hurry;
+  if (guest.rate && age <= (hurry ? forecast::kRecalled : kGuestKept))
+    return AgedRate{*guest.rate, age};
+  if (!hurry) return std::nullopt;
+  return forecast::recall_dirtying(plan.vm.uuid, moves, std::chrono::system_clock::now());
+}
+
+// Waits for the measurement that begin() began, but not in a hurry. Nothing: the hypervisor does
+// not tell.
+std::optional<GuestLoad> Forecaster::load_of(World& world, const Plan& plan) {
+  const auto until = known(plan.request.vm).asked_at + kGuestLimit;
+  const bool waits = plan.vm.state == VmState::kRunning && !plan.request.hurry;
   while (true) {
     auto load = world.hypervisor.guest_load(plan.vm.uuid);
     if (!load) return std::nullopt;
@@ -249,6 +335,7 @@ std::optional<GuestLoad> Forecaster::load_of(World& world, const Plan& plan) {
 
 void Forecaster::remember(const std::string& vm, const GuestLoad& load) {
   const std::lock_guard lock(mutex_);
+  if (load.measuring) return;  // what is known of it stands until the new figure is there
   if (!load.dirty_rate) {
     // A QEMU that was asked for nothing and tells nothing is not the one that told us.
     const auto found = guests_.find(vm);

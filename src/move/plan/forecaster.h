@@ -12,11 +12,13 @@
 
 #include "forecast/scene.h"
 #include "hypervisor/hypervisor.h"
+#include "model/move.h"
 #include "model/plan.h"
 #include "move/plan/rate_book.h"
 
 namespace drover::move {
 
+struct MeasureReply;
 struct World;
 
 class Forecaster {
@@ -24,11 +26,11 @@ class Forecaster {
   Forecaster();
 
   // Before the plan's checks, so that the guest is measured while they run. Returns at once; errors
-  // only make the forecast poorer.
+  // only make the forecast poorer. In a hurry nothing is begun.
   void begin(World& world, const MoveRequest& request);
   // Of a plan that may be carried out. Takes as long as the way needs to be measured, about half a
-  // second, or not even that. Unless the request is in a hurry, or of a guest that nobody has
-  // measured for some minutes, up to a second more. Nothing: there are blockers.
+  // second, or not even that, and up to a second more for a guest that was not measured just now.
+  // In a hurry nothing is measured or waited for. Nothing: there are blockers.
   // REQUIRES: all else of the plan is there.
   std::optional<Forecast> make(World& world, const Plan& plan);
 
@@ -43,18 +45,28 @@ class Forecaster {
     Clock::time_point asked_at;  // when a measurement was last begun for a plan
   };
 
-  forecast::Scene scene_of(World& world, const Plan& plan, std::vector<std::string>& notes);
-  void measure_move(World& world, const Plan& plan, forecast::Scene& scene,
-                    std::vector<std::string>& notes);
-  void add_guest(World& world, const Plan& plan, forecast::Scene& scene,
-                 std::vector<std::string>& notes);
+  // What a forecast is made of, and what its plan is told of that.
+  struct Draft {
+    forecast::Scene scene;
+    std::vector<std::string> notes;
+  };
+
+  Draft draft_of(World& world, const Plan& plan, const std::vector<Move>& moves);
+  void add_storage(World& world, const Plan& plan, Draft& draft);
+  void add_move(World& world, const Plan& plan, const std::vector<Move>& moves, Draft& draft);
+  std::optional<MeasureReply> measure(World& world, const Plan& plan, Draft& draft);
+  std::optional<MeasureReply> recall(World& world, const Plan& plan, const std::vector<Move>& moves,
+                                     Draft& draft);
+  void add_guest(World& world, const Plan& plan, const std::vector<Move>& moves, Draft& draft);
+  std::optional<AgedRate> dirtying_known(const Plan& plan, const std::vector<Move>& moves);
   BytesPerSecond read_rate(const Plan& plan);
+  BytesPerSecond disk_kept(const std::string& what);
   std::optional<GuestLoad> load_of(World& world, const Plan& plan);
   void remember(const std::string& vm, const GuestLoad& load);
   Guest known(const std::string& vm);
   Guest& guest_of(const std::string& vm);  // under mutex_
 
-  RateBook disks_;
+  RateBook disks_;                                    // there too, as other hosts said
   RateBook links_;                                    // by host and addresses
   std::mutex mutex_;                                  // guards guests_
   std::map<std::string, Guest, std::less<>> guests_;  // by how requests name them; bounded

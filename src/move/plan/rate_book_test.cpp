@@ -74,6 +74,42 @@ TEST(RateBook, WhatIsOldIsMeasuredAnew) {
   EXPECT_EQ(book.get("vda", [] { return BytesPerSecond{2}; }).value, 2u);
 }
 
+TEST(RateBook, WhatIsKnownIsToldWithItsAgeAndNotMeasured) {
+  RateBook book(0s, RateBook::Unknown::kKept);
+  EXPECT_FALSE(book.known("vda"));
+  (void)book.get("vda", [] { return BytesPerSecond{7}; });
+  std::this_thread::sleep_for(5ms);
+  ASSERT_TRUE(book.known("vda"));
+  EXPECT_EQ(book.known("vda")->rate.value, 7u);
+  EXPECT_GE(book.known("vda")->age, 5ms);
+  book.keep("vda", BytesPerSecond{9});
+  book.keep("vda", BytesPerSecond{});
+  EXPECT_EQ(book.known("vda")->rate.value, 9u);
+  (void)book.get("vdb", [] { return BytesPerSecond{}; });
+  EXPECT_FALSE(book.known("vdb"));
+}
+
+// Who is in a hurry takes the figure of before, not one that is yet to come.
+TEST(RateBook, WhatIsKnownIsToldWhileItIsMeasuredAnew) {
+  RateBook book(0s, RateBook::Unknown::kKept);
+  book.keep("vda", BytesPerSecond{7});
+  std::atomic<bool> begun = false, told = false;
+  std::jthread again([&] {
+    (void)book.get("vda", [&] {
+      begun = true;
+      for (int i = 0; i < 4000 && !told; ++i) std::this_thread::sleep_for(1ms);
+      return BytesPerSecond{told ? 9u : 1u};
+    });
+  });
+  while (!begun) std::this_thread::sleep_for(1ms);
+  const auto known = book.known("vda");
+  told = true;
+  again.join();
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->rate.value, 7u);
+  EXPECT_EQ(book.known("vda")->rate.value, 9u);
+}
+
 TEST(RateBook, WhatCouldNotBeMeasuredIsAskedAgainWhereThatCostsNothing) {
   for (const auto unknown : {RateBook::Unknown::kKept, RateBook::Unknown::kAskedAgain}) {
     RateBook book(60s, unknown);
