@@ -163,6 +163,7 @@ TEST_F(Archives, AnImageThatSomebodyWritesIsNotExported) {
   EXPECT_EQ(ended.state, ArchiveState::kFailed);
   ASSERT_TRUE(ended.error);
   EXPECT_EQ(ended.error->code, ErrorCode::kConflict) << ended.error->text();
+  EXPECT_TRUE(ended.error->text().contains("vda is open for writing")) << ended.error->text();
 }
 
 // Between the plan and the instant from which on the disks stand still.
