@@ -312,6 +312,7 @@ Status ExportWork::release_disks() {
     RETURN_IF_ERROR(options_.pictures->end(archive().vm_uuid, socket()));
     ::unlink(socket().c_str());
     job_.picture = false;
+    RETURN_IF_ERROR(save());
   }
   return remove_created();
 }
@@ -347,15 +348,7 @@ Status ExportWork::write_manifest() {
 }
 
 Status ExportWork::undo() {
-  fence_.reset();
-  images_.clear();
-  if (job_.picture) {
-    RETURN_IF_ERROR(options_.pictures->end(archive().vm_uuid, socket()));
-    ::unlink(socket().c_str());
-    job_.picture = false;
-    RETURN_IF_ERROR(save());
-  }
-  RETURN_IF_ERROR(remove_created());
+  RETURN_IF_ERROR(release_disks());
   staging_.reset();
   if (job_.staging.path.empty()) return {};
   const Status removed = remove_staging(job_.staging.path, move::identity_of(job_.staging));
