@@ -132,11 +132,7 @@ TEST_F(ArchivedChain, IsRegisteredWhereItLies) {
 
 // Told by the next droverd, if this one dies between the definition and that.
 TEST_F(ArchivedChain, CheckpointsOfAnInterruptedImportAreTold) {
-  ArchiveJob job;
-  job.archive.id = "k3f9x2qa";
-  job.archive.host = "host1";
-  job.archive.request = imported(at("exports/x"), ImportMode::kRestore);
-  job.archive.state = ArchiveState::kRunning;
+  ArchiveJob job = import_under_way(ImportMode::kRestore);
   job.archive.vm_uuid = kUuid;
   job.archive.vm_name = "web01";
   job.defining = true;
@@ -144,9 +140,7 @@ TEST_F(ArchivedChain, CheckpointsOfAnInterruptedImportAreTold) {
   job.created = {move::known_file("vdb", top(), {1, 1, 0, ""}),
                  move::known_file("vdb.1", base(), {1, 2, 0, ""})};
   ASSERT_TRUE(hypervisor_.forget_checkpoints(kUuid));
-  ASSERT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
-                             to_json(job)));
-  restart();
+  take_up(job);
   EXPECT_EQ(wait(job.archive.id).state, ArchiveState::kDone);
   EXPECT_EQ(known(kUuid).size(), 1u);
   // libvirt was away before it had been told all.
@@ -154,22 +148,15 @@ TEST_F(ArchivedChain, CheckpointsOfAnInterruptedImportAreTold) {
   later.name = "later";
   later.xml.replace(later.xml.find("<name>clean"), 11, "<name>later");
   job.checkpoints.push_back(later);
-  const auto take_up = [&] {
-    ASSERT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
-                               to_json(job)));
-    restart();
-  };
-  take_up();
+  take_up(job);
   EXPECT_EQ(wait(job.archive.id).state, ArchiveState::kDone);
   EXPECT_EQ(known(kUuid).size(), 2u);
   // It goes on being away: nobody has to wait for it.
   hypervisor_.at_checkpoints = [](bool) -> Status {
     return fail(ErrorCode::kUnavailable, "libvirt is away.");
   };
-  take_up();
-  const auto now = [&] { return *archivist_->find(job.archive.id); };
-  for (int i = 0; i < 400 && now().doing.find("--give-up") == std::string::npos; ++i)
-    std::this_thread::sleep_for(5ms);
+  take_up(job);
+  ASSERT_TRUE(asks_to_be_given_up(job.archive.id));
   ASSERT_TRUE(archivist_->give_up(job.archive.id));
   const Archive ended = wait(job.archive.id);
   EXPECT_EQ(ended.state, ArchiveState::kDone);

@@ -10,7 +10,7 @@ TEST_F(Archives, AnInterruptedExportLeavesNothing) {
   slow.bandwidth = {256 << 10};
   const auto begun = archivist_->start(slow);
   ASSERT_TRUE(begun);
-  for (int i = 0; i < 400 && files("exports").empty(); ++i) std::this_thread::sleep_for(5ms);
+  ASSERT_TRUE(until([&] { return !files("exports").empty(); }));
   EXPECT_EQ(files("exports"), std::vector<std::string>{"web01.drover-" + begun->id});
   restart();
   const Archive ended = wait(begun->id);
@@ -22,25 +22,17 @@ TEST_F(Archives, AnInterruptedExportLeavesNothing) {
   job.archive = ended;
   job.archive.state = ArchiveState::kRunning;
   fs::create_directory(at("exports/web01"));
-
   job.staging = move::known_file("folder", at("exports/web01.drover-x"),
                                  see_file(AT_FDCWD, at("exports/web01"))->identity);
-  ASSERT_TRUE(
-      journal_->save(journal::Side::kArchive, ended.id, journal::JobState::kOpen, to_json(job)));
-  restart();
+  take_up(job);
   EXPECT_EQ(wait(ended.id).state, ArchiveState::kDone);
   EXPECT_TRUE(fs::exists(at("exports/web01")));
 }
 
 TEST_F(Archives, AnInterruptedImportIsUndoneUnlessTheVmIsThere) {
-  const std::string folder = export_it();
-  ArchiveJob job;
-  job.archive.id = "k3f9x2qa";
-  job.archive.host = "host1";
-  job.archive.request = imported(folder, ImportMode::kCopy);
-  job.archive.state = ArchiveState::kRunning;
+  ArchiveJob job = import_under_way(ImportMode::kCopy);
+  job.archive.request.folder = export_it();
   job.archive.vm_uuid = kUuid;
-  job.archive.vm_name = "web02";
   const auto put = [&](const char* name) {
     std::ofstream(at(name)) << "x";
     job.created.push_back(
@@ -49,23 +41,21 @@ TEST_F(Archives, AnInterruptedImportIsUndoneUnlessTheVmIsThere) {
   put("restored/web02-vda.img");
   job.created.push_back(move::known_file("vdb", at("restored/web02-vdb.qcow2"), {}));
   std::ofstream(at("restored/web02-vdb.qcow2"));
-  const auto take_up = [&] {
-    EXPECT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
-                               to_json(job)));
-    restart();
+  const auto end = [&] {
+    take_up(job);
     return wait(job.archive.id).state;
   };
-  EXPECT_EQ(take_up(), ArchiveState::kFailed);
+  EXPECT_EQ(end(), ArchiveState::kFailed);
   EXPECT_TRUE(files("restored").empty());
   // libvirt knows a VM of that UUID, but not with these files.
   job.created.clear();
   put("restored/web02-vda.img");
   job.defining = true;
-  EXPECT_EQ(take_up(), ArchiveState::kFailed);
+  EXPECT_EQ(end(), ArchiveState::kFailed);
   EXPECT_TRUE(files("restored").empty());
   // It has them: the answer was lost with the droverd.
   job.created = {move::known_file("vda", at("images/web01.img"), {1, 1, 0, ""})};
-  EXPECT_EQ(take_up(), ArchiveState::kDone);
+  EXPECT_EQ(end(), ArchiveState::kDone);
   EXPECT_TRUE(fs::exists(at("images/web01.img")));
 }
 
@@ -88,13 +78,7 @@ TEST(ArchiveJobText, OfAnEarlierReleaseIsRead) {
 // A journal that says "about to define" while the VM was taken up, changed, and its disk built
 // upon.
 TEST_F(Archives, WhatAVmUsesIsNotRemovedByAnUndo) {
-  ArchiveJob job;
-  job.archive.id = "k3f9x2qa";
-  job.archive.host = "host1";
-  job.archive.request = imported(at("exports/x"), ImportMode::kCopy);
-  job.archive.state = ArchiveState::kRunning;
-  job.archive.vm_uuid = "9f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-  job.archive.vm_name = "web02";
+  ArchiveJob job = import_under_way(ImportMode::kCopy);
   job.defining = true;
   const std::string base = at("restored/web02-vda.qcow2"), top = at("restored/web02.later");
   ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", base, "8M"}}));
@@ -108,9 +92,7 @@ TEST_F(Archives, WhatAVmUsesIsNotRemovedByAnUndo) {
     xml.replace(xml.find(from), from.size(), to);
   }
   ASSERT_TRUE(hypervisor_.define(xml));
-  ASSERT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
-                             to_json(job)));
-  restart();
+  take_up(job);
   const Archive ended = wait(job.archive.id);
   EXPECT_EQ(ended.state, ArchiveState::kFailed);
   EXPECT_TRUE(fs::exists(base)) << "a VM's disk stands on it";
@@ -119,20 +101,12 @@ TEST_F(Archives, WhatAVmUsesIsNotRemovedByAnUndo) {
 
 // droverd died before it could write down which file it made: another's may be there by now.
 TEST_F(Archives, AFileOfUnknownOriginIsNotRemoved) {
-  ArchiveJob job;
-  job.archive.id = "k3f9x2qa";
-  job.archive.host = "host1";
-  job.archive.request = imported(at("exports/x"), ImportMode::kRestore);
-  job.archive.state = ArchiveState::kRunning;
-  job.archive.vm_uuid = "9f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-  job.archive.vm_name = "web02";
+  ArchiveJob job = import_under_way(ImportMode::kRestore);
   job.created = {move::known_file("nvram", at("restored/web02_VARS.fd"), {}),
                  move::known_file("vda", at("images/web02.img.drover-k3f9x2qa"), {})};
   std::ofstream(at("restored/web02_VARS.fd")) << "another VM's variables";
   std::ofstream(at("images/web02.img.drover-k3f9x2qa")) << "ours, by its name";
-  ASSERT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
-                             to_json(job)));
-  restart();
+  take_up(job);
   const Archive ended = wait(job.archive.id);
   EXPECT_EQ(ended.state, ArchiveState::kFailed);
   EXPECT_EQ(files("restored"), std::vector<std::string>{"web02_VARS.fd"});
@@ -152,10 +126,9 @@ TEST_F(Archives, AnUndoThatCannotSucceedIsGivenUp) {
   };
   const auto begun = archivist_->start(exported(at("exports/web01")));
   ASSERT_TRUE(begun) << begun.error().text();
-  const auto now = [&] { return *archivist_->find(begun->id); };
-  for (int i = 0; i < 400 && now().doing.find("--give-up") == std::string::npos; ++i)
-    std::this_thread::sleep_for(5ms);
-  EXPECT_NE(now().doing.find("QEMU does not end it."), std::string::npos) << now().doing;
+  ASSERT_TRUE(asks_to_be_given_up(begun->id));
+  const std::string doing = archivist_->find(begun->id)->doing;
+  EXPECT_TRUE(doing.contains("QEMU does not end it.")) << doing;
   EXPECT_EQ(archivist_->busy(kUuid), begun->id);
   ASSERT_TRUE(archivist_->give_up(begun->id));
   const Archive ended = wait(begun->id);
@@ -170,24 +143,14 @@ TEST_F(Archives, AnUndoThatCannotSucceedIsGivenUp) {
 
 // Whether the VM was defined cannot be seen: what is there stays.
 TEST_F(Archives, AnEndThatCannotBeSeenIsGivenUp) {
-  ArchiveJob job;
-  job.archive.id = "k3f9x2qa";
-  job.archive.host = "host1";
-  job.archive.request = imported(at("exports/x"), ImportMode::kRestore);
-  job.archive.state = ArchiveState::kRunning;
-  job.archive.vm_uuid = "9f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-  job.archive.vm_name = "web02";
+  ArchiveJob job = import_under_way(ImportMode::kRestore);
   job.defining = true;
   const std::string image = at("restored/web02.img");
   std::ofstream(image) << "x";
   job.created = {move::known_file("vda", image, see_file(AT_FDCWD, image)->identity)};
-  ASSERT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
-                             to_json(job)));
   hypervisor_.set_answering(false);
-  restart();
-  const auto now = [&] { return *archivist_->find(job.archive.id); };
-  for (int i = 0; i < 400 && now().doing.find("--give-up") == std::string::npos; ++i)
-    std::this_thread::sleep_for(5ms);
+  take_up(job);
+  ASSERT_TRUE(asks_to_be_given_up(job.archive.id));
   ASSERT_TRUE(archivist_->give_up(job.archive.id));
   const Archive ended = wait(job.archive.id);
   EXPECT_EQ(ended.state, ArchiveState::kFailed);
@@ -217,7 +180,7 @@ TEST_F(Archives, AJobThatHangsInLibvirtHoldsNobodyUp) {
   };
   const auto begun = archivist_->start(exported(at("exports/web01")));
   ASSERT_TRUE(begun) << begun.error().text();
-  for (int i = 0; i < 400 && files("images").size() < 4; ++i) std::this_thread::sleep_for(5ms);
+  ASSERT_TRUE(until([&] { return files("images").size() == 4; }));
   EXPECT_FALSE(archivist_->stop(50ms));
   hangs = false;
   EXPECT_TRUE(archivist_->stop(std::chrono::seconds(10)));

@@ -147,6 +147,17 @@ class Archives : public testing::Test {
     ADD_FAILURE() << "it does not end";
     return {};
   }
+  static bool until(const std::function<bool()>& happened) {
+    for (int i = 0; i < 400; ++i) {
+      if (happened()) return true;
+      std::this_thread::sleep_for(5ms);
+    }
+    return happened();
+  }
+  // The job says that it hangs, and how it can be ended.
+  bool asks_to_be_given_up(const std::string& id) {
+    return until([&] { return archivist_->find(id)->doing.contains("--give-up"); });
+  }
   Archive run(const ArchiveRequest& request) {
     const auto begun = archivist_->start(request);
     EXPECT_TRUE(begun) << begun.error().text();
@@ -156,6 +167,40 @@ class Archives : public testing::Test {
     const Archive done = run(exported(at("exports/web01")));
     EXPECT_EQ(done.state, ArchiveState::kDone) << (done.error ? done.error->text() : "");
     return at("exports/web01");
+  }
+  // So that whatever is started waits. Who has them: for give_back().
+  std::vector<std::string> take_all_places() {
+    const auto limit = move::limit_of(move::Slots::Way::kStorage, book_->settings());
+    std::vector<std::string> others;
+    while (slots_.take(move::Slots::Way::kStorage, fmt::format("other{}", others.size()), limit))
+      others.push_back(fmt::format("other{}", others.size()));
+    return others;
+  }
+  // An import of a VM that is not here, as the journal has it while it runs.
+  ArchiveJob import_under_way(ImportMode mode) const {
+    ArchiveJob job;
+    job.archive.id = "k3f9x2qa";
+    job.archive.host = "host1";
+    job.archive.request = imported(at("exports/x"), mode);
+    job.archive.state = ArchiveState::kRunning;
+    job.archive.vm_uuid = "9f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
+    job.archive.vm_name = "web02";
+    return job;
+  }
+  // A droverd that was killed has left it, and the next one takes it up.
+  void take_up(const ArchiveJob& job) {
+    ASSERT_TRUE(journal_->save(journal::Side::kArchive, job.archive.id, journal::JobState::kOpen,
+                               to_json(job)));
+    restart();
+  }
+  // Until it is gone, the raw image may be written.
+  RunningProgram writer_of(const std::string& image) {
+    auto writer = RunningProgram::start(
+        {.arguments = {"qemu-nbd", "--persistent", "--socket=" + at("writer.sock"), "--format=raw",
+                       image}});
+    EXPECT_TRUE(writer) << writer.error().text();
+    EXPECT_TRUE(until([&] { return fs::exists(at("writer.sock")); }));
+    return std::move(*writer);
   }
   void forget_vm() { ASSERT_TRUE(hypervisor_.undefine(kUuid)); }
 

@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include "archive/acceptance.h"
-#include "archive/image_below.h"
 #include "archive/image_convert.h"
-#include "archive/image_lock.h"
 #include "archive/manifest.h"
 #include "base/file.h"
 #include "base/percent.h"
+#include "hypervisor/backing_chain.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
 #include "hypervisor/stray_image.h"
@@ -138,15 +137,12 @@ Status ExportWork::fence_images() {
     images.push_back({item.item, std::move(image)});
   }
   fence_.emplace(std::move(images));
-  if (auto taken = fence_->take(); !taken) {
-    return std::unexpected(
-        wrap(taken.error(), fmt::format("The disks of {} are in use.", archive().vm_name)));
-  }
-  for (const ArchiveItem& item : chain_items()) {
-    if (images_.contains(item.item))
-      RETURN_IF_ERROR(check_unwritten(images_.at(item.item).get(), item.path));
-  }
-  return {};
+  Status alone = fence_->take();
+  if (alone) alone = fence_->check_no_writer();
+  if (alone) return {};
+  return std::unexpected(wrap(
+      alone.error(),
+      fmt::format("The disks of {} are in use. Fix: shut off what uses them.", archive().vm_name)));
 }
 
 // The disks' images and all that they are based on, whether that is exported as it is or not.
@@ -206,7 +202,7 @@ Status ExportWork::copy_bytes(const ExportedDisk& disk, const std::string& image
                              watch(archive().request.bandwidth, written_folders())));
   if (below != nullptr) {
     // By its name in the folder, wherever the folder is carried to.
-    RETURN_IF_ERROR(set_below(to.get(), exported->file, below->file, below->format));
+    RETURN_IF_ERROR(write_backing_name(to.get(), exported->file, below->file, below->format));
     doing(fmt::format("{} is being hashed.", disk.target));
     ASSIGN_OR_RETURN(copied, hash_copy(to.get(), exported->file));
   }
@@ -316,6 +312,7 @@ Status ExportWork::release_disks() {
     RETURN_IF_ERROR(options_.pictures->end(archive().vm_uuid, socket()));
     ::unlink(socket().c_str());
     job_.picture = false;
+    RETURN_IF_ERROR(save());
   }
   return remove_created();
 }
@@ -351,15 +348,7 @@ Status ExportWork::write_manifest() {
 }
 
 Status ExportWork::undo() {
-  fence_.reset();
-  images_.clear();
-  if (job_.picture) {
-    RETURN_IF_ERROR(options_.pictures->end(archive().vm_uuid, socket()));
-    ::unlink(socket().c_str());
-    job_.picture = false;
-    RETURN_IF_ERROR(save());
-  }
-  RETURN_IF_ERROR(remove_created());
+  RETURN_IF_ERROR(release_disks());
   staging_.reset();
   if (job_.staging.path.empty()) return {};
   const Status removed = remove_staging(job_.staging.path, move::identity_of(job_.staging));

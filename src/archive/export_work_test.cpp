@@ -83,13 +83,12 @@ TEST_F(Archives, AVmThatIsBeingExportedCannotBeStarted) {
   slow.bandwidth = {256 << 10};
   const auto begun = archivist_->start(slow);
   ASSERT_TRUE(begun);
-  for (int i = 0; i < 400 && files("exports").empty(); ++i) std::this_thread::sleep_for(5ms);
+  ASSERT_TRUE(until([&] { return !files("exports").empty(); }));
   const auto opened = [&] {
     return run_program(
         {.arguments = {"qemu-io", "-f", "raw", "-c", "write 0 4k", at("images/web01.img")}});
   };
-  for (int i = 0; i < 400 && opened(); ++i) std::this_thread::sleep_for(5ms);
-  EXPECT_FALSE(opened()) << "QEMU may write the image";
+  EXPECT_TRUE(until([&] { return !opened(); })) << "QEMU may write the image";
   ASSERT_TRUE(archivist_->cancel(begun->id));
   wait(begun->id);
   EXPECT_TRUE(opened());
@@ -101,17 +100,19 @@ TEST_F(Archives, ARunningVmIsExportedThroughItsPicture) {
   pictures_.at_begin = [&](const PictureCall& call) -> Status {
     // One server for the first disk only: the second is what fails.
     auto started = RunningProgram::start(
-        {.arguments = {"qemu-nbd", "--read-only", "-U", "--shared=4", "-x", call.disks[0].target,
+        {.arguments = {"qemu-nbd", "--read-only", "--shared=4", "-x", call.disks[0].target,
                        "--format=raw", "--socket=" + call.socket, at("images/web01.img")}});
     if (!started) return std::unexpected(started.error());
     servers.push_back(std::move(*started));
-    for (int i = 0; i < 400 && !fs::exists(call.socket); ++i) std::this_thread::sleep_for(5ms);
+    EXPECT_TRUE(until([&] { return fs::exists(call.socket); }));
     return {};
   };
   const auto begun = archivist_->start(exported(at("exports/web01")));
   if (!begun) GTEST_SKIP() << begun.error().text();
   const Archive done = wait(begun->id);
-  EXPECT_EQ(done.state, ArchiveState::kFailed) << "vdb is not served";
+  EXPECT_EQ(done.state, ArchiveState::kFailed);
+  ASSERT_TRUE(done.error);
+  EXPECT_TRUE(done.error->message.contains("vdb of web01")) << done.error->text();
   EXPECT_EQ(pictures_.ended.size(), 1u);
   EXPECT_TRUE(files("exports").empty());
   EXPECT_EQ(files("images"), (std::vector<std::string>{"web01.img", "web01.qcow2"}))
@@ -120,10 +121,7 @@ TEST_F(Archives, ARunningVmIsExportedThroughItsPicture) {
 
 // The plan that was accepted may be hours old when its turn comes.
 TEST_F(Archives, WhatChangedInTheQueueIsExportedAsItIs) {
-  const auto limit = move::limit_of(move::Slots::Way::kStorage, book_->settings());
-  std::vector<std::string> others;
-  while (slots_.take(move::Slots::Way::kStorage, fmt::format("other{}", others.size()), limit))
-    others.push_back(fmt::format("other{}", others.size()));
+  const std::vector<std::string> others = take_all_places();
   const auto begun = archivist_->start(exported(at("exports/web01")));
   ASSERT_TRUE(begun) << begun.error().text();
   fs::rename(at("images/web01.img"), at("images/other.img"));
@@ -138,10 +136,7 @@ TEST_F(Archives, WhatChangedInTheQueueIsExportedAsItIs) {
 }
 
 TEST_F(Archives, ABlockerThatCameInTheQueueStopsIt) {
-  const auto limit = move::limit_of(move::Slots::Way::kStorage, book_->settings());
-  std::vector<std::string> others;
-  while (slots_.take(move::Slots::Way::kStorage, fmt::format("other{}", others.size()), limit))
-    others.push_back(fmt::format("other{}", others.size()));
+  const std::vector<std::string> others = take_all_places();
   const auto begun = archivist_->start(exported(at("exports/web01")));
   ASSERT_TRUE(begun) << begun.error().text();
   hypervisor_.set_snapshots(kUuid, 1);  // a warning that nobody accepted
@@ -154,15 +149,12 @@ TEST_F(Archives, ABlockerThatCameInTheQueueStopsIt) {
 }
 
 TEST_F(Archives, AnImageThatSomebodyWritesIsNotExported) {
-  auto writer = RunningProgram::start(
-      {.arguments = {"qemu-nbd", "--persistent", "--socket=" + at("writer.sock"), "--format=raw",
-                     at("images/web01.img")}});
-  ASSERT_TRUE(writer) << writer.error().text();
-  for (int i = 0; i < 400 && !fs::exists(at("writer.sock")); ++i) std::this_thread::sleep_for(5ms);
+  const RunningProgram writer = writer_of(at("images/web01.img"));
   const Archive ended = run(exported(at("exports/web01")));
   EXPECT_EQ(ended.state, ArchiveState::kFailed);
   ASSERT_TRUE(ended.error);
   EXPECT_EQ(ended.error->code, ErrorCode::kConflict) << ended.error->text();
+  EXPECT_TRUE(ended.error->text().contains("vda is open for writing")) << ended.error->text();
 }
 
 // Between the plan and the instant from which on the disks stand still.

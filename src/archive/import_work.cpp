@@ -7,11 +7,10 @@
 #include <fcntl.h>
 
 #include "archive/file_use.h"
-#include "archive/image_below.h"
-#include "archive/image_lock.h"
 #include "archive/manifest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "hypervisor/backing_chain.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/stray_image.h"
 #include "preflight/placement.h"
@@ -41,7 +40,12 @@ Result<gate::Fence> fence(const ArchiveItem& item, const UniqueFd& file) {
   one.push_back({item.item, file.duplicate()});
   gate::Fence made(std::move(one));
   (void)made.take();
-  RETURN_IF_ERROR(check_unwritten(file.get(), item.file));
+  const Status alone = made.check_no_writer();
+  if (!alone && alone.error().code == ErrorCode::kConflict) {
+    return std::unexpected(
+        wrap(alone.error(),
+             fmt::format("{} is in use. Fix: shut the VM off that runs from it.", item.file)));
+  }
   return made;
 }
 
@@ -120,7 +124,7 @@ Status ImportWork::place_on_its_own(const ArchiveItem& item) {
   if (item.format.empty() || below == nullptr) return {};
   const UniqueFd image(::open(item.path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!image) return fail_errno("Cannot open " + item.path);
-  return set_below(image.get(), item.path, below->path, below->format);
+  return write_backing_name(image.get(), item.path, below->path, below->format);
 }
 
 Status ImportWork::check_image(const ArchiveItem& item, const std::string& path) {

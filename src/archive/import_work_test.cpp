@@ -124,11 +124,7 @@ TEST_F(Archives, AFileThatAVmUsesIsNotRegistered) {
 
 TEST_F(Archives, AnImageThatIsWrittenIsNotCopied) {
   const std::string folder = export_it();
-  auto writer = RunningProgram::start(
-      {.arguments = {"qemu-nbd", "--persistent", "--socket=" + at("writer.sock"), "--format=raw",
-                     folder + "/vda.img"}});
-  ASSERT_TRUE(writer) << writer.error().text();
-  for (int i = 0; i < 400 && !fs::exists(at("writer.sock")); ++i) std::this_thread::sleep_for(5ms);
+  const RunningProgram writer = writer_of(folder + "/vda.img");
   const Archive ended = run(imported(folder, ImportMode::kCopy));
   EXPECT_EQ(ended.state, ArchiveState::kFailed);
   ASSERT_TRUE(ended.error);

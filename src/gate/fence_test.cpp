@@ -41,6 +41,13 @@ class FenceTest : public testing::Test {
     EXPECT_EQ(::fcntl(fd.get(), F_OFD_GETLK, &lock), 0);
     return lock.l_type == F_UNLCK;
   }
+  static void set_lock(const UniqueFd& file, short type, long byte) {
+    struct flock lock{};
+    lock.l_type = type;
+    lock.l_start = byte;
+    lock.l_len = 1;
+    ASSERT_EQ(::fcntl(file.get(), F_OFD_SETLK, &lock), 0);
+  }
   Fence fence_both() const {
     std::vector<FencedDisk> disks;
     disks.push_back({"vda", image("a")});
@@ -79,11 +86,7 @@ TEST_F(FenceTest, OutlivesTheGateWhileACopyIsOpen) {
 
 TEST_F(FenceTest, IsAllOrNone) {
   const UniqueFd other = image("b", O_RDWR);
-  struct flock lock{};
-  lock.l_type = F_WRLCK;
-  lock.l_start = kFenceByte;
-  lock.l_len = 1;
-  ASSERT_EQ(::fcntl(other.get(), F_OFD_SETLK, &lock), 0);
+  set_lock(other, F_WRLCK, kFenceByte);
   Fence fence = fence_both();
   const Status status = fence.take();
   ASSERT_FALSE(status);
@@ -95,19 +98,14 @@ TEST_F(FenceTest, IsAllOrNone) {
 // QEMU holds read locks only, so that taking the fence beside one succeeds.
 TEST_F(FenceTest, SeesWhoWasThereBeforeIt) {
   const UniqueFd writer = image("b", O_RDWR);
-  struct flock lock{};
-  lock.l_type = F_RDLCK;
-  lock.l_start = kWriterByte;
-  lock.l_len = 1;
-  ASSERT_EQ(::fcntl(writer.get(), F_OFD_SETLK, &lock), 0);
+  set_lock(writer, F_RDLCK, kWriterByte);
   Fence fence = fence_both();
   ASSERT_TRUE(fence.take());
   const Status status = fence.check_no_writer();
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kConflict);
   EXPECT_TRUE(status.error().message.contains("vdb")) << status.error().message;
-  lock.l_type = F_UNLCK;
-  ASSERT_EQ(::fcntl(writer.get(), F_OFD_SETLK, &lock), 0);
+  set_lock(writer, F_UNLCK, kWriterByte);
   EXPECT_TRUE(fence.check_no_writer());
 }
 

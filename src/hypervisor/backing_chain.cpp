@@ -171,6 +171,20 @@ std::string backing_name_at(const std::string& name, const std::string& at,
       .string();
 }
 
+Status write_backing_name(int image, const std::string& path, const std::string& name,
+                          const std::string& format_below) {
+  const auto done = run_program({.arguments = {"qemu-img", "rebase", "-q", "-u", "-f", "qcow2",
+                                               "-F", format_below, "-b", name, "/proc/self/fd/3"},
+                                 .descriptor = image,
+                                 .limit = std::chrono::seconds(30)});
+  if (!done) {
+    return std::unexpected(
+        wrap(done.error(), fmt::format("Cannot say in {} that it is built on {}.", path, name)));
+  }
+  if (::fsync(image) != 0) return fail_errno("Cannot sync " + path);
+  return {};
+}
+
 Status set_backing_name(const std::string& path, const FileIdentity& identity,
                         const std::string& name, const std::string& format_below) {
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -178,16 +192,7 @@ Status set_backing_name(const std::string& path, const FileIdentity& identity,
   ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(file.get(), path));
   if (seen.identity != identity)
     return fail(ErrorCode::kConflict, "{} is another file by now.", path);
-  const auto done = run_program({.arguments = {"qemu-img", "rebase", "-q", "-u", "-f", "qcow2",
-                                               "-F", format_below, "-b", name, "/proc/self/fd/3"},
-                                 .descriptor = file.get(),
-                                 .limit = std::chrono::seconds(30)});
-  if (!done) {
-    return std::unexpected(
-        wrap(done.error(), fmt::format("Cannot say in {} that it is built on {}.", path, name)));
-  }
-  if (::fsync(file.get()) != 0) return fail_errno("Cannot sync " + path);
-  return {};
+  return write_backing_name(file.get(), path, name, format_below);
 }
 
 }  // namespace drover

@@ -30,8 +30,12 @@ std::optional<std::string> backing_name_of(const std::string& path);
 std::string backing_name_at(const std::string& name, const std::string& at,
                             const std::string& below);
 
-// Writes another name into a qcow2 image that nobody uses; nothing else of it changes. kConflict:
-// it is not the file meant.
+// Writes another name into a qcow2 image that nobody uses, and onto stable storage; nothing else of
+// it changes, and the image of that name is not looked at. `image`: open for writing; `path` is for
+// messages.
+Status write_backing_name(int image, const std::string& path, const std::string& name,
+                          const std::string& format_below);
+// Likewise where the image has to be opened. kConflict: it is not the file meant.
 Status set_backing_name(const std::string& path, const FileIdentity& identity,
                         const std::string& name, const std::string& format_below);
 

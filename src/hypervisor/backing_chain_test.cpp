@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include "base/unique_fd.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/program.h"
 
@@ -66,6 +68,10 @@ TEST_F(BackingChain, ANameIsWrittenAnewAndStaysRelative) {
   EXPECT_EQ(*backing_name_of(top), "below/other.img");
   EXPECT_EQ(backing_chain_of(top, "qcow2"),
             std::vector<std::string>{(root_ / "below/other.img").string()});
+  const UniqueFd image(::open(top.c_str(), O_RDWR | O_CLOEXEC));
+  const auto written = write_backing_name(image.get(), top, (root_ / "top.base").string(), "qcow2");
+  ASSERT_TRUE(written) << written.error().text();
+  EXPECT_EQ(*backing_name_of(top), (root_ / "top.base").string());
   const std::string other = make("other", "", "");
   EXPECT_FALSE(backing_name_of(other));
   EXPECT_EQ(set_backing_name(top, *file_identity(other), "x", "raw").error().code,

@@ -209,7 +209,7 @@ class Hypervisor {
   // --- changes
   // -------------------------------------------------------------------------------------------
   virtual Status define(std::string_view xml) = 0;
-  // Keeps NVRAM and TPM files: quarantine handles them. Not found is success.
+  // Keeps NVRAM and TPM files: quarantine handles them. kConflict: it could not. Absent is success.
   virtual Status undefine(std::string_view uuid) = 0;
   virtual Status set_autostart(std::string_view uuid, bool on) = 0;
   // Kills the QEMU at once. REQUIRES: the caller holds the ownership record's word that it may. Not

@@ -21,6 +21,10 @@ constexpr std::array kKinds{Kind{"tpm2", "tpm2-00.permall"}, Kind{"tpm1.2", "tpm
 // As libvirt makes them: swtpm passes through the first two and owns the last.
 constexpr mode_t kPassed = 0711, kOwned = 0700;
 
+pugi::xml_node backend_in(const pugi::xml_document& domain) {
+  return domain.document_element().child("devices").child("tpm").child("backend");
+}
+
 std::string place(const std::string& folder, std::string_view uuid, const Kind& kind) {
   return fmt::format("{}/{}/{}/{}", folder, uuid, kind.folder, kind.file);
 }
@@ -64,11 +68,25 @@ bool keeps_tpm_state(std::string_view domain_xml) { return !tpm_state_name(domai
 std::string tpm_state_name(std::string_view domain_xml) {
   const auto document = xml::parse(domain_xml, "domain");
   if (!document) return {};
-  const auto backend = document->document_element().child("devices").child("tpm").child("backend");
+  const auto backend = backend_in(*document);
   const bool kept = std::string_view(backend.attribute("type").value()) == "emulator" &&
                     !backend.child("encryption") && !backend.child("source");
   if (!kept) return {};
   return kKinds[std::string_view(backend.attribute("version").value()) == "1.2" ? 1 : 0].file;
+}
+
+Status check_state_outlives(std::string_view domain_xml, const std::string& folder,
+                            std::string_view uuid) {
+  const std::string state = tpm_state_of(folder, uuid);
+  if (state.empty()) return {};
+  ASSIGN_OR_RETURN(const auto document, xml::parse(domain_xml, "domain"));
+  if (std::string_view(backend_in(document).attribute("persistent_state").value()) == "yes")
+    return {};
+  return fail(ErrorCode::kConflict,
+              "The VM {0} stays defined: libvirt here is older than 8.9, and would remove what its "
+              "TPM holds, {1}, with the definition. Fix: update libvirt; or copy that file to "
+              "another place, then virsh undefine --keep-nvram {0}.",
+              uuid, state);
 }
 
 }  // namespace drover

@@ -28,5 +28,9 @@ void remove_tpm_folders(const std::string& place);
 bool keeps_tpm_state(std::string_view domain_xml);
 // How the file of such a definition's TPM is called; empty: it keeps none there.
 std::string tpm_state_name(std::string_view domain_xml);
+// libvirt before 8.9 removes the state of this VM below `folder` when it forgets the VM, unless the
+// definition says otherwise. kConflict: it would.
+Status check_state_outlives(std::string_view domain_xml, const std::string& folder,
+                            std::string_view uuid);
 
 }  // namespace drover

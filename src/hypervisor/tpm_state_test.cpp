@@ -37,6 +37,29 @@ TEST(TpmState, LiesInOneFile) {
   fs::remove_all(root);
 }
 
+TEST(TpmState, OutlivesADefinitionThatSaysSo) {
+  const fs::path root = fs::temp_directory_path() / ("drover-tpm-" + random_name(8));
+  const std::string folder = root;
+  const auto check = [&](const std::string& attributes) {
+    return check_state_outlives("<domain><devices><tpm><backend type='emulator'" + attributes +
+                                    "/></tpm></devices></domain>",
+                                folder, "u1");
+  };
+  EXPECT_TRUE(check("")) << "there is none";
+  const std::string place = tpm_state_place(folder, "u1", "tpm2-00.permall");
+  ASSERT_TRUE(make_tpm_folders(place));
+  std::ofstream(place) << "state";
+  EXPECT_TRUE(check(" persistent_state='yes'"));
+  for (const char* lost : {"", " persistent_state='no'"}) {
+    const Status status = check(lost);
+    ASSERT_FALSE(status) << lost;
+    EXPECT_EQ(status.error().code, ErrorCode::kConflict);
+    EXPECT_TRUE(status.error().message.contains(place)) << status.error().message;
+  }
+  EXPECT_FALSE(check_state_outlives("nothing", folder, "u1"));
+  fs::remove_all(root);
+}
+
 TEST(TpmState, OnlyOfAnEmulatorWithoutSecrets) {
   const auto keeps = [](const std::string& backend) {
     return keeps_tpm_state("<domain><devices><tpm model='tpm-crb'>" + backend +

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json/archive_json.h"
 
+#include "json/optional_members.h"
+
 namespace drover::json {
 namespace {
 
@@ -90,7 +92,7 @@ Json encode(const Archive& value) {
   out["explanation"] = value.explanation;
   if (value.error) out["error"] = encode(*value.error);
   out["started_at"] = time_text(value.started_at);
-  if (value.ended_at) out["ended_at"] = time_text(*value.ended_at);
+  put_time(out, "ended_at", value.ended_at);
   return out;
 }
 

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json/evacuation_json.h"
 
+#include "json/optional_members.h"
+
 namespace drover::json {
 namespace {
 
 using Json = nlohmann::json;
-
-template <typename T>
-void put_span(Json& out, const char* name, const T& span) {
-  if (span) out[name] = span->count();
-}
 
 template <typename T>
 bool take(std::optional<T> value, T& out) {
@@ -145,7 +142,7 @@ Json encode(const Evacuation& value) {
   out["explanation"] = value.explanation;
   out["started_at"] = time_text(value.started_at);
   out["planned_at"] = time_text(value.planned_at);
-  if (value.ended_at) out["ended_at"] = time_text(*value.ended_at);
+  put_time(out, "ended_at", value.ended_at);
   return out;
 }
 

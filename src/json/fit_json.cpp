@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json/fit_json.h"
 
+#include "json/optional_members.h"
+
 namespace drover::json {
 namespace {
 
@@ -21,7 +23,7 @@ Json encode(const AppliedFix& value) {
            {"after", value.after},
            {"requested_by", value.requested_by},
            {"applied_at", time_text(value.applied_at)}};
-  if (value.undone_at) out["undone_at"] = time_text(*value.undone_at);
+  put_time(out, "undone_at", value.undone_at);
   return out;
 }
 

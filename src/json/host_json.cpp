@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "json/encode.h"
+#include "json/optional_members.h"
 
 namespace drover::json {
 namespace {
@@ -321,7 +322,7 @@ Json encode(const HostFacts& value) {
              {"links", encode(value.networks.links)}}},
            {"pools", pools},
            {"settings", encode(value.settings)}};
-  if (value.clock) out["clock"] = time_text(*value.clock);
+  put_time(out, "clock", value.clock);
   return out;
 }
 

@@ -54,4 +54,23 @@ std::vector<preflight::FileSample> samples_from_json(ObjectReader& reader, const
   return samples;
 }
 
+Object marks_to_json(const std::vector<preflight::DiskMark>& marks, MarkPart part) {
+  Object list = Object::array();
+  for (const preflight::DiskMark& mark : marks) {
+    Object one{{"target", mark.target}, {"start", mark.where.start}};
+    if (part == MarkPart::kBoth) one["length"] = mark.where.length;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+std::vector<preflight::DiskMark> marks_from_json(ObjectReader& reader, const char* member) {
+  std::vector<preflight::DiskMark> marks;
+  each(reader, member, "mark", [&](ObjectReader& one) {
+    marks.push_back({one.text("target"), {one.number("start"), 0}});
+    if (one.has("length")) marks.back().where.length = one.number("length");
+  });
+  return marks;
+}
+
 }  // namespace drover::move

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What travels beside disks as members of messages and jobs: checkpoints, and what files look like.
-// For job_json.cpp and peer_messages.cpp alone.
+// What travels beside disks as members of messages and jobs: checkpoints, what files look like, and
+// marks on disks. For job_json.cpp, peer_messages.cpp and preflight_messages.cpp alone.
 #pragma once
 
 #include <vector>
@@ -18,5 +18,11 @@ std::vector<CheckpointText> checkpoints_from_json(ObjectReader& reader, const ch
 nlohmann::json samples_to_json(const std::vector<preflight::FileSample>& samples);
 // Absent: none, likewise.
 std::vector<preflight::FileSample> samples_from_json(ObjectReader& reader, const char* member);
+
+// What is found must not be told beforehand.
+enum class MarkPart { kStart, kBoth };
+nlohmann::json marks_to_json(const std::vector<preflight::DiskMark>& marks, MarkPart part);
+// Absent: none, likewise.
+std::vector<preflight::DiskMark> marks_from_json(ObjectReader& reader, const char* member);
 
 }  // namespace drover::move

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Members of a JSON object read one by one, with an error that names the member. For job_json.cpp
-// and peer_messages.cpp alone; nothing here throws. Unknown members are ignored: a peer or a later
-// Drover may be ahead.
+// and what reads messages alone; nothing here throws. Unknown members are ignored: a peer or a
+// later Drover may be ahead.
 #pragma once
 
 #include <limits>

@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "move/plan/network_disks.h"
+#include "move/plan/network_marks.h"
 #include "move/plan/planner.h"
 #include "move/plan/shared_disks.h"
 #include "move/residue/quarantine.h"

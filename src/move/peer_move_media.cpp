@@ -2,12 +2,29 @@
 // Discs that stay at the source (--media eject): out of the drives of a guest that runs before
 // anything of it is copied, and into them again if the move is undone. Written down before.
 #include <algorithm>
+#include <optional>
 
 #include "base/log.h"
+#include "hypervisor/domain_xml.h"
 #include "move/peer_move.h"
 #include "move/plan/media.h"
 
 namespace drover::move {
+namespace {
+
+enum class Held { kNothing, kIt, kAnother };
+
+// What is in the drive of this disc, by one definition; nothing: it has no such drive.
+std::optional<Held> held_by(const std::vector<Disk>& disks, const KnownFile& disc) {
+  const auto drive = std::ranges::find(disks, disc.target, &Disk::target);
+  if (drive == disks.end()) return {};
+  if (drive->path == disc.path) return Held::kIt;
+  const bool is_local = drive->kind == DiskKind::kFile || drive->kind == DiskKind::kBlock;
+  return drive->path.empty() && is_local ? Held::kNothing : Held::kAnother;
+}
+
+}  // namespace
+
 StepResult PeerMove::empty_drives() {
   if (job_.move.plan.request.media != Media::kEject) return {};
   const auto cannot = [&](const Error& error, const std::string& disc) {
@@ -54,12 +71,23 @@ bool PeerMove::fill_drives() {
   return true;
 }
 
+// Into what runs and what boots next at once: somebody may have filled one of them since, and a
+// droverd may have ended between the two.
 Status PeerMove::insert(const KnownFile& disc) {
   const auto vm = world_.hypervisor.find_vm(uuid());
   if (!vm && vm.error().code == ErrorCode::kNotFound) return {};
   if (!vm) return std::unexpected(vm.error());
-  const auto drive = std::ranges::find(vm->disks, disc.target, &Disk::target);
-  if (drive == vm->disks.end() || !drive->path.empty()) return {};
+  const auto now = held_by(vm->disks, disc);
+  if (!now) return {};
+  Held at_next_boot = *now;
+  if (vm->persistent && vm->state != VmState::kOff) {
+    ASSIGN_OR_RETURN(const std::string text,
+                     world_.hypervisor.definition(uuid(), DefinitionKind::kPersistent));
+    ASSIGN_OR_RETURN(const DomainFacts next, parse_domain(text));
+    at_next_boot = held_by(next.vm.disks, disc).value_or(*now);  // it may be there for now alone
+  }
+  if (now == Held::kAnother || at_next_boot == Held::kAnother) return {};
+  if (now == Held::kIt && at_next_boot == Held::kIt) return {};
   return world_.hypervisor.change_media(uuid(), disc.target, disc.path);
 }
 

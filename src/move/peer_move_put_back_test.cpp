@@ -17,8 +17,10 @@ TEST_F(LiveMoveSwitch, CheckpointsAreKnownAgainWhenTheVmStays) {
   EXPECT_TRUE(hypervisor_.known[1].name == "later" && hypervisor_.known[1].current);
 }
 
+// A transient one: it has no next boot.
 Vm with_drive(const std::string& path) {
   Vm vm;
+  vm.persistent = false;
   Disk drive;
   drive.target = "sda";
   drive.device = DiskDevice::kCdrom;
@@ -42,6 +44,48 @@ TEST_F(LiveMoveSwitch, WhatSomebodyElseInsertedStays) {
   record(gate::SourceState::kKept);
   EXPECT_EQ(resume().state, MoveState::kFailed);
   EXPECT_TRUE(hypervisor_.changed.empty());
+}
+
+// A droverd ended between the two, or somebody has filled one of them since.
+TEST_F(LiveMoveSwitch, ADiscIsInsertedUnlessTheNextBootHasAnother) {
+  const auto drive = [](const std::string& source) {
+    return fmt::format(
+        "<domain type='kvm'><name>web01</name><uuid>{}</uuid><devices><disk type='{}' "
+        "device='cdrom'>{}<target dev='sda'/></disk></devices></domain>",
+        kUuid, source.contains("protocol") ? "network" : "file", source);
+  };
+  const std::string nothing = drive(""), ours = drive("<source file='/iso/a.iso'/>"),
+                    other = drive("<source file='/iso/b.iso'/>"),
+                    served = drive("<source protocol='https' name='b.iso'/>");
+  struct Case {
+    VmState state;
+    std::string now, next_boot;
+    bool inserted;
+  };
+  const Case cases[] = {
+      {VmState::kRunning, "", nothing, true},
+      {VmState::kRunning, "/iso/a.iso", nothing, true},
+      {VmState::kRunning, "", ours, true},
+      {VmState::kRunning, "/iso/a.iso", ours, false},
+      {VmState::kRunning, "", other, false},
+      {VmState::kRunning, "", served, false},
+      {VmState::kRunning, "", drive("").replace(drive("").find("'sda'"), 5, "'sdb'"), true},
+      {VmState::kRunning, "/iso/b.iso", nothing, false},
+      {VmState::kOff, "", nothing, true},
+      {VmState::kOff, "/iso/b.iso", other, false},
+  };
+  record(gate::SourceState::kKept);
+  for (const Case& c : cases) {
+    job_.ejected = {known_file("sda", "/iso/a.iso", {})};
+    hypervisor_.vm = with_drive(c.now);
+    hypervisor_.vm->persistent = true;
+    hypervisor_.vm->state = c.state;
+    hypervisor_.next_boot = c.next_boot;
+    hypervisor_.changed.clear();
+    EXPECT_EQ(resume().state, MoveState::kFailed);
+    EXPECT_EQ(hypervisor_.changed.size(), c.inserted ? 1u : 0u)
+        << vm_state_words(c.state) << ", now '" << c.now << "', then " << c.next_boot;
+  }
 }
 
 // 15 s, as a libvirt that says no is asked. The journal keeps what is not back.

@@ -114,6 +114,7 @@ class Adapter final : public Hypervisor {
   Result<std::vector<PoolFacts>> pools(virConnectPtr connection);
   Status keep_holes(const DiskCopyCall& call);
 
+  const std::string tpm_folder_;
   Inventory inventory_;
   Connection connection_;  // last: its threads use what stands above
 };

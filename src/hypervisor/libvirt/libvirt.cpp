@@ -13,7 +13,8 @@ std::unique_ptr<Hypervisor> make_libvirt(LibvirtOptions options) {
   return std::make_unique<Adapter>(std::move(options));
 }
 
-Adapter::Adapter(LibvirtOptions options) : connection_(std::move(options.uri)) {
+Adapter::Adapter(LibvirtOptions options)
+    : tpm_folder_(std::move(options.tpm_folder)), connection_(std::move(options.uri)) {
   connection_.on_change([this](const std::string& uuid) { inventory_.forget(uuid); });
 }
 
@@ -83,9 +84,12 @@ Status Adapter::undefine(std::string_view uuid) {
   // refuses.
   const unsigned kept = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
   if (virDomainUndefineFlags(found->get(), kept | VIR_DOMAIN_UNDEFINE_KEEP_TPM) == 0) return {};
-  // libvirtd before 8.9 does not know KEEP_TPM, and keeps the TPM's files anyway.
-  if (last_error_code() == VIR_ERR_INVALID_ARG && virDomainUndefineFlags(found->get(), kept) == 0)
-    return {};
+  // libvirtd before 8.9 does not know KEEP_TPM.
+  if (last_error_code() == VIR_ERR_INVALID_ARG) {
+    ASSIGN_OR_RETURN(const std::string text, domain_xml(found->get(), VIR_DOMAIN_XML_INACTIVE));
+    RETURN_IF_ERROR(check_state_outlives(text, tpm_folder_, uuid));
+    if (virDomainUndefineFlags(found->get(), kept) == 0) return {};
+  }
   if (last_error_code() == VIR_ERR_NO_DOMAIN) return {};
   return fail_libvirt(fmt::format("Cannot undefine the VM {}", uuid));
 }

@@ -7,12 +7,14 @@
 
 #include "hypervisor/disk_pictures.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/tpm_state.h"
 
 namespace drover::libvirt {
 
 struct LibvirtOptions {
   // "qemu:///system" takes libvirtd's socket, or virtqemud's where only that one exists.
   std::string uri = "qemu:///system";
+  std::string tpm_folder = kTpmFolder;  // where it keeps the states of emulated TPMs
 };
 
 // Never fails: it is useful from the moment libvirt's daemon answers, and again after each of its

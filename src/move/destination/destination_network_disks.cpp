@@ -9,6 +9,7 @@
 #include "move/destination/network_disk_rules.h"
 #include "move/plan/network_disk_count.h"
 #include "move/plan/network_disks.h"
+#include "move/plan/network_marks.h"
 
 namespace drover::move {
 namespace {

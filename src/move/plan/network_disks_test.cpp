@@ -9,6 +9,7 @@
 #include "base/big_endian.h"
 #include "model/network_disk.h"
 #include "move/plan/network_disk_count.h"
+#include "move/plan/network_marks.h"
 #include "net/dial.h"
 
 namespace drover::move {

@@ -18,7 +18,7 @@
 #include "move/peer_messages.h"
 #include "move/plan/interface_choice.h"
 #include "move/plan/media.h"
-#include "move/plan/network_disks.h"
+#include "move/plan/network_marks.h"
 #include "move/plan/report_check.h"
 #include "move/plan/shared_disks.h"
 #include "move/plan/teaming.h"
