@@ -74,6 +74,9 @@ class PeerMove : public MoveWork {
   void tell_away(const std::string& what, const Error& why);
   void tell_not_back(const std::string& what);
 
+  // What droverd had begun `when` it was restarted is not worth going on with. The guest never ran
+  // at the destination and never will by this move.
+  void undo_after_restart(std::string_view when);
   // As try_again().
   bool another_follows(const Error& error);
   bool tell_left();
@@ -122,8 +125,6 @@ class PeerMove : public MoveWork {
   bool withdraw_word();
   StepResult give_up_destination();
 
-  // A cancel that still counts, or droverd's stop.
-  virtual StepResult interrupted() const = 0;
   gate::RecordKey record_key() const { return {uuid(), job_.move.epoch}; }
   CarrierName carrier_name() const {
     return {job_.move.epoch, job_.move.epoch, job_.move.plan.vm.name, uuid()};

@@ -36,17 +36,13 @@ class ColdMove final : public PeerMove {
   Status cancel() override;  // kConflict once the switch has begun
 
  private:
-  struct Step {
-    Phase phase;
-    StepResult (ColdMove::*act)();
-  };
-  static const std::vector<Step>& steps();
-  void run_from(Phase first) override;
+  static const std::vector<Step<ColdMove>>& steps();
+  void run_from(Phase first) override { take(*this, steps(), first); }
   void go_on(Phase reached) override;
-  StepResult begin(Phase phase);
-  void end(const StepResult& result);
-  void undo_after_restart();
-  StepResult interrupted() const override;
+  // After the destination was asked it may have the VM.
+  bool is_undone_at(Phase) const override { return !job_.migrate_called; }
+  bool takes_cancel() const override { return !job_.undefined; }
+  void end(const StepResult& result) override;
 
   // The phases, in order.
   StepResult look();
