@@ -62,6 +62,7 @@ void ColdMove::end(const StepResult& outcome) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
     return;
   }
+  if (!result && result.error().then == AfterFailure::kPark) tell_still_out();
   fence_.reset();
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A move to another host without libvirt's migration: of a VM that is off (offline), or of one that
 // is saved here, carried and restored there (quick); docs/moves.md. cold_move.cpp is the main flow,
-// one page; the copying stands in cold_copy.cpp, of files as they are in cold_items.cpp, the saved
-// guest in cold_state.cpp, the handing over and what follows in cold_switch.cpp, the way back in
-// cold_undo.cpp.
+// one page; the copying stands in cold_copy.cpp, by QEMU in cold_mirrors.cpp, of files as they are
+// in cold_items.cpp, the saved guest in cold_state.cpp, the handing over and what follows in
+// cold_switch.cpp, the way back in cold_undo.cpp.
 //
 // The records, the reservation and the destination's word are those of a live move. Instead of the
 // fence within a QEMU: nothing runs here from the copy on, a lock on each image keeps the VM from
@@ -56,15 +56,22 @@ class ColdMove final : public PeerMove {
   Status open_source_files();
   Status start_road();
   StepResult empty_drives_for_good();
-  StepResult mirror_disks();
-  StepResult mirrors_ready();
-  Error mirror_lost(Error cause);
   StepResult send_disks();
   StepResult follow(const std::function<bool()>& ended);
   void show_progress();
   Error road_error(Error otherwise);
   StepResult send_nvram();
   void links_are_down() override;
+
+  // Disks that QEMU copies (cold_mirrors.cpp). end_all_mirrors(): of the undo, after the guest goes
+  // on; kLeave: droverd stops in between.
+  StepResult mirror_disks();
+  StepResult mirrors_ready();
+  Error mirror_lost(Error cause);
+  Status try_to_end_mirrors();
+  StepResult end_all_mirrors();
+  std::string mirrors_wait(const Error& cause) const;
+  std::string mirrors_stay(const Error& cause) const;
 
   // Files that travel as they are (cold_items.cpp).
   StepResult check_layers();

@@ -73,6 +73,7 @@ void LiveMove::end(const StepResult& result) {
   if (!result && result.error().then == AfterFailure::kUndo) {
     if (!undo() || (!given_up_ && another_follows(result.error().error))) return;
   }
+  if (!result && result.error().then == AfterFailure::kPark) tell_still_out();
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
   const Move& move = job_.move;
