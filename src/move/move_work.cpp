@@ -10,6 +10,11 @@
 #include "move/retry.h"
 
 namespace drover::move {
+namespace {
+
+constexpr auto kJournalRetry = std::chrono::milliseconds(500);
+
+}  // namespace
 
 MoveWork::MoveWork(World& world, SourceJob job, MoveListener changed)
     : world_(world), changed_(std::move(changed)), job_(std::move(job)) {}
@@ -31,6 +36,30 @@ void MoveWork::resume(std::stop_token stop) {
   log::info("Move {} of {}: taken up again in phase {}.", job_.move.id, vm_name(),
             phase_name(reached));
   go_on(reached);
+}
+
+StepResult MoveWork::come_to(Phase phase) {
+  if (auto interruption = interrupted(); !interruption) return interruption;
+  if (auto begun = begin(phase); !begun) return begun;
+  // A cancel is taken until the phase is the switch, and then it counts.
+  return interrupted();
+}
+
+StepResult MoveWork::begin(Phase phase) {
+  while (true) {
+    const Status entered = enter(phase);
+    if (entered) return {};
+    if (is_undone_at(phase)) return undo_because(entered.error());
+    log::error("Move {}: {}", job_.move.id, entered.error().text());
+    if (!pause_for(kJournalRetry)) return leave();
+  }
+}
+
+StepResult MoveWork::interrupted() const {
+  if (stop_.stop_requested()) return leave();
+  if (cancel_asked_ && takes_cancel())
+    return undo_because(Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}});
+  return {};
 }
 
 Status MoveWork::wait_at(QueuePlace place) {

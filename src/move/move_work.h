@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One move under way, of whatever kind: what the engine asks of it, and how every kind keeps its
-// journal and tells people. The kinds: live_move.h, storage_move.h. run() and resume() occupy the
-// calling thread until the move ends; cancel(), converge(), guest_stopped() and snapshot() may come
-// from any.
+// One move under way, of whatever kind: what the engine asks of it, how every kind takes its steps,
+// keeps its journal and tells people. The kinds: live_move.h, cold_move.h, storage_move.h. run()
+// and resume() occupy the calling thread until the move ends; cancel(), converge(), guest_stopped()
+// and snapshot() may come from any.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,7 @@
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "move/job.h"
 #include "move/world.h"
@@ -86,10 +87,39 @@ class MoveWork {
   // `changed` is called after each change of the Move that people see, from the move's thread.
   MoveWork(World& world, SourceJob job, MoveListener changed);
 
-  // The phases from this one on, to the end of the move.
+  // A kind's flow is a table of these. Several may share a phase; phases never go back.
+  template <typename Kind>
+  struct Step {
+    Phase phase;
+    StepResult (Kind::*act)();
+  };
+  // The steps of this phase and of those that follow, in order. Each is journaled before it acts;
+  // the first that fails is the last. Ends the move with its failure, or as done.
+  template <typename Kind>
+  void take(Kind& kind, const std::vector<Step<Kind>>& steps, Phase first) {
+    for (const Step<Kind>& step : steps) {
+      if (step.phase < first) continue;
+      if (auto ready = come_to(step.phase); !ready) return end(ready);
+      if (auto result = (kind.*step.act)(); !result) return end(result);
+    }
+    end({});
+  }
+  // The kind's own steps, taken.
   virtual void run_from(Phase first) = 0;
   // After a restart of droverd, which came so far.
   virtual void go_on(Phase reached) = 0;
+  // Enters the phase. A journal that cannot be written ends the move where it is_undone_at() that
+  // phase; else the move waits until what it does next can be written down.
+  virtual StepResult begin(Phase phase);
+  // A cancel that still counts, or droverd's stop.
+  StepResult interrupted() const;
+  // The outcome is in nobody else's hands yet: a move that cannot begin this phase may go back.
+  virtual bool is_undone_at(Phase phase) const = 0;
+  // One that was asked for ends the move, now.
+  virtual bool takes_cancel() const = 0;
+  // The only place where a move of the kind gets its final state: undoes what is to be undone,
+  // gives back what it holds and calls finish(). Does nothing if droverd is stopping.
+  virtual void end(const StepResult& result) = 0;
 
   // Journal and people.
   Status enter(Phase phase);
@@ -125,6 +155,9 @@ class MoveWork {
   SourceJob job_;
   std::atomic<bool> cancel_asked_{false};
   std::atomic<bool> waits_again_{false};
+
+ private:
+  StepResult come_to(Phase phase);
 };
 
 // The class that does moves of the job's kind.

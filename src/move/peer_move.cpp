@@ -186,6 +186,15 @@ StepResult PeerMove::let_go(const std::string& kept) {
   return {};
 }
 
+void PeerMove::undo_after_restart(std::string_view when) {
+  // Of a wait, or an undo, that droverd died in: it is told again if it still is so.
+  if (!job_.abandon) change([](Move& move) { move.explanation.clear(); });
+  end(undo_because({ErrorCode::kUnavailable,
+                    Retry::kNow,
+                    fmt::format("droverd was restarted on {} {}.", job_.move.source, when),
+                    {}}));
+}
+
 // True: nothing is left there, or there never was. Else the destination cleans up by itself once
 // its mover has given up, and is told again (Engine).
 bool PeerMove::undo_at_destination() {

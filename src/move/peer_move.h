@@ -15,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "hypervisor/teaming.h"
 #include "move/carriers.h"
@@ -69,11 +70,18 @@ class PeerMove : public MoveWork {
   bool plug_teamed();
   std::optional<Status> plug_again(const TeamedDevice& device);
   Result<bool> may_still_go(const TeamedDevice& device) const;
+  std::vector<std::string> unplugged_cards() const;  // labels
   // Of both (peer_move_put_back.cpp). `put` may be asked often. Nothing: droverd stops in between.
   std::optional<Status> put_back(const std::string& what, const std::function<Status()>& put);
   void tell_away(const std::string& what, const Error& why);
   void tell_not_back(const std::string& what);
+  // Instead, of a move that is parked: what is out is told, for a person decides whether, and from
+  // which memory, the guest goes on. A resolved move puts it back.
+  void tell_still_out();
 
+  // What droverd had begun `when` it was restarted is not worth going on with. The guest never ran
+  // at the destination and never will by this move.
+  void undo_after_restart(std::string_view when);
   // As try_again().
   bool another_follows(const Error& error);
   bool tell_left();
@@ -122,8 +130,6 @@ class PeerMove : public MoveWork {
   bool withdraw_word();
   StepResult give_up_destination();
 
-  // A cancel that still counts, or droverd's stop.
-  virtual StepResult interrupted() const = 0;
   gate::RecordKey record_key() const { return {uuid(), job_.move.epoch}; }
   CarrierName carrier_name() const {
     return {job_.move.epoch, job_.move.epoch, job_.move.plan.vm.name, uuid()};

@@ -18,10 +18,20 @@ bool same_names(const std::vector<CheckpointText>& one, const std::vector<Checkp
   return std::ranges::equal(one, other, {}, &CheckpointText::name, &CheckpointText::name);
 }
 
-// What tell_unknown() begins with.
-std::string no_checkpoints(const Move& move) {
-  return fmt::format("{} is on {} as before, but libvirt does not take its checkpoints back:",
-                     move.plan.vm.name, move.source);
+// What tell_unknown() begins with, and before it if nothing else is said.
+constexpr std::string_view kNotTaken = "libvirt does not take its checkpoints back:";
+
+std::string as_before_but(const Move& move) {
+  return fmt::format("{} is on {} as before, but ", move.plan.vm.name, move.source);
+}
+
+// What is said beside it.
+std::string said_beside(const Move& move) {
+  std::string text = move.explanation;
+  text.erase(std::min(text.find(kNotTaken), text.size()));
+  if (text == as_before_but(move)) return {};
+  if (text.ends_with(' ')) text.pop_back();
+  return text;
 }
 
 }  // namespace
@@ -63,9 +73,7 @@ StepResult PeerMove::forget_checkpoints() {
 bool PeerMove::know_checkpoints() {
   if (!job_.checkpoints_forgotten) return true;
   // What is said beside it stays; what a droverd before this one said of it does not.
-  std::string before = snapshot().explanation;
-  before.erase(std::min(before.find(no_checkpoints(job_.move)), before.size()));
-  if (before.ends_with(' ')) before.pop_back();
+  const std::string before = said_beside(snapshot());
   std::string last;
   for (Deadline limit = Deadline::after(kKnowLimit); !limit.expired();) {
     const auto known = world_.hypervisor.know_checkpoints(uuid(), job_.checkpoints);
@@ -89,8 +97,8 @@ void PeerMove::tell_unknown(const std::string& before, const std::string& why) {
                vm_name(), why);
   change([&](Move& move) {
     move.explanation =
-        fmt::format("{}{}{} {} Their images are whole, and what libvirt knew is in the journal.",
-                    before, before.empty() ? "" : " ", no_checkpoints(move), why);
+        fmt::format("{}{} {} Their images are whole, and what libvirt knew is in the journal.",
+                    before.empty() ? as_before_but(move) : before + " ", kNotTaken, why);
   });
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small things that were taken out of a guest for a move, and that it gets back because it stays
 // (peer_move_media.cpp, peer_move_teaming.cpp).
+#include <fmt/ranges.h>
+
 #include "base/log.h"
 #include "move/peer_move.h"
 
@@ -57,6 +59,26 @@ void PeerMove::tell_not_back(const std::string& what) {
             ? fmt::format("{} is on {} as before, but for this: {}", vm_name(), move.source, what)
             : " " + what;
   });
+}
+
+void PeerMove::tell_still_out() {
+  if (job_.move.runner == Runner::kDestination) return;  // it went without them
+  std::vector<std::string> out;
+  for (const KnownFile& disc : job_.ejected)
+    out.push_back(fmt::format("the disc {} (drive {})", disc.path, disc.target));
+  for (const std::string& label : unplugged_cards())
+    out.push_back(fmt::format("the network card {}", label));
+  if (job_.checkpoints_forgotten) {
+    for (const CheckpointText& checkpoint : job_.checkpoints)
+      out.push_back(fmt::format("the checkpoint {}", checkpoint.name));
+  }
+  if (out.empty()) return;
+  const std::string text = fmt::format(
+      "Not put back into {0}: {1}. Once it is on {2} as it shall be: drover resolve {3} --runs-on "
+      "{2}, which puts that back.",
+      vm_name(), fmt::join(out, ", "), job_.move.source, job_.move.id);
+  log::warning("Move {}: {}", job_.move.id, text);
+  change([&](Move& move) { move.explanation += move.explanation.empty() ? text : " " + text; });
 }
 
 }  // namespace drover::move

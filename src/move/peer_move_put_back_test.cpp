@@ -17,18 +17,6 @@ TEST_F(LiveMoveSwitch, CheckpointsAreKnownAgainWhenTheVmStays) {
   EXPECT_TRUE(hypervisor_.known[1].name == "later" && hypervisor_.known[1].current);
 }
 
-// A transient one: it has no next boot.
-Vm with_drive(const std::string& path) {
-  Vm vm;
-  vm.persistent = false;
-  Disk drive;
-  drive.target = "sda";
-  drive.device = DiskDevice::kCdrom;
-  drive.path = path;
-  vm.disks.push_back(drive);
-  return vm;
-}
-
 TEST_F(LiveMoveSwitch, ADiscIsInsertedAgainWhenTheVmStays) {
   job_.ejected = {known_file("sda", "/iso/a.iso", {})};
   hypervisor_.vm = with_drive("");
@@ -118,10 +106,6 @@ TEST_F(LiveMoveSwitch, ADiscWaitsForALibvirtThatIsAway) {
   EXPECT_FALSE(move.explanation.contains("does not answer")) << move.explanation;
 }
 
-constexpr const char* kCard =
-    "<interface type='hostdev'><mac address='52:54:00:00:00:02'/><teaming type='transient' "
-    "persistent='ua-a'/></interface>";
-
 // It was asked to let it go, by a droverd before this one.
 TEST_F(LiveMoveSwitch, ACardThatTheGuestLetsGoTooLateIsPluggedInAgain) {
   const std::string there = fmt::format("<domain><devices>{}</devices></domain>", kCard);
@@ -152,6 +136,15 @@ TEST_F(LiveMoveSwitch, CardsArePluggedInAgainWhenTheVmStaysAndOnlyThen) {
   record(gate::SourceState::kKept);
   EXPECT_EQ(resume().state, MoveState::kFailed);
   EXPECT_EQ(hypervisor_.changed, std::vector<std::string>{"plug 52:54:00:00:00:02"});
+}
+
+TEST_F(LiveMoveSwitch, WhatAParkedGuestLacksIsSaid) {
+  job_.unplugged = {kCard};
+  ASSERT_TRUE(records_->remove({kUuid, kMove}));
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kParked);
+  EXPECT_TRUE(hypervisor_.changed.empty());
+  EXPECT_TRUE(move.explanation.contains("the network card 52:54:00:00:00:02")) << move.explanation;
 }
 
 TEST_F(LiveMoveSwitch, WhatLeftTheVmForGoodIsNotPutBack) {

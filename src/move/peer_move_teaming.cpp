@@ -61,6 +61,14 @@ StepResult PeerMove::unplug_teamed() {
   return {};
 }
 
+std::vector<std::string> PeerMove::unplugged_cards() const {
+  std::vector<std::string> labels;
+  for (const std::string& xml : job_.unplugged) {
+    if (auto card = card_in(xml)) labels.push_back(std::move(card->label));
+  }
+  return labels;
+}
+
 // False: droverd stops in between. What is not back stays written down: the undo of a later attempt
 // tries again.
 bool PeerMove::plug_teamed() {

@@ -10,8 +10,6 @@
 #include "move/image_fence.h"
 #include "move/plan/network_disks.h"
 #include "move/plan/shared_disks.h"
-#include "move/qmp.h"
-#include "move/retry.h"
 #include "net/digest.h"
 
 namespace drover::move {
@@ -22,8 +20,6 @@ using namespace std::chrono_literals;
 constexpr auto kPeerCallLimit = 30s;  // prepare: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;
 constexpr auto kShowInterval = 250ms;
-constexpr auto kMirrorLook = 200ms;
-constexpr auto kSilenceLimit = 30s;  // of libvirt: it is being restarted
 constexpr int kCopiedPercent = 98;
 
 // What qemu-img says of the other side's disk has a reason there.
@@ -114,73 +110,6 @@ StepResult ColdMove::empty_drives_for_good() {
   job_.persistent_xml = *xml;
   if (auto saved = save(); !saved) return undo_because(saved.error());
   return {};
-}
-
-// Its guest runs, and its QEMU writes the disks there as well. A QEMU that knows no such copies
-// leaves them to be sent while the guest stands still; any other refusal may pass, and the pause is
-// what a quick move is about.
-StepResult ColdMove::mirror_disks() {
-  for (const DiskPlacement& placement : streamed_disks(job_.move.plan)) {
-    auto mirror = DiskMirror::begin(
-        world_.hypervisor,
-        {uuid(), job_.move.epoch, placement.target, world_.carriage.paths(carrier_name()).disks});
-    if (mirror) {
-      mirrors_.push_back(std::move(*mirror));
-      continue;
-    }
-    mirrors_.clear();
-    if (!qmp::is_unknown_command(mirror.error())) return undo_because(mirror_lost(mirror.error()));
-    log::warning("Move {}: {} is sent while {} stands still: {}", job_.move.id, placement.target,
-                 vm_name(), mirror.error().text());
-    if (auto ended = end_mirrors(world_.hypervisor, uuid(), job_.move.epoch); !ended)
-      return undo_because(ended.error());
-    return {};
-  }
-  return mirrors_ready();
-}
-
-// All are looked at each time: one that is lost ends the move, however long another still takes. A
-// libvirt that does not answer for a moment is no loss.
-StepResult ColdMove::mirrors_ready() {
-  Deadline next_look = Deadline::after(0ms);
-  Deadline silence = Deadline::never();
-  std::optional<Error> lost;
-  const auto ready = [&] {
-    if (!next_look.expired()) return false;
-    next_look = Deadline::after(kMirrorLook);
-    bool all = true;
-    for (DiskMirror& mirror : mirrors_) {
-      const auto now = mirror.progress();
-      all = all && now && now->ready;
-      if (now) continue;
-      if (!is_unanswered(now.error()) || silence.expired()) {
-        lost = now.error();
-        return true;
-      }
-      if (silence.is_never()) silence = Deadline::after(kSilenceLimit);
-      return false;
-    }
-    silence = Deadline::never();
-    return all;
-  };
-  if (auto followed = follow(ready); !followed) return followed;
-  if (lost) return undo_because(mirror_lost(*lost));
-  return {};
-}
-
-Error ColdMove::mirror_lost(Error cause) {
-  const auto now = world_.hypervisor.run_state(uuid());
-  if (now && (now->kind == RunState::Kind::kOff || now->kind == RunState::Kind::kAbsent)) {
-    return {ErrorCode::kConflict,
-            Retry::kNever,
-            fmt::format("{} was shut off while its disks were being copied.", vm_name()),
-            {}};
-  }
-  if (cause.code == ErrorCode::kHypervisor) cause.code = ErrorCode::kInternal;  // it may pass
-  cause.retry = Retry::kLater;
-  return road_error(
-      wrap(std::move(cause), fmt::format("The disks of {} could not be written on {}.", vm_name(),
-                                         job_.move.destination)));
 }
 
 StepResult ColdMove::copy_state() {

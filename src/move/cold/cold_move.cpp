@@ -8,16 +8,9 @@
 #include "base/log.h"
 
 namespace drover::move {
-namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto kJournalRetry = 500ms;
-
-}  // namespace
-
-const std::vector<ColdMove::Step>& ColdMove::steps() {
-  static const std::vector<Step> kSteps = {
+const std::vector<ColdMove::Step<ColdMove>>& ColdMove::steps() {
+  static const std::vector<Step<ColdMove>> kSteps = {
       // Nothing has been touched.
       {Phase::kPlan, &ColdMove::plan},
       {Phase::kPlan, &ColdMove::look},
@@ -51,45 +44,11 @@ ColdMove::~ColdMove() = default;
 // After a restart of droverd. What copied has ended with it: before the destination was asked to
 // take the VM, the move is undone, and tried again. Afterwards the records decide.
 void ColdMove::go_on(Phase reached) {
-  if (!job_.migrate_called || job_.refusal_proven) return undo_after_restart();
+  if (job_.refusal_proven) return undo_after_restart("while the move was being undone");
+  if (!job_.migrate_called) return undo_after_restart("before the VM was handed over");
   run_from(std::clamp(reached, Phase::kSwitch, Phase::kSettle));
 }
 
-void ColdMove::undo_after_restart() {
-  // Of a wait that was told, and that droverd died in.
-  if (!job_.abandon) change([](Move& move) { move.explanation.clear(); });
-  end(undo_because(Error{ErrorCode::kUnavailable,
-                         Retry::kNow,
-                         fmt::format("droverd was restarted on {} {}.", job_.move.source,
-                                     job_.refusal_proven ? "while the move was being undone"
-                                                         : "before the VM was handed over"),
-                         {}}));
-}
-
-void ColdMove::run_from(Phase first) {
-  for (const Step& step : steps()) {
-    if (step.phase < first) continue;
-    if (auto interruption = interrupted(); !interruption) return end(interruption);
-    if (auto begun = begin(step.phase); !begun) return end(begun);
-    // A cancel is taken until the phase is the switch, and then it counts.
-    if (auto interruption = interrupted(); !interruption) return end(interruption);
-    if (auto result = (this->*step.act)(); !result) return end(result);
-  }
-  end({});
-}
-
-// A journal that cannot be written ends a move only before the destination was asked.
-StepResult ColdMove::begin(Phase phase) {
-  while (true) {
-    const Status entered = enter(phase);
-    if (entered) return {};
-    if (!job_.migrate_called) return undo_because(entered.error());
-    log::error("Move {}: {}", job_.move.id, entered.error().text());
-    if (!pause_for(kJournalRetry)) return leave();
-  }
-}
-
-// The only place where a move gets its final state.
 void ColdMove::end(const StepResult& outcome) {
   StepResult result = outcome;
   if (!result && result.error().then == AfterFailure::kUndo) {
@@ -103,6 +62,7 @@ void ColdMove::end(const StepResult& outcome) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
     return;
   }
+  if (!result && result.error().then == AfterFailure::kPark) tell_still_out();
   fence_.reset();
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
@@ -133,13 +93,6 @@ Status ColdMove::cancel() {
                 job_.move.id, job_.move.plan.vm.name, job_.move.id);
   }
   cancel_asked_ = true;
-  return {};
-}
-
-StepResult ColdMove::interrupted() const {
-  if (stop_.stop_requested()) return leave();
-  if (cancel_asked_ && !job_.undefined)
-    return undo_because(Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}});
   return {};
 }
 

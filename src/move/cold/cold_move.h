@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A move to another host without libvirt's migration: of a VM that is off (offline), or of one that
 // is saved here, carried and restored there (quick); docs/moves.md. cold_move.cpp is the main flow,
-// one page; the copying stands in cold_copy.cpp, of files as they are in cold_items.cpp, the saved
-// guest in cold_state.cpp, the handing over and what follows in cold_switch.cpp, the way back in
-// cold_undo.cpp.
+// one page; the copying stands in cold_copy.cpp, by QEMU in cold_mirrors.cpp, of files as they are
+// in cold_items.cpp, the saved guest in cold_state.cpp, the handing over and what follows in
+// cold_switch.cpp, the way back in cold_undo.cpp.
 //
 // The records, the reservation and the destination's word are those of a live move. Instead of the
 // fence within a QEMU: nothing runs here from the copy on, a lock on each image keeps the VM from
@@ -36,17 +36,13 @@ class ColdMove final : public PeerMove {
   Status cancel() override;  // kConflict once the switch has begun
 
  private:
-  struct Step {
-    Phase phase;
-    StepResult (ColdMove::*act)();
-  };
-  static const std::vector<Step>& steps();
-  void run_from(Phase first) override;
+  static const std::vector<Step<ColdMove>>& steps();
+  void run_from(Phase first) override { take(*this, steps(), first); }
   void go_on(Phase reached) override;
-  StepResult begin(Phase phase);
-  void end(const StepResult& result);
-  void undo_after_restart();
-  StepResult interrupted() const override;
+  // After the destination was asked it may have the VM.
+  bool is_undone_at(Phase) const override { return !job_.migrate_called; }
+  bool takes_cancel() const override { return !job_.undefined; }
+  void end(const StepResult& result) override;
 
   // The phases, in order.
   StepResult look();
@@ -60,15 +56,22 @@ class ColdMove final : public PeerMove {
   Status open_source_files();
   Status start_road();
   StepResult empty_drives_for_good();
-  StepResult mirror_disks();
-  StepResult mirrors_ready();
-  Error mirror_lost(Error cause);
   StepResult send_disks();
   StepResult follow(const std::function<bool()>& ended);
   void show_progress();
   Error road_error(Error otherwise);
   StepResult send_nvram();
   void links_are_down() override;
+
+  // Disks that QEMU copies (cold_mirrors.cpp). end_all_mirrors(): of the undo, after the guest goes
+  // on; kLeave: droverd stops in between.
+  StepResult mirror_disks();
+  StepResult mirrors_ready();
+  Error mirror_lost(Error cause);
+  Status try_to_end_mirrors();
+  StepResult end_all_mirrors();
+  std::string mirrors_wait(const Error& cause) const;
+  std::string mirrors_stay(const Error& cause) const;
 
   // Files that travel as they are (cold_items.cpp).
   StepResult check_layers();

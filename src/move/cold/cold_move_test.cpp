@@ -40,6 +40,12 @@ class ColdMoveSwitch : public LiveMoveSwitch {
     move->resume(std::stop_token());
     return move->snapshot();
   }
+  // What was taken out of its guest for the move.
+  void take_out() {
+    job_.ejected = {known_file("sda", "/iso/a.iso", {})};
+    job_.unplugged = {kCard};
+    hypervisor_.vm = with_drive("");
+  }
   // A disk of the VM, older than the saved state.
   std::filesystem::path give_disk() {
     const auto image = folder_ / "vda.qcow2";
@@ -188,11 +194,105 @@ TEST_F(ColdMoveSwitch, CheckpointsDoNotHideHowAGuestIsRestored) {
   hypervisor_.knows = [asked = 0]() mutable -> Status {
     return ++asked < 2 ? fail(ErrorCode::kTimeout, "It is busy.") : Status{};
   };
-  const Move move = resume();
+  std::string told;
+  const auto work = make_move_work(*world_, job_, [&](MoveChange, const Move& now) {
+    if (now.explanation.contains("checkpoints back")) told = now.explanation;
+  });
+  work->resume(std::stop_token());
+  const Move move = work->snapshot();
+  EXPECT_TRUE(told.contains("virsh restore")) << told;
+  EXPECT_FALSE(told.contains("as before")) << told;
   EXPECT_EQ(move.state, MoveState::kParked);
   EXPECT_EQ(hypervisor_.known.size(), 1u);
   EXPECT_TRUE(move.explanation.contains("virsh restore")) << move.explanation;
   EXPECT_FALSE(move.explanation.contains("checkpoints")) << move.explanation;
+}
+
+// It would go on from its memory without them, or from its disks with them.
+TEST_F(ColdMoveSwitch, AParkedGuestGetsNothingBackAndWhatItLacksIsSaid) {
+  quick();
+  take_out();
+  job_.migrate_called = false;
+  job_.restore_called = true;
+  const auto work = make_move_work(*world_, job_, [](MoveChange, const Move&) {});
+  work->resume(std::stop_token());
+  const SourceJob parked = work->take_job();
+  EXPECT_EQ(parked.move.state, MoveState::kParked);
+  EXPECT_TRUE(hypervisor_.changed.empty());
+  EXPECT_EQ(parked.ejected.size(), 1u);
+  EXPECT_EQ(parked.unplugged, std::vector<std::string>{kCard});
+  for (const char* word :
+       {"virsh restore", "the disc /iso/a.iso (drive sda)", "the network card 52:54:00:00:00:02",
+        "drover resolve k3f9x2qa --runs-on host1"}) {
+    EXPECT_TRUE(parked.move.explanation.contains(word)) << parked.move.explanation;
+  }
+}
+
+// As the explanation of the parked move says.
+TEST_F(ColdMoveSwitch, WhatAParkedGuestLackedIsPutBackOnceTheMoveIsResolved) {
+  quick();
+  take_out();
+  job_.migrate_called = false;
+  job_.restore_called = true;
+  job_.move.explanation = "What a parked move said.";
+  job_.move.resolution = Resolution{"host1", false, "alice", {}};
+  hypervisor_.kind = RunState::Kind::kRunning;
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kFailed);
+  EXPECT_EQ(hypervisor_.changed,
+            (std::vector<std::string>{"sda=/iso/a.iso", "plug 52:54:00:00:00:02"}));
+  EXPECT_TRUE(move.explanation.contains("runs on host1 as before")) << move.explanation;
+}
+
+TEST_F(ColdMoveSwitch, WhatIsTheDestinationsLacksNothingHere) {
+  quick();
+  take_out();
+  record(gate::SourceState::kSwitching);
+  answer({Kind::kGone, Ran::kUnknown, 0, "it is off; whether it ran is unknown"});
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kParked);
+  EXPECT_TRUE(hypervisor_.changed.empty());
+  EXPECT_FALSE(move.explanation.contains("/iso/a.iso")) << move.explanation;
+}
+
+// QEMU goes on with them until it is told, whatever libvirt does meanwhile.
+TEST_F(ColdMoveSwitch, MirrorsAreEndedOnceLibvirtAnswers) {
+  quick();
+  job_.migrate_called = job_.undefined = false;
+  hypervisor_.kind = RunState::Kind::kRunning;
+  std::deque<std::string> jobs = {R"([{"id":"drover-k3f9x2qa-vda","status":"ready"}])",
+                                  R"([{"id":"drover-k3f9x2qa-vda","status":"concluded"}])", "[]"};
+  std::vector<std::string> told;
+  hypervisor_.qemu = [&, asked = 0](const std::string& command) mutable -> Result<std::string> {
+    if (++asked < 4) return fail(ErrorCode::kUnavailable, "Nobody is there.");
+    if (!command.contains("query-jobs")) {
+      told.push_back(command);
+      return R"({"return":[]})";
+    }
+    const std::string now = jobs.front();
+    if (jobs.size() > 1) jobs.pop_front();
+    return fmt::format(R"({{"return":{}}})", now);
+  };
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kFailed);
+  ASSERT_EQ(told.size(), 3u) << "cancelled, dismissed, and its nodes looked for";
+  EXPECT_TRUE(told[0].contains("block-job-cancel")) << told[0];
+  EXPECT_TRUE(told[1].contains("job-dismiss")) << told[1];
+  EXPECT_TRUE(move.explanation.contains("runs on host1 as before")) << move.explanation;
+}
+
+// 10 s, as a QEMU that says no is asked.
+TEST_F(ColdMoveSwitch, MirrorsThatQemuDoesNotEndAreSaid) {
+  quick();
+  job_.migrate_called = job_.undefined = false;
+  hypervisor_.kind = RunState::Kind::kRunning;
+  hypervisor_.qemu = [](const std::string&) -> Result<std::string> {
+    return R"({"error":{"class":"GenericError","desc":"It is busy."}})";
+  };
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kFailed);
+  EXPECT_TRUE(move.explanation.contains("does not end its copies")) << move.explanation;
+  EXPECT_TRUE(move.explanation.contains("It is busy.")) << move.explanation;
 }
 
 // libvirt resumed it by itself when the save was given up.
@@ -361,6 +461,24 @@ TEST_F(ColdMoveSwitch, ADefinitionThatIsRefusedIsLeftAsAFile) {
   const std::string path = state_file_.string() + ".xml";
   EXPECT_TRUE(move.explanation.contains("virsh define " + path)) << move.explanation;
   EXPECT_EQ(*read_file(path), "<domain/>");
+}
+
+// libvirt does not know the VM: nothing can be put back into it, nor its checkpoints be told.
+TEST_F(ColdMoveSwitch, WhatAVmWithoutADefinitionLacksIsSaid) {
+  quick();
+  take_out();
+  job_.migrate_called = false;
+  job_.checkpoints = {{"clean", "<domainsnapshot/>", true}};
+  job_.checkpoints_forgotten = true;
+  hypervisor_.define_says = fail(ErrorCode::kHypervisor, "No such machine.");
+  const Move move = resume();
+  EXPECT_EQ(move.state, MoveState::kParked);
+  EXPECT_TRUE(hypervisor_.changed.empty());
+  EXPECT_TRUE(hypervisor_.known.empty());
+  for (const char* word : {"virsh define", "the disc /iso/a.iso (drive sda)",
+                           "the network card 52:54:00:00:00:02", "the checkpoint clean"}) {
+    EXPECT_TRUE(move.explanation.contains(word)) << move.explanation;
+  }
 }
 
 TEST_F(ColdMoveSwitch, ADoubtIsToldInTheWordsOfItsKind) {

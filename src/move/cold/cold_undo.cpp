@@ -30,10 +30,7 @@ constexpr auto kSettles = 60s;   // of a libvirt that answers
 StepResult ColdMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, vm_name());
   if (auto ended = end_save(); !ended) return ended;
-  if (quick() && job_.carriers_started) {
-    if (auto ended = end_mirrors(world_.hypervisor, uuid(), job_.move.epoch); !ended)
-      log::warning("Move {}: {}", job_.move.id, ended.error().text());
-  }
+  (void)try_to_end_mirrors();  // again below: one that waits for the mover ends with it
   if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
   if (carriers_) (void)carriers_->stop();
   carriers_.reset();
@@ -46,7 +43,9 @@ StepResult ColdMove::undo() {
   fence_.reset();  // the last copy: the locks go with it
   const StepResult taken_back = take_back_the_guest();
   if (!taken_back && taken_back.error().then == AfterFailure::kLeave) return taken_back;
-  if (!fill_drives() || !plug_teamed()) return leave();
+  if (auto ended = end_all_mirrors(); !ended) return ended;
+  // What is parked is off, or not known to go on: end() tells what it lacks.
+  if (taken_back && (!fill_drives() || !plug_teamed())) return leave();
   // After the guest goes on: a libvirt that says no is asked for a while.
   if (!know_checkpoints()) return leave();
   if (job_.autostart_cleared && job_.autostart) {

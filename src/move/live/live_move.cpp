@@ -14,10 +14,6 @@ namespace drover::move {
 
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto kJournalRetry = 500ms;
-
 // Which numbers the droverd before us used is not known; any start is as good.
 std::uint16_t some_link_number() {
   std::array<std::uint8_t, 2> random{};
@@ -28,8 +24,8 @@ std::uint16_t some_link_number() {
 
 }  // namespace
 
-const std::vector<LiveMove::Step>& LiveMove::steps() {
-  static const std::vector<Step> kSteps = {
+const std::vector<LiveMove::Step<LiveMove>>& LiveMove::steps() {
+  static const std::vector<Step<LiveMove>> kSteps = {
       // The VM runs on the source. Nothing has been touched.
       {Phase::kPlan, &LiveMove::plan},
       {Phase::kAdmit, &LiveMove::admit},
@@ -64,40 +60,11 @@ void LiveMove::go_on(Phase reached) {
   run_from(reached <= Phase::kSwitch ? Phase::kCopyDisks : reached);
 }
 
-void LiveMove::undo_after_restart(std::string_view when) {
-  // Of an undo that droverd died in: it is told again if it still is so.
-  if (!job_.abandon) change([](Move& move) { move.explanation.clear(); });
-  end(undo_because({ErrorCode::kUnavailable,
-                    Retry::kNow,
-                    fmt::format("droverd was restarted on {} {}.", job_.move.source, when),
-                    {}}));
+StepResult LiveMove::begin(Phase phase) {
+  if (job_.move.phase > phase || phase == Phase::kSwitch) return {};
+  return MoveWork::begin(phase);
 }
 
-void LiveMove::run_from(Phase first) {
-  for (const Step& step : steps()) {
-    if (step.phase < first) continue;
-    if (auto interruption = interrupted(); !interruption) return end(interruption);
-    if (auto begun = begin(step); !begun) return end(begun);
-    if (auto result = (this->*step.act)(); !result) return end(result);
-  }
-  end({});
-}
-
-// A journal that cannot be written ends a move only before libvirt was called: afterwards the
-// destination may have the VM, and the move waits until what it does next can be written down.
-StepResult LiveMove::begin(const Step& step) {
-  // The switch begins when its FINISH is seen, not when libvirt's call has ended.
-  if (job_.move.phase > step.phase || step.phase == Phase::kSwitch) return {};
-  while (true) {
-    const Status entered = enter(step.phase);
-    if (entered) return {};
-    if (!job_.migrate_called) return undo_because(entered.error());
-    log::error("Move {}: {}", job_.move.id, entered.error().text());
-    if (!pause_for(kJournalRetry)) return leave();
-  }
-}
-
-// The only place where a move gets its final state.
 void LiveMove::end(const StepResult& result) {
   if (!result && result.error().then == AfterFailure::kLeave) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
@@ -106,6 +73,7 @@ void LiveMove::end(const StepResult& result) {
   if (!result && result.error().then == AfterFailure::kUndo) {
     if (!undo() || (!given_up_ && another_follows(result.error().error))) return;
   }
+  if (!result && result.error().then == AfterFailure::kPark) tell_still_out();
   world_.slots.give_back(Slots::Way::kOut, job_.move.id);
   bandwidth_.reset();
   const Move& move = job_.move;
@@ -167,18 +135,6 @@ Move LiveMove::snapshot() const {
   Move move = job_.move;
   if (policy_asked_) move.convergence = *policy_asked_;
   return move;
-}
-
-StepResult LiveMove::interrupted() const {
-  if (stop_.stop_requested()) return leave();
-  // libvirt's call, once made, is aborted by watch(), and the records say how that ended: its
-  // FINISH may have been let pass before we saw it.
-  if (cancel_asked_ && !job_.migrate_called) {
-    return std::unexpected(
-        StepFailure{AfterFailure::kUndo,
-                    Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}}});
-  }
-  return {};
 }
 
 }  // namespace drover::move

@@ -37,16 +37,17 @@ class LiveMove final : public PeerMove {
   Move snapshot() const override;
 
  private:
-  struct Step {
-    Phase phase;
-    StepResult (LiveMove::*act)();
-  };
-  static const std::vector<Step>& steps();
-  void run_from(Phase first) override;
+  static const std::vector<Step<LiveMove>>& steps();
+  void run_from(Phase first) override { take(*this, steps(), first); }
   void go_on(Phase reached) override;
-  StepResult begin(const Step& step);
-  void undo_after_restart(std::string_view when);
-  void end(const StepResult& result);
+  // The switch begins when its FINISH is seen, not when libvirt's call has ended.
+  StepResult begin(Phase phase) override;
+  // After libvirt was called the destination may have the VM.
+  bool is_undone_at(Phase) const override { return !job_.migrate_called; }
+  // libvirt's call, once made, is aborted by watch(), and the records say how that ended: its
+  // FINISH may have been let pass before we saw it.
+  bool takes_cancel() const override { return !job_.migrate_called; }
+  void end(const StepResult& result) override;
 
   // The phases, in order (live_move_phases.cpp).
   StepResult prepare();
@@ -114,7 +115,6 @@ class LiveMove final : public PeerMove {
   void entering(Move& move, Phase phase) override;
   void ended(Move& move) override;
   void begin_health(Move& move, std::chrono::seconds watch) const;
-  StepResult interrupted() const override;
 
   // libvirt's call, on its own thread.
   struct MigrateOutcome {

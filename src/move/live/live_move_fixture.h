@@ -17,6 +17,22 @@
 
 namespace drover::move {
 
+inline constexpr const char* kCard =
+    "<interface type='hostdev'><mac address='52:54:00:00:00:02'/><teaming type='transient' "
+    "persistent='ua-a'/></interface>";
+
+// A VM with one drive, and what is in it. A transient one: it has no next boot.
+inline Vm with_drive(const std::string& path) {
+  Vm vm;
+  vm.persistent = false;
+  Disk drive;
+  drive.target = "sda";
+  drive.device = DiskDevice::kCdrom;
+  drive.path = path;
+  vm.disks.push_back(drive);
+  return vm;
+}
+
 // A source whose libvirt has ended its call, with the guest in `kind`.
 class SourceHypervisor final : public Hypervisor {
  public:
@@ -158,8 +174,11 @@ class SourceHypervisor final : public Hypervisor {
   Status copy_disk(const DiskCopyCall&) override { return {}; }
   Result<DiskCopy> disk_copy(std::string_view, std::string_view) override { return DiskCopy{}; }
   Status end_disk_copy(std::string_view, std::string_view, DiskCopyEnd) override { return {}; }
+  std::function<Result<std::string>(const std::string& command)> qemu;  // none: it has nothing
   Result<std::string> ask_qemu(std::string_view, const std::string& command) override {
     announced = announced || command.contains("announce-self");
+    if (qemu) return qemu(command);
+    if (command.contains("\"query-")) return R"({"return":[]})";
     return fail(ErrorCode::kUnavailable, "It is only a source.");
   }
 };

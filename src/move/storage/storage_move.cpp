@@ -20,12 +20,11 @@ using namespace std::chrono_literals;
 
 constexpr auto kPlanFresh = 30s;
 constexpr auto kSlotRetry = 200ms;
-constexpr auto kJournalRetry = 500ms;
 
 }  // namespace
 
-const std::vector<StorageMove::Step>& StorageMove::steps() {
-  static const std::vector<Step> kSteps = {
+const std::vector<StorageMove::Step<StorageMove>>& StorageMove::steps() {
+  static const std::vector<Step<StorageMove>> kSteps = {
       // Nothing has been touched.
       {Phase::kPlan, &StorageMove::plan},
       {Phase::kAdmit, &StorageMove::admit},
@@ -56,30 +55,6 @@ void StorageMove::go_on(Phase reached) {
   run_from(Phase::kPlan);
 }
 
-void StorageMove::run_from(Phase first) {
-  for (const Step& step : steps()) {
-    if (step.phase < first) continue;
-    if (auto interruption = interrupted(); !interruption) return end(interruption);
-    if (auto begun = begin(step.phase); !begun) return end(begun);
-    // A cancel is taken until the phase is the switch, and then it counts.
-    if (auto interruption = interrupted(); !interruption) return end(interruption);
-    if (auto result = (this->*step.act)(); !result) return end(result);
-  }
-  end({});
-}
-
-// A journal that cannot be written ends a move only before the switch.
-StepResult StorageMove::begin(Phase phase) {
-  while (true) {
-    const Status entered = enter(phase);
-    if (entered) return {};
-    if (phase < Phase::kSwitch) return undo_because(entered.error());
-    log::error("Move {}: {}", job_.move.id, entered.error().text());
-    if (!pause_for(kJournalRetry)) return leave();
-  }
-}
-
-// The only place where a storage move gets its final state.
 void StorageMove::end(const StepResult& result) {
   if (!result && result.error().then == AfterFailure::kLeave) {
     log::info("Move {}: left as it is; droverd is stopping.", job_.move.id);
@@ -110,13 +85,6 @@ Status StorageMove::cancel() {
                 job_.move.id, job_.move.id);
   }
   cancel_asked_ = true;
-  return {};
-}
-
-StepResult StorageMove::interrupted() const {
-  if (stop_.stop_requested()) return leave();
-  if (cancel_asked_ && job_.switched.empty())
-    return undo_because(Error{ErrorCode::kCancelled, Retry::kNever, "The move was cancelled.", {}});
   return {};
 }
 

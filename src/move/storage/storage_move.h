@@ -31,16 +31,12 @@ class StorageMove final : public MoveWork {
   Status cancel() override;  // kConflict once the switch has begun
 
  private:
-  struct Step {
-    Phase phase;
-    StepResult (StorageMove::*act)();
-  };
-  static const std::vector<Step>& steps();
-  void run_from(Phase first) override;
+  static const std::vector<Step<StorageMove>>& steps();
+  void run_from(Phase first) override { take(*this, steps(), first); }
   void go_on(Phase reached) override;
-  StepResult begin(Phase phase);
-  void end(const StepResult& result);
-  StepResult interrupted() const;
+  bool is_undone_at(Phase phase) const override { return phase < Phase::kSwitch; }
+  bool takes_cancel() const override { return job_.switched.empty(); }
+  void end(const StepResult& result) override;
 
   // The phases, in order.
   StepResult plan();
