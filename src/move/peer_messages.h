@@ -28,6 +28,7 @@ inline constexpr std::string_view kPreflight =
 inline constexpr std::string_view kMeasure = "measure";  // measure.h; right: send
 inline constexpr std::string_view kAdmit = "admit";      // AdmitRequest -> AdmitReply; right: send
 inline constexpr std::string_view kReserve = "reserve";  // ReserveRequest -> {}; right: send
+inline constexpr std::string_view kLayers = "layers";    // MoveName -> {}; they are awaited
 inline constexpr std::string_view kFile = "file";        // FileRequest -> {}; it is the same here
 inline constexpr std::string_view kPrepare = "prepare";  // MoveName -> {}; images, gate, mover
 inline constexpr std::string_view kSpace = "space";      // MoveName -> SpaceReply; reads only

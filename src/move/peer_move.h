@@ -46,6 +46,7 @@ class PeerMove : public MoveWork {
   // compared before anything is prepared (peer_move_files.cpp).
   StepResult read_files();
   StepResult compare_files();
+  StepResult compare_file(const std::string& path, const std::string& digest);
   // The destination proves that it has the VM and that everything is on stable storage.
   StepResult verify();
   void write_report(const VerifyReply& reply);

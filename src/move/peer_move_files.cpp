@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that the disks of a move stand on and that the destination has already: they are compared
-// as a whole.
+// Files that the disks of a move stand on: they are compared as a whole with what the destination
+// has.
 #include <algorithm>
 
 #include <fcntl.h>
@@ -59,24 +59,28 @@ StepResult PeerMove::read_files() {
 // Before the first byte of a disk goes out: it would be built on something else.
 StepResult PeerMove::compare_files() {
   for (const auto& [path, digest] : digests_) {
-    const Deadline limit = Deadline::after(compare_limit(job_.move.plan, path));
-    while (true) {
-      const auto reply =
-          world_.peers.call(job_.move.destination, verb::kFile,
-                            to_json(FileRequest{job_.move.epoch, path, digest}), limit);
-      if (auto interruption = interrupted(); !interruption) return interruption;
-      if (reply) break;
-      // It is still reading.
-      const bool again = reply.error().code == ErrorCode::kTimeout && !limit.expired();
-      if (!again) {
-        return undo_because(wrap(
-            reply.error(), fmt::format("What {} has as {} was not compared with the file here.",
-                                       job_.move.destination, path)));
-      }
-      pause_for(kCompareAgain);
-    }
+    if (auto same = compare_file(path, digest); !same) return same;
   }
   return {};
+}
+
+StepResult PeerMove::compare_file(const std::string& path, const std::string& digest) {
+  const Deadline limit = Deadline::after(compare_limit(job_.move.plan, path));
+  while (true) {
+    const auto reply =
+        world_.peers.call(job_.move.destination, verb::kFile,
+                          to_json(FileRequest{job_.move.epoch, path, digest}), limit);
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    if (reply) return {};
+    // It is still reading.
+    const bool again = reply.error().code == ErrorCode::kTimeout && !limit.expired();
+    if (!again) {
+      return undo_because(
+          wrap(reply.error(), fmt::format("What {} has as {} was not compared with the file here.",
+                                          job_.move.destination, path)));
+    }
+    pause_for(kCompareAgain);
+  }
 }
 
 }  // namespace drover::move

@@ -108,13 +108,45 @@ def test_a_chain_stays_a_chain_on_a_file_that_is_there(lab, pair):
             drop_all(source)
 
 
+def test_layers_that_are_missing_go_ahead_of_a_live_move(lab, pair):
+    """They arrive as they are, stay, and are there for the next one. A cancel meanwhile leaves nothing."""
+    host1, host2 = pair
+    with lab.guest("host1", "chain-ahead", **GUEST):
+        middle, base = overlay(host1, "chain-ahead", "one", "--no-metadata")
+        top, _ = overlay(host1, "chain-ahead", "two", "--no-metadata")
+        plan = host1.plan("chain-ahead", "host2")
+        assert not blockers(plan), blockers(plan)
+        assert {file["source_path"]: file["present"] for file in plan["files"]} == {middle: False, base: False}
+        assert "is brought along" in str([finding["what"] for finding in plan["findings"] if finding["code"] == "DISK_BACKING_CHAIN"])
+
+        move_id = host1.start_move("chain-ahead", "host2", bandwidth_bytes_per_second=1 << 20)
+        until(lambda: host2.path(middle).exists() or host2.path(base).exists(), "a layer to come")
+        host1.drover("cancel", move_id)
+        assert host1.wait_move(move_id)["state"] == "cancelled"
+        assert lab.verify("chain-ahead")["states"] == {"host1": "running"}
+        for path in (top, middle, base):
+            assert not host2.path(path).exists(), path
+        assert_clean(*pair)
+
+        host1.drover("move", "chain-ahead", "host2", "--yes")
+        move = assert_moved(lab, host1, host2, "chain-ahead")
+        assert chain_of(host2, top) == [top, middle, base]
+        for path in (middle, base):
+            assert host2.path(path).read_bytes() == host1.path(path).read_bytes(), path
+            assert host2.path(path).stat().st_blocks <= 1.05 * host1.path(path).stat().st_blocks + 64, path
+        assert move["report"]["disks_sent_bytes"] > host1.path(base).stat().st_size // 4, move["report"]
+        drop_all(host1)
+        host2.drover("move", "chain-ahead", "host1", "--yes")
+        back = assert_moved(lab, host2, host1, "chain-ahead")
+        assert chain_of(host1, top) == [top, middle, base]
+        assert back["report"]["disks_sent_bytes"] < move["report"]["disks_sent_bytes"], back["report"]
+
+
 def test_a_base_that_differs_is_never_built_on(lab, pair):
     """Where a plan sees it, and where only the whole file shows it."""
     host1, host2 = pair
     with lab.guest("host1", "chain-other", **GUEST):
         top, base = overlay(host1, "chain-other", "one", "--no-metadata")
-        plan = host1.plan("chain-other", "host2")
-        assert codes(plan, "blocker") == ["DISK_BACKING_CHAIN"], plan["findings"]
         give(host1, host2, base)
         with open(host2.path(base), "r+b") as file:
             file.write(b"other")
@@ -346,6 +378,17 @@ def test_a_chain_becomes_one_image_when_it_is_off(lab, pair):
         went(host1, "offline")
         assert chain_of(host2, top) == [top] and not host2.path(base).exists()
         on(lab, host2, "chain-one")
+
+
+@LONG
+def test_a_quick_move_makes_one_image(lab, pair):
+    host1, host2 = pair
+    with lab.guest("host1", "chain-melt", **GUEST):
+        top, base = overlay(host1, "chain-melt", "one", "--no-metadata")
+        host1.drover("move", "chain-melt", "host2", "--yes", "--quick", "--flatten")
+        went(host1, "quick")
+        assert_moved(lab, host1, host2, "chain-melt")
+        assert chain_of(host2, top) == [top] and not host2.path(base).exists()
 
 
 @LONG

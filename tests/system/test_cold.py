@@ -98,6 +98,23 @@ def test_off_with_uefi_variables_and_a_raw_disk(pair):
         assert host2.domstate("strange") == "running"
 
 
+def test_quick_with_uefi_variables_and_raw_disks(pair):
+    """It stands still, so that what it has written is known."""
+    host1, host2 = pair
+    with strange.strange_domain(*pair):
+        host1.virsh("suspend", "strange")
+        content = {name: host1.path(f"{strange.FOLDER}/{name}").read_bytes() for name in strange.DISKS if name.endswith("raw")}
+        variables = host1.path(strange.NVRAM).read_bytes()
+        host1.drover("move", "strange", "host2", "--yes", "--quick")
+        went(host1.moves()[0], "quick")
+        assert (host1.domstate("strange"), host2.domstate("strange")) == ("", "paused")
+        assert host2.path(strange.NVRAM).read_bytes() == variables
+        for name, before in content.items():
+            assert host2.path(f"{strange.FOLDER}/{name}").read_bytes() == before
+        host2.virsh("resume", "strange")
+        assert host2.domstate("strange") == "running"
+
+
 def test_quick_there_and_back(lab, pair, guest):
     """The guest goes on where it was: its records in memory hold, and nothing but a pause is seen."""
     host1, host2 = pair

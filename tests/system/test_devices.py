@@ -219,6 +219,19 @@ def test_a_disc_is_put_back_by_a_droverd_that_was_killed(lab, pair, disc, kind):
 
 
 @LONG
+def test_an_offline_move_leaves_the_disc_behind(pair, disc):
+    host1, host2 = pair
+    host1.virsh("destroy", "netdisk")
+    assert "MEDIA_INSERTED" in codes(host1.plan("netdisk", "host2"), "blocker")
+    host1.drover("move", "netdisk", "host2", "--media", "eject", "--yes")
+    move = host1.moves()[0]
+    assert (move["state"], move["plan"]["kind"]) == ("done", "offline"), brief(move)
+    assert host2.domstate("netdisk") == "shut off" and host1.domstate("netdisk") == ""
+    said = host2.virsh("domblklist", "netdisk", "--inactive").stdout
+    assert str(disc) not in said, said
+
+
+@LONG
 def test_a_quick_move_leaves_the_disc_behind(lab, pair, disc):
     host1, host2 = pair
     host1.drover("move", "netdisk", "host2", "--quick", "--media", "eject", "--yes")

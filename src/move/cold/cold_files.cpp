@@ -40,19 +40,6 @@ bool holds_checkpoints(const Vm& vm, const std::string& target) {
   });
 }
 
-// Each once: several disks may stand on one.
-void add_layers(const Plan& plan, std::vector<ColdFile>& files) {
-  for (const FilePlacement& file : plan.files) {
-    const auto is_it = [&](const ColdFile& known) {
-      return known.destination_path == file.destination_path;
-    };
-    if (file.shared || file.present || std::ranges::any_of(files, is_it)) continue;
-    files.push_back({std::string(kItemLayer) + file.destination_path, ColdFile::Kind::kLayer,
-                     file.item, file.source_path, file.destination_path,
-                     image_bytes_max(file.virtual_size, file.allocated)});
-  }
-}
-
 Status read_begin(int file, const std::string& path, std::string& bytes) {
   const ssize_t n = ::pread(file, bytes.data(), bytes.size(), 0);
   if (n < 0) return fail_errno("Cannot read " + path);
@@ -63,11 +50,25 @@ Status read_begin(int file, const std::string& path, std::string& bytes) {
 
 }  // namespace
 
+// Each once: several disks may stand on one.
+std::vector<ColdFile> missing_layers(const Plan& plan) {
+  std::vector<ColdFile> files;
+  for (const FilePlacement& file : plan.files) {
+    const auto is_it = [&](const ColdFile& known) {
+      return known.destination_path == file.destination_path;
+    };
+    if (file.shared || file.present || std::ranges::any_of(files, is_it)) continue;
+    files.push_back({std::string(kItemLayer) + file.destination_path, ColdFile::Kind::kLayer,
+                     file.item, file.source_path, file.destination_path,
+                     image_bytes_max(file.virtual_size, file.allocated)});
+  }
+  return files;
+}
+
 std::vector<ColdFile> cold_files(const Plan& plan, std::string_view definition,
                                  const std::string& tpm_folder) {
   using Kind = ColdFile::Kind;
-  std::vector<ColdFile> files;
-  add_layers(plan, files);
+  std::vector<ColdFile> files = missing_layers(plan);
   if (plan.kind == MoveKind::kQuick) {
     files.push_back({std::string(kItemStateHead), Kind::kStateHead, "", "", "", {kStateHeadMax}});
     files.push_back(

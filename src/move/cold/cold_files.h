@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files that a quick or offline move carries as they are, beside the disks that it copies, each
-// as one stream of the kind memory: both sides take them from the plan. Any thread.
+// as one stream of the kind memory: both sides take them from the plan. A live move sends layers
+// so. Any thread.
 #pragma once
 
 #include <filesystem>
@@ -42,6 +43,9 @@ struct ColdFile {
   ByteCount most;                             // that the destination takes
 };
 
+// What disks stand on, and the memory of checkpoints, that the destination does not have; of a live
+// move too, which sends it ahead.
+std::vector<ColdFile> missing_layers(const Plan& plan);
 // In the order of their streams. `definition`: the VM's persistent one, as it will be at the
 // destination.
 std::vector<ColdFile> cold_files(const Plan& plan, std::string_view definition,

@@ -181,13 +181,7 @@ Status DestinationSide::take_delivered(Entry& entry, const ArriveRequest& reques
   const bool as_agreed =
       std::ranges::equal(request.files, expected, {}, &ArriveRequest::File::item, &ColdFile::item);
   if (!as_agreed) return fail(ErrorCode::kProtocol, "Other files came than were agreed.");
-  if (!entry.sink) {
-    return std::unexpected(Error{ErrorCode::kUnavailable,
-                                 Retry::kLater,
-                                 fmt::format("droverd on {} was restarted while {} came.",
-                                             world_.host_name, entry.job.plan.vm.name),
-                                 {}});
-  }
+  if (!entry.sink) return was_restarted(entry);
   RETURN_IF_ERROR(entry.sink->complete());
   if (entry.server) RETURN_IF_ERROR(entry.server->stop());
   for (std::size_t i = 0; i < expected.size(); ++i) {

@@ -10,6 +10,7 @@
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/checkpoint_xml.h"
 #include "hypervisor/disk_image.h"
+#include "move/cold/cold_files.h"
 #include "move/destination/destination_rules.h"
 #include "move/destination/destination_side.h"
 #include "move/destination/network_disk_rules.h"
@@ -98,7 +99,6 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal,
                                     const HostSettings& settings,
                                     preflight::DestinationReport& report) const {
   report.takes_items = true;
-  const MoveKind kind = proposal.request.kind.value_or(MoveKind::kLive);
   const auto folders = preflight::usable_folders(report.host, settings);
   for (FilePlacement& file : report.files) {
     const std::string& path = file.destination_path;
@@ -111,7 +111,7 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal,
       file.present = ours && *ours == theirs->digest;
     }
     if (file.present) continue;
-    if (!ours && ours.error().code == ErrorCode::kNotFound && kind != MoveKind::kLive) {
+    if (!ours && ours.error().code == ErrorCode::kNotFound) {
       report.findings.push_back(
           {std::string(preflight::code_name(preflight::Code::kDiskBackingChain)),
            FindingLevel::kNote,
@@ -119,18 +119,6 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal,
            fmt::format("{} is not on {} and is brought along.", file.source_path, world_.host_name),
            "It is sent before the disk, once, and stays there.",
            {}});
-      continue;
-    }
-    if (!ours && ours.error().code == ErrorCode::kNotFound) {
-      report.findings.push_back(
-          blocker(preflight::Code::kDiskBackingChain, file.item,
-                  fmt::format("{}, which {} is built on, is not on {}.", file.source_path,
-                              file.item, world_.host_name),
-                  "A live move does not bring it along.",
-                  {fmt::format("Copy it there, to {}; then it is used.", path),
-                   fmt::format("With a pause it is brought along: drover move {} {} --quick",
-                               proposal.vm.name, world_.host_name),
-                   "--flatten makes one image of the chain"}));
       continue;
     }
     report.findings.push_back(
@@ -226,6 +214,12 @@ Status DestinationSide::compare_file(Entry& entry, std::string_view body) {
     return fail(ErrorCode::kConflict, "Move {} has no file {} on {}.", entry.job.move_id,
                 request.path, world_.host_name);
   }
+  if (!file->present && !file->shared) {
+    RETURN_IF_ERROR(check_layer(entry, request));
+    entry.compared.insert(request.path);
+    entry.lease = Deadline::after(lease_);
+    return {};
+  }
   if (!entry.check || entry.check->path() != request.path) {
     ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
     const auto folders = preflight::usable_folders(facts, world_.book.settings());
@@ -254,10 +248,11 @@ Status DestinationSide::compare_file(Entry& entry, std::string_view body) {
 }
 
 // A source that cannot say what a file here holds might want to read it through a disk that is
-// built on it.
+// built on it. What an offline or quick move brings is compared when the VM is taken.
 Status DestinationSide::check_compared(const Entry& entry) const {
   for (const FilePlacement& file : entry.job.plan.files) {
-    if (!file.present || file.shared || entry.compared.contains(file.destination_path)) continue;
+    const bool comes_later = !file.present && is_cold(entry.job.plan);
+    if (comes_later || file.shared || entry.compared.contains(file.destination_path)) continue;
     return fail(ErrorCode::kConflict, "{} on {} was not compared with the file at the source.",
                 file.destination_path, world_.host_name);
   }

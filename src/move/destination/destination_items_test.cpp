@@ -100,6 +100,7 @@ TEST_F(Items, AFileOfTheSameContentIsUsed) {
   ASSERT_EQ(report.files.size(), 1u);
   EXPECT_FALSE(report.files[0].present);
   ASSERT_NE(find(report, "DISK_BACKING_CHAIN"), nullptr);
+  EXPECT_EQ(find(report, "DISK_BACKING_CHAIN")->level, FindingLevel::kNote) << "it is brought along";
 
   fs::copy_file(base(), there());
   report = preflight();
@@ -113,8 +114,7 @@ TEST_F(Items, AFileOfTheSameContentIsUsed) {
   EXPECT_NE(find(report, "DISK_EXISTS"), nullptr);
 }
 
-// A move that sends files as they are brings it along.
-TEST_F(Items, AFileThatIsMissingComesWithAColdMove) {
+TEST_F(Items, AFileThatIsMissingComesWithAColdMoveToo) {
   kind_ = MoveKind::kOffline;
   const auto report = preflight();
   EXPECT_TRUE(takes_whole_files(to_json(report)));

@@ -116,7 +116,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
       return fail(ErrorCode::kConflict, "{} is already moving to {} (move {}).", vm.name,
                   world_.host_name, entry->job.move_id);
     }
-    if (!entry->carriers && entry->job.plan.kind != MoveKind::kOffline)
+    if (!(entry->carriers && entry->job.prepared) && entry->job.plan.kind != MoveKind::kOffline)
       promised += entry->job.plan.vm.memory;
   }
   if (request.plan.kind != MoveKind::kOffline && facts.memory_free < vm.memory + promised) {
@@ -140,7 +140,8 @@ Result<std::string> DestinationSide::prepare(Entry& entry) {
   world_.slots.keep(Slots::Way::kIn, entry.place());
   entry.job.prepared = true;
   RETURN_IF_ERROR(save(entry));
-  Status status = create_images(entry);
+  Status status = take_layers(entry);
+  if (status) status = create_images(entry);
   if (status) status = is_cold(entry.job.plan) ? start_cold(entry) : start_carriers(entry);
   if (!status) {
     if (auto undone = undo(entry); !undone)
@@ -357,9 +358,9 @@ Status DestinationSide::undo(Entry& entry) {
     // Once more: a QEMU that was being started made its sockets meanwhile, and leaves them when it
     // is killed.
     world_.carriage.remove_files(entry.name());
-    RETURN_IF_ERROR(remove_created(entry));
-    RETURN_IF_ERROR(world_.records.remove(entry.key()));
   }
+  RETURN_IF_ERROR(remove_created(entry));
+  if (entry.job.prepared) RETURN_IF_ERROR(world_.records.remove(entry.key()));
   entry.job.undone = true;
   entry.job.link_key.clear();
   log::info("Move {} of {} from {}: undone.", entry.job.move_id, vm.name, entry.job.peer);

@@ -123,6 +123,10 @@ Result<std::string> DestinationSide::handle(std::string_view peer_name, std::str
   if (entry->job.peer != peer_name) {
     return fail(ErrorCode::kPermission, "Move {} is not from {}.", move_id, peer_name);
   }
+  if (verb == verb::kLayers) {
+    RETURN_IF_ERROR(await_layers(*entry));
+    return "{}";
+  }
   if (verb == verb::kFile) {
     RETURN_IF_ERROR(compare_file(*entry, body));
     return "{}";
@@ -333,7 +337,11 @@ void DestinationSide::sweep() {
 // It was reserved and its source has not come back; or its gate ended, and the record does not say
 // accepted; or droverd died before there was a gate.
 bool DestinationSide::is_left(Entry& entry) {
-  if (!entry.job.prepared) return entry.lease.expired();
+  if (!entry.job.prepared) {
+    if (!is_fed(entry)) return entry.lease.expired();
+    entry.lease = Deadline::after(lease_);
+    return false;
+  }
   if (!entry.job.recorded) return true;
   if (is_fed(entry)) return false;
   if (entry.carriers && entry.carriers->gate_alive()) {

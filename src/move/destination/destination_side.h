@@ -87,7 +87,7 @@ class DestinationSide final : public net::PeerHandler {
     std::atomic<bool> watch_unbroken = false;  // we saw every lifecycle event since the
                                                // reservation, in order
     std::unique_ptr<ImageServer> server;       // of a move without gates: takes its disks in,
-    std::shared_ptr<FileSink> sink;            // and its files
+    std::shared_ptr<FileSink> sink;            // and its files; of a live one what goes ahead
     std::string refused_because;               // the hypervisor, when it never ran
     std::string waits_because;                 // the last thing that kept it from being taken in
     std::map<std::string, content::WrittenDisk> written;  // by target; read when first asked for
@@ -110,6 +110,7 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> preflight(std::string_view peer_name, std::string_view body);
   Result<std::string> admit(std::string_view peer_name, std::string_view body);
   Result<std::string> reserve(std::string_view peer_name, std::string_view body);
+  Status await_layers(Entry& entry);
   Result<std::string> prepare(Entry& entry);
   Result<std::string> space(const Entry& entry);
   enum class WhoIsBusy { kIsAwaited, kIsLeftOut };
@@ -177,10 +178,14 @@ class DestinationSide final : public net::PeerHandler {
   Result<FileSink::Slot> make_cold_file(Entry& entry, const std::string& item,
                                         const std::string& path, ByteCount most);
   Status take_delivered(Entry& entry, const ArriveRequest& request);
-  // destination_cold_items.cpp
+  // destination_whole_files.cpp
   Result<FileSink::Slot> make_whole_file(Entry& entry, const ColdFile& file);
   Result<FileSink::Slot> make_tpm_file(Entry& entry, const ColdFile& file);
   Status take_whole_files(Entry& entry, const ArriveRequest& request);
+  Status begin_layers(Entry& entry);
+  std::unexpected<Error> was_restarted(const Entry& entry) const;
+  Status check_layer(const Entry& entry, const FileRequest& request) const;
+  Status take_layers(Entry& entry);
   Result<bool> others_need(const Entry& entry, const std::string& path) const;
   Status take_tpm(Entry& entry, const ColdFile& file, const std::string& sha256);
   void go_on_with_arrival(Entry& entry);

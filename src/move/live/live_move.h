@@ -56,6 +56,11 @@ class LiveMove final : public PeerMove {
   StepResult settle();
   StepResult undefine_here();
 
+  // Files that disks stand on and that the destination does not have (live_layers.cpp).
+  StepResult bring_layers();
+  StepResult send_layer(const std::string& path, std::string& digest);
+  void show_brought();
+
   // Parts of prepare() and copy().
   Result<std::vector<gate::FencedDisk>> open_source_files();
   Status add_fence_image(std::vector<gate::FencedDisk>& fence, UniqueFd& for_qemu);
@@ -131,6 +136,7 @@ class LiveMove final : public PeerMove {
   std::optional<ConvergenceWatch> convergence_;
   std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
   bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
+  WireCount brought_;                        // by the road that went ahead
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));

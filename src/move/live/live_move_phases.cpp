@@ -26,6 +26,7 @@ constexpr int kUnwatchTries = 5;
 
 StepResult LiveMove::prepare() {
   if (auto same = compare_files(); !same) return same;
+  if (auto brought = bring_layers(); !brought) return brought;
   if (const auto reply =
           world_.peers.call(job_.move.destination, verb::kPrepare,
                             to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
@@ -271,6 +272,8 @@ std::string LiveMove::not_there(const std::string& why) const {
 
 void LiveMove::add_to_report(const VerifyReply& reply, Move& move) {
   if (reply.pause.count() > 0) move.report->pause = reply.pause;
+  move.report->bytes_on_wire += brought_.sent + brought_.received;
+  move.report->disks_sent += brought_.memory_taken;
   move.report->passes = passes_ ? passes_->passes() : move.progress.passes;
   if (reply.checkpoints_lost.empty()) return;
   move.explanation = fmt::format(

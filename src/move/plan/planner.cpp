@@ -243,9 +243,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   plan.networks = std::move(road.pairs);
   plan.placements = std::move(report.placements);
   plan.files = std::move(report.files);
-  if (is_cold(plan)) {
-    if (auto blocker = misnamed_layer(plan)) plan.findings.push_back(std::move(*blocker));
-  }
+  if (auto blocker = misnamed_layer(plan)) plan.findings.push_back(std::move(*blocker));
   std::ranges::stable_sort(plan.findings, {}, &Finding::level);
   plan.nvram_destination = std::move(report.nvram_destination);
   plan.bytes_expected = bytes_of(plan);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a quick or offline move brings to this host byte by byte (cold_files.h). What it is called
-// and where it lies the reservation has allowed; what is in it is believed only as far as it was
-// looked at here.
+// What comes to this host byte by byte (cold_files.h): all that a quick or offline move brings so,
+// and of a live move what its disks stand on, which comes before anything is prepared. What it is
+// called and where it lies the reservation has allowed; what is in it is believed only as far as it
+// was looked at here.
 #include <algorithm>
 
 #include <fcntl.h>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "base/random.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
@@ -22,6 +25,13 @@ namespace {
 
 bool is_whole(const ColdFile& file) {
   return file.kind == ColdFile::Kind::kLayer || file.kind == ColdFile::Kind::kImage;
+}
+
+Status let_qemu_read(const std::string& path) {
+  const UniqueFd image(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!image) return fail_errno("Cannot open " + path);
+  RETURN_IF_ERROR(give_image_to_qemu(image.get(), qemu_conf()));
+  return {};
 }
 
 }  // namespace
@@ -94,12 +104,81 @@ Status DestinationSide::take_whole_files(Entry& entry, const ArriveRequest& requ
   RETURN_IF_ERROR(check_layer_names(plan, AtSide::kDestination));
   RETURN_IF_ERROR(name_layers_here(plan));
   for (const ColdFile& file : files) {
-    if (!is_whole(file)) continue;
-    const UniqueFd image(
-        ::open(file.destination_path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!image) return fail_errno("Cannot open " + file.destination_path);
-    RETURN_IF_ERROR(give_image_to_qemu(image.get(), qemu_conf()));
+    if (is_whole(file)) RETURN_IF_ERROR(let_qemu_read(file.destination_path));
   }
+  return {};
+}
+
+// The hypervisor opens it as soon as it is asked to take the VM in, and a gate would let that pass:
+// so it comes on a road of its own, without one. Safe to repeat.
+Status DestinationSide::await_layers(Entry& entry) {
+  if (entry.job.prepared || entry.job.undone || entry.job.undoing || is_cold(entry.job.plan)) {
+    return fail(ErrorCode::kConflict, "Move {} brings nothing to {} now.", entry.job.move_id,
+                world_.host_name);
+  }
+  if (entry.sink) return {};
+  if (!entry.job.created.empty()) return was_restarted(entry);
+  world_.slots.keep(Slots::Way::kIn, entry.place());
+  Status begun = begin_layers(entry);
+  if (begun) return {};
+  if (auto undone = undo(entry); !undone)
+    log::warning("Move {}: {}", entry.job.move_id, undone.error().text());
+  return begun;
+}
+
+Status DestinationSide::begin_layers(Entry& entry) {
+  std::vector<FileSink::Slot> slots;
+  for (const ColdFile& file : missing_layers(entry.job.plan)) {
+    ASSIGN_OR_RETURN(auto slot, make_whole_file(entry, file));
+    slots.push_back(std::move(slot));
+  }
+  entry.sink = std::make_shared<FileSink>(std::move(slots));
+  ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
+  DestinationFiles files;
+  files.gate = false;
+  files.take_file = [sink = entry.sink] { return sink->open_next(); };
+  ASSIGN_OR_RETURN(entry.carriers, world_.carriage.start_destination(
+                                       entry.name(), {std::move(key), entry.job.link_identity}, {},
+                                       std::move(files)));
+  entry.lease = Deadline::after(lease_);
+  return {};
+}
+
+// The files that were made for it, and how far each has come, went with the droverd before.
+std::unexpected<Error> DestinationSide::was_restarted(const Entry& entry) const {
+  return std::unexpected(Error{ErrorCode::kUnavailable,
+                               Retry::kLater,
+                               fmt::format("droverd on {} was restarted while {} came.",
+                                           world_.host_name, entry.job.plan.vm.name),
+                               {}});
+}
+
+// By the hash of what came, which both sides took on its way.
+Status DestinationSide::check_layer(const Entry& entry, const FileRequest& request) const {
+  if (entry.job.prepared || is_cold(entry.job.plan)) {
+    return fail(ErrorCode::kConflict, "Move {} brings nothing to {} now.", entry.job.move_id,
+                world_.host_name);
+  }
+  if (!entry.sink) return was_restarted(entry);
+  RETURN_IF_ERROR(entry.sink->complete());
+  const auto files = missing_layers(entry.job.plan);
+  const auto file = std::ranges::find(files, request.path, &ColdFile::destination_path);
+  const auto number = static_cast<std::size_t>(file - files.begin());
+  if (file != files.end() && entry.sink->sha256(number) == request.digest) return {};
+  return fail(ErrorCode::kCorrupt, "{} of {} is not what was sent.", request.path,
+              entry.job.plan.vm.name);
+}
+
+// REQUIRES: it was compared. Its road is over; nothing in it may lead elsewhere.
+Status DestinationSide::take_layers(Entry& entry) {
+  if (!entry.sink) return {};
+  if (entry.carriers) RETURN_IF_ERROR(entry.carriers->stop());
+  entry.carriers.reset();
+  entry.sink.reset();
+  world_.carriage.remove_files(entry.name());
+  RETURN_IF_ERROR(check_layer_names(entry.job.plan, AtSide::kDestination));
+  for (const ColdFile& file : missing_layers(entry.job.plan))
+    RETURN_IF_ERROR(let_qemu_read(file.destination_path));
   return {};
 }
 

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the disks of a live move stand on, and this host does not have: it comes before anything is
+// prepared.
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include <fcntl.h>
+
+#include "content/file_digest.h"
+#include "hypervisor/backing_chain.h"
+#include "hypervisor/program.h"
+#include "move/destination/destination_cold_fixture.h"
+
+namespace drover::move {
+namespace {
+
+namespace fs = std::filesystem;
+
+// vda stands on middle, which stands on base; host2 has neither.
+class Layers : public ColdDestination {
+ protected:
+  void SetUp() override {
+    ColdDestination::SetUp();
+    fs::create_directories(folder_ / "source");
+    fs::create_directories(folder_ / "images");
+    allow_only(folder_ / "images");
+    std::ofstream(here("base")) << std::string(100'000, 'b');
+    make_middle(there("base"));
+  }
+
+  std::string here(const char* name) const { return (folder_ / "source" / name).string(); }
+  std::string there(const char* name) const { return (folder_ / "images" / name).string(); }
+  void make_middle(const std::string& below) {
+    fs::remove(here("middle"));
+    ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-u", "-F",
+                                           "raw", "-b", below, here("middle"), "8M"}}));
+  }
+  ReserveRequest request() const {
+    ReserveRequest request = reservation();
+    request.plan.placements = {
+        {"vda", here("top"), there("top"), "qcow2", mib(8), mib(1), kib(64), false}};
+    request.plan.files = {
+        {"vda", here("middle"), there("middle"), "qcow2", mib(8), mib(1), kib(64)},
+        {"vda", here("base"), there("base"), "raw", mib(8), mib(1), {}}};
+    return request;
+  }
+  void bring() {
+    for (const char* name : {"middle", "base"}) {
+      const auto content = read_file(here(name));
+      ASSERT_TRUE(content);
+      deliver(*content);
+    }
+  }
+  Result<std::string> compare(const char* name, std::string digest = {}) {
+    if (digest.empty()) {
+      const UniqueFd file(::open(here(name).c_str(), O_RDONLY | O_CLOEXEC));
+      digest = *content::file_digest(file.get());
+    }
+    return side_->handle("host1", verb::kFile,
+                         to_json(FileRequest{kMove, there(name), std::move(digest)}));
+  }
+  void expect_nothing_is_left() {
+    for (const char* name : {"top", "middle", "base"}) EXPECT_FALSE(fs::exists(there(name))) << name;
+  }
+};
+
+TEST_F(Layers, WhatIsMissingComesBeforeAnythingIsPrepared) {
+  ASSERT_TRUE(reserve(request()));
+  EXPECT_EQ(call(verb::kPrepare).error().code, ErrorCode::kConflict) << "nothing has come";
+  for (int twice = 0; twice < 2; ++twice) {
+    const auto awaited = call(verb::kLayers);
+    ASSERT_TRUE(awaited) << awaited.error().text();
+  }
+  EXPECT_FALSE(compare("middle")) << "it has not come";
+  bring();
+  const auto same = compare("middle");
+  ASSERT_TRUE(same) << same.error().text();
+  EXPECT_EQ(call(verb::kPrepare).error().code, ErrorCode::kConflict) << "base was not compared";
+  ASSERT_TRUE(compare("base"));
+  const auto prepared = call(verb::kPrepare);
+  ASSERT_TRUE(prepared) << prepared.error().text();
+  EXPECT_EQ(backing_chain_of(there("top"), "qcow2"),
+            (std::vector<std::string>{there("middle"), there("base")}));
+  EXPECT_EQ(*read_file(there("base")), *read_file(here("base")));
+  EXPECT_FALSE(call(verb::kLayers)) << "too late";
+  ASSERT_TRUE(undo());
+  expect_nothing_is_left();
+}
+
+TEST_F(Layers, WhatDiffersIsNotTaken) {
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  bring();
+  const auto differs = compare("base", std::string(64, '0'));
+  ASSERT_FALSE(differs);
+  EXPECT_EQ(differs.error().code, ErrorCode::kCorrupt);
+  ASSERT_TRUE(undo());
+  expect_nothing_is_left();
+}
+
+// A peer's image could name any file of this host.
+TEST_F(Layers, WhatNamesAnotherFileIsNotTaken) {
+  make_middle("/etc/shadow");
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  bring();
+  ASSERT_TRUE(compare("middle") && compare("base")) << "it is what was sent";
+  const auto prepared = call(verb::kPrepare);
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, ErrorCode::kPolicy);
+  expect_nothing_is_left();
+}
+
+TEST_F(Layers, ARestartOfDroverdIsTheEndOfIt) {
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  ASSERT_TRUE(fs::exists(there("base")));
+  restart();
+  EXPECT_EQ(call(verb::kLayers).error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(compare("base").error().code, ErrorCode::kUnavailable);
+  ASSERT_TRUE(undo());
+  expect_nothing_is_left();
+}
+
+// As long as it comes, the reservation holds.
+TEST_F(Layers, WhatASilentSourceLeftIsSweptAway) {
+  lease_ = std::chrono::milliseconds(0);
+  restart();
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  carriage_.state.mover_alive = true;
+  side_->sweep();
+  EXPECT_TRUE(fs::exists(there("base")));
+  carriage_.state.mover_alive = false;
+  side_->sweep();
+  expect_nothing_is_left();
+}
+
+TEST_F(Layers, OnlyALiveMoveAwaitsThem) {
+  auto cold = request();
+  cold.plan.kind = MoveKind::kOffline;
+  ASSERT_TRUE(reserve(cold));
+  EXPECT_EQ(call(verb::kLayers).error().code, ErrorCode::kConflict);
+  expect_nothing_is_left();
+}
+
+}  // namespace
+}  // namespace drover::move

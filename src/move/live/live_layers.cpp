@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the disks of a live move stand on and the destination does not have. It goes ahead, on a
+// road of its own that has no gate, as whole files that nobody writes: the destination's hypervisor
+// opens it as soon as it is asked to take the VM in.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "move/cold/cold_files.h"
+#include "move/cold/cold_layers.h"
+#include "move/file_sender.h"
+#include "move/live/live_move.h"
+
+namespace drover::move {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPeerCallLimit = 30s;  // empty files are made
+constexpr auto kEventInterval = 20ms;
+constexpr auto kShowInterval = 250ms;
+constexpr auto kAckLimit = 60s;
+constexpr auto kAckLook = 20ms;
+
+Result<UniqueFd> open_layer(const std::string& path, std::uint64_t& length) {
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat found{};
+  if (!file || ::fstat(file.get(), &found) != 0) return fail_errno("Cannot open " + path);
+  if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is no regular file.", path);
+  length = static_cast<std::uint64_t>(found.st_size);
+  return file;
+}
+
+}  // namespace
+
+StepResult LiveMove::bring_layers() {
+  const auto layers = missing_layers(job_.move.plan);
+  brought_ = {};
+  if (layers.empty()) return {};
+  // The destination takes no image that names another file.
+  if (auto named = check_layer_names(job_.move.plan, AtSide::kSource); !named)
+    return undo_because(named.error());
+  if (const auto reply =
+          world_.peers.call(job_.move.destination, verb::kLayers,
+                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
+      !reply) {
+    return undo_because(
+        wrap(reply.error(), fmt::format("{} could not prepare for what the disks of {} stand on.",
+                                        job_.move.destination, job_.move.plan.vm.name)));
+  }
+  job_.files.clear();
+  job_.carriers_started = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+  keep_bandwidth();
+  RoadOptions road = road_options();
+  road.gate = false;
+  auto carriers = world_.carriage.start_source(carrier_name(), secret_, {}, road);
+  if (!carriers) return undo_because(carriers.error());
+  carriers_ = std::move(*carriers);
+  if (auto linked = first_link(); !linked) return undo_because(linked.error());
+  std::map<std::string, std::string> digests;  // by path there
+  for (const ColdFile& layer : layers) {
+    if (auto sent = send_layer(layer.source_path, digests[layer.destination_path]); !sent)
+      return sent;
+  }
+  for (const auto& [path, digest] : digests) {
+    if (auto same = compare_file(path, digest); !same) return same;
+  }
+  wire_ = carriers_->wire_count().value_or(wire_);
+  brought_ = std::exchange(wire_, {});
+  if (auto stopped = carriers_->stop(); !stopped) return undo_because(stopped.error());
+  carriers_.reset();
+  keeper_.reset();
+  return {};
+}
+
+// To its end at the other side.
+StepResult LiveMove::send_layer(const std::string& path, std::string& digest) {
+  std::uint64_t length = 0;
+  auto file = open_layer(path, length);
+  if (!file) return undo_because(file.error());
+  const std::uint64_t before = wire_.memory_taken.bytes;
+  FileSender sender(std::move(*file), {0, length, true},
+                    world_.carriage.paths(carrier_name()).memory);
+  Deadline next_show = Deadline::after(0ms);
+  const auto lost = [&](const Error& error) {
+    return undo_because(wrap({error.code, Retry::kLater, error.text(), {}},
+                             fmt::format("{}, on which a disk of {} stands, could not be sent.",
+                                         path, job_.move.plan.vm.name)));
+  };
+  while (!sender.ended()) {
+    if (auto interruption = interrupted(); !interruption) return interruption;
+    while (const auto event = carriers_->next_event(Deadline::after(kEventInterval))) {
+      if (event->kind == CarrierEvent::Kind::kGaveUp)
+        return lost({ErrorCode::kTimeout, Retry::kLater, event->text, {}});
+      if (event->kind == CarrierEvent::Kind::kMoverGone)
+        return lost({ErrorCode::kInternal,
+                     Retry::kLater,
+                     fmt::format("The mover on {} ended unexpectedly.", job_.move.source),
+                     {}});
+    }
+    keep_links();
+    if (!next_show.expired()) continue;
+    next_show = Deadline::after(kShowInterval);
+    show_brought();
+  }
+  if (const auto sent = sender.result(); !sent) return lost(sent.error());
+  const std::uint64_t taken = before + sender.sent();
+  for (const Deadline limit = Deadline::after(kAckLimit);;) {
+    wire_ = carriers_->wire_count().value_or(wire_);
+    if (wire_.memory_applied.bytes == taken) break;
+    if (limit.expired())
+      return lost(fail(ErrorCode::kInternal, "Not all of it has come there.").error());
+    if (!pause_for(kAckLook)) return leave();
+  }
+  digest = sender.sha256();
+  return {};
+}
+
+void LiveMove::show_brought() {
+  wire_ = carriers_->wire_count().value_or(wire_);
+  ByteCount total;
+  for (const FilePlacement& file : job_.move.plan.files) {
+    if (!file.shared && !file.present) total += file.allocated;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    Progress& progress = job_.move.progress;
+    progress.disks.total = std::max(total, wire_.memory_taken);
+    progress.disks.done = wire_.memory_taken;
+    progress.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now() - job_.move.started_at);
+  }
+  changed_(MoveChange::kProgress, snapshot());
+}
+
+}  // namespace drover::move
