@@ -100,7 +100,8 @@ TEST_F(Items, AFileOfTheSameContentIsUsed) {
   ASSERT_EQ(report.files.size(), 1u);
   EXPECT_FALSE(report.files[0].present);
   ASSERT_NE(find(report, "DISK_BACKING_CHAIN"), nullptr);
-  EXPECT_EQ(find(report, "DISK_BACKING_CHAIN")->level, FindingLevel::kNote) << "it is brought along";
+  EXPECT_EQ(find(report, "DISK_BACKING_CHAIN")->level, FindingLevel::kNote)
+      << "it is brought along";
 
   fs::copy_file(base(), there());
   report = preflight();

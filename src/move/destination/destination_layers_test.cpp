@@ -61,7 +61,8 @@ class Layers : public ColdDestination {
                          to_json(FileRequest{kMove, there(name), std::move(digest)}));
   }
   void expect_nothing_is_left() {
-    for (const char* name : {"top", "middle", "base"}) EXPECT_FALSE(fs::exists(there(name))) << name;
+    for (const char* name : {"top", "middle", "base"})
+      EXPECT_FALSE(fs::exists(there(name))) << name;
   }
 };
 
