@@ -43,6 +43,7 @@ Result<std::vector<std::string>> Backend::replug_vm(std::string_view name_or_uui
     return fail(ErrorCode::kConflict, "{} is moving (move {}). Watch it: drover watch {}.", vm.name,
                 move, move);
   }
+  RETURN_IF_ERROR(engine_.check_no_doubt(vm));
   if (vm.state != VmState::kRunning && vm.state != VmState::kPaused) {
     return fail(ErrorCode::kConflict, "{} does not run here: it has no network to be plugged into.",
                 vm.name);

@@ -55,6 +55,7 @@ Result<Mobility> Fitting::mobility(std::string_view vm) {
     return std::move(planned.plan);
   };
   view.moving = [this](std::string_view uuid) { return engine_.moving(uuid); };
+  view.in_doubt = [this](const Vm& one) { return engine_.check_no_doubt(one); };
   const Deadline limit = Deadline::after(kLookLimit);
   view.over = [this, limit] { return leaving_ || limit.expired(); };
   return look_for_places(view, vms);

@@ -93,9 +93,14 @@ Mobility look_for_places(const MobilityView& view, const std::vector<Vm>& vms) {
     one.state = vm.state;
     one.move_id = view.moving(vm.uuid);
     const bool asks = vm.state != VmState::kIncoming && one.move_id.empty();
+    const Status settled = asks && view.in_doubt ? view.in_doubt(vm) : Status();
     for (const auto& host : view.hosts) {
       for (const MoveKind kind : kinds_of(vm)) {
-        if (asks) questions.push_back({found.vms.size(), host, kind});
+        const Question question{found.vms.size(), host, kind};
+        if (!settled)
+          one.places.push_back(place_of(question, std::unexpected(settled.error())));
+        else if (asks)
+          questions.push_back(question);
       }
     }
     found.vms.push_back(std::move(one));

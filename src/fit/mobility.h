@@ -13,12 +13,14 @@
 
 namespace drover::fit {
 
-// Both may be called by several threads.
+// All but `in_doubt` may be called by several threads.
 struct MobilityView {
   std::string host;                // this one
   std::vector<std::string> hosts;  // paired, that may be given VMs
   std::function<Result<Plan>(const MoveRequest&)> plan;
   std::function<std::string(std::string_view vm_uuid)> moving;  // its move; empty: none
+  // Why it may go nowhere before a parked move of it is settled; without: none is.
+  std::function<Status(const Vm& vm)> in_doubt;
   std::function<bool()> over;  // there is no time for another plan; without: there is
 };
 

@@ -94,6 +94,32 @@ TEST(LookForPlaces, AsksForEachVmHostAndKindThatMakesSense) {
   EXPECT_LE(asked, 6) << "a silent host need not be asked each time";
 }
 
+// Another host may run it: nobody is asked, and each place says what is to be settled first.
+TEST(LookForPlaces, AVmWhoseMoveIsParkedGoesNowhere) {
+  MobilityView view;
+  view.host = "host1";
+  view.hosts = {"host2", "host3"};
+  view.moving = [](std::string_view) { return ""; };
+  view.in_doubt = [](const Vm& one) -> Status {
+    if (one.name != "parked") return {};
+    return fail(ErrorCode::kConflict, "Its move is parked: drover resolve k3f9x2qa.");
+  };
+  view.plan = [](const MoveRequest& request) -> Result<Plan> {
+    EXPECT_EQ(request.vm, "web");
+    return Plan{};
+  };
+  const auto found = look_for_places(view, {vm("parked", VmState::kOff), vm("web", VmState::kOff)});
+  ASSERT_EQ(found.vms[0].places.size(), 2u);
+  for (const MobilityPlace& one : found.vms[0].places) {
+    EXPECT_FALSE(one.possible);
+    EXPECT_TRUE(one.text.contains("drover resolve k3f9x2qa")) << one.text;
+  }
+  EXPECT_TRUE(found.vms[0].hosts_now.empty());
+  EXPECT_FALSE(found.vms[0].change);
+  EXPECT_TRUE(found.unreachable.empty());
+  EXPECT_EQ(found.vms[1].hosts_now, view.hosts);
+}
+
 // Of a thousand VMs on ten hosts nobody waits for the last plan, nor does a droverd that stops.
 TEST(LookForPlaces, EndsWhenThereIsNoTimeLeft) {
   std::atomic<int> asked = 0;

@@ -80,6 +80,9 @@ class Engine {
   void take_vm_event(const VmEvent& event);
   // The id of the move that a VM of this host is in, or nothing.
   std::string moving(std::string_view vm_uuid) const;
+  // kConflict: a move of this VM of this host is parked, and its other host may run it; the text
+  // says how that is settled.
+  Status check_no_doubt(const Vm& vm) const;
   // A move of ours takes this VM away, or brings it, or did so a moment ago: its events are ours.
   bool concerns(std::string_view vm_uuid) const;
 
@@ -91,7 +94,6 @@ class Engine {
 
   Status check_free(const Vm& vm) const;
   Status check_unused(const Vm& vm) const;
-  Status check_no_doubt(const Vm& vm) const;
   Result<bool> leaves_in_doubt(std::string_view parked) const;
   Status find_parked();
   Status claim(const Vm& vm);

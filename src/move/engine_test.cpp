@@ -150,6 +150,10 @@ TEST_F(WhileFree, AVmWhoseMoveIsParkedIsNeitherChangedNorMoved) {
   request.destination = "host2";
   EXPECT_EQ(engine_->plan(request).error().code, ErrorCode::kConflict);
   EXPECT_EQ(engine_->start(request).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(engine_->check_no_doubt(vm_).error().code, ErrorCode::kConflict);
+  Vm other = vm_;
+  other.uuid.back() = 'c';
+  EXPECT_TRUE(engine_->check_no_doubt(other));
 }
 
 TEST_F(WhileFree, AVmThatCameBackSinceIsInNoDoubt) {
