@@ -201,7 +201,7 @@ def test_a_flipped_bit_is_read_back(lab, pair, relayed):
         # What is left of it on host1 could go nowhere, and its network is left alone.
         left = host1.get("/v1/mobility?vm=robbed")["vms"][0]
         assert not left["hosts_now"] and f"drover resolve {move_id}" in left["places"][0]["text"], left
-        assert f"drover resolve {move_id}" in host1.drover("replug", "robbed", check=False).stderr
+        assert f"drover resolve {move_id}" in host1.drover("replug", "host1/robbed", check=False).stderr
         assert host1.path(guest["disk"]).exists() and not host1.kept()
         assert watch_of(host2, "robbed") == []
         assert lab.verify("robbed")["ok"]
