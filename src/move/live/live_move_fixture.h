@@ -81,8 +81,8 @@ class SourceHypervisor final : public Hypervisor {
   }
   std::deque<std::string> definitions = {"<domain/>"};  // in order, the last one for ever
   std::optional<std::string> next_boot;                 // nothing: as the others
-  Result<std::string> definition(std::string_view, DefinitionKind kind) override {
-    if (kind == DefinitionKind::kPersistent && next_boot) return *next_boot;
+  Result<std::string> definition(std::string_view, DefinitionKind which) override {
+    if (which == DefinitionKind::kPersistent && next_boot) return *next_boot;
     const std::string now = definitions.front();
     if (definitions.size() > 1) definitions.pop_front();
     return now;
