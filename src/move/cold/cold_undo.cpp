@@ -29,6 +29,8 @@ constexpr auto kSettles = 60s;   // of a libvirt that answers
 
 StepResult ColdMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, vm_name());
+  release_disks();  // or mirrors would wait for what is held
+  end_space_watch();
   if (auto ended = end_save(); !ended) return ended;
   if (quick() && job_.carriers_started) {
     if (auto ended = end_mirrors(world_.hypervisor, uuid(), job_.move.epoch); !ended)
