@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "move/destination/file_sink.h"
 #include "move/file_sender.h"
+#include "move/move_test_support.h"
 #include "net/digest.h"
 #include "net/unix_socket.h"
 
@@ -49,6 +50,17 @@ class FileStream : public testing::Test {
     ssize_t n = 0;
     while ((n = ::recv(from, bytes, sizeof bytes, 0)) > 0)
       ASSERT_EQ(::send(to, bytes, static_cast<std::size_t>(n), MSG_NOSIGNAL), n);
+    ::shutdown(to, SHUT_WR);
+    while (::recv(to, bytes, sizeof bytes, 0) > 0) continue;
+    ::shutdown(from, SHUT_RDWR);
+  }
+  // Likewise, with an end that takes no more: the rest is thrown away, and the source hears the
+  // end.
+  static void break_off_when_refused(int from, int to) {
+    char bytes[4096];
+    ssize_t n = 0;
+    while ((n = ::recv(from, bytes, sizeof bytes, 0)) > 0)
+      if (::send(to, bytes, static_cast<std::size_t>(n), MSG_NOSIGNAL) != n) break;
     ::shutdown(to, SHUT_WR);
     while (::recv(to, bytes, sizeof bytes, 0) > 0) continue;
     ::shutdown(from, SHUT_RDWR);
@@ -151,6 +163,49 @@ TEST_F(FileStream, TooMuchOfAWholeFileIsRefused) {
   char byte = 0;
   EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
   EXPECT_EQ(sink.complete().error().code, ErrorCode::kProtocol);
+  EXPECT_EQ(sink.sha256(0), "");
+}
+
+// The source asks for this: what it sees itself is only that not all of it has come.
+TEST_F(FileStream, AFullDiskIsNamedByItsPath) {
+  for (const auto kind : {FileSink::Slot::Kind::kPart, FileSink::Slot::Kind::kWhole}) {
+    std::vector<FileSink::Slot> slots;
+    slots.push_back({"it", open("/dev/full", O_WRONLY), mib(4), kind, "/srv/images/web01.qcow2"});
+    FileSink sink(std::move(slots));
+    EXPECT_FALSE(sink.failure());
+    const auto sender = send(write("a", std::string(2 << 20, 'x')), {0, 2 << 20, true});
+    const UniqueFd source = accept();
+    const auto destination = sink.open_next();
+    ASSERT_TRUE(destination);
+    break_off_when_refused(source.get(), destination->get());
+    (void)wait(*sender);
+    const auto failure = sink.failure();
+    ASSERT_TRUE(failure);
+    EXPECT_EQ(failure->code, ErrorCode::kNoSpace);
+    EXPECT_TRUE(failure->text().contains("/srv/images/web01.qcow2")) << failure->text();
+    EXPECT_TRUE(failure->text().contains("No space left on device")) << failure->text();
+    EXPECT_EQ(sink.complete().error().code, ErrorCode::kNoSpace);
+    EXPECT_EQ(sink.open_next().error().code, ErrorCode::kNoSpace) << "no more is taken";
+  }
+}
+
+// What the file system gives before it gives no more is not taken for the whole.
+TEST_F(FileStream, AWriteThatFailsInTheMiddleIsNamedToo) {
+  const fs::path path = write("a", std::string(2 << 20, 'x'));
+  const NoFileGrowsBeyond limit(mib(1));
+  std::vector<FileSink::Slot> slots;
+  slots.push_back({"it", open(folder_ / "b", O_WRONLY | O_CREAT), mib(4),
+                   FileSink::Slot::Kind::kWhole, (folder_ / "b").string()});
+  FileSink sink(std::move(slots));
+  const auto sender = send(path, {0, 2 << 20, true});
+  const UniqueFd source = accept();
+  const auto destination = sink.open_next();
+  ASSERT_TRUE(destination);
+  break_off_when_refused(source.get(), destination->get());
+  (void)wait(*sender);
+  ASSERT_TRUE(sink.failure());
+  EXPECT_EQ(sink.failure()->code, ErrorCode::kSystem);
+  EXPECT_TRUE(sink.failure()->text().contains((folder_ / "b").string()));
   EXPECT_EQ(sink.sha256(0), "");
 }
 

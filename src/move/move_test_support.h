@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Carriers without processes, for tests of both sides of a move.
+// Carriers without processes, and a disk that takes no more, for tests of both sides of a move.
 #pragma once
 
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "base/random.h"
 #include "move/carriers.h"
@@ -26,6 +28,26 @@ struct CarriageState {
   std::size_t held_files = 0;  // that the destination's mover was given, as the next
   std::size_t group_files = 0;
   std::function<Result<UniqueFd>()> take_file;  // of a move without gates
+};
+
+// As if every disk of this process were full, while it lives: a write beyond fails with EFBIG.
+class NoFileGrowsBeyond {
+ public:
+  explicit NoFileGrowsBeyond(ByteCount most) : signal_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit now{most.bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~NoFileGrowsBeyond() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, signal_);
+  }
+  NoFileGrowsBeyond(const NoFileGrowsBeyond&) = delete;
+  NoFileGrowsBeyond& operator=(const NoFileGrowsBeyond&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*signal_)(int);
 };
 
 class ScriptedCarriers final : public Carriers {

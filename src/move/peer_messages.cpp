@@ -119,10 +119,12 @@ Result<FileRequest> file_request_from_json(std::string_view text) {
 }
 
 std::string to_json(const Answer& value) {
-  return dump(Object{{"answer", name_of(kKinds, value.kind)},
-                     {"ran", name_of(kRan, value.ran)},
-                     {"domain_id", std::max(value.domain_id, 0)},
-                     {"text", value.text}});
+  Object out{{"answer", name_of(kKinds, value.kind)},
+             {"ran", name_of(kRan, value.ran)},
+             {"domain_id", std::max(value.domain_id, 0)},
+             {"text", value.text}};
+  if (value.failed) out["failed"] = embed(json::to_json(*value.failed));
+  return dump(out);
 }
 
 Result<Answer> answer_from_json(std::string_view text) {
@@ -132,6 +134,8 @@ Result<Answer> answer_from_json(std::string_view text) {
   value.ran = value_of(kRan, reader, "ran");
   value.domain_id = static_cast<std::int32_t>(reader.number("domain_id"));
   value.text = reader.text("text");
+  if (reader.has("failed"))
+    value.failed = reader.take(json::error_from_json(reader.object("failed"), kIgnore));
   RETURN_IF_ERROR(reader.status());
   return value;
 }

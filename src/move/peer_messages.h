@@ -126,6 +126,8 @@ struct Answer {
   Ran ran = Ran::kUnknown;     // of kGone
   std::int32_t domain_id = 0;  // of kRuns
   std::string text;            // for people
+  // To `look`, of a move without gates: what it sends cannot be written there any more.
+  std::optional<Error> failed = {};
 };
 
 struct VerifyReply {

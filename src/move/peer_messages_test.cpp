@@ -49,6 +49,21 @@ TEST(PeerMessages, EveryAnswerSurvivesTheRoad) {
   }
 }
 
+TEST(PeerMessages, WhatCouldNotBeWrittenSurvivesTheRoad) {
+  Answer sent{Answer::Kind::kPending, {}, 0, "why"};
+  EXPECT_FALSE(answer_from_json(to_json(sent))->failed);
+  sent.failed = Error{ErrorCode::kNoSpace,
+                      Retry::kLater,
+                      "Cannot write /a: No space left on device.",
+                      {"errno 28"}};
+  const auto got = answer_from_json(to_json(sent));
+  ASSERT_TRUE(got && got->failed);
+  EXPECT_EQ(got->failed->code, ErrorCode::kNoSpace);
+  EXPECT_EQ(got->failed->text(), sent.failed->text());
+  EXPECT_FALSE(
+      answer_from_json(R"({"answer":"pending","ran":"no","domain_id":1,"text":"","failed":7})"));
+}
+
 // An answer that cannot be read must never count as a refusal.
 TEST(PeerMessages, AnAnswerNobodyKnowsIsAnError) {
   for (const auto* text : {R"({"answer":"perhaps","ran":"no","domain_id":1,"text":""})",

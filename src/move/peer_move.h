@@ -4,8 +4,8 @@
 // cold_move.h. peer_move.cpp has the beginning, the undo there and the end; peer_move_road.cpp the
 // links, peer_move_checkpoints.cpp checkpoints, peer_move_proof.cpp the proof, peer_move_truth.cpp
 // who has the VM, peer_move_resolve.cpp an administrator's word on it, peer_move_media.cpp what was
-// in its drives, peer_move_teaming.cpp its cards. The move's own thread calls all, but see
-// MoveWork.
+// in its drives, peer_move_teaming.cpp its cards, peer_move_space.cpp the wait for room there. The
+// move's own thread calls all, but see MoveWork.
 #pragma once
 
 #include <atomic>
@@ -22,6 +22,7 @@
 #include "move/link_keeper.h"
 #include "move/move_work.h"
 #include "move/peer_messages.h"
+#include "move/space_watch.h"
 
 namespace drover::move {
 
@@ -107,6 +108,20 @@ class PeerMove : public MoveWork {
   // No link is up at the moment.
   virtual void links_are_down() = 0;
 
+  // Room there (peer_move_space.cpp). keep_room(): asked often while it copies, once the carriers
+  // are there; an error: the move is to be given up for want of it.
+  enum class RoomWait {
+    kPossible,  // what is sent is held up until there is room again
+    kTooLate,   // nothing may be held up any more: with a quarter of the reserve left it is over
+  };
+  std::optional<Error> keep_room(RoomWait wait);
+  void release_disks();
+  void end_space_watch();
+  // Of all that is copied, what lands on disks; 0: it goes on.
+  virtual Status hold_copy(std::chrono::milliseconds span);
+  void tell_hold(std::optional<Finding> finding);
+  static constexpr std::string_view kSpaceAwaited = "SPACE_AWAITED";
+
   // The proof (peer_move_proof.cpp). REQUIRES: nobody writes the source's disks.
   StepResult prove();
   StepResult compare_disk(const DiskPlacement& placement, Proof& proof);
@@ -151,8 +166,17 @@ class PeerMove : public MoveWork {
   BytesPerSecond bandwidth_told_;             // to the mover
   BytesPerSecond bandwidth_most_;             // whatever its share is; 0: no such limit
   bool bandwidth_unsure_ = true;  // it may not have heard; true also after a restart of droverd
+  std::string told_hold_;         // the code of what people were last told holds the copy up
   WireCount wire_;                // as last seen: the mover may end before the report is written
   Deadline next_look_ = Deadline::after(std::chrono::milliseconds(0));
+
+ private:
+  std::optional<Error> halt_disks(const SpaceReply& space);
+  void tell_no_room(const SpaceReply& space);
+
+  std::optional<SpaceWatch> space_;           // while it copies
+  std::optional<Deadline> disks_held_until_;  // there is no room; then it gives up
+  Deadline next_hold_ = Deadline::after(std::chrono::milliseconds(0));  // is to be said again
 };
 
 }  // namespace drover::move

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cell: a move of the guest from where it is to the other host, the fault in the phase, and what was found afterwards."""
+"""One cell: a move of the guest from where it is to the other host, the fault in the phase, and what was found afterwards. Before an
+offline move the guest is shut off, and it is booted again where it ends."""
 import contextlib
 import dataclasses
 import os
@@ -105,6 +106,8 @@ def let_it_last(scene):
 
 def play(scene):
     """The move, the blow and the mending; the move as it ended."""
+    if scene.cell.kind == "offline":
+        scene.rig.shut_off(scene.source)
     scene.moment.arrange(scene)
     with RunnerWatch(rigs.GUEST, *scene.rig.hosts) as scene.watch:
         start_move(scene)

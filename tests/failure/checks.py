@@ -9,6 +9,7 @@ from product import ENDED, IMAGES, brief, until
 
 # Within which processes end, and rows are written, after a move has ended.
 SETTLES_WITHIN = 30.0
+COPYING = ("copy-disks", "copy-memory")
 # Codes of errors of the kind that a plan finds.
 FORESEEABLE = {"NOT_FOUND", "CONFLICT", "PERMISSION", "POLICY", "NO_SPACE", "INVALID_ARGUMENT", "UNSUPPORTED"}
 
@@ -102,11 +103,25 @@ def word_faults(scene, move, runs_on, end):
         faults.append("the move is parked without an explanation")
     if move["state"] in ("failed", "cancelled", "parked") and not (move.get("error") or {}).get("message"):
         faults.append("the move gives no reason")
-    if end == "D" and move["runner"] != "destination" or end == "S" and move["runner"] != "source":
+    has_it = {"D": "destination", "S": "source"}
+    if scene.cell.kind == "offline" and move["state"] != "parked":
+        has_it |= {"D-off": "destination", "S-off": "source"}
+    if move["runner"] != has_it.get(end, move["runner"]):
         faults.append(f"droverd says that {move['runner']} has the VM, it is on {runs_on.name}")
-    if scene.cell.fault == "cancel" and end == "S" and move["state"] != "cancelled":
+    if scene.cell.fault == "cancel" and end in ("S", "S-off") and move["state"] != "cancelled":
         faults.append(f"a cancelled move ended as {move['state']}")
-    return faults
+    return faults + reason_faults(scene, move)
+
+
+def reason_faults(scene, move):
+    """A fault that the destination alone sees is named to the source's user as what it is, with the host and what helps."""
+    if not scene.fault.says or scene.cell.kind == "live" or move["state"] != "failed" or move["phase"] not in COPYING:
+        return []
+    error = move["error"]
+    text = f"{error['code']} {error['message']}"
+    if re.search(scene.fault.says, text) and scene.destination.name in text:
+        return []
+    return [f"the error does not explain {scene.fault.name}: {text} {error['causes']}"]
 
 
 def foreseeable(scene, move):

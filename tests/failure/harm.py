@@ -35,6 +35,7 @@ class Fault:
     lasts: bool = False  # until the move has ended, or has waited for a while
     keeps_link: bool = False  # the link's state is the fault
     hurts_disk: str = ""  # side whose guest sees errors of its disk: its own writes may fail
+    says: str = ""  # pattern of the error of a move without libvirt's migration that it ends in mid-copy: code, reason, what helps
     explains: bool = False  # it takes away what the plan had found to be there: room, or the running VM
 
 
@@ -129,7 +130,8 @@ def disk_of(scene):
     return scene.rig.disk
 
 
-fault("disk-full", fill, empty, lasts=True, hurts_disk=DESTINATION, explains=True)
+fault("disk-full", fill, empty, lasts=True, hurts_disk=DESTINATION, explains=True,
+      says=r"NO_SPACE.*(could not be written on|has only .* free).*(Free space in|Make room)")
 fault("out-of-memory", lambda scene: oom.strike(scene.destination), lambda scene: oom.mend(scene.destination), lasts=True,
       explains=True)
 fault("read-error", put(SOURCE, "read-error", disk_of), clear, lasts=True)

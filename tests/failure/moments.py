@@ -130,7 +130,8 @@ MOMENTS = {
     "verify": entered("verify"),
     "settle": entered("settle"),
 }
-# Those of a quick move, as far as they are others: it calls no migration, and asks the destination itself to take the VM.
-MOMENTS_OF = {"live": MOMENTS, "quick": {**MOMENTS, "switch": Held('"migrate_called":true')}}
+# Those of moves without libvirt's migration, as far as they are others: they ask the destination themselves to take the VM.
+COLD = {**MOMENTS, "switch": Held('"migrate_called":true')}
+MOMENTS_OF = {"live": MOMENTS, "quick": COLD, "offline": {phase: at for phase, at in COLD.items() if phase != "copy-memory"}}
 ORDER = list(MOMENTS)
 BEFORE = {phase: ORDER[:number] for number, phase in enumerate(ORDER)}

@@ -17,7 +17,7 @@ ENDS = {
 }
 
 # Kind of move -> how the tables of its cells begin.
-HEADS = {"live": "| phase | `", "quick": "| phase, quick | `"}
+HEADS = {"live": "| phase | `", "quick": "| phase, quick | `", "offline": "| phase, offline | `"}
 
 
 @dataclasses.dataclass(frozen=True)

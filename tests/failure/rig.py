@@ -103,6 +103,11 @@ class Rig:
     def other(self, host):
         return next(it for it in self.hosts if it is not host)
 
+    @staticmethod
+    def shut_off(host):
+        host.virsh("destroy", GUEST)
+        until(lambda: host.domstate(GUEST) == "shut off", "the guest is off", 30)
+
     def start(self, host):
         """Boots the guest where it is off, and remembers the boot."""
         host.virsh("start", GUEST)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, until
+from product import ALL, ENDED, IMAGES, assert_clean, brief, codes, drop_all, until
 
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "256M", "fill": 160, "dirty": 0.25, "disk_rate": 0.1}
@@ -35,8 +35,23 @@ def fill(host):
 
 def begin(host1, **request):
     move = host1.start_move("grows", "host2", disks_to=SMALL, **request)
-    host1.wait_move(move, lambda seen: seen["progress"]["disks"]["done_bytes"] > 8 << 20)
+    host1.wait_move(move, lambda seen: seen["state"] in ENDED or seen["progress"]["disks"]["done_bytes"] > 8 << 20)
     return move
+
+
+def off(host):
+    host.virsh("destroy", "grows")
+    until(lambda: host.domstate("grows") == "shut off", "it is off")
+
+
+def is_whole(lab, host, kind):
+    """The guest runs on here, or, of an offline move, boots here with every record of its disk."""
+    if kind == "offline":
+        host.virsh("start", "grows")
+        until(lambda: lab.json("verify", "grows", "--reboot-allowed", check=False)["ok"], "it boots, and its disk is right")
+    else:
+        result = lab.verify("grows")
+        assert result["ok"] and result["states"] == {host.name: "running"}, result
 
 
 def halted(host1, move):
@@ -84,6 +99,61 @@ def test_a_copy_for_which_nobody_makes_room_gives_up_cleanly(lab, small):
     result = lab.verify("grows")
     assert result["ok"] and result["states"] == {"host1": "running"}, result
     assert host2.files(IMAGES) == ["small"], "nothing is left"
+    assert_clean(*small)
+
+
+@pytest.mark.parametrize("kind", ["offline", "quick"])
+def test_a_copy_without_libvirts_migration_halts_as_well(lab, small, kind):
+    host1, host2 = small
+    if kind == "offline":
+        off(host1)
+    move = begin(host1, kind=kind)
+    fill(host2)
+    halted(host1, move)
+    time.sleep(2)  # what was under way arrives
+    left = free(host2)
+    time.sleep(2)
+    assert free(host2) == left > 64 << 20, "nothing is written, and the disk is far from full"
+    host2.run("rm", f"{SMALL}/other")
+    ended = host1.wait_move(move)
+    assert (ended["state"], ended["plan"]["kind"]) == ("done", kind), brief(ended)
+    assert host1.domstate("grows") == ""
+    is_whole(lab, host2, kind)
+    assert_clean(*small)
+
+
+def fill_up(host):
+    """Leaves nothing; and nothing is kept free there, so that no copy waits."""
+    host.drover("settings", "space-reserve=off")
+    host.run("sh", "-c", f"cat /dev/zero > {SMALL}/other", check=False)
+
+
+@pytest.mark.parametrize("kind", ["offline", "quick", "offline, whole images"])
+def test_a_full_disk_is_named_with_what_helps(lab, small, kind):
+    """What the destination could not write, where, and why reaches the source's user; the VM is as before, and no file is left."""
+    host1, host2 = small
+    kind, _, whole = kind.partition(", ")
+    if kind == "offline":
+        off(host1)
+    if whole:
+        # An image with a checkpoint within travels byte by byte.
+        host1.virsh("snapshot-create-as", "grows", "clean")
+    try:
+        move = begin(host1, kind=kind)
+        fill_up(host2)
+        ended = host1.wait_move(move)
+        error = ended["error"]
+        assert (ended["state"], error["code"], error["retry"]) == ("failed", "NO_SPACE", "later"), brief(ended)
+        assert ended["phase"] == "copy-disks" and not ended.get("attempts"), brief(ended)
+        assert error["message"].startswith(f"vda of grows could not be written on host2, to {SMALL}/grows.qcow2"), error
+        assert f"Free space in {SMALL} on host2" in error["message"] and "--item vda=PLACE" in error["message"], error
+        assert any("No space left on device" in cause for cause in error["causes"]), error
+        assert not [name for name in host2.files(SMALL) if name.startswith("grows")], host2.files(SMALL)
+        assert host2.domstate("grows") == ""
+    finally:
+        if whole:
+            host1.virsh("snapshot-delete", "grows", "clean")
+    is_whole(lab, host1, kind)
     assert_clean(*small)
 
 

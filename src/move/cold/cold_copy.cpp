@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_move.h"
+#include "move/cold/write_failure.h"
 #include "move/image_fence.h"
 #include "move/plan/network_disks.h"
 #include "move/plan/shared_disks.h"
@@ -20,14 +21,18 @@ using namespace std::chrono_literals;
 constexpr auto kPeerCallLimit = 30s;  // prepare: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;
 constexpr auto kShowInterval = 250ms;
+constexpr auto kLookLimit = 3s;
 constexpr int kCopiedPercent = 98;
 
-// What qemu-img says of the other side's disk has a reason there.
-Error send_error(const Error& said, const std::string& target, const Move& move) {
-  const bool full = said.text().contains("No space left");
-  return wrap({full ? ErrorCode::kNoSpace : ErrorCode::kInternal, Retry::kLater, said.text(), {}},
-              fmt::format("{} of {} could not be written on {}.", target, move.plan.vm.name,
-                          move.destination));
+// What qemu-img says when it is our disk.
+constexpr std::string_view kReadingFailed = "error while reading";
+
+Error send_error(const Error& said, const DiskPlacement& placement, const Move& move) {
+  const Error why{ErrorCode::kInternal, Retry::kLater, said.text(), {}};
+  if (!why.message.contains(kReadingFailed))
+    return write_error(unwritten_disk(placement, move.plan.vm.name), move.destination, why);
+  return wrap(why, fmt::format("{} of {} could not be read on {}, from {}.", placement.target,
+                               move.plan.vm.name, move.source, placement.source_path));
 }
 
 }  // namespace
@@ -114,6 +119,7 @@ StepResult ColdMove::empty_drives_for_good() {
 
 StepResult ColdMove::copy_state() {
   if (!quick()) return {};
+  release_disks();  // the mirrors end once what they have written was answered
   if (auto still = stand_still(); !still) return still;
   call_save();
   if (auto sent = send_state(); !sent) return sent;
@@ -136,7 +142,7 @@ StepResult ColdMove::send_disks() {
     if (!sender) return undo_because(sender.error());
     if (auto followed = follow([&] { return sender->ended(); }); !followed) return followed;
     if (const auto sent = sender->result(); !sent)
-      return undo_because(road_error(send_error(sent.error(), placement.target, job_.move)));
+      return undo_because(road_error(send_error(sent.error(), placement, job_.move)));
   }
   return {};
 }
@@ -157,12 +163,29 @@ StepResult ColdMove::follow(const std::function<bool()>& ended) {
                           {}};
       }
     }
+    keep_space();
     if (given_up_) return undo_because(*given_up_);
     keep_links();
     show_progress();
   }
   show_progress();
   return {};
+}
+
+// A guest that stands still waits for nobody.
+void ColdMove::keep_space() {
+  if (given_up_ || (room_for(job_.move.plan).empty() && !quick())) return;
+  const auto wait = job_.save_called ? RoomWait::kTooLate : RoomWait::kPossible;
+  if (auto none = keep_room(wait)) given_up_ = std::move(none);
+}
+
+// Files that travel as they are land on disks too, and go as streams of memory. Their hold does not
+// end by itself: a mover that did not hear the end of it would carry no more.
+Status ColdMove::hold_copy(std::chrono::milliseconds span) {
+  const Status told = carriers_->hold_memory(span > 0ms);
+  if (!told && span == 0ms && !given_up_) given_up_ = told.error();
+  RETURN_IF_ERROR(told);
+  return carriers_->hold_disks(span);
 }
 
 // The first thing that went wrong on the road says more than what followed from it.
@@ -172,13 +195,29 @@ Error ColdMove::road_error(Error otherwise) {
   return given_up_.value_or(std::move(otherwise));
 }
 
-// The other side may have given the move up: then nothing is worth waiting for.
-void ColdMove::links_are_down() {
-  if (given_up_) return;
-  const auto answer = ask_destination(verb::kLook, 3s);
-  if (!answer || answer->kind != Answer::Kind::kRefused) return;
+// Of a stream that does not come to its end there.
+Error ColdMove::send_failure(std::string_view item, const Error& seen_here) {
+  const auto failed = look_there();
+  const auto all = files();
+  const auto file = std::ranges::find(all, item, &ColdFile::item);
+  if (failed && file != all.end())
+    return write_error(unwritten_file(*file, vm_name()), job_.move.destination, *failed);
+  return road_error(wrap({ErrorCode::kInternal, Retry::kLater, seen_here.text(), {}},
+                         fmt::format("The {} of {} could not be sent.", item, vm_name())));
+}
+
+void ColdMove::links_are_down() { (void)look_there(); }
+
+// The other side may have given the move up: then nothing is worth waiting for. What it cannot
+// write any more is told by it alone.
+std::optional<Error> ColdMove::look_there() {
+  if (given_up_) return {};
+  const auto answer = ask_destination(verb::kLook, kLookLimit);
+  if (answer && answer->failed) return answer->failed;
+  if (!answer || answer->kind != Answer::Kind::kRefused) return {};
   given_up_ = Error{ErrorCode::kUnavailable, Retry::kLater, answer->text + ".", {}};
   log::warning("Move {}: {}", job_.move.id, given_up_->message);
+  return {};
 }
 
 StepResult ColdMove::send_nvram() {

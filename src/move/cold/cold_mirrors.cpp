@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The disks of a quick move's guest, written at the destination by its QEMU while it runs: their
 // beginning, and their end if the move is undone. Their end at the standstill: cold_state.cpp.
+#include <algorithm>
+
 #include "base/log.h"
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_move.h"
+#include "move/cold/write_failure.h"
 #include "move/qmp.h"
 #include "move/retry.h"
 
@@ -31,7 +34,8 @@ StepResult ColdMove::mirror_disks() {
       continue;
     }
     mirrors_.clear();
-    if (!qmp::is_unknown_command(mirror.error())) return undo_because(mirror_lost(mirror.error()));
+    if (!qmp::is_unknown_command(mirror.error()))
+      return undo_because(mirror_lost(mirror.error(), placement.target));
     log::warning("Move {}: {} is sent while {} stands still: {}", job_.move.id, placement.target,
                  vm_name(), mirror.error().text());
     if (auto ended = end_mirrors(world_.hypervisor, uuid(), job_.move.epoch); !ended)
@@ -47,6 +51,7 @@ StepResult ColdMove::mirrors_ready() {
   Deadline next_look = Deadline::after(0ms);
   Deadline silence = Deadline::never();
   std::optional<Error> lost;
+  std::string target;  // of the one that is lost
   const auto ready = [&] {
     if (!next_look.expired()) return false;
     next_look = Deadline::after(kMirrorLook);
@@ -57,6 +62,7 @@ StepResult ColdMove::mirrors_ready() {
       if (now) continue;
       if (!is_unanswered(now.error()) || silence.expired()) {
         lost = now.error();
+        target = mirror.target();
         return true;
       }
       if (silence.is_never()) silence = Deadline::after(kSilenceLimit);
@@ -66,11 +72,12 @@ StepResult ColdMove::mirrors_ready() {
     return all;
   };
   if (auto followed = follow(ready); !followed) return followed;
-  if (lost) return undo_because(mirror_lost(*lost));
+  if (lost) return undo_because(mirror_lost(*lost, target));
   return {};
 }
 
-Error ColdMove::mirror_lost(Error cause) {
+// QEMU does not say which side's disk failed, but ours is only read.
+Error ColdMove::mirror_lost(Error cause, const std::string& target) {
   const auto now = world_.hypervisor.run_state(uuid());
   if (now && (now->kind == RunState::Kind::kOff || now->kind == RunState::Kind::kAbsent)) {
     return {ErrorCode::kConflict,
@@ -78,11 +85,9 @@ Error ColdMove::mirror_lost(Error cause) {
             fmt::format("{} was shut off while its disks were being copied.", vm_name()),
             {}};
   }
-  if (cause.code == ErrorCode::kHypervisor) cause.code = ErrorCode::kInternal;  // it may pass
-  cause.retry = Retry::kLater;
+  const auto disk = std::ranges::find(job_.move.plan.placements, target, &DiskPlacement::target);
   return road_error(
-      wrap(std::move(cause), fmt::format("The disks of {} could not be written on {}.", vm_name(),
-                                         job_.move.destination)));
+      write_error(unwritten_disk(*disk, vm_name()), job_.move.destination, std::move(cause)));
 }
 
 // Of a QEMU that has ended nothing is left to end.

@@ -59,7 +59,11 @@ class ColdMove final : public PeerMove {
   StepResult send_disks();
   StepResult follow(const std::function<bool()>& ended);
   void show_progress();
+  void keep_space();
+  Status hold_copy(std::chrono::milliseconds span) override;
   Error road_error(Error otherwise);
+  Error send_failure(std::string_view item, const Error& seen_here);
+  std::optional<Error> look_there();
   StepResult send_nvram();
   void links_are_down() override;
 
@@ -67,7 +71,7 @@ class ColdMove final : public PeerMove {
   // on; kLeave: droverd stops in between.
   StepResult mirror_disks();
   StepResult mirrors_ready();
-  Error mirror_lost(Error cause);
+  Error mirror_lost(Error cause, const std::string& target);
   Status try_to_end_mirrors();
   StepResult end_all_mirrors();
   std::string mirrors_wait(const Error& cause) const;
@@ -95,6 +99,7 @@ class ColdMove final : public PeerMove {
   StepResult await_head(std::uint64_t& bytes);
   StepResult send_part(std::string_view item, const std::string& path, FileSender::Part part,
                        const std::function<bool()>& no_longer_grows);
+  StepResult await_applied(std::string_view item);
   StepResult save_ended();
   StepResult check_saved();
 

@@ -20,6 +20,7 @@ constexpr auto kHeadLimit = 30s;  // libvirt writes it before anything else
 constexpr auto kAckLimit = 10s;
 constexpr auto kLastWritesLimit = 60s;
 constexpr auto kAckLook = 50ms;
+constexpr auto kAckAsk = 500ms;
 
 }  // namespace
 
@@ -37,7 +38,7 @@ StepResult ColdMove::stand_still() {
   }
   for (DiskMirror& mirror : mirrors_) {
     if (auto ended = mirror.finish(kLastWritesLimit); !ended)
-      return undo_because(mirror_lost(ended.error()));
+      return undo_because(mirror_lost(ended.error(), mirror.target()));
   }
   // Before its QEMU ends: it keeps what it has, and no other one gets to the images in between.
   auto fenced = fence_images(job_.move.plan);
@@ -109,22 +110,28 @@ StepResult ColdMove::send_part(std::string_view item, const std::string& path,
     return sender.ended();
   };
   if (auto followed = follow(ended); !followed) return followed;
-  const auto lost = [&](const Error& error) {
-    return undo_because(
-        road_error(wrap({ErrorCode::kInternal, Retry::kLater, error.text(), {}},
-                        fmt::format("The {} of {} could not be sent.", item, vm_name()))));
-  };
-  if (const auto sent = sender.result(); !sent) return lost(sent.error());
+  if (const auto sent = sender.result(); !sent)
+    return undo_because(send_failure(item, sent.error()));
   state_sent_ += sender.sent();
-  for (const Deadline limit = Deadline::after(kAckLimit);;) {
-    const auto wire = carriers_->wire_count();
-    if (wire && wire->memory_applied.bytes == state_sent_) break;
-    if (!wire || limit.expired())
-      return lost(fail(ErrorCode::kInternal, "Not all of it has come there.").error());
-    if (!pause_for(kAckLook)) return leave();
-  }
+  if (auto applied = await_applied(item); !applied) return applied;
   sent_files_.push_back({std::string(item), sender.sha256()});
   return {};
+}
+
+// The other side's end has closed. If it did so before all was there, it says why.
+StepResult ColdMove::await_applied(std::string_view item) {
+  const Deadline limit = Deadline::after(kAckLimit);
+  for (Deadline ask = Deadline::after(kAckAsk);;) {
+    const auto wire = carriers_->wire_count();
+    if (wire && wire->memory_applied.bytes == state_sent_) return {};
+    const bool over = !wire || limit.expired() || given_up_;
+    if (over || (ask.expired() && look_there())) {
+      return undo_because(
+          send_failure(item, fail(ErrorCode::kInternal, "Not all of it has come there.").error()));
+    }
+    if (ask.expired()) ask = Deadline::after(kAckAsk);
+    if (!pause_for(kAckLook)) return leave();
+  }
 }
 
 // From here a VM that is off, whose disks belong to the saved memory: what they are is written

@@ -19,6 +19,7 @@ constexpr auto kAskAgain = 2s;
 }  // namespace
 
 StepResult ColdMove::hand_over() {
+  end_space_watch();
   if (!job_.migrate_called) {
     if (auto taken = take_from_libvirt(); !taken) return taken;
     const auto text = ask_to_arrive();

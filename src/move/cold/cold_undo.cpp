@@ -29,6 +29,8 @@ constexpr auto kSettles = 60s;   // of a libvirt that answers
 
 StepResult ColdMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, vm_name());
+  release_disks();  // or mirrors would wait for what is held
+  end_space_watch();
   if (auto ended = end_save(); !ended) return ended;
   (void)try_to_end_mirrors();  // again below: one that waits for the mover ends with it
   if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());

@@ -48,7 +48,8 @@ Result<std::string> DestinationSide::look(Entry& entry) {
   return to_json(Answer{Answer::Kind::kPending,
                         {},
                         0,
-                        "the last call of the move has not come to " + world_.host_name});
+                        "the last call of the move has not come to " + world_.host_name,
+                        entry.sink ? entry.sink->failure() : std::nullopt});
 }
 
 // After the end: the guest is this host's, and its source only asks how it does.

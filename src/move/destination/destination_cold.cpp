@@ -115,7 +115,9 @@ Status DestinationSide::make_cold_files(Entry& entry, std::vector<FileSink::Slot
       slots.push_back(std::move(slot));
     } else if (file.kind == Kind::kState) {
       // The second stream goes on where the first one ended.
-      slots.push_back({file.item, slots.back().file.duplicate(), file.most});
+      const FileSink::Slot& head = slots.back();
+      slots.push_back(
+          {file.item, head.file.duplicate(), file.most, FileSink::Slot::Kind::kPart, head.path});
     } else {
       ASSIGN_OR_RETURN(auto slot, make_whole_file(entry, file));
       slots.push_back(std::move(slot));
@@ -140,7 +142,7 @@ Result<FileSink::Slot> DestinationSide::make_cold_file(Entry& entry, const std::
   ASSIGN_OR_RETURN(const SeenFile made, see_file_behind(file.get(), path));
   entry.job.created.back() = known_file(item, path, made.identity);
   RETURN_IF_ERROR(save(entry));
-  return FileSink::Slot{item, std::move(file), most};
+  return FileSink::Slot{item, std::move(file), most, FileSink::Slot::Kind::kPart, path};
 }
 
 bool DestinationSide::is_fed(Entry& entry) {

@@ -51,6 +51,32 @@ TEST_F(ColdDestination, WhatWasTakenBackDoesNotArrive) {
   EXPECT_EQ(state(), RunState::Kind::kAbsent);
 }
 
+// Its source sees the stream end, and asks for the reason.
+TEST_F(ColdDestination, SaysWhatItCannotWrite) {
+  prepare(MoveKind::kQuick);
+  const auto text = side_->handle("host1", verb::kSpace, to_json(MoveName{kMove}));
+  ASSERT_TRUE(text) << text.error().text();
+  EXPECT_EQ(space_reply_from_json(*text)->folder, state_file().parent_path().string());
+  deliver(std::string(100, 'h'));
+  EXPECT_FALSE(answer(verb::kLook).failed);
+  const auto socket = carriage_.state.take_file();
+  ASSERT_TRUE(socket);
+  {
+    const NoFileGrowsBeyond limit(mib(8));
+    const std::string piece(1 << 20, 'x');
+    for (int i = 0; i < 16; ++i)
+      if (::send(socket->get(), piece.data(), piece.size(), MSG_NOSIGNAL) < 0) break;
+    char byte = 0;
+    ASSERT_LE(::recv(socket->get(), &byte, 1, 0), 0) << "it is broken off";
+  }
+  const Answer said = answer(verb::kLook);
+  EXPECT_EQ(said.kind, Answer::Kind::kPending);
+  ASSERT_TRUE(said.failed);
+  EXPECT_TRUE(said.failed->text().contains(state_file().string())) << said.failed->text();
+  ASSERT_TRUE(undo());
+  EXPECT_FALSE(std::filesystem::exists(state_file()));
+}
+
 TEST_F(ColdDestination, NothingIsAcceptedBeforeAllHasCome) {
   prepare(kQuick);
   const std::string state_text = saved_guest();

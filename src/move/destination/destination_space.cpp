@@ -106,16 +106,18 @@ Result<std::string> DestinationSide::space(const Entry& entry) {
                    .patience = settings.space_patience,
                    .folder = {}};
   std::set<std::filesystem::path> folders;
-  for (const auto& placement : copied_disks(entry.job.plan))
+  for (const auto& placement : room_for(entry.job.plan))
     folders.insert(std::filesystem::path(placement.destination_path).parent_path());
+  if (entry.job.plan.kind == MoveKind::kQuick)
+    folders.insert(world_.carriage.state_file(entry.name()).parent_path());
   for (const auto& folder : folders) {
-    ASSIGN_OR_RETURN(const ByteCount free, free_bytes(folder));
-    if (!reply.folder.empty() && reply.free <= free) continue;
-    reply.free = free;
+    const auto free = free_bytes(folder);
+    if (!free || (!reply.folder.empty() && reply.free <= *free)) continue;
+    reply.free = *free;
     reply.folder = folder.string();
   }
   if (reply.folder.empty())
-    return fail(ErrorCode::kConflict, "Move {} copies no disk.", entry.job.move_id);
+    return fail(ErrorCode::kConflict, "Move {} copies no file.", entry.job.move_id);
   return to_json(reply);
 }
 

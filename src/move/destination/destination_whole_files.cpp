@@ -62,7 +62,8 @@ Result<FileSink::Slot> DestinationSide::make_whole_file(Entry& entry, const Cold
   ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(opened.get(), file.destination_path));
   if (seen.identity != *identity)
     return fail(ErrorCode::kConflict, "{} is another file by now.", file.destination_path);
-  return FileSink::Slot{file.item, std::move(opened), file.most, FileSink::Slot::Kind::kWhole};
+  return FileSink::Slot{file.item, std::move(opened), file.most, FileSink::Slot::Kind::kWhole,
+                        file.destination_path};
 }
 
 // Where libvirt looks for it, whatever a peer calls the VM.

@@ -20,11 +20,16 @@ namespace {
 constexpr std::size_t kPieceBytes = 1 << 20;
 constexpr std::size_t kBlockBytes = 4096;  // a hole is made of whole ones
 
-Status write_whole(int file, const std::uint8_t* bytes, std::size_t size) {
+// Of the file's path: the error travels to the source, whose user looks for it here.
+std::unexpected<Error> fail_writing(const FileSink::Slot& slot, int error) {
+  return fail_errno("Cannot write " + (slot.path.empty() ? slot.item : slot.path), error);
+}
+
+Status write_whole(const FileSink::Slot& slot, const std::uint8_t* bytes, std::size_t size) {
   while (size > 0) {
-    const ssize_t n = ::write(file, bytes, size);
+    const ssize_t n = ::write(slot.file.get(), bytes, size);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail_errno("Cannot write");
+    if (n < 0) return fail_writing(slot, errno);
     bytes += n;
     size -= static_cast<std::size_t>(n);
   }
@@ -36,7 +41,10 @@ Result<std::size_t> receive(int socket, std::span<std::uint8_t> into, int flags)
   while (true) {
     const ssize_t n = ::recv(socket, into.data(), into.size(), flags);
     if (n >= 0) return static_cast<std::size_t>(n);
-    if (errno != EINTR) return fail_errno("Cannot read");
+    if (errno == EINTR) continue;
+    Error gone = fail_errno("The mover has gone").error();
+    gone.code = ErrorCode::kUnavailable;  // nothing that a file is to blame for
+    return std::unexpected(std::move(gone));
   }
 }
 
@@ -50,7 +58,8 @@ bool is_zero(std::span<const std::uint8_t> block) {
 }
 
 // Blocks of zeroes are left out: the file is empty there.
-Status write_data(int file, std::uint64_t at, std::span<const std::uint8_t> bytes) {
+Status write_data(const FileSink::Slot& slot, std::uint64_t at,
+                  std::span<const std::uint8_t> bytes) {
   for (std::size_t begin = 0; begin < bytes.size();) {
     const auto block = [&](std::size_t from) {
       return bytes.subspan(from, std::min(kBlockBytes, bytes.size() - from));
@@ -58,9 +67,9 @@ Status write_data(int file, std::uint64_t at, std::span<const std::uint8_t> byte
     std::size_t end = begin;
     while (end < bytes.size() && !is_zero(block(end))) end += block(end).size();
     if (end > begin) {
-      if (::lseek(file, static_cast<off_t>(at + begin), SEEK_SET) < 0)
-        return fail_errno("Cannot write");
-      RETURN_IF_ERROR(write_whole(file, bytes.data() + begin, end - begin));
+      if (::lseek(slot.file.get(), static_cast<off_t>(at + begin), SEEK_SET) < 0)
+        return fail_writing(slot, errno);
+      RETURN_IF_ERROR(write_whole(slot, bytes.data() + begin, end - begin));
     }
     begin = end;
     while (begin < bytes.size() && is_zero(block(begin))) begin += block(begin).size();
@@ -106,7 +115,7 @@ void FileSink::write_all(std::size_t number, int socket) {
   } else {
     status = std::unexpected(digest.error());
   }
-  if (status && ::fdatasync(slot.file.get()) != 0) status = fail_errno("Cannot sync");
+  if (status && ::fdatasync(slot.file.get()) != 0) status = fail_writing(slot, errno);
   {
     const std::lock_guard lock(mutex_);
     ++done_;
@@ -125,7 +134,7 @@ Status FileSink::write_part(const Slot& slot, int socket) {
     if (n == 0) return {};
     taken += ByteCount{n};
     if (taken.bytes > slot.most.bytes) return too_much(slot);
-    RETURN_IF_ERROR(write_whole(slot.file.get(), piece.data(), n));
+    RETURN_IF_ERROR(write_whole(slot, piece.data(), n));
   }
 }
 
@@ -140,11 +149,16 @@ Result<std::string> FileSink::write_whole_file(const Slot& slot, int socket) con
     if (at + n > slot.most.bytes) return std::unexpected(too_much(slot).error());
     const auto bytes = std::span(piece).first(n);
     digest.add(bytes);
-    RETURN_IF_ERROR(write_data(slot.file.get(), at, bytes));
+    RETURN_IF_ERROR(write_data(slot, at, bytes));
     at += n;
   }
-  if (::ftruncate(slot.file.get(), static_cast<off_t>(at)) != 0) return fail_errno("Cannot write");
+  if (::ftruncate(slot.file.get(), static_cast<off_t>(at)) != 0) return fail_writing(slot, errno);
   return digest.text();
+}
+
+std::optional<Error> FileSink::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failed_;
 }
 
 std::string FileSink::sha256(std::size_t slot) const {

@@ -26,6 +26,7 @@ class FileSink {
     UniqueFd file;                                         // open for writing
     ByteCount most;                                        // more than that ends the stream
     enum class Kind { kPart, kWhole } kind = Kind::kPart;  // kWhole: it is empty, and regular
+    std::string path = {};                                 // for people
   };
   explicit FileSink(std::vector<Slot> slots) : slots_(std::move(slots)), sha256_(slots_.size()) {}
   ~FileSink();
@@ -38,6 +39,9 @@ class FileSink {
   // Every slot had its stream, which was written to its end and is on stable storage. kConflict:
   // not so (yet), and why. That an end was the true one only the source can say.
   Status complete() const;
+  // What could not be taken, and why: kNoSpace, kSystem; kProtocol, kUnavailable: of the stream.
+  // Nothing: all was, so far.
+  std::optional<Error> failure() const;
   // REQUIRES: it is complete. The SHA-256 of what came for a whole file, by the slot's number.
   std::string sha256(std::size_t slot) const;
 

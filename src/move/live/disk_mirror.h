@@ -34,6 +34,7 @@ class DiskMirror {
   // Ends it, equal to the disk, once everything is written and flushed there. REQUIRES: it is ready
   // and the guest stands still. kTimeout: that took longer than `limit`.
   Status finish(std::chrono::milliseconds limit);
+  const std::string& target() const { return call_.target; }
 
  private:
   DiskMirror(Hypervisor& hypervisor, MirrorCall call)

@@ -21,7 +21,6 @@
 #include "move/live/pass_book.h"
 #include "move/peer_move.h"
 #include "move/progress.h"
-#include "move/space_watch.h"
 
 namespace drover::move {
 
@@ -77,8 +76,6 @@ class LiveMove final : public PeerMove {
   ConvergenceScene convergence_scene() const;
   // What holds the copy up (live_move_holds.cpp).
   void keep_space();
-  void halt_disks(const SpaceReply& space);
-  void release_disks();
   Status hold_for_the_window();
   void keep_window();
   Status tell_window(bool hold, std::chrono::system_clock::time_point now);
@@ -87,7 +84,6 @@ class LiveMove final : public PeerMove {
   void memory_waits();
   void rest();
   bool take_place_again();
-  void tell_hold(std::optional<Finding> finding);
   bool job_is_over();
   // A rehearsal ends where the copy begins (live_move_rehearsal.cpp).
   bool is_rehearsal() const { return job_.move.plan.request.rehearse; }
@@ -140,11 +136,8 @@ class LiveMove final : public PeerMove {
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
-  std::optional<Error> given_up_;             // as the policy says
-  std::optional<SpaceWatch> space_;           // while disks and memory are copied
-  std::optional<Deadline> disks_held_until_;  // there is no room; then it gives up
-  Deadline next_hold_ = Deadline::after(std::chrono::milliseconds(0));  // is to be said again
-  bool memory_held_ = false;                                            // for the window
+  std::optional<Error> given_up_;   // as the policy says
+  bool memory_held_ = false;        // for the window
   bool memory_hold_unsure_ = true;  // the mover may not have heard; nor do we know
   bool memory_begun_ = false;       // it was let pass before: only its rest waits
   bool in_sync_ = false;            // its disks are, or are shared: only memory is left
@@ -152,7 +145,6 @@ class LiveMove final : public PeerMove {
   Deadline next_window_look_ = Deadline::after(std::chrono::milliseconds(0));
   Deadline next_place_ = Deadline::after(std::chrono::milliseconds(0));  // asked for, or given back
   BytesPerSecond best_rate_;                                             // that its disks had
-  std::string told_hold_;  // the code of what people were last told
   std::optional<Error>
       road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>

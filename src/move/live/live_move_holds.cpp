@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What holds the copy of a live move up for a while, by the source's mover: no room at the
-// destination (docs/space.md), and a window that is not open (docs/queue.md). The guest runs on
-// meanwhile, and its disks are kept in sync where memory alone waits.
+// destination (docs/space.md; peer_move_space.cpp), and a window that is not open (docs/queue.md).
+// The guest runs on meanwhile, and its disks are kept in sync where memory alone waits.
 #include <algorithm>
 
 #include "base/log.h"
@@ -15,13 +15,10 @@ namespace {
 using namespace std::chrono_literals;
 using Time = std::chrono::system_clock::time_point;
 
-constexpr auto kHoldFor = 20s;  // if this droverd dies, the copy goes on after so long
-constexpr auto kHoldAgain = 5s;
 constexpr auto kWindowLook = 200ms;
 constexpr auto kRestAgain = 20s;     // said to a destination, which may have been restarted
 constexpr auto kPlaceAgain = 700ms;  // asked for; who asks keeps its turn (Slots::kTurn)
 constexpr auto kPlaceLimit = 2s;     // for the destination's answer
-constexpr std::string_view kSpaceAwaited = "SPACE_AWAITED";
 constexpr std::string_view kWindowAwaited = "WINDOW_AWAITED";
 constexpr std::string_view kPlaceAwaited = "PLACE_AWAITED";
 constexpr int kDisksPercent = 50;  // as ProgressMeter counts
@@ -30,90 +27,14 @@ constexpr double kPassesGuess = 1.5;
 
 }  // namespace
 
-// Asked from the beginning of the copy to its end. A guest that stands still is held up by nothing.
+// Asked from the beginning of the copy to its end. A guest that stands still is held up by nothing;
+// held up while its memory goes out, the copy could end just then.
 void LiveMove::keep_space() {
   if (!copies_disks(job_.move.plan)) return;
-  if (stood_still_ || job_.move.phase >= Phase::kSwitch) {
-    if (space_) space_->stop();
-    return;
-  }
-  if (!space_) space_.emplace(world_.peers, job_.move.destination, job_.move.epoch);
+  if (stood_still_ || job_.move.phase >= Phase::kSwitch) return end_space_watch();
   if (cancel_asked_ || given_up_) return release_disks();
-  const auto space = space_->last();
-  if (!space) return release_disks();
-  if (job_.move.phase >= Phase::kCopyMemory) {
-    release_disks();
-    // Held up now, the copy could end with the guest standing still.
-    if (space->free.bytes >= space->reserve.bytes / 4) return;
-    given_up_ =
-        Error{ErrorCode::kNoSpace,
-              Retry::kLater,
-              fmt::format("{} on {} has only {} free, and {} still writes to its disks. Make room "
-                          "there and move it again.",
-                          space->folder, job_.move.destination, to_text(space->free),
-                          job_.move.plan.vm.name),
-              {}};
-    return;
-  }
-  // An eighth more before it goes on, so that it does not halt at each step.
-  const ByteCount wanted =
-      disks_held_until_ ? space->reserve + ByteCount{space->reserve.bytes / 8} : space->reserve;
-  if (space->free < wanted)
-    halt_disks(*space);
-  else
-    release_disks();
-}
-
-void LiveMove::halt_disks(const SpaceReply& space) {
-  if (!disks_held_until_) {
-    disks_held_until_ = Deadline::after(space.patience);
-    next_hold_ = Deadline::after(0ms);
-    log::warning("Move {}: {} on {} has only {} free; its disks wait.", job_.move.id, space.folder,
-                 job_.move.destination, to_text(space.free));
-  }
-  if (disks_held_until_->expired()) {
-    given_up_ = Error{
-        ErrorCode::kNoSpace,
-        Retry::kLater,
-        fmt::format("{} on {} has only {} free, and {} shall stay free. Nobody made room within {} "
-                    "s. Make room there, or: drover settings {} space-reserve=SIZE.",
-                    space.folder, job_.move.destination, to_text(space.free),
-                    to_text(space.reserve), space.patience.count(), job_.move.destination),
-        {}};
-    log::warning("Move {}: {}", job_.move.id, given_up_->message);
-    return release_disks();
-  }
-  if (!next_hold_.expired()) return;
-  next_hold_ = Deadline::after(kHoldAgain);
-  if (auto held = carriers_->hold_disks(kHoldFor); !held) {
-    log::warning("Move {}: {}", job_.move.id, held.error().text());
-    next_hold_ = Deadline::after(500ms);
-  }
-  tell_hold(Finding{
-      std::string(kSpaceAwaited),
-      FindingLevel::kWarning,
-      space.folder,
-      fmt::format("The copy of {}'s disks waits for room: {} on {} has {} free, and {} shall stay "
-                  "free.",
-                  job_.move.plan.vm.name, space.folder, job_.move.destination, to_text(space.free),
-                  to_text(space.reserve)),
-      fmt::format("The guest runs on. The move goes on when there is room, and gives up after {} s "
-                  "without.",
-                  space.patience.count()),
-      {fmt::format("Make room on {}: drover --at {} quarantine list", job_.move.destination,
-                   job_.move.destination),
-       fmt::format("Let it use more: drover settings {} space-reserve=SIZE", job_.move.destination),
-       fmt::format("drover cancel {}", job_.move.id)}});
-}
-
-void LiveMove::release_disks() {
-  if (!disks_held_until_) return;
-  disks_held_until_.reset();
-  // If the mover does not hear it, the hold ends by itself.
-  if (auto released = carriers_->hold_disks(0ms); !released)
-    log::warning("Move {}: {}", job_.move.id, released.error().text());
-  log::info("Move {}: its disks wait no more.", job_.move.id);
-  if (told_hold_ == kSpaceAwaited) tell_hold({});
+  const auto wait = job_.move.phase < Phase::kCopyMemory ? RoomWait::kPossible : RoomWait::kTooLate;
+  if (auto none = keep_room(wait)) given_up_ = std::move(none);
 }
 
 // Before libvirt is called: the first byte of memory must not slip through.
@@ -260,14 +181,6 @@ void LiveMove::memory_waits() {
   progress.disks.rate = {};
   progress.left_least = progress.left_most = std::nullopt;
   if (copies_disks(job_.move.plan)) progress.percent = std::max(progress.percent, kDisksPercent);
-}
-
-// Once for each new one, and when it is over.
-void LiveMove::tell_hold(std::optional<Finding> finding) {
-  const std::string what = finding ? finding->code : std::string();
-  if (what == told_hold_) return;
-  told_hold_ = what;
-  change([&](Move& move) { move.progress.warning = std::move(finding); });
 }
 
 }  // namespace drover::move
