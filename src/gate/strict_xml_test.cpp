@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "gate/definition_policy.h"
+#include "gate/definition_test_support.h"
+
+namespace drover::gate {
+namespace {
+
+using namespace testing;  // NOLINT: the support header's, not GoogleTest's
+
+TEST(StrictXml, RefusesWhatParsersReadDifferently) {
+  const std::string wrong[] = {
+      "",
+      "<domain>",
+      "<!DOCTYPE domain [<!ENTITY x '/etc'>]><domain/>",
+      "<?xml version='1.0' encoding='UTF-7'?><domain/>",
+      "<domain><?pi?></domain>",
+      "<domain><name>a<!-- -->b</name></domain>",
+      "<domain><name><![CDATA[a]]></name></domain>",
+      "<domain a='1' a='2'/>",
+      "<domain/><domain/>",
+      std::string("<domain>\0</domain>", 18),
+      "<domain>\x01</domain>",
+      "<network/>",
+  };
+  for (const std::string& xml : wrong) EXPECT_FALSE(host_references(xml)) << xml;
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "<domain>";
+  EXPECT_FALSE(host_references(deep));
+  for (int i = 0; i < 100000; ++i) deep += "</domain>";
+  EXPECT_FALSE(host_references(deep));
+}
+
+TEST(StrictXml, PassesCommentsInMetadataOnly) {
+  EXPECT_TRUE(host_references(domain("<metadata><x><!-- a --><![CDATA[b]]></x></metadata>")));
+  EXPECT_FALSE(host_references(domain("<devices><metadata><!-- a --></metadata></devices>")));
+}
+
+}  // namespace
+}  // namespace drover::gate
