@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_layers.h"
+#include "move/cold/write_failure.h"
 #include "move/file_sender.h"
 #include "move/live/live_move.h"
 
@@ -25,6 +26,7 @@ constexpr auto kEventInterval = 20ms;
 constexpr auto kShowInterval = 250ms;
 constexpr auto kAckLimit = 60s;
 constexpr auto kAckLook = 20ms;
+constexpr auto kLookLimit = 3s;
 
 Result<UniqueFd> open_layer(const std::string& path, std::uint64_t& length) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
@@ -63,10 +65,11 @@ StepResult LiveMove::bring_layers() {
   carriers_ = std::move(*carriers);
   if (auto linked = first_link(); !linked) return undo_because(linked.error());
   std::map<std::string, std::string> digests;  // by path there
+  brings_layers_ = true;
   for (const ColdFile& layer : layers) {
-    if (auto sent = send_layer(layer.source_path, digests[layer.destination_path]); !sent)
-      return sent;
+    if (auto sent = send_layer(layer, digests[layer.destination_path]); !sent) return sent;
   }
+  brings_layers_ = false;
   for (const auto& [path, digest] : digests) {
     if (auto same = compare_file(path, digest); !same) return same;
   }
@@ -79,18 +82,24 @@ StepResult LiveMove::bring_layers() {
 }
 
 // To its end at the other side.
-StepResult LiveMove::send_layer(const std::string& path, std::string& digest) {
+StepResult LiveMove::send_layer(const ColdFile& layer, std::string& digest) {
   std::uint64_t length = 0;
-  auto file = open_layer(path, length);
+  auto file = open_layer(layer.source_path, length);
   if (!file) return undo_because(file.error());
   const std::uint64_t before = wire_.memory_taken.bytes;
   FileSender sender(std::move(*file), {0, length, true},
                     world_.carriage.paths(carrier_name()).memory);
   Deadline next_show = Deadline::after(0ms);
   const auto lost = [&](const Error& error) {
+    // What it cannot write is told by the destination alone.
+    const auto answer = ask_destination(verb::kLook, kLookLimit);
+    if (answer && answer->failed) {
+      return undo_because(write_error(unwritten_file(layer, job_.move.plan.vm.name),
+                                      job_.move.destination, *answer->failed));
+    }
     return undo_because(wrap({error.code, Retry::kLater, error.text(), {}},
                              fmt::format("{}, on which a disk of {} stands, could not be sent.",
-                                         path, job_.move.plan.vm.name)));
+                                         layer.source_path, job_.move.plan.vm.name)));
   };
   while (!sender.ended()) {
     if (auto interruption = interrupted(); !interruption) return interruption;
@@ -104,6 +113,7 @@ StepResult LiveMove::send_layer(const std::string& path, std::string& digest) {
                      {}});
     }
     keep_links();
+    if (auto none = keep_room(RoomWait::kPossible)) return undo_because(std::move(*none));
     if (!next_show.expired()) continue;
     next_show = Deadline::after(kShowInterval);
     show_brought();
@@ -119,6 +129,12 @@ StepResult LiveMove::send_layer(const std::string& path, std::string& digest) {
   }
   digest = sender.sha256();
   return {};
+}
+
+// What goes ahead goes as streams of memory.
+Status LiveMove::hold_copy(std::chrono::milliseconds span) {
+  if (brings_layers_) RETURN_IF_ERROR(carriers_->hold_memory(span > 0ms));
+  return PeerMove::hold_copy(span);
 }
 
 void LiveMove::show_brought() {

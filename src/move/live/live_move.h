@@ -57,7 +57,8 @@ class LiveMove final : public PeerMove {
 
   // Files that disks stand on and that the destination does not have (live_layers.cpp).
   StepResult bring_layers();
-  StepResult send_layer(const std::string& path, std::string& digest);
+  StepResult send_layer(const ColdFile& layer, std::string& digest);
+  Status hold_copy(std::chrono::milliseconds span) override;
   void show_brought();
 
   // Parts of prepare() and copy().
