@@ -24,6 +24,8 @@
 
 namespace drover::move {
 
+struct ColdFile;
+
 class LiveMove final : public PeerMove {
  public:
   LiveMove(World& world, SourceJob job, MoveListener changed);
@@ -133,7 +135,8 @@ class LiveMove final : public PeerMove {
   std::optional<ConvergenceWatch> convergence_;
   std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
   bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
-  WireCount brought_;                        // by the road that went ahead
+  bool brings_layers_ = false;               // on a road that goes ahead
+  WireCount brought_;                        // by that road
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
