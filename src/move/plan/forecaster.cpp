@@ -215,15 +215,8 @@ std::optional<MeasureReply> Forecaster::measure(World& world, const Plan& plan, 
   std::optional<MeasureReply> reply;
   {
     const std::jthread there([&] { reply = ask_there(world, plan, folders_of(plan)); });
-    const std::jthread way([&] {
-      scene.link = links_.get(road_key(plan), [&] { return measure_link(world, plan); });
-    });
+    const std::jthread way([&] { add_link(world, plan, draft); });
     if (scene.disks.bytes > 0) scene.read = read_rate(plan);
-  }
-  if (scene.link.value == 0) {
-    draft.notes.push_back(
-        fmt::format("The way to {} could not be measured: it is taken for 1 Gbit/s.",
-                    plan.request.destination));
   }
   if (reply) {
     scene.write = reply->write;
@@ -232,8 +225,16 @@ std::optional<MeasureReply> Forecaster::measure(World& world, const Plan& plan, 
   return reply;
 }
 
+void Forecaster::add_link(World& world, const Plan& plan, Draft& draft) {
+  draft.scene.link = links_.get(road_key(plan), [&] { return measure_link(world, plan); });
+  if (draft.scene.link.value > 0) return;
+  draft.notes.push_back(fmt::format(
+      "The way to {} could not be measured: it is taken for 1 Gbit/s.", plan.request.destination));
+}
+
 // What was measured for plans before, and for the journal's moves. The destination is asked only
-// what it still has, and only if it has something: that it need not measure.
+// what it still has, and only if it has something: that it need not measure. A way that nobody has
+// measured for a day is measured, for the mover is to know how fast it is.
 std::optional<MeasureReply> Forecaster::recall(World& world, const Plan& plan,
                                                const std::vector<Move>& moves, Draft& draft) {
   forecast::Scene& scene = draft.scene;
@@ -244,10 +245,7 @@ std::optional<MeasureReply> Forecaster::recall(World& world, const Plan& plan,
     scene.link = link->rate;
     scene.link_age = link->age;
   } else {
-    draft.notes.push_back(
-        fmt::format("How fast the way to {} is was not measured, as nobody reads this plan: it is "
-                    "taken for 1 Gbit/s. drover plan measures it.",
-                    plan.request.destination));
+    add_link(world, plan, draft);
   }
   if (scene.disks.bytes > 0) {
     scene.read = read_rate(plan);

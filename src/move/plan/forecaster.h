@@ -30,7 +30,8 @@ class Forecaster {
   void begin(World& world, const MoveRequest& request);
   // Of a plan that may be carried out. Takes as long as the way needs to be measured, about half a
   // second, or not even that, and up to a second more for a guest that was not measured just now.
-  // In a hurry nothing is measured or waited for. Nothing: there are blockers.
+  // In a hurry nothing is measured or waited for, but for a way that nobody has measured for a day.
+  // Nothing: there are blockers.
   // REQUIRES: all else of the plan is there.
   std::optional<Forecast> make(World& world, const Plan& plan);
 
@@ -55,6 +56,7 @@ class Forecaster {
   void add_storage(World& world, const Plan& plan, Draft& draft);
   void add_move(World& world, const Plan& plan, const std::vector<Move>& moves, Draft& draft);
   std::optional<MeasureReply> measure(World& world, const Plan& plan, Draft& draft);
+  void add_link(World& world, const Plan& plan, Draft& draft);
   std::optional<MeasureReply> recall(World& world, const Plan& plan, const std::vector<Move>& moves,
                                      Draft& draft);
   void add_guest(World& world, const Plan& plan, const std::vector<Move>& moves, Draft& draft);
