@@ -40,6 +40,9 @@ class Moves:
         samples = {name: [] for name in self.sides}
         if not self.warmed_up:
             self.warm_up()
+        for side in self.sides.values():
+            if isinstance(side, Drover):
+                side.forget_ways()
         for number in range(self.options.runs):
             names = list(self.sides)
             for name in names if number % 2 == 0 else reversed(names):

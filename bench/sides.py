@@ -119,6 +119,19 @@ class Drover:
 
     def __init__(self, flags=()):
         self.flags = flags
+        self.forget_ways()
+
+    def forget_ways(self):
+        """The link is another one from now on."""
+        self.measured_from = set()
+
+    def measure_way(self, guest, source, destination):
+        """A plan, the first time: a move by --yes takes the way to another host as it was measured within a day (docs/forecast.md)."""
+        if source in self.measured_from:
+            return
+        path = f"PATH={hosts.environment(droverd.binaries())['PATH']}"
+        hosts.run_inside(source, "env", path, "drover", "plan", guest.name, destination, *self.flags, check=False)
+        self.measured_from.add(source)
 
     def move(self, guest, source, destination, timeout):
         return self.carry(guest, source, destination, timeout, ["--delete-now"])
@@ -141,6 +154,7 @@ class Drover:
 
     def carry(self, guest, source, destination, timeout, disposal):
         guest.remove_image(destination)
+        self.measure_way(guest, source, destination)
         command = hosts.inside(source, ["drover", "--json", "move", guest.name, destination, "--yes", *disposal, *self.flags])
         environment = hosts.environment(droverd.binaries())
         with Meters(guest.name, source, stage.HOSTS) as meters:
