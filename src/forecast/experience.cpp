@@ -49,12 +49,19 @@ double proof_seconds(const Move& move) {
   return std::chrono::duration<double>(move.report->proof->duration).count();
 }
 
+// They went before the copy, and are in its bytes, but not in its time.
+bool brought_layers(const Plan& plan) {
+  return plan.kind == MoveKind::kLive &&
+         std::ranges::any_of(
+             plan.files, [](const FilePlacement& file) { return !file.present && !file.shared; });
+}
+
 // Times in which a move only waits say nothing about the next one.
 bool counts(const Move& move, const Scene& scene, std::string_view destination) {
   const Plan& plan = move.plan;
   return move.state == MoveState::kDone && move.report && plan.forecast && !plan.request.window &&
-         plan.kind == scene.kind && move.destination == destination && time_worked(move) &&
-         !plan.forecast->strategies.empty() &&
+         plan.kind == scene.kind && !brought_layers(plan) && move.destination == destination &&
+         time_worked(move) && !plan.forecast->strategies.empty() &&
          plan.forecast->strategies.front().strategy == strategy_of(scene);
 }
 

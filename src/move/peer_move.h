@@ -117,6 +117,7 @@ class PeerMove : public MoveWork {
   std::optional<Error> keep_room(RoomWait wait);
   void release_disks();
   void end_space_watch();
+  void forget_room();
   // Of all that is copied, what lands on disks; 0: it goes on.
   virtual Status hold_copy(std::chrono::milliseconds span);
   void tell_hold(std::optional<Finding> finding);

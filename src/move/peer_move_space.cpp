@@ -95,10 +95,17 @@ Status PeerMove::hold_copy(std::chrono::milliseconds span) { return carriers_->h
 void PeerMove::release_disks() {
   if (!disks_held_until_) return;
   disks_held_until_.reset();
-  // If the mover does not hear it, the hold ends by itself.
+  // If the mover does not hear it, the hold of disks ends by itself; of memory see hold_copy().
   if (auto released = hold_copy(0ms); !released)
     log::warning("Move {}: {}", job_.move.id, released.error().text());
   log::info("Move {}: its disks wait no more.", job_.move.id);
+  if (told_hold_ == kSpaceAwaited) tell_hold({});
+}
+
+// The road that was watched is over.
+void PeerMove::forget_room() {
+  disks_held_until_.reset();
+  space_.reset();
   if (told_hold_ == kSpaceAwaited) tell_hold({});
 }
 

@@ -86,8 +86,10 @@ Status Adapter::undefine(std::string_view uuid) {
   if (virDomainUndefineFlags(found->get(), kept | VIR_DOMAIN_UNDEFINE_KEEP_TPM) == 0) return {};
   // libvirtd before 8.9 does not know KEEP_TPM.
   if (last_error_code() == VIR_ERR_INVALID_ARG) {
-    ASSIGN_OR_RETURN(const std::string text, domain_xml(found->get(), VIR_DOMAIN_XML_INACTIVE));
-    RETURN_IF_ERROR(check_state_outlives(text, tpm_folder_, uuid));
+    const auto text = domain_xml(found->get(), VIR_DOMAIN_XML_INACTIVE);
+    if (!text && text.error().code == ErrorCode::kNotFound) return {};
+    if (!text) return std::unexpected(text.error());
+    RETURN_IF_ERROR(check_state_outlives(*text, tpm_folder_, uuid));
     if (virDomainUndefineFlags(found->get(), kept) == 0) return {};
   }
   if (last_error_code() == VIR_ERR_NO_DOMAIN) return {};

@@ -120,6 +120,7 @@ StepResult ColdMove::empty_drives_for_good() {
 StepResult ColdMove::copy_state() {
   if (!quick()) return {};
   release_disks();  // the mirrors end once what they have written was answered
+  if (given_up_) return undo_because(*given_up_);
   if (auto still = stand_still(); !still) return still;
   call_save();
   if (auto sent = send_state(); !sent) return sent;
@@ -184,8 +185,8 @@ void ColdMove::keep_space() {
 Status ColdMove::hold_copy(std::chrono::milliseconds span) {
   const Status told = carriers_->hold_memory(span > 0ms);
   if (!told && span == 0ms && !given_up_) given_up_ = told.error();
-  RETURN_IF_ERROR(told);
-  return carriers_->hold_disks(span);
+  const Status disks = carriers_->hold_disks(span);
+  return told ? disks : told;
 }
 
 // The first thing that went wrong on the road says more than what followed from it.

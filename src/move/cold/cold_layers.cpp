@@ -2,6 +2,7 @@
 #include "move/cold/cold_layers.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/unique_fd.h"
 #include "hypervisor/program.h"
@@ -22,6 +24,7 @@ namespace drover::move {
 namespace {
 
 constexpr auto kRenameLimit = std::chrono::seconds(30);
+constexpr std::string_view kQcow2Magic = "QFI\xfb";
 
 struct Link {
   std::string here, there;  // at the source, at the destination
@@ -81,6 +84,13 @@ Result<UniqueFd> open_regular(const std::string& path, int flags) {
   return file;
 }
 
+// What somebody opens as such might name any file.
+bool looks_like_qcow2(int file) {
+  std::array<char, kQcow2Magic.size()> begin{};
+  return ::pread(file, begin.data(), begin.size(), 0) == static_cast<ssize_t>(begin.size()) &&
+         std::string_view(begin.data(), begin.size()) == kQcow2Magic;
+}
+
 // Null: it is the last.
 const Link* next_below(const Chain& chain, std::size_t at) {
   return at + 1 < chain.size() ? &chain[at + 1] : nullptr;
@@ -98,13 +108,18 @@ Result<std::optional<Misnamed>> first_misnamed(const Plan& plan, AtSide side) {
   for (const Chain& chain : chains_of(plan)) {
     for (std::size_t i = 0; i < chain.size(); ++i) {
       const Link& link = chain[i];
-      if (!link.sent || link.format != "qcow2") continue;
-      // At the source an administrator may have put a link to an image.
       const bool here = side == AtSide::kSource;
+      if (!link.sent || (here && link.format != "qcow2")) continue;
+      // At the source an administrator may have put a link to an image.
       const std::string& path = here ? link.here : link.there;
       ASSIGN_OR_RETURN(const UniqueFd file,
                        open_regular(path, here ? O_RDONLY : O_RDONLY | O_NOFOLLOW));
       const Link* const next = next_below(chain, i);
+      if (link.format != "qcow2") {
+        if (!looks_like_qcow2(file.get())) continue;
+        return Misnamed{link, std::nullopt, path,
+                        fail(ErrorCode::kPolicy, "It is said to be raw, and begins as a qcow2.")};
+      }
       auto head = read_qcow2_head(file.get());
       if (head && fit(*head, link, next) != Fit::kNot) continue;
       return Misnamed{link, next != nullptr ? std::optional(*next) : std::nullopt, path,

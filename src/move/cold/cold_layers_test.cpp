@@ -31,6 +31,7 @@ class ColdLayers : public testing::Test {
                    {"vda", here("base"), here("base"), "raw", mib(8), mib(1), {}}};
     make(here("top"), here("middle"), "qcow2");
     make(here("middle"), here("base"), "raw");
+    std::ofstream(here("base")) << std::string(1 << 16, 'b');
   }
   void TearDown() override { fs::remove_all(folder_); }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "base/log.h"
 #include "content/file_digest.h"
@@ -80,6 +81,21 @@ Status judge(const CheckpointText& text, const std::set<std::string>& paths,
   return {};
 }
 
+// What is said of a file is said of its path: of two that differ only one would be looked at.
+Status check_file_names(const Plan& plan) {
+  const auto said = [](const FilePlacement& file) {
+    return std::tie(file.source_path, file.format, file.present, file.shared);
+  };
+  for (const FilePlacement& file : plan.files) {
+    const bool differs = std::ranges::any_of(plan.files, [&](const FilePlacement& other) {
+      return other.destination_path == file.destination_path && said(other) != said(file);
+    });
+    if (differs)
+      return fail(ErrorCode::kProtocol, "The plan says two things of {}.", file.destination_path);
+  }
+  return {};
+}
+
 }  // namespace
 
 gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts& facts) {
@@ -121,6 +137,14 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal,
            {}});
       continue;
     }
+    if (const auto other = coming_with(path, proposal.vm.uuid)) {
+      report.findings.push_back(blocker(
+          preflight::Code::kDiskExists, file.item,
+          fmt::format("{} is just coming to {} with {}.", path, world_.host_name, *other),
+          "Two moves do not bring one file.",
+          {fmt::format("Wait until the move of {} is over; then the file is used.", *other)}));
+      continue;
+    }
     report.findings.push_back(
         blocker(preflight::Code::kDiskExists, file.item,
                 fmt::format("{} exists on {} already, and is not what {} is built on.", path,
@@ -130,6 +154,21 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal,
                  fmt::format("If nothing uses it, on {}: rename it.", world_.host_name)}));
   }
   look_at_checkpoints(proposal, settings, report);
+}
+
+// The name of a VM whose move to this host brings that file, or may.
+std::optional<std::string> DestinationSide::coming_with(const std::string& path,
+                                                        const std::string& vm_uuid) const {
+  for (const auto& other : all()) {
+    if (other->vm_uuid == vm_uuid) continue;
+    const std::unique_lock working(other->working, std::try_to_lock);
+    if (working && (other->job.undone || other->job.settled)) continue;
+    for (const FilePlacement& file : other->job.plan.files) {
+      if (!file.present && !file.shared && file.destination_path == path)
+        return other->job.plan.vm.name;
+    }
+  }
+  return std::nullopt;
 }
 
 void DestinationSide::look_at_checkpoints(const preflight::Proposal& proposal,
@@ -174,6 +213,7 @@ Status DestinationSide::check_items(const ReserveRequest& request,
                                     const std::vector<std::string>& folders,
                                     const gate::Policy& policy) const {
   const Plan& plan = request.plan;
+  RETURN_IF_ERROR(check_file_names(plan));
   for (const FilePlacement& file : plan.files) {
     const std::string& path = file.destination_path;
     if (!is_plain_path(path) || !is_allowed(path, folders)) {

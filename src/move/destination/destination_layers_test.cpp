@@ -124,6 +124,55 @@ TEST_F(Layers, ARestartOfDroverdIsTheEndOfIt) {
   expect_nothing_is_left();
 }
 
+TEST_F(Layers, WhatIsSaidToBeRawIsNoImageOfAnotherKind) {
+  std::ofstream(here("base"), std::ios::binary)
+      << std::string("QFI\xfb", 4) << std::string(996, '0');
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  bring();
+  ASSERT_TRUE(compare("middle") && compare("base"));
+  EXPECT_EQ(call(verb::kPrepare).error().code, ErrorCode::kPolicy);
+  expect_nothing_is_left();
+}
+
+// What is compared as a file that is there would not be looked at as one that came.
+TEST_F(Layers, APlanSaysOneThingOfAPath) {
+  auto twice = request();
+  twice.plan.files.push_back(twice.plan.files[0]);
+  twice.plan.files[2].item = "vdb";
+  twice.plan.files[2].present = true;
+  EXPECT_EQ(reserve(twice).error().code, ErrorCode::kProtocol);
+  twice.plan.files[2].present = false;
+  EXPECT_TRUE(reserve(twice)) << "two disks may stand on one file";
+}
+
+TEST_F(Layers, NothingIsSettledThatWasNotPrepared) {
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  bring();
+  EXPECT_EQ(settle().error().code, ErrorCode::kConflict);
+  ASSERT_TRUE(undo());
+  expect_nothing_is_left();
+}
+
+TEST_F(Layers, AFileThatComesWithAnotherMoveIsWaitedFor) {
+  constexpr const char* kOther = "a1b2c3d4";
+  ASSERT_TRUE(reserve(request()));
+  ASSERT_TRUE(call(verb::kLayers));
+  auto other = request();
+  other.move = other.epoch = kOther;
+  other.plan.vm.uuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ac";
+  other.plan.vm.name = "web02";
+  other.destination_xml = other.persistent_xml = definition_of(other.plan.vm.uuid, "web02");
+  other.plan.placements[0].destination_path = there("top2");
+  ASSERT_TRUE(reserve(other));
+  const auto said = side_->handle("host1", verb::kLayers, to_json(MoveName{kOther}));
+  ASSERT_FALSE(said);
+  EXPECT_EQ(said.error().code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(said.error().text().contains("web01")) << said.error().text();
+  ASSERT_TRUE(fs::exists(there("base"))) << "the first move's";
+}
+
 // As long as it comes, the reservation holds.
 TEST_F(Layers, WhatASilentSourceLeftIsSweptAway) {
   lease_ = std::chrono::milliseconds(0);

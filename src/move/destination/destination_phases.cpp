@@ -95,6 +95,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
                   world_.host_name);
     }
   }
+  RETURN_IF_ERROR(check_named_disks(request));
   RETURN_IF_ERROR(check_networks(request.plan, settings));
   RETURN_IF_ERROR(check_shared_disks(request, folders));
   RETURN_IF_ERROR(check_network_disks(request, settings));
@@ -279,6 +280,9 @@ Result<std::string> DestinationSide::settle(Entry& entry, std::string_view body)
   if (entry.job.undone || entry.job.undoing)
     return fail(ErrorCode::kConflict, "Move {} was undone on {}.", entry.job.move_id,
                 world_.host_name);
+  if (!entry.job.prepared)
+    return fail(ErrorCode::kConflict, "Move {} was never prepared on {}.", entry.job.move_id,
+                world_.host_name);
   ASSIGN_OR_RETURN(const SettleRequest request, settle_request_from_json(body));
   const auto& vm = entry.job.plan.vm;
   if (request.autostart) RETURN_IF_ERROR(world_.hypervisor.set_autostart(vm.uuid, true));
@@ -338,8 +342,8 @@ Status DestinationSide::check_undo(Entry& entry) {
 Status DestinationSide::undo(Entry& entry) {
   if (entry.job.undone || entry.job.settled) return {};
   const auto& vm = entry.job.plan.vm;
-  if (entry.job.prepared && !entry.job.undoing) {
-    RETURN_IF_ERROR(check_undo(entry));
+  if ((entry.job.prepared || !entry.job.created.empty()) && !entry.job.undoing) {
+    if (entry.job.prepared) RETURN_IF_ERROR(check_undo(entry));
     // Kept before the record goes: without either, nobody could be told of the refusal.
     entry.job.undoing = true;
     if (auto saved = save(entry); !saved) {
@@ -348,6 +352,7 @@ Status DestinationSide::undo(Entry& entry) {
     }
   }
   entry.check.reset();
+  entry.compared.clear();
   if (entry.carriers) RETURN_IF_ERROR(entry.carriers->stop());
   entry.carriers.reset();
   entry.sink.reset();

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/ip_network.h"
+#include "hypervisor/domain_xml.h"
 #include "hypervisor/image_mark.h"
 #include "move/destination/destination_side.h"
 #include "move/plan/network_disks.h"
@@ -16,7 +17,45 @@ bool uses(const Disk& disk, const std::string& path) {
          std::ranges::find(disk.backing_chain, path) != disk.backing_chain.end();
 }
 
+// Discs in drives are everybody's.
+bool has_disk(const Vm& vm, const std::string& path) {
+  return std::ranges::any_of(vm.disks, [&](const Disk& disk) {
+    return disk.device == DiskDevice::kDisk && uses(disk, path);
+  });
+}
+
 }  // namespace
+
+// The gate asks of a path only whether it lies in an allowed folder. What a definition names beside
+// the plan, such as a disc in a drive, is no other VM's disk.
+Status DestinationSide::check_named_disks(const ReserveRequest& request) {
+  const auto is_planned = [&](const std::string& path) {
+    return std::ranges::find(request.plan.placements, path, &DiskPlacement::destination_path) !=
+               request.plan.placements.end() ||
+           std::ranges::find(request.plan.files, path, &FilePlacement::destination_path) !=
+               request.plan.files.end();
+  };
+  ASSIGN_OR_RETURN(const auto vms, world_.hypervisor.list_vms());
+  for (const auto* xml : {&request.destination_xml, &request.persistent_xml}) {
+    ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(*xml));
+    for (const DiskFacts& facts : domain.disks) {
+      std::vector<std::string> paths = facts.disk.backing_chain;
+      paths.push_back(facts.disk.path);
+      for (const std::string& path : paths) {
+        if (path.empty() || is_planned(path)) continue;
+        const auto owner = std::ranges::find_if(vms, [&](const Vm& vm) {
+          return vm.uuid != request.plan.vm.uuid && has_disk(vm, path);
+        });
+        if (owner == vms.end()) continue;
+        return fail(ErrorCode::kPolicy,
+                    "{} of {} would be {}, which is a disk of {} on {}, and the plan does not name "
+                    "it.",
+                    facts.disk.target, request.plan.vm.name, path, owner->name, world_.host_name);
+      }
+    }
+  }
+  return {};
+}
 
 Status DestinationSide::check_networks(const Plan& plan, const HostSettings& settings) const {
   if (plan.networks.size() > kNetworksMax) {

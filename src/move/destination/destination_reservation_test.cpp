@@ -80,6 +80,31 @@ TEST_F(DestinationReservation, HoldsNoPlaceForWhatHasCome) {
   EXPECT_EQ(slots_.used(), 0u) << "nor after a restart";
 }
 
+// The plan shows whose a disk is; what a definition names beside it must be nobody's.
+TEST_F(DestinationReservation, TakesNoDiskOfAnotherVmUnderAnotherName) {
+  const std::string path = (folder_ / "other.img").string();
+  ASSERT_TRUE(
+      book_->change_settings({{"allowed-folders", SettingChange::Op::kAdd, folder_.string()}}));
+  const auto with_disk = [&](std::string definition, const std::string& device) {
+    const std::string disk = fmt::format(
+        "<devices><disk type='file' device='{}'><driver name='qemu' type='raw'/>"
+        "<source file='{}'/><target dev='sda' bus='sata'/><readonly/></disk></devices>",
+        device, path);
+    definition.insert(definition.find("</domain>"), disk);
+    return definition;
+  };
+  const std::string other = definition_of("00000000-0000-0000-0000-000000000001", "other");
+  ASSERT_TRUE(hypervisor_.define(with_disk(other, "disk")));
+  const auto refused = reserve(reservation(with_disk(kDefinition, "cdrom")));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kPolicy);
+  EXPECT_TRUE(refused.error().text().contains("which is a disk of other"))
+      << refused.error().text();
+  ASSERT_TRUE(hypervisor_.define(with_disk(other, "cdrom")));
+  const auto shared = reserve(reservation(with_disk(kDefinition, "cdrom")));
+  EXPECT_TRUE(shared) << "discs are everybody's: " << shared.error().text();
+}
+
 TEST_F(DestinationReservation, ReservesOnlyWhatItsNetworksAllow) {
   ASSERT_TRUE(book_->change_settings({{"networks", SettingChange::Op::kSet, "10.77.1.0/24"}}));
   const auto way = [](const char* network, const char* to) {

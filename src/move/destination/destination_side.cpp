@@ -12,6 +12,7 @@
 #include "move/cold/cold_files.h"
 #include "move/group.h"
 #include "move/plan/measure.h"
+#include "move/plan/shared_disks.h"
 #include "move/residue/residue.h"
 #include "net/dial.h"
 #include "preflight/codes.h"
@@ -60,6 +61,11 @@ Status DestinationSide::recover() {
       if (!accepted) world_.slots.keep(Slots::Way::kIn, entry->place());
     } else {
       entry->lease = Deadline::after(lease_);
+      // What goes ahead was coming: its mover ends with the undo.
+      if (!entry->job.created.empty()) {
+        entry->carriers = world_.carriage.attach(entry->name());
+        world_.slots.keep(Slots::Way::kIn, entry->place());
+      }
     }
     log::info("Move {} of {} from {}: found again.", entry->job.move_id, entry->job.plan.vm.name,
               entry->job.peer);
@@ -157,19 +163,23 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
   const HostSettings settings = world_.book.settings();
   ASSIGN_OR_RETURN(auto report,
                    preflight::check_destination(proposal, world_.hypervisor, settings));
+  // Before the checkpoints, which may name those that are proven.
+  look_at_network_disks(proposal, settings, report);
+  look_at_items(proposal, settings, report);
+  look_at_media(proposal, settings, report);
+  // It is known by now which files come.
   const auto is_space = [](const Finding& finding) {
     return finding.code == preflight::code_name(preflight::Code::kSpaceShort);
   };
   if (std::ranges::none_of(report.findings, is_space)) {
     const bool quick = proposal.request.kind == MoveKind::kQuick;
     const ByteCount state = quick ? state_bytes_max(proposal.vm.memory) : ByteCount{};
-    if (auto shortage = space_short(report.placements, state, WhoIsBusy::kIsLeftOut))
+    Plan plan;
+    plan.placements = report.placements;
+    plan.files = report.files;
+    if (auto shortage = space_short(room_for(plan), state, WhoIsBusy::kIsLeftOut))
       report.findings.push_back(std::move(*shortage));
   }
-  // Before the checkpoints, which may name those that are proven.
-  look_at_network_disks(proposal, settings, report);
-  look_at_items(proposal, settings, report);
-  look_at_media(proposal, settings, report);
   // Last of all notes: it stands in nobody's way.
   if (auto note = residue_note(world_, proposal.vm.uuid, peer_name))
     report.findings.push_back(std::move(*note));

@@ -139,6 +139,7 @@ class DestinationSide final : public net::PeerHandler {
                      preflight::DestinationReport& report) const;
   void look_at_checkpoints(const preflight::Proposal& proposal, const HostSettings& settings,
                            preflight::DestinationReport& report) const;
+  std::optional<std::string> coming_with(const std::string& path, const std::string& vm_uuid) const;
   Status check_items(const ReserveRequest& request, const std::vector<std::string>& folders,
                      const gate::Policy& policy) const;
   Status check_shared_file(const ReserveRequest& request, const FilePlacement& file,
@@ -167,6 +168,7 @@ class DestinationSide final : public net::PeerHandler {
   void end_proof(Entry& entry);
   void let_held_guest_run(Entry& entry);
   static std::chrono::milliseconds held_by_gate(Entry& entry);
+  Status check_named_disks(const ReserveRequest& request);
   Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
   std::vector<UniqueFd> open_created(const Entry& entry);

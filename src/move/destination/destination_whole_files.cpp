@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -46,6 +47,14 @@ Result<FileSink::Slot> DestinationSide::make_whole_file(Entry& entry, const Cold
   empty.format = "raw";
   // An image is the disk's, for whoever looks at what was made.
   const std::string name = file.kind == ColdFile::Kind::kImage ? file.target : file.item;
+  if (const auto other = coming_with(file.destination_path, entry.vm_uuid);
+      other && ::access(file.destination_path.c_str(), F_OK) == 0) {
+    return std::unexpected(Error{ErrorCode::kUnavailable,
+                                 Retry::kLater,
+                                 fmt::format("{} is just coming to {} with {}.",
+                                             file.destination_path, world_.host_name, *other),
+                                 {}});
+  }
   RETURN_IF_ERROR(check_nothing_at(file.destination_path));
   entry.job.created.push_back(known_file(name, file.destination_path, {}));
   RETURN_IF_ERROR(save(entry));
@@ -172,7 +181,8 @@ Status DestinationSide::check_layer(const Entry& entry, const FileRequest& reque
 
 // REQUIRES: it was compared. Its road is over; nothing in it may lead elsewhere.
 Status DestinationSide::take_layers(Entry& entry) {
-  if (!entry.sink) return {};
+  if (is_cold(entry.job.plan) || missing_layers(entry.job.plan).empty()) return {};
+  if (!entry.sink) return was_restarted(entry);
   if (entry.carriers) RETURN_IF_ERROR(entry.carriers->stop());
   entry.carriers.reset();
   entry.sink.reset();

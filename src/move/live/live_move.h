@@ -59,7 +59,10 @@ class LiveMove final : public PeerMove {
 
   // Files that disks stand on and that the destination does not have (live_layers.cpp).
   StepResult bring_layers();
+  StepResult send_layers(const std::vector<ColdFile>& layers);
   StepResult send_layer(const ColdFile& layer, std::string& digest);
+  StepResult look_after_layers(const ColdFile& layer);
+  StepResult layer_is_lost(const ColdFile& layer, const Error& seen_here);
   Status hold_copy(std::chrono::milliseconds span) override;
   void show_brought();
 
@@ -136,6 +139,7 @@ class LiveMove final : public PeerMove {
   std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
   bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
   bool brings_layers_ = false;               // on a road that goes ahead
+  std::optional<Error> hold_is_stuck_;       // of that road: it did not hear the end
   WireCount brought_;                        // by that road
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known

@@ -273,7 +273,6 @@ std::string LiveMove::not_there(const std::string& why) const {
 void LiveMove::add_to_report(const VerifyReply& reply, Move& move) {
   if (reply.pause.count() > 0) move.report->pause = reply.pause;
   move.report->bytes_on_wire += brought_.sent + brought_.received;
-  move.report->disks_sent += brought_.memory_taken;
   move.report->passes = passes_ ? passes_->passes() : move.progress.passes;
   if (reply.checkpoints_lost.empty()) return;
   move.explanation = fmt::format(
@@ -288,11 +287,15 @@ StepResult LiveMove::undefine_here() {
     const auto gone = world_.hypervisor.undefine(uuid());
     if (gone) return {};
     if (gone.error().code != ErrorCode::kUnavailable) {
+      // Of a conflict the error says what helps.
+      const std::string fix = gone.error().code == ErrorCode::kConflict
+                                  ? "."
+                                  : "; remove it with: virsh undefine --keep-nvram " + uuid();
       return parked(
           gone.error(),
           fmt::format("{} runs on {}. Its definition on {} could not be removed: do not start it "
-                      "there; remove it with: virsh undefine --keep-nvram {}",
-                      job_.move.plan.vm.name, job_.move.destination, job_.move.source, uuid()));
+                      "there{}",
+                      job_.move.plan.vm.name, job_.move.destination, job_.move.source, fix));
     }
     log::warning("Move {}: {} cannot settle yet: {}", job_.move.id, job_.move.source,
                  gone.error().text());

@@ -81,7 +81,7 @@ bool LiveMove::gate_never_switches() {
 // Before the switch a link that does not return is a stall, unless the other side has given the
 // move up, as it does when its mover dies: then nothing is worth waiting for.
 void LiveMove::links_are_down() {
-  if (job_.move.phase >= Phase::kSwitch || !carriers_->gate_alive()) return;
+  if (job_.move.phase >= Phase::kSwitch || (!brings_layers_ && !carriers_->gate_alive())) return;
   const auto answer = ask_destination(verb::kLook, kAskBriefly);
   if (!answer || answer->kind != Answer::Kind::kRefused) return;
   if (!road_error_) {

@@ -181,6 +181,7 @@ TEST_F(ForecasterTest, InAHurryTheDestinationIsAskedOnlyWhatItHolds) {
   Forecast before;
   before.strategies.emplace_back().strategy = "compress";
   before.link_rate = {33'000'000};
+  plan_.made_at = std::chrono::system_clock::now();
   write_move(before);
   plan_.request.hurry = true;
   plan_.findings = {{"RESIDUE_USED", FindingLevel::kNote, "web01", "It is there.", "", {}}};
