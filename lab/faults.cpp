@@ -3,7 +3,7 @@
 // preloaded into droverd, libvirtd and what they start. Files in the library's own folder say what
 // is wrong (docs/lab.md, "Faults within daemons"):
 //
-// - hold: droverd stands still once a journal row with this text is on stable storage
+// - hold: droverd stands still once a journal row with each line of this text is on stable storage
 // - read-error: reading a file whose path ends so fails with EIO, in droverd and QEMU
 // - write-error: likewise writing
 // - clock: droverd's clock on the wall is so many seconds off
@@ -150,6 +150,16 @@ class Timed {
 };
 thread_local int Timed::depth_ = 0;
 
+// Each line of what is awaited.
+bool has_all(const char* text, unsigned long long size, char* wanted) {
+  char* rest = nullptr;
+  for (const char* line = strtok_r(wanted, "\n", &rest); line != nullptr;
+       line = strtok_r(nullptr, "\n", &rest)) {
+    if (memmem(text, size, line, std::strlen(line)) == nullptr) return false;
+  }
+  return true;
+}
+
 void stand_still() {
   char from[2 * kTextMax], to[2 * kTextMax];
   if (!path_of("hold", from) || !path_of("held", to) || rename(from, to) != 0) return;
@@ -169,7 +179,7 @@ int sqlite3_bind_text64(void* statement, int index, const char* text, unsigned l
   static const auto next = real<decltype(&sqlite3_bind_text64)>("sqlite3_bind_text64");
   char wanted[kTextMax];
   if (is_droverd && text != nullptr && asked("hold", wanted, sizeof wanted) && wanted[0] != 0 &&
-      memmem(text, size, wanted, std::strlen(wanted)) != nullptr)
+      has_all(text, size, wanted))
     row_is_awaited = true;
   return next(statement, index, text, size, destroy, encoding);
 }

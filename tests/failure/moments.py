@@ -26,10 +26,11 @@ class Missed(Exception):
 
 
 class Held(Moment):
-    """droverd of the source stands still just after a row with this text was written to its journal."""
+    """droverd of the source stands still just after a row with this text was written to its journal, of a move that is under way:
+    that of the move before is written again late."""
 
     def __init__(self, text):
-        self.text = text
+        self.text = f'{text}\n"state":"running"'
 
     def arrange(self, scene):
         rigs.lab_faults.put(scene.rig.faults_of(scene.source), "hold", self.text)
