@@ -168,7 +168,8 @@ def tidy(scene, move, host):
 
 
 def settle_by_hand(scene, host):
-    """A parked move, as a person settles it: the VM stays where its newer disk is, and the other copy goes."""
+    """A parked move, as the suite settles it: the VM stays where its newer disk is, and the other copy goes. (`drover resolve` has
+    tests of its own, and asks for what not every cell leaves.)"""
     other = scene.rig.other(host)
     for each in scene.rig.hosts:
         each.kill_droverd()
@@ -189,6 +190,7 @@ def settle_by_hand(scene, host):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         with contextlib.closing(sqlite3.connect(each.path("/var/lib/drover/drover.db"))) as book, book:
             book.execute("UPDATE jobs SET is_open = 0")
+            book.execute("DELETE FROM jobs WHERE id = ?", (scene.move_id,))  # parked, it would be in doubt for ever
         each.start_droverd()
 
 
