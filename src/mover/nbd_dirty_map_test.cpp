@@ -9,6 +9,7 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/random.h"
 #include "net/unix_socket.h"
@@ -29,9 +30,13 @@ class DirtyMap : public testing::Test {
     run("qemu-io -f qcow2 -c 'write -q 8k 4k' -c 'write -q 12k 100' -c 'write -q 5G 64k' {0}");
     run("qemu-nbd --fork --pid-file={1}.pid -f qcow2 -r -B written -x disk -k {1} {0}");
   }
-  // It ends with its first client, but not with one that it refused.
+  // It ends with its first client, but not with one that it refused; and removes its own files.
   void TearDown() override {
-    if (pid_t pid = 0; std::ifstream(socket_ + ".pid") >> pid) ::kill(pid, SIGTERM);
+    if (pid_t pid = 0; std::ifstream(socket_ + ".pid") >> pid) {
+      ::kill(pid, SIGTERM);
+      for (const Deadline limit = Deadline::after(5s); ::kill(pid, 0) == 0 && !limit.expired();)
+        ::usleep(10'000);
+    }
     std::filesystem::remove_all(folder_);
   }
 
