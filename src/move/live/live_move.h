@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One live move, seen from the source: the product. live_move.cpp is the main flow, one page; the
-// phases stand in live_move_phases.cpp, the copy's progress and what becomes of a guest that
-// outruns the link in live_move_convergence.cpp, what decides who runs the VM in
-// live_move_switch.cpp, the way back, and what follows a failed attempt, in live_move_undo.cpp;
-// what holds a copy up for a while in live_move_holds.cpp, and a rehearsal in
-// live_move_rehearsal.cpp; what it shares with other moves to another host in peer_move.h.
+// phases stand in live_move_phases.cpp, what goes ahead of it in live_layers.cpp, the copy's
+// progress and what becomes of a guest that outruns the link in live_move_convergence.cpp, what
+// decides who runs the VM in live_move_switch.cpp, the way back, and what follows a failed attempt,
+// in live_move_undo.cpp; what holds a copy up for a while in live_move_holds.cpp, and a rehearsal
+// in live_move_rehearsal.cpp; what it shares with other moves to another host in peer_move.h.
 #pragma once
 
 #include <atomic>
