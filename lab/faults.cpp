@@ -3,7 +3,8 @@
 // preloaded into droverd, libvirtd and what they start. Files in the library's own folder say what
 // is wrong (docs/lab.md, "Faults within daemons"):
 //
-// - hold: droverd stands still once a journal row with each line of this text is on stable storage
+// - hold: droverd stands still once a journal row with each line of this text, and
+//   none of what follows a '!', is on stable storage
 // - read-error: reading a file whose path ends so fails with EIO, in droverd and QEMU
 // - write-error: likewise writing
 // - clock: droverd's clock on the wall is so many seconds off
@@ -150,12 +151,14 @@ class Timed {
 };
 thread_local int Timed::depth_ = 0;
 
-// Each line of what is awaited.
-bool has_all(const char* text, unsigned long long size, char* wanted) {
+// Each line of what is awaited, and none that begins with '!'.
+bool is_as(const char* text, unsigned long long size, char* wanted) {
   char* rest = nullptr;
   for (const char* line = strtok_r(wanted, "\n", &rest); line != nullptr;
        line = strtok_r(nullptr, "\n", &rest)) {
-    if (memmem(text, size, line, std::strlen(line)) == nullptr) return false;
+    const bool wants_none = *line == '!';
+    const char* part = wants_none ? line + 1 : line;
+    if ((memmem(text, size, part, std::strlen(part)) != nullptr) == wants_none) return false;
   }
   return true;
 }
@@ -179,7 +182,7 @@ int sqlite3_bind_text64(void* statement, int index, const char* text, unsigned l
   static const auto next = real<decltype(&sqlite3_bind_text64)>("sqlite3_bind_text64");
   char wanted[kTextMax];
   if (is_droverd && text != nullptr && asked("hold", wanted, sizeof wanted) && wanted[0] != 0 &&
-      has_all(text, size, wanted))
+      is_as(text, size, wanted))
     row_is_awaited = true;
   return next(statement, index, text, size, destroy, encoding);
 }

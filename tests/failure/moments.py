@@ -30,7 +30,7 @@ class Held(Moment):
     that of the move before is written again late."""
 
     def __init__(self, text):
-        self.text = f'{text}\n"state":"running"'
+        self.text = "\n".join([text, *(f'!"state":"{state}"' for state in ENDED)])
 
     def arrange(self, scene):
         rigs.lab_faults.put(scene.rig.faults_of(scene.source), "hold", self.text)
