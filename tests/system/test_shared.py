@@ -150,7 +150,8 @@ def test_an_undo_leaves_the_shared_disk_alone(lab, sharing):
     assert_clean(*sharing)
 
 
-ALL_OF_THE_SOURCE = ",".join(f"kill:{role}@{SOURCE}" for role in ("gate", "mover", "droverd"))
+# droverd first: it would settle the move as soon as it sees its gate gone.
+ALL_OF_THE_SOURCE = ",".join(f"kill:{role}@{SOURCE}" for role in ("droverd", "gate", "mover"))
 # Where a call is harmed, and what is done to it (docs/lab.md), as in test_switch.py.
 CELLS = {
     # Only QEMU holds the fence then, from where it must be borrowed to be lifted.
