@@ -151,27 +151,6 @@ TEST_F(FileStream, TooMuchIsRefused) {
   EXPECT_EQ(sink.complete().error().code, ErrorCode::kProtocol);
 }
 
-// Whatever its source does when it is asked to wait.
-TEST_F(FileStream, WhatShallStayFreeStaysFree) {
-  using Kind = FileSink::Slot::Kind;
-  for (const Kind kind : {Kind::kPart, Kind::kWhole}) {
-    std::vector<FileSink::Slot> slots;
-    slots.push_back(
-        {"it", open(folder_ / "c", O_WRONLY | O_CREAT | O_TRUNC), {9}, kind, "/images/c"});
-    FileSink sink(std::move(slots), gib(1 << 30));
-    const auto destination = sink.open_next();
-    ASSERT_TRUE(destination);
-    ASSERT_EQ(::send(destination->get(), "12345", 5, MSG_NOSIGNAL), 5);
-    ::shutdown(destination->get(), SHUT_WR);
-    char byte = 0;
-    EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
-    const Error said = sink.complete().error();
-    EXPECT_EQ(said.code, ErrorCode::kNoSpace);
-    EXPECT_TRUE(said.text().contains("/images/c")) << said.text();
-    EXPECT_EQ(read("c"), "");
-  }
-}
-
 TEST_F(FileStream, TooMuchOfAWholeFileIsRefused) {
   std::vector<FileSink::Slot> slots;
   slots.push_back(

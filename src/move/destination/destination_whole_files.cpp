@@ -75,11 +75,6 @@ Result<FileSink::Slot> DestinationSide::make_whole_file(Entry& entry, const Cold
                         file.destination_path};
 }
 
-// By then a source that asks has long been told to wait (docs/space.md).
-ByteCount DestinationSide::least_free() const {
-  return ByteCount{world_.book.settings().space_reserve.bytes / 4};
-}
-
 // Where libvirt looks for it, whatever a peer calls the VM.
 Result<FileSink::Slot> DestinationSide::make_tpm_file(Entry& entry, const ColdFile& file) {
   if (!is_plain_path(file.destination_path))
@@ -147,7 +142,7 @@ Status DestinationSide::begin_layers(Entry& entry) {
     ASSIGN_OR_RETURN(auto slot, make_whole_file(entry, file));
     slots.push_back(std::move(slot));
   }
-  entry.sink = std::make_shared<FileSink>(std::move(slots), least_free());
+  entry.sink = std::make_shared<FileSink>(std::move(slots));
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
   DestinationFiles files;
   files.gate = false;

@@ -8,7 +8,6 @@
 #include <span>
 
 #include <sys/socket.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -127,20 +126,7 @@ void FileSink::write_all(std::size_t number, int socket) {
   ::shutdown(socket, SHUT_RDWR);
 }
 
-Status FileSink::check_room(const Slot& slot) const {
-  if (keeps_free_.bytes == 0) return {};
-  struct statvfs found{};
-  if (::fstatvfs(slot.file.get(), &found) != 0) return {};
-  const ByteCount free{std::uint64_t{found.f_bavail} * found.f_frsize};
-  if (free >= keeps_free_) return {};
-  return std::unexpected(
-      Error{ErrorCode::kNoSpace,
-            Retry::kLater,
-            fmt::format("{}: only {} are free on its file system.", slot.path, to_text(free)),
-            {}});
-}
-
-Status FileSink::write_part(const Slot& slot, int socket) const {
+Status FileSink::write_part(const Slot& slot, int socket) {
   std::vector<std::uint8_t> piece(kPieceBytes);
   ByteCount taken;
   while (true) {
@@ -148,7 +134,6 @@ Status FileSink::write_part(const Slot& slot, int socket) const {
     if (n == 0) return {};
     taken += ByteCount{n};
     if (taken.bytes > slot.most.bytes) return too_much(slot);
-    RETURN_IF_ERROR(check_room(slot));
     RETURN_IF_ERROR(write_whole(slot, piece.data(), n));
   }
 }
@@ -162,7 +147,6 @@ Result<std::string> FileSink::write_whole_file(const Slot& slot, int socket) con
     ASSIGN_OR_RETURN(const std::size_t n, receive(socket, piece, MSG_WAITALL));
     if (n == 0) break;
     if (at + n > slot.most.bytes) return std::unexpected(too_much(slot).error());
-    RETURN_IF_ERROR(check_room(slot));
     const auto bytes = std::span(piece).first(n);
     digest.add(bytes);
     RETURN_IF_ERROR(write_data(slot, at, bytes));

@@ -28,10 +28,7 @@ class FileSink {
     enum class Kind { kPart, kWhole } kind = Kind::kPart;  // kWhole: it is empty, and regular
     std::string path = {};                                 // for people
   };
-  // With less than `keeps_free` left on its file system a file takes no more (kNoSpace): a source
-  // that is asked to wait before may not listen. 0: nobody looks.
-  explicit FileSink(std::vector<Slot> slots, ByteCount keeps_free = {})
-      : slots_(std::move(slots)), keeps_free_(keeps_free), sha256_(slots_.size()) {}
+  explicit FileSink(std::vector<Slot> slots) : slots_(std::move(slots)), sha256_(slots_.size()) {}
   ~FileSink();
   FileSink(const FileSink&) = delete;
   FileSink& operator=(const FileSink&) = delete;
@@ -50,12 +47,10 @@ class FileSink {
 
  private:
   void write_all(std::size_t number, int socket);
-  Status check_room(const Slot& slot) const;
-  Status write_part(const Slot& slot, int socket) const;
+  static Status write_part(const Slot& slot, int socket);
   Result<std::string> write_whole_file(const Slot& slot, int socket) const;
 
   const std::vector<Slot> slots_;
-  const ByteCount keeps_free_;
   mutable std::mutex mutex_;  // guards all below
   std::size_t opened_ = 0, done_ = 0;
   std::optional<Error> failed_;
