@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "content/file_digest.h"
 #include "move/peer_move.h"
+#include "move/regular_file.h"
 
 namespace drover::move {
 namespace {
@@ -27,15 +27,6 @@ std::chrono::milliseconds compare_limit(const Plan& plan, const std::string& des
   return kCompareLeast + std::chrono::seconds(bytes / kCompareRate);
 }
 
-// No device or pipe: reading those does something, or never ends.
-Result<UniqueFd> open_file(const std::string& path) {
-  UniqueFd opened(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  struct stat found{};
-  if (!opened || ::fstat(opened.get(), &found) != 0) return fail_errno("Cannot open " + path);
-  if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is not a file.", path);
-  return opened;
-}
-
 }  // namespace
 
 // Before anything is reserved there: it takes as long as reading them does.
@@ -43,7 +34,7 @@ StepResult PeerMove::read_files() {
   digests_.clear();
   for (const FilePlacement& file : job_.move.plan.files) {
     if (!file.present || file.shared || digests_.contains(file.destination_path)) continue;
-    const auto opened = open_file(file.source_path);
+    const auto opened = open_regular(file.source_path, O_RDONLY);
     if (!opened) return undo_because(opened.error());
     auto digest = content::file_digest(opened->get(), stop_);
     if (auto interruption = interrupted(); !interruption) return interruption;

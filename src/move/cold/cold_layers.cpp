@@ -9,13 +9,13 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
 #include "hypervisor/program.h"
 #include "hypervisor/qcow2_head.h"
 #include "move/cold/cold_files.h"
+#include "move/regular_file.h"
 #include "preflight/codes.h"
 #include "preflight/finding.h"
 #include "preflight/layers.h"
@@ -74,14 +74,6 @@ Fit fit(const Qcow2Head& head, const Link& image, const Link* below) {
   if (whole(head.backing, image.there) == below->there) return Fit::kAsItIs;
   const bool meant = whole(head.backing, image.here) == below->here;
   return meant && image.image ? Fit::kOnceRenamed : Fit::kNot;
-}
-
-Result<UniqueFd> open_regular(const std::string& path, int flags) {
-  UniqueFd file(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
-  struct stat found{};
-  if (!file || ::fstat(file.get(), &found) != 0) return fail_errno("Cannot open " + path);
-  if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is no regular file.", path);
-  return file;
 }
 
 // What somebody opens as such might name any file.

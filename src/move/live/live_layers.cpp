@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "move/cold/cold_files.h"
@@ -16,6 +15,7 @@
 #include "move/cold/write_failure.h"
 #include "move/file_sender.h"
 #include "move/live/live_move.h"
+#include "move/regular_file.h"
 
 namespace drover::move {
 namespace {
@@ -28,20 +28,11 @@ constexpr auto kShowInterval = 250ms;
 constexpr auto kAckLimit = 60s;
 constexpr auto kLookLimit = 3s;
 
-Result<UniqueFd> open_layer(const std::string& path, std::uint64_t& length) {
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  struct stat found{};
-  if (!file || ::fstat(file.get(), &found) != 0) return fail_errno("Cannot open " + path);
-  if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is no regular file.", path);
-  length = static_cast<std::uint64_t>(found.st_size);
-  return file;
-}
-
 }  // namespace
 
 StepResult LiveMove::bring_layers() {
   const auto layers = missing_layers(job_.move.plan);
-  brought_ = {};
+  wire_ = brought_ = {};
   hold_is_stuck_.reset();
   if (layers.empty()) return {};
   // The destination takes no image that names another file.
@@ -93,12 +84,11 @@ StepResult LiveMove::send_layers(const std::vector<ColdFile>& layers) {
 
 // To its end at the other side.
 StepResult LiveMove::send_layer(const ColdFile& layer, std::string& digest) {
-  std::uint64_t length = 0;
-  auto file = open_layer(layer.source_path, length);
+  auto file = open_regular(layer.source_path, O_RDONLY);
   if (!file) return undo_because(file.error());
   const std::uint64_t before = wire_.memory_taken.bytes;
-  FileSender sender(std::move(*file), {0, length, true},
-                    world_.carriage.paths(carrier_name()).memory);
+  FileSender sender(std::move(*file), {0, {}, true}, world_.carriage.paths(carrier_name()).memory);
+  sender.finish();  // nobody writes it
   Deadline next_show = Deadline::after(0ms);
   while (!sender.ended()) {
     if (auto goes_on = look_after_layers(layer); !goes_on) return goes_on;
