@@ -168,8 +168,8 @@ def tidy(scene, move, host):
 
 
 def settle_by_hand(scene, host):
-    """A parked move, as the suite settles it: the VM stays where its newer disk is, and the other copy goes. (`drover resolve` has
-    tests of its own, and asks for what not every cell leaves.)"""
+    """A parked move, as the suite settles it: the VM stays where its newer disk is, and the other copy goes. `drover resolve`
+    has tests of its own."""
     other = scene.rig.other(host)
     for each in scene.rig.hosts:
         each.kill_droverd()
