@@ -25,6 +25,7 @@ GOOD_DURATION = 0.25  # of what it took
 GOOD_PAUSE = 2.0      # times
 GOAL = 16
 PATIENCE = 600
+LINK_REMEMBERED = 11  # seconds: a way that was measured for a plan before is not measured anew so soon
 OTHER = "/var/lib/libvirt/images/other"
 IMAGES = "/var/lib/libvirt/images"
 ENDED = ("done", "failed", "cancelled", "parked")
@@ -66,6 +67,7 @@ def parser():
         "Runs 20 varied moves in a lab of two hosts (one that is up is used and left as it was) and prints how far the forecast "
         "of each was from what came. Exit code 0: all were measured, whatever the figures say."))
     top.add_argument("--json", metavar="FILE", help="write the moves as a list")
+    top.add_argument("--rows", metavar="FILE", help="write the journal's rows, one a line, for forecast_replay")
     top.add_argument("--only", type=int, action="append", metavar="N", help="only this move, from 1; may be repeated")
     top.add_argument("--keep", action="store_true", help="leave the lab and the guests as they are at the end")
     top.add_argument("--no-build", action="store_true", help="take the programs as they are built")
@@ -85,10 +87,11 @@ def row_of(host, move_id):
 
 
 class Guests:
-    """The guests of this run, each made when it is first needed."""
+    """The guests of this run, each made when it is first needed, and the link that they move over."""
 
     def __init__(self):
         self.made = set()
+        self.planned_on = None  # the link that a plan has measured last
 
     def name(self, kind):
         return f"bench-forecast-{kind}"
@@ -105,6 +108,12 @@ class Guests:
         states = lab_guests.states(base.load("guests", {})[self.name(kind)])
         [host] = [host for host in states]
         return host
+
+    def set_link(self, link):
+        stage.lab("link", link)
+        if self.planned_on not in (None, link):
+            time.sleep(LINK_REMEMBERED)
+        self.planned_on = link
 
     def verify(self, kind, *words):
         said = json.loads(stage.lab("verify", self.name(kind), "--json", *words, check=False) or "{}")
@@ -171,7 +180,7 @@ def one_move(guests, number, kind, link, request):
     if request.get("fresh"):
         drop_kept(other)
     name = guests.name(kind)
-    stage.lab("link", link)
+    guests.set_link(link)
     if request.get("off"):
         hosts.virsh(host, "destroy", name)
         time.sleep(1)
@@ -187,7 +196,7 @@ def one_move(guests, number, kind, link, request):
         guests.verify(kind, "--reboot-allowed")
     else:
         guests.verify(kind)
-    return result_of(number, kind, link, request, row)
+    return result_of(number, kind, link, request, row), row
 
 
 def line_of(one):
@@ -203,7 +212,7 @@ def main(words):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
     benchmark.ensure_programs(options)
-    results, failures = [], []
+    results, rows, failures = [], [], []
     print(benchmark.machine())
     with stage.Stage(drover=True, keep=options.keep):
         guests = Guests()
@@ -214,7 +223,9 @@ def main(words):
                 if options.only and number not in options.only:
                     continue
                 try:
-                    results.append(one_move(guests, number, kind, link, dict(request)))
+                    result, row = one_move(guests, number, kind, link, dict(request))
+                    results.append(result)
+                    rows.append(row)
                     print(line_of(results[-1]), flush=True)
                 except LabError as error:
                     failures.append(f"{number}: {error}")
@@ -228,6 +239,9 @@ def main(words):
             if options.json:
                 with open(options.json, "w") as file:
                     json.dump(results, file, indent=1)
+            if options.rows:
+                with open(options.rows, "w") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
     durations = sum(one["duration_good"] for one in results)
     pauses = sum(one["pause_good"] for one in results)
     both = sum(one["duration_good"] and one["pause_good"] for one in results)

@@ -15,8 +15,10 @@ constexpr std::size_t kEnoughOfVm = 3;  // moves of this VM: then no others are 
 constexpr double kWorthLooking = 16e6;  // bytes below which a rate says nothing
 constexpr double kLinkBound = 0.7;      // of the link's rate: then the link was what limited it
 constexpr double kUsualLink = 110e6;
-constexpr double kStart = 0.5;  // of copying disks, until QEMU runs at the destination
+constexpr double kStart = 0.4;  // of copying disks, until QEMU runs at the destination
 constexpr double kMemoryStart = 0.3;
+constexpr double kRestLeast = 0.05;
+constexpr double kAlikeLinks = 1.1;     // the logarithm of how many times one may be as fast
 constexpr double kPauseMost = 2;        // beside what is carried in it
 constexpr double kSavedPauseMost = 10;  // likewise, of a quick move
 constexpr double kSavedOverhead = 1.0;  // of a quick move: the definition, QEMU started anew
@@ -27,9 +29,15 @@ double number(ByteCount size) { return static_cast<double>(size.bytes); }
 
 std::optional<double> median(Samples samples) {
   if (samples.empty()) return std::nullopt;
-  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
-  std::ranges::nth_element(samples, middle);
-  return *middle;
+  std::ranges::sort(samples);
+  const std::size_t half = samples.size() / 2;
+  return samples.size() % 2 == 1 ? samples[half] : (samples[half - 1] + samples[half]) / 2;
+}
+
+// One or two moves are not believed against what is usual.
+std::optional<double> median_with(double usual, Samples samples) {
+  if (!samples.empty() && samples.size() < kEnoughOfVm) samples.insert(samples.end(), 2, usual);
+  return median(std::move(samples));
 }
 
 double seconds(std::chrono::system_clock::duration span) {
@@ -56,12 +64,18 @@ bool brought_layers(const Plan& plan) {
              plan.files, [](const FilePlacement& file) { return !file.present && !file.shared; });
 }
 
+// Of a running VM QEMU copies the disks on the same host, of another droverd itself.
+bool copies_alike(const Plan& plan, const Scene& scene) {
+  return scene.kind != MoveKind::kStorage || (plan.vm.state == VmState::kRunning) == scene.executes;
+}
+
 // Times in which a move only waits say nothing about the next one.
 bool counts(const Move& move, const Scene& scene, std::string_view destination) {
   const Plan& plan = move.plan;
   return move.state == MoveState::kDone && move.report && plan.forecast && !plan.request.window &&
-         plan.kind == scene.kind && !brought_layers(plan) && move.destination == destination &&
-         time_worked(move) && !plan.forecast->strategies.empty() &&
+         plan.kind == scene.kind && copies_alike(plan, scene) && !brought_layers(plan) &&
+         move.destination == destination && time_worked(move) &&
+         !plan.forecast->strategies.empty() &&
          plan.forecast->strategies.front().strategy == strategy_of(scene);
 }
 
@@ -82,14 +96,15 @@ std::vector<const Move*> chosen(const Scene& scene, std::string_view destination
   return of_vm.size() >= kEnoughOfVm ? of_vm : all;
 }
 
-// What travelled of what QEMU gave, by the wire's count. Zeroes, what did not change, and what was
-// there from an earlier move, are no measure of the next move's content.
+// What travelled of what QEMU gave, by the wire's count. What did not change, and what was there
+// from an earlier move, are no measure of the next move's content. QEMU gives pages of zeroes as
+// marks.
 std::optional<double> wire_share_of(const Move& move) {
   const Report& report = *move.report;
   if (!report.kinds) return std::nullopt;
   const TransferKinds& kinds = *report.kinds;
-  const double given = number(kinds.packed) + number(kinds.untouched) - number(kinds.zero) -
-                       number(kinds.same) - number(kinds.residue);
+  const double given =
+      number(kinds.packed) + number(kinds.untouched) - number(kinds.same) - number(kinds.residue);
   if (given < kWorthLooking / 2) return std::nullopt;
   return number(report.bytes_on_wire) / given;
 }
@@ -103,19 +118,38 @@ double link_used(const Move& move, double copying) {
   return number(move.report->bytes_on_wire) / copying / least;
 }
 
-void learn_shares(const std::vector<const Move*>& moves, Experience& experience) {
-  Samples wire, used;
+// What compression leaves depends on the link: a slow one leaves it time.
+double link_of(const Move& move) {
+  const double measured = static_cast<double>(move.plan.forecast->link_rate.value);
+  const double limit = static_cast<double>(bandwidth_of(move.plan).value);
+  const double link = measured > 0 ? measured : kUsualLink;
+  return limit > 0 ? std::min(link, limit) : link;
+}
+
+double link_of(const Scene& scene) {
+  const double link = scene.link.value > 0 ? static_cast<double>(scene.link.value) : kUsualLink;
+  const double limit = static_cast<double>(scene.bandwidth.value);
+  return limit > 0 ? std::min(link, limit) : link;
+}
+
+void learn_shares(const Scene& scene, const std::vector<const Move*>& moves,
+                  Experience& experience) {
+  Samples wire, alike, used;
   for (const Move* move : moves) {
     const Forecast& made = *move->plan.forecast;
-    const double measured = static_cast<double>(made.link_rate.value);
-    const double link = (measured > 0 ? measured : kUsualLink) * experience.link_use;
-    if (const auto share = wire_share_of(*move)) wire.push_back(*share / usual_wire_share(link));
+    const double link = link_of(*move);
+    if (const auto share = wire_share_of(*move)) {
+      const double factor = *share / usual_wire_share(link * experience.link_use);
+      wire.push_back(factor);
+      if (std::abs(std::log(link / link_of(scene))) < kAlikeLinks) alike.push_back(factor);
+    }
     const auto& passes = move->report->passes;
     // The first pass takes all memory; what was never written is a mark of a few bytes.
     if (!passes.empty() && passes.front().number == 1 && made.memory.bytes > 0)
       used.push_back(number(passes.front().sent) / number(made.memory));
   }
-  if (const auto factor = median(wire)) experience.wire_factor = std::clamp(*factor, 0.05, 3.0);
+  if (const auto factor = median(alike.empty() ? wire : alike))
+    experience.wire_factor = std::clamp(*factor, 0.05, 3.0);
   if (const auto factor = median(used)) experience.used_factor = std::clamp(*factor, 0.1, 1.5);
 }
 
@@ -124,7 +158,8 @@ void learn_rates(const std::vector<const Move*>& moves, Experience& experience) 
   double disks_seen = 0, memory_seen = 0;
   for (const Move* move : moves) {
     const Report& report = *move->report;
-    const double disk_time = seconds_in(*move, Phase::kCopyDisks) - kStart;
+    const bool other_qemu = move->plan.kind != MoveKind::kStorage;
+    const double disk_time = seconds_in(*move, Phase::kCopyDisks) - (other_qemu ? kStart : 0);
     const double memory_time = seconds_in(*move, Phase::kCopyMemory) - kMemoryStart;
     const double used = link_used(*move, disk_time + memory_time);
     const bool by_link = used > kLinkBound;
@@ -181,9 +216,9 @@ void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
       pause.push_back(seconds(*move->report->pause) - (quick ? carried : std::min(carried, 0.3)));
     }
   }
-  if (const auto value = median(rest)) experience.rest = std::clamp(*value, 0.2, 60.0);
+  if (const auto value = median(rest)) experience.rest = std::clamp(*value, kRestLeast, 60.0);
   const bool saved = !moves.empty() && moves.front()->plan.kind == MoveKind::kQuick;
-  if (const auto value = median(pause))
+  if (const auto value = median_with(experience.pause, pause))
     experience.pause = std::clamp(*value, 0.02, saved ? kSavedPauseMost : kPauseMost);
   for (const auto& [copying, worked] : copied) {
     if (worked > 0) off.push_back(std::abs(copying + experience.rest - worked) / worked);
@@ -193,10 +228,11 @@ void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
 
 }  // namespace
 
-// Seen on two cores: 0.38 at 100 Mbit/s, 0.55 at 1 Gbit/s, nearly all where nothing limits.
+// Seen on two cores: 0.3 to 0.54 at 100 Mbit/s, 0.4 to 0.54 at 1 Gbit/s, by what the guest holds;
+// nearly all where nothing limits.
 double usual_wire_share(double link) {
-  constexpr double kSlow = 12e6, kSlowShare = 0.38;
-  constexpr double kFast = 120e6, kFastShare = 0.55;
+  constexpr double kSlow = 12e6, kSlowShare = 0.42;
+  constexpr double kFast = 120e6, kFastShare = 0.5;
   constexpr double kFree = 600e6, kFreeShare = 0.95;
   const auto between = [&](double from, double at, double to, double first, double last) {
     const double way = std::log(at / from) / std::log(to / from);
@@ -213,7 +249,7 @@ Experience usual(const Scene& scene) {
     experience.memory_rate = 600e6;
   }
   if (scene.kind == MoveKind::kStorage) {
-    experience.rest = 0.7;
+    experience.rest = 0.1;
     experience.disk_rate = 1e9;
   }
   if (scene.kind == MoveKind::kQuick || scene.kind == MoveKind::kOffline) experience.rest = 1.2;
@@ -228,7 +264,7 @@ Experience learn(const Scene& scene, std::string_view destination, std::string_v
   if (found.empty()) return experience;
   experience.moves = static_cast<unsigned>(found.size());
   learn_rates(found, experience);
-  learn_shares(found, experience);
+  learn_shares(scene, found, experience);
   learn_rest(found, experience);
   return experience;
 }

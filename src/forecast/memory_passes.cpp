@@ -7,7 +7,6 @@
 namespace drover::forecast {
 namespace {
 
-constexpr double kPause = 0.3;          // QEMU's limit, as docs/convergence.md has it
 constexpr double kPassOverhead = 0.05;  // QEMU's own work between two passes
 constexpr int kPassesMax = 64;
 constexpr double kShrinks = 0.9;  // a pass that leaves more than so much of the last one is no help
@@ -43,7 +42,7 @@ void end_by_slowing(const MemoryScene& scene, double pass, MemoryCopy& copy) {
   const double steps = std::clamp(std::ceil((wanted - 0.2) / 0.1), 0.0, 8.0) + 1;
   copy.seconds += steps * 2 * pass;
   copy.sent += steps * 2 * copy.left;
-  copy.left = scene.rate * kPause / 2;
+  copy.left = scene.rate * kPauseLimit / 2;
   copy.converges = 0.9;
 }
 
@@ -68,7 +67,7 @@ void outruns(const MemoryScene& scene, MemoryCopy& copy) {
     case ConvergencePolicy::kWait:
       copy.converges = 0.03;
       copy.ends_by_itself = false;
-      copy.left = scene.rate * kPause;
+      copy.left = scene.rate * kPauseLimit;
       break;
   }
   if (!copy.ends_by_itself) {
@@ -93,7 +92,7 @@ MemoryCopy copy_memory(const MemoryScene& scene) {
     copy.sent += left;
     const double next = dirtied_in(scene, took);
     copy.left = next;
-    if (next <= scene.rate * kPause) {
+    if (next <= scene.rate * kPauseLimit) {
       copy.sent += next;
       copy.converges = chance(scene.dirty, scene.rate);
       return copy;

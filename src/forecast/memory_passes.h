@@ -7,6 +7,9 @@
 
 namespace drover::forecast {
 
+// Seconds that QEMU's last pass may take, while the guest stands still (docs/convergence.md).
+inline constexpr double kPauseLimit = 0.3;
+
 // Bytes and seconds; fractions matter in sums.
 struct MemoryScene {
   double used = 0;   // to be sent in the first pass

@@ -15,6 +15,9 @@ constexpr double kUsualLink = 110e6;    // 1 Gbit/s, where nothing was measured
 constexpr double kUsualDisk = 200e6;    // likewise
 constexpr double kReference = 0.01;     // of a block that the destination has, on the wire
 constexpr double kRestoreRate = 400e6;  // of memory that has just come, out of the page cache
+// Of what QEMU may leave for the pause (memory_passes.h), what it leaves: it looks again and again
+// within a pass.
+constexpr double kLeftUsual = 0.3;
 constexpr double kSpreadMost = 0.4;
 constexpr std::chrono::seconds kFresh{10};  // what was measured before is a guess
 constexpr std::chrono::minutes kOld{10};    // and before this, of a guest, no more than a hint
@@ -84,7 +87,9 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   parts.converges = copy.converges;
   parts.ends_by_itself = copy.ends_by_itself;
   const bool stays = scene.convergence.policy == ConvergencePolicy::kGiveUp && copy.converges < 0.5;
-  if (scene.executes && !stays) parts.pause = experience.pause + copy.left / memory.rate;
+  if (!scene.executes || stays) return;
+  const double carried = copy.left / memory.rate;
+  parts.pause = experience.pause + (carried <= kPauseLimit ? carried * kLeftUsual : carried);
 }
 
 // It is carried while it is saved, and restored there afterwards.

@@ -2,12 +2,15 @@
 #include "hypervisor/disk_speed.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,8 +25,10 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kStep = 1024 * 1024;  // one request
 constexpr int kStepsMax = 16;
 constexpr int kSyncEvery = 4;
-constexpr std::size_t kAligned = 4096;  // of what O_DIRECT takes, on every device
-constexpr int kPlaces = 8;              // in the file, so that one hot part does not decide
+constexpr std::size_t kAligned = 4096;    // of what O_DIRECT takes, on every device
+constexpr int kPlaces = 8;                // in the file, so that one hot part does not decide
+constexpr int kCachePlaces = 256;         // likewise, where nothing is read
+constexpr std::size_t kCacheSample = 16;  // pages
 
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
@@ -38,6 +43,19 @@ BytesPerSecond rate_of(std::uint64_t bytes, Clock::duration took) {
 off_t data_at(int file, off_t from) {
   const off_t found = ::lseek(file, from, SEEK_DATA);
   return found < 0 ? -1 : found / static_cast<off_t>(kAligned) * static_cast<off_t>(kAligned);
+}
+
+// Of the pages there, so many; nothing: they cannot be mapped.
+std::optional<std::size_t> pages_cached(int file, off_t at, std::size_t pages) {
+  const std::size_t bytes = pages * kAligned;
+  void* const mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, at);
+  if (mapped == MAP_FAILED) return std::nullopt;
+  std::array<unsigned char, kCacheSample> cached{};
+  const bool told = ::mincore(mapped, bytes, cached.data()) == 0;
+  ::munmap(mapped, bytes);
+  if (!told) return std::nullopt;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(cached, [](unsigned char page) { return (page & 1) != 0; }));
 }
 
 }  // namespace
@@ -65,7 +83,7 @@ Result<BytesPerSecond> reading_speed(const std::string& path, std::chrono::milli
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK));
   if (!file && errno == EINVAL) return BytesPerSecond{};
   if (!file) return fail_errno("Cannot open " + path);
-  struct stat facts{};
+  struct stat facts {};
   if (::fstat(file.get(), &facts) != 0) return fail_errno("Cannot look at " + path);
   if (!S_ISREG(facts.st_mode) && !S_ISBLK(facts.st_mode)) return BytesPerSecond{};
   const std::unique_ptr<void, Free> buffer(std::aligned_alloc(kAligned, kStep));
@@ -86,6 +104,25 @@ Result<BytesPerSecond> reading_speed(const std::string& path, std::chrono::milli
   }
   if (read < 2 * kStep) return BytesPerSecond{};
   return rate_of(read, Clock::now() - begun);
+}
+
+double cached_share(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat facts {};
+  if (!file || ::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return 0;
+  std::size_t looked = 0, cached = 0;
+  for (int place = 0; place < kCachePlaces; ++place) {
+    const off_t at = data_at(file.get(), facts.st_size / kCachePlaces * place);
+    if (at < 0 || at >= facts.st_size) break;
+    const auto left = static_cast<std::size_t>(facts.st_size - at) / kAligned;
+    const std::size_t pages = std::min(kCacheSample, left);
+    if (pages == 0) break;
+    const auto found = pages_cached(file.get(), at, pages);
+    if (!found) return 0;
+    looked += pages;
+    cached += *found;
+  }
+  return looked == 0 ? 0 : static_cast<double>(cached) / static_cast<double>(looked);
 }
 
 }  // namespace drover

@@ -20,4 +20,8 @@ Result<BytesPerSecond> writing_speed(int folder, std::chrono::milliseconds limit
 // 0: it holds too little, or its file system reads through the cache only.
 Result<BytesPerSecond> reading_speed(const std::string& path, std::chrono::milliseconds limit);
 
+// Of the data of an existing file, how much the kernel's cache holds, by samples: from 0 to 1. What
+// lies there is not read from the disk. 0 also where nobody can say.
+double cached_share(const std::string& path);
+
 }  // namespace drover

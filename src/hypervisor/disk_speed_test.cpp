@@ -68,5 +68,17 @@ TEST_F(DiskSpeed, AFileWithDataIsReadAndOthersAreNotGuessed) {
   EXPECT_FALSE(reading_speed(folder_ / "absent", 1s));
 }
 
+TEST_F(DiskSpeed, WhatTheCacheHoldsIsSeenAndWhatItDoesNot) {
+  const std::string full = folder_ / "full";
+  std::ofstream(full) << std::string(20 * 1024 * 1024, 'x');
+  EXPECT_GT(cached_share(full), 0.9) << "it was just written";
+  const UniqueFd file(::open(full.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::fdatasync(file.get()), 0);
+  ASSERT_EQ(::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  EXPECT_LT(cached_share(full), 0.5);
+  EXPECT_EQ(cached_share(folder_ / "none"), 0);
+  EXPECT_EQ(cached_share(folder_), 0);
+}
+
 }  // namespace
 }  // namespace drover

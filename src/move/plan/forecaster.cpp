@@ -37,8 +37,9 @@ constexpr auto kDiskKept = 10min;  // in a hurry; a disk is as busy as what uses
 constexpr auto kLinkAge = 10s;
 constexpr auto kDiskAge = 30s;
 constexpr std::size_t kGuestsMax = 256;
-constexpr auto kDiskLimit = 150ms;  // of each
-constexpr auto kReadLimit = 400ms;  // of all; then what is known has to do
+constexpr auto kDiskLimit = 150ms;       // of each
+constexpr auto kReadLimit = 400ms;       // of all; then what is known has to do
+constexpr double kFromDiskLeast = 0.05;  // of an image that lies in the kernel's cache
 constexpr auto kAskLimit = 5s;
 constexpr int kMovesLooked = 100;
 // Of memory that a host has kept, what is still the same, but for what the guest changed since:
@@ -62,10 +63,19 @@ ByteCount disks_of(const Plan& plan) {
 }
 
 bool same_device(const DiskPlacement& placement) {
-  struct stat from{}, to{};
+  struct stat from {
+  }, to{};
   const auto folder = std::filesystem::path(placement.destination_path).parent_path();
   return ::stat(placement.source_path.c_str(), &from) == 0 && ::stat(folder.c_str(), &to) == 0 &&
          from.st_dev == to.st_dev;
+}
+
+// As fast as it comes, with what the kernel's cache holds; 0: nobody can say.
+BytesPerSecond image_rate(const std::string& path) {
+  const auto speed = reading_speed(path, kDiskLimit);
+  if (!speed) return {};
+  const double from_disk = std::max(1 - cached_share(path), kFromDiskLeast);
+  return {static_cast<std::uint64_t>(static_cast<double>(speed->value) / from_disk)};
 }
 
 // The newest first. Those under way have no end yet, and learn() leaves them out.
@@ -267,9 +277,9 @@ BytesPerSecond Forecaster::read_rate(const Plan& plan) {
   for (const DiskPlacement& placement : copied_disks(plan)) {
     if (limit.expired()) break;
     const std::string what = "read " + placement.source_path;
-    const BytesPerSecond speed = plan.request.hurry ? disk_kept(what) : disks_.get(what, [&] {
-      return reading_speed(placement.source_path, kDiskLimit).value_or(BytesPerSecond{});
-    });
+    const BytesPerSecond speed =
+        plan.request.hurry ? disk_kept(what)
+                           : disks_.get(what, [&] { return image_rate(placement.source_path); });
     if (speed.value > 0 && (least.value == 0 || speed < least)) least = speed;
   }
   return least;
