@@ -32,6 +32,13 @@ DiskBlock block_at(std::uint64_t entry) {
           place & ((std::uint64_t{1} << kBlockBits) - 1)};
 }
 
+// Spread evenly, whatever places are asked for: files begin at block 0, all of them.
+std::uint64_t mixed(std::uint64_t place) {
+  place *= 0x9e3779b97f4a7c15;
+  place ^= place >> 32;
+  return place * 0xd6e8feb86659fd93 >> 16;
+}
+
 // Of other bits than its bucket.
 std::uint64_t tag_of(const Name& name) {
   return load_be<std::uint64_t>(name.data() + 8) & ~kPlaceMask;
@@ -40,31 +47,48 @@ std::uint64_t tag_of(const Name& name) {
 }  // namespace
 
 DiskIndex::DiskIndex(std::size_t bytes_max)
-    : entries_(std::clamp<std::size_t>(bytes_max / (sizeof(Entry) + sizeof(std::uint32_t)) / kWays,
-                                       1, std::size_t{1} << 28) *
+    : entries_(std::clamp<std::size_t>(bytes_max / (sizeof(Entry) + sizeof(Pointer)) / kWays, 1,
+                                       std::size_t{1} << 28) *
                kWays),
       by_name_(zeroed<Entry>(entries_)),
-      by_place_(zeroed<std::uint32_t>(entries_)) {}
+      by_place_(zeroed<Pointer>(entries_)) {}
 
-std::size_t DiskIndex::bucket(const Name& name) const {
-  return load_be<std::uint64_t>(name.data()) % (entries_ / kWays) * kWays;
+DiskIndex::Entry* DiskIndex::bucket(const Name& name) const {
+  return &by_name_[load_be<std::uint64_t>(name.data()) % (entries_ / kWays) * kWays];
 }
 
-// Each entry in use is the one that its slot names, so no entry can outlive its block: the slot
-// finds it.
-DiskIndex::Entry* DiskIndex::holder(std::uint64_t place) const {
-  const std::uint32_t held = by_place_[slot(place)];
-  if (held == 0) return nullptr;
-  Entry& entry = by_name_[held - 1];
-  const std::uint64_t there = entry & kPlaceMask;
-  return there != 0 && slot(there) == slot(place) ? &entry : nullptr;
+DiskIndex::Pointer* DiskIndex::bucket(std::uint64_t place) const {
+  return &by_place_[mixed(place) % (entries_ / kWays) * kWays];
+}
+
+// Each entry in use has one pointer, in its place's bucket: so none can outlive its block.
+DiskIndex::Pointer* DiskIndex::pointer_to(std::uint64_t place) const {
+  Pointer* const ways = bucket(place);
+  Pointer* const found = std::find_if(ways, ways + kWays, [&](Pointer pointer) {
+    return pointer != 0 && (by_name_[pointer - 1] & kPlaceMask) == place;
+  });
+  return found == ways + kWays ? nullptr : found;
+}
+
+// In the place of the oldest one, if there is no other.
+void DiskIndex::add_pointer(std::uint64_t place, const Entry& entry) {
+  Pointer* const ways = bucket(place);
+  Pointer* free = std::find(ways, ways + kWays - 1, 0);
+  clear(*free);
+  std::move_backward(ways, free, free + 1);
+  *ways = static_cast<Pointer>(&entry - by_name_.get() + 1);
+}
+
+void DiskIndex::clear(Pointer& pointer) {
+  if (pointer != 0) by_name_[pointer - 1] = 0;
+  pointer = 0;
 }
 
 void DiskIndex::put(const DiskBlock& at, const Name& name) {
   if (at.block > kBlockMax) return;
   const std::uint64_t place = place_of(at);
-  if (Entry* former = holder(place)) *former = 0;
-  Entry* const ways = &by_name_[bucket(name)];
+  if (Pointer* former = pointer_to(place)) clear(*former);
+  Entry* const ways = bucket(name);
   Entry* free = nullptr;
   for (Entry* entry = ways; entry != ways + kWays; ++entry) {
     if (*entry == 0) {
@@ -73,13 +97,16 @@ void DiskIndex::put(const DiskBlock& at, const Name& name) {
       return;  // one block of each content is enough, and the many copies of one would fill it
     }
   }
-  if (free == nullptr) free = ways + next_victim_++ % kWays;
+  if (free == nullptr) {
+    free = ways + next_victim_++ % kWays;
+    clear(*pointer_to(*free & kPlaceMask));
+  }
+  add_pointer(place, *free);
   *free = tag_of(name) | place;
-  by_place_[slot(place)] = static_cast<std::uint32_t>(free - by_name_.get() + 1);
 }
 
 std::optional<DiskBlock> DiskIndex::find(const Name& name) const {
-  const Entry* const ways = &by_name_[bucket(name)];
+  const Entry* const ways = bucket(name);
   const Entry* found = std::find_if(ways, ways + kWays, [&](Entry entry) {
     return entry != 0 && (entry & ~kPlaceMask) == tag_of(name);
   });
@@ -89,8 +116,7 @@ std::optional<DiskBlock> DiskIndex::find(const Name& name) const {
 
 void DiskIndex::forget(const DiskBlock& at) {
   if (at.block > kBlockMax) return;
-  Entry* entry = holder(place_of(at));
-  if (entry != nullptr && (*entry & kPlaceMask) == place_of(at)) *entry = 0;
+  if (Pointer* pointer = pointer_to(place_of(at))) clear(*pointer);
 }
 
 void DiskIndex::forget_range(std::uint8_t disk, std::uint64_t first, std::uint64_t end) {
@@ -101,7 +127,7 @@ void DiskIndex::forget_range(std::uint8_t disk, std::uint64_t first, std::uint64
   for (Entry* entry = by_name_.get(); entry != by_name_.get() + entries_; ++entry) {
     if (*entry == 0) continue;
     const DiskBlock at = block_at(*entry);
-    if (at.disk == disk && at.block >= first && at.block < end) *entry = 0;
+    if (at.disk == disk && at.block >= first && at.block < end) forget(at);
   }
 }
 

@@ -40,18 +40,22 @@ class DiskIndex {
  private:
   // 40 bits of place plus one in the low bits, 24 of the name in the high ones; 0: empty.
   using Entry = std::uint64_t;
+  // Number of an entry plus 1; 0: none.
+  using Pointer = std::uint32_t;
   struct Free {
     void operator()(void* bytes) const { std::free(bytes); }
   };
-  std::size_t bucket(const Name& name) const;
-  std::size_t slot(std::uint64_t place) const { return place % entries_; }
-  Entry* holder(std::uint64_t place) const;
+  Entry* bucket(const Name& name) const;
+  Pointer* bucket(std::uint64_t place) const;
+  Pointer* pointer_to(std::uint64_t place) const;
+  void add_pointer(std::uint64_t place, const Entry& entry);
+  void clear(Pointer& pointer);
 
   std::size_t entries_;
   std::size_t next_victim_ = 0;
-  std::unique_ptr<Entry[], Free> by_name_;  // buckets of kWays
-  std::unique_ptr<std::uint32_t[], Free>
-      by_place_;  // entry that holds a block of that slot, plus 1
+  // Both in buckets of kWays: by name, and by place the pointers to them, the newest first.
+  std::unique_ptr<Entry[], Free> by_name_;
+  std::unique_ptr<Pointer[], Free> by_place_;
 };
 
 }  // namespace drover::content

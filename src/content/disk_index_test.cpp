@@ -66,24 +66,42 @@ TEST(DiskIndex, ForgetsButNeverLies) {
   }
 }
 
+// A name of its own for each block.
+Name name_at(std::uint64_t disk, std::uint64_t block) {
+  const std::uint64_t number = disk << 40 | block;
+  Name name{};
+  store_be<std::uint64_t>(name.data(), number * 0x9e3779b97f4a7c15);
+  store_be<std::uint64_t>(name.data() + 8, number * 0xd6e8feb86659fd93);
+  return name;
+}
+
+// A disk, the files that are held of it and of the guest's memory, and some of a group: each begins
+// at block 0.
+TEST(DiskIndex, FilesDoNotDisplaceEachOtherWhileThereIsRoom) {
+  DiskIndex index(32u << 20);
+  constexpr std::uint8_t kFiles[] = {0, 1, 64, 65, 66, 96, 97};
+  constexpr std::uint64_t kBlocks = std::uint64_t{1} << 17;  // 512 MiB
+  for (const std::uint8_t file : kFiles) {
+    for (std::uint64_t block = 0; block < kBlocks; ++block)
+      index.put({file, block}, name_at(file, block));
+  }
+  for (const std::uint8_t file : kFiles) {
+    std::uint64_t found = 0;
+    for (std::uint64_t block = 0; block < kBlocks; ++block)
+      found += index.find(name_at(file, block)) == DiskBlock{file, block} ? 1 : 0;
+    EXPECT_GT(found, kBlocks * 98 / 100) << "of file " << int{file};
+  }
+}
+
 // 24 GiB of disk content through an index for 10 GiB.
 TEST(DiskIndex, KeepsTheNewestOfADiskFarLargerThanItself) {
   DiskIndex index(32u << 20);
   constexpr std::uint64_t kBlocks = std::uint64_t{24} << 18;
-  for (std::uint64_t block = 0; block < kBlocks; ++block) {
-    Name name{};
-    store_be<std::uint64_t>(name.data(), block * 0x9e3779b97f4a7c15);
-    store_be<std::uint64_t>(name.data() + 8, block * 0xd6e8feb86659fd93);
-    index.put({0, block}, name);
-  }
+  for (std::uint64_t block = 0; block < kBlocks; ++block) index.put({0, block}, name_at(0, block));
   std::uint64_t found = 0;
   constexpr std::uint64_t kNewest = std::uint64_t{4} << 18;  // 4 GiB
-  for (std::uint64_t block = kBlocks - kNewest; block < kBlocks; ++block) {
-    Name name{};
-    store_be<std::uint64_t>(name.data(), block * 0x9e3779b97f4a7c15);
-    store_be<std::uint64_t>(name.data() + 8, block * 0xd6e8feb86659fd93);
-    found += index.find(name) == DiskBlock{0, block} ? 1 : 0;
-  }
+  for (std::uint64_t block = kBlocks - kNewest; block < kBlocks; ++block)
+    found += index.find(name_at(0, block)) == DiskBlock{0, block} ? 1 : 0;
   RecordProperty("newest_found_percent", static_cast<int>(100 * found / kNewest));
   EXPECT_GT(found, kNewest * 8 / 10);
 }
