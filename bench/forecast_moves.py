@@ -36,6 +36,7 @@ GUESTS = {
     "busy": {"memory": 256, "disk": "256M", "fill": 96, "dirty": 4, "disk-rate": 0.25, "compressible": 50},
     "busier": {"memory": 384, "disk": "256M", "fill": 64, "dirty": 16, "disk-rate": 0.1, "compressible": 50},
     "hasty": {"memory": 128, "disk": "64M", "fill": 4, "dirty": 64, "disk-rate": 0, "compressible": 0, "records": 24},
+    "filer": {"memory": 128, "disk": "3G", "fill": 1200, "dirty": 0.25, "disk-rate": 0.1, "compressible": 50},
     "large": {"memory": 768, "disk": "1G", "fill": 400, "dirty": 2, "disk-rate": 0.1, "compressible": 50}}
 
 # guest, link, request; "fresh": what is kept of it at the destination is dropped first. Guests go to and fro.
@@ -54,9 +55,9 @@ MOVES = [
     ("busier", "unlimited", {"fresh": True, "verification": "read-back"}),
     ("hasty", "100mbit", {"convergence": "pause:30"}),
     ("hasty", "100mbit", {"convergence": "give-up:10", "retries": 0}),
-    ("busy", "1gbit", {"kind": "storage", "disks_to": OTHER}),
-    ("calm", "unlimited", {"kind": "storage", "disks_to": OTHER}),
-    ("calm", "unlimited", {"kind": "storage", "disks_to": IMAGES, "off": True}),
+    ("filer", "unlimited", {"kind": "storage", "disks_to": OTHER}),
+    ("filer", "unlimited", {"kind": "storage", "disks_to": IMAGES}),
+    ("filer", "unlimited", {"kind": "storage", "disks_to": OTHER, "off": True}),
     ("large", "1gbit", {}),
     ("large", "unlimited", {"fresh": True}),
     ("busier", "100mbit", {"fresh": True, "bandwidth_bytes_per_second": 8 << 20})]

@@ -182,7 +182,7 @@ void learn_rates(const std::vector<const Move*>& moves, Experience& experience) 
   experience.disk_rate = median(disks).value_or(std::max(experience.disk_rate, disks_seen));
   experience.memory_rate = median(memory).value_or(std::max(experience.memory_rate, memory_seen));
   if (const auto rate = median(proof)) experience.proof_rate = *rate;
-  if (const auto part = median(use)) experience.link_use = std::clamp(*part, 0.5, 1.5);
+  if (const auto part = median(use)) experience.link_use = std::clamp(*part, 0.5, 1.0);
 }
 
 // What a move was forecast from. Where nobody had measured what the guest changes, its passes have
@@ -229,11 +229,11 @@ void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
 }  // namespace
 
 // Seen on two cores: 0.3 to 0.54 at 100 Mbit/s, 0.4 to 0.54 at 1 Gbit/s, by what the guest holds;
-// nearly all where nothing limits.
+// all of it from 150 MB/s on, where the mover packs no more (docs/mover_protocol.md).
 double usual_wire_share(double link) {
-  constexpr double kSlow = 12e6, kSlowShare = 0.42;
+  constexpr double kSlow = 12e6, kSlowShare = 0.46;
   constexpr double kFast = 120e6, kFastShare = 0.5;
-  constexpr double kFree = 600e6, kFreeShare = 0.95;
+  constexpr double kFree = 200e6, kFreeShare = 1;
   const auto between = [&](double from, double at, double to, double first, double last) {
     const double way = std::log(at / from) / std::log(to / from);
     return first + std::clamp(way, 0.0, 1.0) * (last - first);

@@ -15,7 +15,7 @@ namespace drover::forecast {
 // Rates in bytes a second of what the guest has, times in seconds.
 struct Experience {
   unsigned moves = 0;        // it was learnt from
-  double rest = 1.0;         // of a move, in which nothing is copied; the proof apart
+  double rest = 0.8;         // of a move, in which nothing is copied; the proof apart
   double disk_rate = 330e6;  // where neither link nor disks are slower
   bool disks_shown = false;  // moves have shown disk_rate: what a short measurement says is less
   double memory_rate = 450e6;
@@ -23,7 +23,7 @@ struct Experience {
   double proof_rate = 2e9;  // of the disks, after the switch
   double link_use = 0.93;   // of what the link was measured at
   double wire_factor = 1;   // of what is usual for the link (usual_wire_share)
-  double used_factor = 1;   // of the memory that QEMU holds, what it really sends
+  double used_factor = 0.8;  // of the memory that QEMU holds, what is more than zeroes
   double pause = 0.15;      // of the guest, beyond what its last pages take
   double spread = 0.35;     // how far off forecasts may be
 };
