@@ -6,11 +6,12 @@
 namespace drover::content {
 
 std::optional<DiskBlock> DiskReferences::find(const Name& name) const {
-  const bool disks = content_->refers_to_disks();
-  const bool held = content_->refers_to_held();
-  if (!disks && !held) return {};
+  if (!content_->refers_to_any()) return {};
   const auto at = content_->find_on_disk(name);
-  return at && (is_held(at->disk) ? held : disks) ? at : std::nullopt;
+  if (!at) return {};
+  const bool refers =
+      is_held(at->disk) ? content_->refers_to_held(at->disk) : content_->refers_to_disks();
+  return refers ? at : std::nullopt;
 }
 
 void DiskReferences::write(const DiskBlock& at, const Name& name, std::optional<std::uint64_t> page,

@@ -67,9 +67,14 @@ class SourceContent {
   // destination can read. Off at first.
   void refer_to_disks(bool on) { refer_to_disks_ = on; }
   bool refers_to_disks() const { return refer_to_disks_ && !guest_stopped_; }
-  // The same for files that the destination holds already, once it has named something in them:
-  // to read a local file is cheap, whatever the link.
-  bool refers_to_held() const { return held_blocks_ > 0 && !guest_stopped_; }
+  // The same for files that the destination holds already, once it has named something in them: to
+  // read a local file is cheap, whatever the link, and it has just been read. So the pause is
+  // shorter with them too; but a group's may have changed since, and to mend that takes a round
+  // trip.
+  bool refers_to_held(std::uint8_t file) const {
+    return held_blocks_ > 0 && !(guest_stopped_ && is_of_group(file));
+  }
+  bool refers_to_any() const { return held_blocks_ > 0 || refers_to_disks(); }
   // From now on a reference to a disk would prolong the pause.
   void guest_has_stopped() { guest_stopped_ = true; }
   bool guest_is_stopped() const { return guest_stopped_; }

@@ -28,6 +28,9 @@ namespace drover::move {
 
 class FrozenDisk;
 
+// The plan says that the destination holds some of it already, and that this need not travel.
+bool is_spared_by_plan(const Plan& plan);
+
 class PeerMove : public MoveWork {
  public:
   ~PeerMove() override;

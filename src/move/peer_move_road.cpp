@@ -26,15 +26,14 @@ unsigned links_by_processors() {
   return std::clamp(std::thread::hardware_concurrency() / 2, 1u, kLinksOfAPathMax);
 }
 
-// The plan says that the destination holds some of it already, and that this need not travel.
+}  // namespace
+
 bool is_spared_by_plan(const Plan& plan) {
   return std::ranges::any_of(plan.findings, [](const Finding& finding) {
     return finding.code == preflight::code_name(preflight::Code::kResidueUsed) ||
            finding.code == preflight::code_name(preflight::Code::kGroupUsed);
   });
 }
-
-}  // namespace
 
 // As asked for, or as this host's settings say.
 RoadOptions PeerMove::road_options() const {

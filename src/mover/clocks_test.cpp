@@ -16,22 +16,33 @@ using Time = std::chrono::steady_clock::time_point;
 const Time kStart = Time{} + 1h;
 
 TEST(NamesWait, LastsWhileNamesComeFastAndOnlyOnce) {
+  constexpr auto kLeast = static_cast<std::uint64_t>(kNamesMost);
   NamesWait wait;
-  EXPECT_FALSE(wait.goes_on(kStart, 0)) << "nothing is held there";
+  EXPECT_FALSE(wait.goes_on(kStart, 0, 0)) << "nothing is held there";
   wait.expect();
-  EXPECT_TRUE(wait.goes_on(kStart, 0));
-  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval - 1ms, 0)) << "the first may take a moment";
-  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval, kNamesLeast));
-  EXPECT_FALSE(wait.goes_on(kStart + 2 * kNamesInterval, 2 * kNamesLeast - 1)) << "slower";
-  EXPECT_FALSE(wait.goes_on(kStart + 3 * kNamesInterval, 9 * kNamesLeast)) << "once";
+  EXPECT_TRUE(wait.goes_on(kStart, 0, 0));
+  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval - 1ms, 0, 0)) << "the first may take a moment";
+  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval, kLeast, 0));
+  EXPECT_FALSE(wait.goes_on(kStart + 2 * kNamesInterval, 2 * kLeast - 1, 0)) << "slower";
+  EXPECT_FALSE(wait.goes_on(kStart + 3 * kNamesInterval, 9 * kLeast, 0)) << "once";
 
   NamesWait ended;
   ended.expect();
-  EXPECT_TRUE(ended.goes_on(kStart, 0));
+  EXPECT_TRUE(ended.goes_on(kStart, 0, 0));
   ended.end();
-  EXPECT_FALSE(ended.goes_on(kStart + 1ms, 5));
+  EXPECT_FALSE(ended.goes_on(kStart + 1ms, 5, 0));
   ended.expect();
-  EXPECT_FALSE(ended.goes_on(kStart + 2ms, 5));
+  EXPECT_FALSE(ended.goes_on(kStart + 2ms, 5, 0));
+}
+
+// On a slow link names are worth waiting for that come slowly.
+TEST(NamesWait, LastsWhileTheLinksWouldCarryLess) {
+  NamesWait wait;
+  wait.expect();
+  constexpr double kCarried = 3'000;  // blocks a second: 100 Mbit/s
+  EXPECT_TRUE(wait.goes_on(kStart, 0, kCarried));
+  EXPECT_TRUE(wait.goes_on(kStart + kNamesInterval, 1'501, kCarried));
+  EXPECT_FALSE(wait.goes_on(kStart + 2 * kNamesInterval, 3'000, kCarried));
 }
 
 TEST(NamesWait, IsBoundedHoweverFastTheyCome) {
@@ -40,10 +51,10 @@ TEST(NamesWait, IsBoundedHoweverFastTheyCome) {
   std::uint64_t named = 0;
   Time now = kStart;
   for (; now < kStart + kNamesPatience; now += 100ms) {
-    EXPECT_TRUE(wait.goes_on(now, named));
-    named += kNamesLeast;
+    EXPECT_TRUE(wait.goes_on(now, named, 1e9));
+    named += static_cast<std::uint64_t>(kNamesMost);
   }
-  EXPECT_FALSE(wait.goes_on(now, named));
+  EXPECT_FALSE(wait.goes_on(now, named, 0));
 }
 
 TEST(BreakClock, EachStateHasItsLimit) {

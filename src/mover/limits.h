@@ -44,11 +44,12 @@ inline constexpr std::chrono::milliseconds kChoiceInterval{1000};  // of how to 
 // Ranges up to this are packed by who read them, without compression: they are urgent, or rare.
 inline constexpr std::uint32_t kSmallRangeBytes = 4u << 10;
 inline constexpr std::uint32_t kPackWorkersMax = 4;
-// While the destination names what it holds of an earlier move, the content of disks waits; but
-// only as long as names come faster than a gigabit link could carry what they name.
+// While the destination names what it holds of an earlier move, the content of disks and memory
+// waits; but only as long as names come faster than the links, or one of a gigabit, could carry
+// what they name.
 inline constexpr std::chrono::milliseconds kNamesPatience{10'000};
 inline constexpr std::chrono::milliseconds kNamesInterval{500};
-inline constexpr std::uint64_t kNamesLeast = 12'500;  // blocks in that time: about 100 MB/s
+inline constexpr double kNamesMost = 12'500;  // blocks in that time: about 100 MB/s
 // Smaller pieces than this are not worth a frame while the receiver is behind.
 inline constexpr std::uint64_t kReadLeastBytes = 64u << 10;
 inline constexpr std::chrono::milliseconds kReadBackPatience{2000};  // of one batch's references

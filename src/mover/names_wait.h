@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long the content of disks is held back because the destination is still naming what it holds:
-// what is sent before its name came is sent in vain. Pure; the session's mutex guards it.
+// How long content is held back because the destination is still naming what it holds: what is sent
+// before its name came is sent in vain. Pure; the session's mutex guards it.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -18,9 +19,9 @@ class NamesWait {
   void expect() { expects_ = !over_; }
   // No more will.
   void end() { over_ = true; }
-  // Whether to wait on, where `named` blocks are known by now. Once it says no it always does: the
-  // wait is once a move, and short.
-  bool goes_on(Time now, std::uint64_t named) {
+  // Whether to wait on, where `named` blocks are known by now, and the links carry so many a second
+  // (0: not known). Once it says no it always does: the wait is once a move, and short.
+  bool goes_on(Time now, std::uint64_t named, double carried) {
     if (!expects_ || over_) return false;
     if (!began_) {
       began_ = true;
@@ -28,7 +29,9 @@ class NamesWait {
       judge(now, named);
     }
     if (now >= judge_at_) {
-      over_ = named - named_then_ < kNamesLeast;
+      const double instead = carried * std::chrono::duration<double>(kNamesInterval).count();
+      const double least = carried > 0 ? std::min(instead, kNamesMost) : kNamesMost;
+      over_ = static_cast<double>(named - named_then_) < least;
       judge(now, named);
     }
     over_ = over_ || now >= give_up_at_;

@@ -80,12 +80,14 @@ void Session::ask_for_held() {
   names_.expect();
 }
 
+// The guest waits for nothing: what it changed last is new to everybody.
 void Session::await_names(Stream& stream) {
-  if (stream.kind != StreamKind::kDisks) return;
   std::unique_lock lock(mutex_);
   const auto waits = [&] {
-    return !ended_ && !stream.stopped_by_peer &&
-           names_.goes_on(std::chrono::steady_clock::now(), source_content_->held_blocks());
+    const double carried = choice_.throughput() / content::kBlockBytes;
+    return !ended_ && !stream.stopped_by_peer && !source_content_->guest_is_stopped() &&
+           names_.goes_on(std::chrono::steady_clock::now(), source_content_->held_blocks(),
+                          carried);
   };
   while (waits()) room_.wait_for(lock, kNamesStep);
 }

@@ -101,10 +101,11 @@ double ConvergenceWatch::overestimate() const {
   double seen = 0;
   for (const Memory& sample : memory_)
     seen = std::max(seen, static_cast<double>(sample.seen.value));
-  if (wire_.size() < 3 || fastest < 1 || seen < 1) return 1;
+  const double unmeasured = spared_ ? kOverestimateMost : 1;
+  if (wire_.size() < 3 || fastest < 1 || seen < 1) return unmeasured;
   const auto taken = static_cast<double>((wire_.back().taken - wire_.front().taken).bytes);
   const auto sent = static_cast<double>((wire_.back().sent - wire_.front().sent).bytes);
-  if (taken < 1 || sent < 1) return 1;
+  if (taken < 1 || sent < 1) return unmeasured;
   return std::clamp(seen / (fastest * taken / sent), 1.0, kOverestimateMost);
 }
 
@@ -190,7 +191,10 @@ double ConvergenceWatch::correction(Clock::time_point now) {
 ConvergenceWatch::Advice ConvergenceWatch::take(const JobProgress& job, const WireCount& wire,
                                                 Clock::time_point now) {
   Advice advice;
-  if (!job.copying_memory) return advice;
+  if (!job.copying_memory) {
+    advice.downtime = Span(std::lround(static_cast<double>(kPauseUsual.count()) / overestimate()));
+    return advice;
+  }
   remember(job, wire, now);
   const double rate = carried();
   if (left_ && rate >= 1) to_send_s_ = static_cast<double>(left_->bytes) / rate;

@@ -42,13 +42,17 @@ class ConvergenceWatch {
     std::optional<Span> to_send;  // what a pass changes takes so long: the pause that would do
   };
 
-  explicit ConvergenceWatch(Convergence policy) : policy_(policy) {}
+  // `spared`: much of the memory may cost nothing, for the destination has it. Then QEMU's figure
+  // is taken to be as wrong as it can be until it was measured how wrong it is.
+  explicit ConvergenceWatch(Convergence policy, bool spared = false)
+      : policy_(policy), spared_(spared) {}
 
   // Judged anew at once, with what is known: whoever asks wants to see what it does.
   void set_policy(Convergence policy, Clock::time_point now);
   const Convergence& policy() const { return policy_; }
 
-  // `wire` may be older than `job`. Nothing is judged while disks are copied.
+  // `wire` may be older than `job`. Nothing is judged while disks are copied, but for the limit
+  // that QEMU begins with.
   Advice take(const JobProgress& job, const WireCount& wire, Clock::time_point now);
 
  private:
@@ -73,6 +77,7 @@ class ConvergenceWatch {
   double correction(Clock::time_point now);
 
   Convergence policy_;
+  const bool spared_;
   std::deque<Memory> memory_;
   Clock::time_point moved_at_;  // when memory_ last grew
   std::deque<Wire> wire_;

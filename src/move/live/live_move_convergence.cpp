@@ -82,7 +82,7 @@ void LiveMove::keep_policy() {
 }
 
 void LiveMove::judge(const JobProgress& sample) {
-  if (stood_still_ || job_.move.phase >= Phase::kSwitch || !sample.copying_memory) return;
+  if (stood_still_ || job_.move.phase >= Phase::kSwitch) return;
   const auto advice = convergence_->take(sample, wire_, ConvergenceWatch::Clock::now());
   if (advice.is_new) tell_convergence(advice);
   if (advice.give_up && !given_up_) {

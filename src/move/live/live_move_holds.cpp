@@ -77,7 +77,7 @@ void LiveMove::keep_window() {
     }
     memory_held_ = hold;
     // The wait is no sign of a guest that outruns the link.
-    if (!hold) convergence_.emplace(job_.move.convergence);
+    if (!hold) convergence_.emplace(job_.move.convergence, is_spared_by_plan(job_.move.plan));
   }
   memory_begun_ = memory_begun_ || !hold;
   if (told_hold_ == kSpaceAwaited) return;

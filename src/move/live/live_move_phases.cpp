@@ -116,7 +116,7 @@ StepResult LiveMove::copy() {
     meter_.emplace(copies_disks(job_.move.plan), ProgressMeter::Clock::now(),
                    job_.move.progress.percent);
     passes_.emplace(job_.move.progress.passes);
-    convergence_.emplace(job_.move.convergence);
+    convergence_.emplace(job_.move.convergence, is_spared_by_plan(job_.move.plan));
     if (!resumed) downtime_told_ = ConvergenceWatch::kPauseUsual;
   }
   const bool watched = world_.book.settings().health_watch.count() > 0;
