@@ -29,7 +29,8 @@ struct Guest {
 
 class Simulation {
  public:
-  Simulation(Guest guest, Convergence policy) : watch(policy), guest_(std::move(guest)) {
+  Simulation(Guest guest, Convergence policy, bool spared = false)
+      : watch(policy, spared), guest_(std::move(guest)) {
     job.active = job.copying_memory = true;
     job.memory_iteration = 1;
     job.memory_total = mib(static_cast<std::uint64_t>(guest_.memory_mib));
@@ -254,6 +255,25 @@ TEST(ConvergenceWatch, NeverKeepsAGuestFromItsEndThatWouldFit) {
   move.run(120s);
   EXPECT_TRUE(move.stopped);
   EXPECT_LE(move.pause_s, 0.3);
+}
+
+// Pages that the destination has go in no time, and QEMU would stop the guest before anybody has
+// measured what the others cost.
+TEST(ConvergenceWatch, WhereMuchIsSparedQemuBeginsWithAQuarterUntilItIsMeasured) {
+  ConvergenceWatch watch({}, true);
+  JobProgress job;
+  job.active = true;
+  const auto start = ConvergenceWatch::Clock::time_point{} + 1s;
+  constexpr auto kQuarter = ConvergenceWatch::kPauseUsual / 4;
+  EXPECT_EQ(watch.take(job, {}, start).downtime, kQuarter) << "of the disks' copy on";
+  job.copying_memory = true;
+  job.memory_iteration = 1;
+  EXPECT_EQ(watch.take(job, {}, start + kStep).downtime, kQuarter);
+
+  Simulation fits(writing(2), {}, true);
+  fits.qemu_decides = false;
+  fits.run(10s);
+  EXPECT_EQ(fits.last_advice.downtime, ConvergenceWatch::kPauseUsual) << "it was right";
 }
 
 TEST(ConvergenceWatch, IsSilentWhileDisksAreCopied) {
