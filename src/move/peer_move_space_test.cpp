@@ -52,7 +52,7 @@ TEST_P(Room, ThatNobodyMakesEndsTheMove) {
   const Move move = run();
   EXPECT_EQ(move.state, MoveState::kFailed);
   EXPECT_EQ(move.error->code, ErrorCode::kNoSpace);
-  EXPECT_TRUE(why(move).contains("/srv on host2 has only 1 MiB free")) << why(move);
+  EXPECT_TRUE(why(move).contains("/srv on host2 has only 1.0 MiB free")) << why(move);
   EXPECT_EQ(road_.state.told, std::vector<std::string>{"memory goes on"});
   EXPECT_FALSE(move.progress.warning);
   EXPECT_EQ(peer_.asked(verb::kUndo).size(), 1u);
