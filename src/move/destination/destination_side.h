@@ -181,6 +181,7 @@ class DestinationSide final : public net::PeerHandler {
                                         const std::string& path, ByteCount most);
   Status take_delivered(Entry& entry, const ArriveRequest& request);
   // destination_whole_files.cpp
+  FileSink::KeepsFree keeps_free() const;
   Result<FileSink::Slot> make_whole_file(Entry& entry, const ColdFile& file);
   Result<FileSink::Slot> make_tpm_file(Entry& entry, const ColdFile& file);
   Status take_whole_files(Entry& entry, const ArriveRequest& request);
