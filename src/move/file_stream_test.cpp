@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -149,6 +150,46 @@ TEST_F(FileStream, TooMuchIsRefused) {
   char byte = 0;
   EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
   EXPECT_EQ(sink.complete().error().code, ErrorCode::kProtocol);
+}
+
+// Whatever its source does when it is asked to wait.
+TEST_F(FileStream, WhatShallStayFreeStaysFree) {
+  using Kind = FileSink::Slot::Kind;
+  for (const Kind kind : {Kind::kPart, Kind::kWhole}) {
+    std::vector<FileSink::Slot> slots;
+    slots.push_back(
+        {"it", open(folder_ / "c", O_WRONLY | O_CREAT | O_TRUNC), {9}, kind, "/images/c"});
+    FileSink sink(std::move(slots), [] { return gib(1 << 30); });
+    const auto destination = sink.open_next();
+    ASSERT_TRUE(destination);
+    ASSERT_EQ(::send(destination->get(), "12345", 5, MSG_NOSIGNAL), 5);
+    ::shutdown(destination->get(), SHUT_WR);
+    char byte = 0;
+    EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0);
+    const Error said = sink.complete().error();
+    EXPECT_EQ(said.code, ErrorCode::kNoSpace);
+    EXPECT_TRUE(said.text().contains("/images/c")) << said.text();
+    EXPECT_EQ(read("c"), "");
+  }
+}
+
+// A setting that is changed in the middle of a copy counts from then on.
+TEST_F(FileStream, WhatShallStayFreeMayChangeMeanwhile) {
+  std::vector<FileSink::Slot> slots;
+  slots.push_back({"it", open(folder_ / "c", O_WRONLY | O_CREAT), mib(4)});
+  std::atomic<std::uint64_t> least = 0;
+  FileSink sink(std::move(slots), [&] { return ByteCount{least}; });
+  const auto destination = sink.open_next();
+  ASSERT_TRUE(destination);
+  ASSERT_EQ(::send(destination->get(), "1234", 4, MSG_NOSIGNAL), 4);
+  for (int i = 0; i < 1000 && read("c") != "1234"; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(read("c"), "1234");
+  least = gib(1 << 30).bytes;
+  ASSERT_EQ(::send(destination->get(), "5678", 4, MSG_NOSIGNAL), 4);
+  char byte = 0;
+  EXPECT_EQ(::recv(destination->get(), &byte, 1, 0), 0) << "its end is closed";
+  EXPECT_EQ(sink.complete().error().code, ErrorCode::kNoSpace);
+  EXPECT_EQ(read("c"), "1234");
 }
 
 TEST_F(FileStream, TooMuchOfAWholeFileIsRefused) {

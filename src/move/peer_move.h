@@ -4,8 +4,9 @@
 // cold_move.h. peer_move.cpp has the beginning, the undo there and the end; peer_move_road.cpp the
 // links, peer_move_checkpoints.cpp checkpoints, peer_move_proof.cpp the proof, peer_move_truth.cpp
 // who has the VM, peer_move_resolve.cpp an administrator's word on it, peer_move_media.cpp what was
-// in its drives, peer_move_teaming.cpp its cards, peer_move_space.cpp the wait for room there. The
-// move's own thread calls all, but see MoveWork.
+// in its drives, peer_move_teaming.cpp its cards, peer_move_space.cpp the wait for room there,
+// peer_move_streams.cpp files that are sent as they are. The move's own thread calls all, but see
+// MoveWork.
 #pragma once
 
 #include <atomic>
@@ -19,6 +20,7 @@
 
 #include "hypervisor/teaming.h"
 #include "move/carriers.h"
+#include "move/file_sender.h"
 #include "move/link_keeper.h"
 #include "move/move_work.h"
 #include "move/peer_messages.h"
@@ -27,6 +29,7 @@
 namespace drover::move {
 
 class FrozenDisk;
+struct ColdFile;
 
 // The plan says that the destination holds some of it already, and that this need not travel.
 bool is_spared_by_plan(const Plan& plan);
@@ -108,8 +111,33 @@ class PeerMove : public MoveWork {
   void keep_bandwidth();
   RoadOptions road_options() const;
   std::vector<NetworkTraffic> network_traffic() const;
-  // No link is up at the moment.
-  virtual void links_are_down() = 0;
+  // No link is up at the moment. On a plain road the other side may have given the move up.
+  virtual void links_are_down();
+  void remember(Error error);  // road_error_, if it is the first
+
+  // A road without gates, which ends with droverd (peer_move_streams.cpp). On it go files, each as
+  // a stream of memory, in the order of missing_layers() or cold_files(), and disks that no libvirt
+  // sends.
+  Status open_plain_road();
+  Status close_plain_road();  // wire_ keeps what went over it
+  // This part of the file, as the next stream, until the other side has written all of it. Links
+  // are kept up, room is watched, progress shown and a cancel looked for meanwhile. `grows_no_more`
+  // is asked often of a part without an end; none: it does not grow. Its SHA-256; empty: it was not
+  // asked for. REQUIRES: a plain road.
+  std::expected<std::string, StepFailure> send_file(
+      const ColdFile& file, UniqueFd opened, FileSender::Part part,
+      const std::function<bool()>& grows_no_more = {});
+  // Likewise whatever else goes over it, until it has `ended`, which is asked often.
+  StepResult follow(const std::function<bool()>& ended);
+  StepResult follow_a_moment();
+  void take_road_event(const CarrierEvent& event);
+  // Of what could not be sent: the first thing that went wrong on the road, if there is one.
+  Error road_error_or(Error otherwise);
+  // Asks the destination. One that has given the move up is an error of the road; what it gives
+  // back it cannot write any more.
+  std::optional<Error> look_there();
+  // Of wire_, for people, a few times a second; under the lock that guards `move`.
+  virtual void count_copied(Progress& progress) const = 0;
 
   // Room there (peer_move_space.cpp). keep_room(): asked often while it copies, once the carriers
   // are there; an error: the move is to be given up for want of it.
@@ -118,11 +146,13 @@ class PeerMove : public MoveWork {
     kTooLate,   // nothing may be held up any more: with a quarter of the reserve left it is over
   };
   std::optional<Error> keep_room(RoomWait wait);
+  // keep_room() as it suits what the kind of move copies just now.
+  virtual std::optional<Error> keep_space() = 0;
   void release_disks();
   void end_space_watch();
   void forget_room();
   // Of all that is copied, what lands on disks; 0: it goes on.
-  virtual Status hold_copy(std::chrono::milliseconds span);
+  Status hold_copy(std::chrono::milliseconds span);
   void tell_hold(std::optional<Finding> finding);
   static constexpr std::string_view kSpaceAwaited = "SPACE_AWAITED";
 
@@ -172,15 +202,22 @@ class PeerMove : public MoveWork {
   bool bandwidth_unsure_ = true;  // it may not have heard; true also after a restart of droverd
   std::string told_hold_;         // the code of what people were last told holds the copy up
   WireCount wire_;                // as last seen: the mover may end before the report is written
+  bool plain_road_ = false;       // it has no gates
+  std::uint64_t streamed_bytes_ = 0;  // of files, on a plain road
+  std::optional<Error> road_error_;   // what went wrong first: it says more than what followed
   Deadline next_look_ = Deadline::after(std::chrono::milliseconds(0));
 
  private:
+  StepResult await_applied(const ColdFile& file);
+  Error send_failure(const ColdFile& file, const Error& seen_here);
+  void show_copied();
   std::optional<Error> halt_disks(const SpaceReply& space);
   void tell_no_room(const SpaceReply& space);
 
   std::optional<SpaceWatch> space_;           // while it copies
   std::optional<Deadline> disks_held_until_;  // there is no room; then it gives up
   Deadline next_hold_ = Deadline::after(std::chrono::milliseconds(0));  // is to be said again
+  Deadline next_show_ = Deadline::after(std::chrono::milliseconds(0));
 };
 
 }  // namespace drover::move

@@ -90,7 +90,15 @@ void PeerMove::tell_no_room(const SpaceReply& space) {
        fmt::format("drover cancel {}", job_.move.id)}});
 }
 
-Status PeerMove::hold_copy(std::chrono::milliseconds span) { return carriers_->hold_disks(span); }
+// Files that travel as they are land on disks too, and go as streams of memory. Their hold does not
+// end by itself: a mover that did not hear the end of it would carry no more.
+Status PeerMove::hold_copy(std::chrono::milliseconds span) {
+  const Status disks = carriers_->hold_disks(span);
+  if (!plain_road_) return disks;
+  const Status files = carriers_->hold_memory(span > 0ms);
+  if (!files && span == 0ms && !road_error_) road_error_ = files.error();
+  return files ? disks : files;
+}
 
 void PeerMove::release_disks() {
   if (!disks_held_until_) return;

@@ -56,7 +56,8 @@ std::string to_json(const preflight::Proposal& value) {
                      {"marks", marks_to_json(value.marks, MarkPart::kStart)},
                      {"guest_addresses", addresses_to_json(value.guest_addresses)},
                      {"samples", samples_to_json(value.samples)},
-                     {"checkpoints", checkpoints_to_json(value.checkpoints)}});
+                     {"checkpoints", checkpoints_to_json(value.checkpoints)},
+                     {kBringsLayers, true}});  // report_check.h reads it
 }
 
 Result<preflight::Proposal> proposal_from_json(std::string_view text) {

@@ -6,6 +6,7 @@
 
 #include "preflight/destination_view.h"
 #include "preflight/interface_map.h"
+#include "preflight/tpm.h"
 
 namespace drover::preflight {
 namespace {
@@ -79,6 +80,8 @@ void check_host_files(const DestinationView& view, Findings& findings) {
 
 // Another state would be what the guest finds there.
 void check_tpm_place(const DestinationView& view, Findings& findings) {
+  note_told_libvirt(view.host, view.proposal.request, view.proposal.persistent_xml,
+                    "If the move is undone,", findings);
   if (view.proposal.request.kind != MoveKind::kOffline || view.tpm_state.empty()) return;
   findings.blocker(Code::kTpmStays, "tpm",
                    fmt::format("{} exists on {} already.", view.tpm_state, view.host.name),

@@ -189,6 +189,20 @@ TEST_F(Destination, WritesOverNoStateOfATpm) {
   expect("TPM_STAYS");
 }
 
+TEST_F(Destination, SaysWhatAnOldLibvirtIsToldOfATpm) {
+  const std::string sealed =
+      definition(std::string(kDisk) + "<tpm><backend type='emulator'/></tpm>");
+  use(sealed);
+  view_->host.libvirt_version = 8'008'000;
+  EXPECT_EQ(find(check(), "TPM_TRAVELS"), nullptr) << "libvirt's migration looks after it";
+  proposal_.request.kind = MoveKind::kQuick;
+  proposal_.persistent_xml = sealed;
+  expect("TPM_TRAVELS", FindingLevel::kNote);
+  EXPECT_TRUE(find(check(), "TPM_TRAVELS")->why.contains("persistent_state='yes'"));
+  view_->host.libvirt_version = 8'009'000;
+  EXPECT_EQ(find(check(), "TPM_TRAVELS"), nullptr);
+}
+
 TEST_F(Destination, PlacesDisksElsewhereAndSeesCollisions) {
   const std::string two =
       "<disk type='file' device='disk'><driver type='raw'/><source file='/srv/a/disk.img'/><target "

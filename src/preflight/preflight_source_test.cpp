@@ -169,6 +169,13 @@ TEST(CheckSource, RefusesDevicesThatStayBehind) {
     else
       expect_source(off, "TPM_TRAVELS", FindingLevel::kNote);
   }
+  auto old = with("<tpm><backend type='emulator'/></tpm>");
+  old.persistent_xml = old.live_xml;
+  old.request.kind = MoveKind::kQuick;
+  old.host.libvirt_version = 8'002'000;
+  EXPECT_TRUE(std::ranges::any_of(check_source(old), [](const Finding& finding) {
+    return finding.code == "TPM_TRAVELS" && finding.what.contains("8.2");
+  }));
   expect_source(with("", "<launchSecurity type='sev'/>"), "LAUNCH_SECURITY");
   expect_source(with("", "<qemu:commandline/>"), "QEMU_COMMANDLINE");
   expect_source(with("<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"),

@@ -7,6 +7,7 @@
 
 #include "hypervisor/tpm_state.h"
 #include "preflight/source_facts.h"
+#include "preflight/tpm.h"
 
 namespace drover::preflight {
 
@@ -101,6 +102,8 @@ void check_interfaces(const SourceFacts& facts, Findings& findings) {
 
 void check_tpm(const SourceFacts& facts, Findings& findings) {
   if (facts.live.tpm_backend != "emulator") return;
+  note_told_libvirt(facts.view.host, facts.view.request, facts.view.persistent_xml,
+                    "When the VM leaves,", findings);
   if (facts.view.request.kind == MoveKind::kOffline) {
     if (keeps_tpm_state(facts.view.persistent_xml)) {
       return findings.note(Code::kTpmTravels, "tpm",

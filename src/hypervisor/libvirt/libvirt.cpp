@@ -6,8 +6,51 @@
 
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
+#include "hypervisor/tpm_state.h"
+#include "hypervisor/xml_tree.h"
 
 namespace drover::libvirt {
+namespace {
+
+// The definition, saying that what its emulated TPM holds outlives it.
+Result<std::string> with_lasting_tpm_state(std::string_view domain_xml) {
+  ASSIGN_OR_RETURN(const auto document, xml::parse(domain_xml, "domain"));
+  const auto backend = document.document_element().child("devices").child("tpm").child("backend");
+  if (std::string_view(backend.attribute("type").value()) != "emulator")
+    return fail(ErrorCode::kInvalidArgument, "The definition has no emulated TPM.");
+  xml::set_attribute(backend, "persistent_state", "yes");
+  return xml::write(document.document_element());
+}
+
+Status define_in(virConnectPtr connection, const std::string& xml) {
+  const DomainHandle defined(virDomainDefineXMLFlags(connection, xml.c_str(), 0));
+  if (!defined) return fail_libvirt("Cannot define the VM");
+  return {};
+}
+
+// It keeps the state of a definition that says so: one that does not is made to, right before. What
+// is not forgotten after all has its definition as it was; after a kill in between it says that.
+Status undefine_before_8_9(virDomainPtr domain, std::string_view uuid, unsigned flags,
+                           const std::string& tpm_folder) {
+  const auto text = domain_xml(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+  if (!text && text.error().code == ErrorCode::kNotFound) return {};
+  if (!text) return std::unexpected(text.error());
+  const Status outlives = check_state_outlives(*text, tpm_folder, uuid);
+  const virConnectPtr connection = virDomainGetConnect(domain);  // the domain's: not freed here
+  if (!outlives) {
+    // Of a VM that runs the running definition counts, which nobody can change.
+    const auto lasting = with_lasting_tpm_state(*text);
+    if (!lasting || virDomainIsActive(domain) != 0 || !define_in(connection, *lasting))
+      return outlives;
+  }
+  if (virDomainUndefineFlags(domain, flags) == 0) return {};
+  if (last_error_code() == VIR_ERR_NO_DOMAIN) return {};
+  const Status refused = fail_libvirt(fmt::format("Cannot undefine the VM {}", uuid));
+  if (!outlives) (void)define_in(connection, *text);
+  return refused;
+}
+
+}  // namespace
 
 std::unique_ptr<Hypervisor> make_libvirt(LibvirtOptions options) {
   return std::make_unique<Adapter>(std::move(options));
@@ -69,10 +112,7 @@ Result<std::string> Adapter::definition(std::string_view uuid, DefinitionKind ki
 
 Status Adapter::define(std::string_view xml) {
   ASSIGN_OR_RETURN(const auto connection, connection_.get());
-  const DomainHandle defined(
-      virDomainDefineXMLFlags(connection.get(), std::string(xml).c_str(), 0));
-  if (!defined) return fail_libvirt("Cannot define the VM");
-  return {};
+  return define_in(connection.get(), std::string(xml));
 }
 
 Status Adapter::undefine(std::string_view uuid) {
@@ -85,13 +125,8 @@ Status Adapter::undefine(std::string_view uuid) {
   const unsigned kept = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
   if (virDomainUndefineFlags(found->get(), kept | VIR_DOMAIN_UNDEFINE_KEEP_TPM) == 0) return {};
   // libvirtd before 8.9 does not know KEEP_TPM.
-  if (last_error_code() == VIR_ERR_INVALID_ARG) {
-    const auto text = domain_xml(found->get(), VIR_DOMAIN_XML_INACTIVE);
-    if (!text && text.error().code == ErrorCode::kNotFound) return {};
-    if (!text) return std::unexpected(text.error());
-    RETURN_IF_ERROR(check_state_outlives(*text, tpm_folder_, uuid));
-    if (virDomainUndefineFlags(found->get(), kept) == 0) return {};
-  }
+  if (last_error_code() == VIR_ERR_INVALID_ARG)
+    return undefine_before_8_9(found->get(), uuid, kept, tpm_folder_);
   if (last_error_code() == VIR_ERR_NO_DOMAIN) return {};
   return fail_libvirt(fmt::format("Cannot undefine the VM {}", uuid));
 }

@@ -3,15 +3,12 @@
 // files as streams of their own.
 #include <algorithm>
 
-#include "base/file.h"
-#include "base/log.h"
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_move.h"
 #include "move/cold/write_failure.h"
 #include "move/image_fence.h"
 #include "move/plan/network_disks.h"
 #include "move/plan/shared_disks.h"
-#include "net/digest.h"
 
 namespace drover::move {
 namespace {
@@ -19,9 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPeerCallLimit = 30s;  // prepare: images are created, nothing is copied
-constexpr auto kEventInterval = 20ms;
-constexpr auto kShowInterval = 250ms;
-constexpr auto kLookLimit = 3s;
 constexpr int kCopiedPercent = 98;
 
 // What qemu-img says when it is our disk.
@@ -33,6 +27,12 @@ Error send_error(const Error& said, const DiskPlacement& placement, const Move& 
     return write_error(unwritten_disk(placement, move.plan.vm.name), move.destination, why);
   return wrap(why, fmt::format("{} of {} could not be read on {}, from {}.", placement.target,
                                move.plan.vm.name, move.source, placement.source_path));
+}
+
+BytesPerSecond rate_since(std::chrono::steady_clock::time_point begin, ByteCount copied) {
+  const auto span = std::chrono::steady_clock::now() - begin;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
+  return {copied.bytes * 1000 / static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 1))};
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ StepResult ColdMove::prepare() {
   if (auto saved = save(); !saved) return undo_because(saved.error());
   if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
     return undo_because(cleared.error());
-  if (auto started = start_road(); !started) return undo_because(started.error());
+  if (auto started = open_plain_road(); !started) return undo_because(started.error());
   return {};
 }
 
@@ -84,14 +84,6 @@ Status ColdMove::open_source_files() {
   return quick() ? Status() : open_tpm_state();
 }
 
-Status ColdMove::start_road() {
-  keep_bandwidth();
-  RoadOptions road = road_options();
-  road.gate = false;
-  ASSIGN_OR_RETURN(carriers_, world_.carriage.start_source(carrier_name(), secret_, {}, road));
-  return first_link();
-}
-
 StepResult ColdMove::copy_disks() {
   copying_since_ = std::chrono::steady_clock::now();
   if (auto sent = send_whole(ColdFile::Kind::kLayer); !sent) return sent;
@@ -102,8 +94,8 @@ StepResult ColdMove::copy_disks() {
   }
   if (auto sent = send_disks(); !sent) return sent;
   if (auto sent = send_whole(ColdFile::Kind::kImage); !sent) return sent;
-  if (auto sent = send_nvram(); !sent) return sent;
-  return send_tpm();
+  if (auto sent = send_whole(ColdFile::Kind::kNvram); !sent) return sent;
+  return send_whole(ColdFile::Kind::kTpm);
 }
 
 // The definition that libvirt has from then on is the one that is compared, and given back to it
@@ -120,7 +112,7 @@ StepResult ColdMove::empty_drives_for_good() {
 StepResult ColdMove::copy_state() {
   if (!quick()) return {};
   release_disks();  // the mirrors end once what they have written was answered
-  if (given_up_) return undo_because(*given_up_);
+  if (road_error_) return undo_because(*road_error_);
   if (auto still = stand_still(); !still) return still;
   call_save();
   if (auto sent = send_state(); !sent) return sent;
@@ -129,8 +121,8 @@ StepResult ColdMove::copy_state() {
     if (auto sent = send_disks(); !sent) return sent;
   }
   if (auto sent = send_whole(ColdFile::Kind::kImage); !sent) return sent;
-  if (auto sent = send_nvram(); !sent) return sent;
-  return send_tpm();
+  if (auto sent = send_whole(ColdFile::Kind::kNvram); !sent) return sent;
+  return send_whole(ColdFile::Kind::kTpm);
 }
 
 StepResult ColdMove::send_disks() {
@@ -143,127 +135,31 @@ StepResult ColdMove::send_disks() {
     if (!sender) return undo_because(sender.error());
     if (auto followed = follow([&] { return sender->ended(); }); !followed) return followed;
     if (const auto sent = sender->result(); !sent)
-      return undo_because(road_error(send_error(sent.error(), placement, job_.move)));
+      return undo_because(road_error_or(send_error(sent.error(), placement, job_.move)));
   }
-  return {};
-}
-
-// Links kept up, progress to people, until it has ended.
-StepResult ColdMove::follow(const std::function<bool()>& ended) {
-  while (!ended()) {
-    if (auto interruption = interrupted(); !interruption) return interruption;
-    while (const auto event = carriers_->next_event(Deadline::after(kEventInterval))) {
-      if (event->kind == CarrierEvent::Kind::kLinkLost)
-        log::warning("Move {}: a link was lost: {}", job_.move.id, event->text);
-      if (event->kind == CarrierEvent::Kind::kGaveUp)
-        given_up_ = Error{ErrorCode::kTimeout, Retry::kLater, event->text, {}};
-      if (event->kind == CarrierEvent::Kind::kMoverGone && !given_up_) {
-        given_up_ = Error{ErrorCode::kInternal,
-                          Retry::kLater,
-                          fmt::format("The mover on {} ended unexpectedly.", job_.move.source),
-                          {}};
-      }
-    }
-    keep_space();
-    if (given_up_) return undo_because(*given_up_);
-    keep_links();
-    show_progress();
-  }
-  show_progress();
   return {};
 }
 
 // A guest that stands still waits for nobody.
-void ColdMove::keep_space() {
-  if (given_up_ || (room_for(job_.move.plan).empty() && !quick())) return;
-  const auto wait = job_.save_called ? RoomWait::kTooLate : RoomWait::kPossible;
-  if (auto none = keep_room(wait)) given_up_ = std::move(none);
-}
-
-// Files that travel as they are land on disks too, and go as streams of memory. Their hold does not
-// end by itself: a mover that did not hear the end of it would carry no more.
-Status ColdMove::hold_copy(std::chrono::milliseconds span) {
-  const Status told = carriers_->hold_memory(span > 0ms);
-  if (!told && span == 0ms && !given_up_) given_up_ = told.error();
-  const Status disks = carriers_->hold_disks(span);
-  return told ? disks : told;
-}
-
-// The first thing that went wrong on the road says more than what followed from it.
-Error ColdMove::road_error(Error otherwise) {
-  (void)follow([round = 0]() mutable { return round++ > 0; });
-  links_are_down();
-  return given_up_.value_or(std::move(otherwise));
-}
-
-// Of a stream that does not come to its end there.
-Error ColdMove::send_failure(std::string_view item, const Error& seen_here) {
-  const auto failed = look_there();
-  const auto all = files();
-  const auto file = std::ranges::find(all, item, &ColdFile::item);
-  if (failed && file != all.end())
-    return write_error(unwritten_file(*file, vm_name()), job_.move.destination, *failed);
-  return road_error(wrap({ErrorCode::kInternal, Retry::kLater, seen_here.text(), {}},
-                         fmt::format("The {} of {} could not be sent.", item, vm_name())));
-}
-
-void ColdMove::links_are_down() { (void)look_there(); }
-
-// The other side may have given the move up: then nothing is worth waiting for. What it cannot
-// write any more is told by it alone.
-std::optional<Error> ColdMove::look_there() {
-  if (given_up_) return {};
-  const auto answer = ask_destination(verb::kLook, kLookLimit);
-  if (answer && answer->failed) return answer->failed;
-  if (!answer || answer->kind != Answer::Kind::kRefused) return {};
-  given_up_ = Error{ErrorCode::kUnavailable, Retry::kLater, answer->text + ".", {}};
-  log::warning("Move {}: {}", job_.move.id, given_up_->message);
-  return {};
-}
-
-StepResult ColdMove::send_nvram() {
-  if (job_.move.plan.nvram_destination.empty()) return {};
-  const std::string& path = job_.move.plan.vm.nvram_path;
-  const auto content = read_file(path, kNvramBytesMax.bytes);
-  if (!content) return undo_because(content.error());
-  auto sent = send_part(kItemNvram, path, {0, content->size()}, {});
-  if (sent) sent_files_.back().sha256 = net::sha256_hex(*content);
-  return sent;
+std::optional<Error> ColdMove::keep_space() {
+  if (road_error_ || (room_for(job_.move.plan).empty() && !quick())) return {};
+  return keep_room(job_.save_called ? RoomWait::kTooLate : RoomWait::kPossible);
 }
 
 // Disks are all of it, or, quick, disks and memory.
-void ColdMove::show_progress() {
-  const auto now = std::chrono::steady_clock::now();
-  if (now - shown_at_ < kShowInterval || !carriers_) return;
-  shown_at_ = now;
-  wire_ = carriers_->wire_count().value_or(wire_);
+void ColdMove::count_copied(Progress& progress) const {
   ByteCount total;
   for (const auto& placement : room_for(job_.move.plan)) total += placement.allocated;
   const ByteCount memory = quick() ? job_.move.plan.vm.memory : ByteCount{};
-  {
-    const std::lock_guard lock(mutex_);
-    Progress& progress = job_.move.progress;
-    const auto rate = [](ByteCount before, ByteCount after, std::chrono::milliseconds span) {
-      const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(span.count(), 1));
-      return BytesPerSecond{after.bytes > before.bytes ? (after.bytes - before.bytes) * 1000 / ms
-                                                       : 0};
-    };
-    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - copying_since_);
-    progress.disks.done = {std::min((wire_.disks_taken + files_taken()).bytes, total.bytes)};
-    progress.disks.total = total;
-    progress.disks.rate = rate({}, progress.disks.done, since);
-    progress.memory.done = {std::min((wire_.memory_taken - files_taken()).bytes, memory.bytes)};
-    progress.memory.total = memory;
-    const std::uint64_t all = total.bytes + memory.bytes;
-    const std::uint64_t done = progress.disks.done.bytes + progress.memory.done.bytes;
-    if (all > 0) {
-      const auto percent = static_cast<int>(kCopiedPercent * done / all);
-      progress.percent = std::max(progress.percent, percent);
-    }
-    progress.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
-        std::chrono::system_clock::now() - job_.move.started_at);
-  }
-  changed_(MoveChange::kProgress, snapshot());
+  progress.disks.done = {std::min((wire_.disks_taken + files_taken()).bytes, total.bytes)};
+  progress.disks.total = total;
+  progress.disks.rate = rate_since(copying_since_, progress.disks.done);
+  progress.memory.done = {std::min((wire_.memory_taken - files_taken()).bytes, memory.bytes)};
+  progress.memory.total = memory;
+  const std::uint64_t all = total.bytes + memory.bytes;
+  if (all == 0) return;
+  const std::uint64_t done = progress.disks.done.bytes + progress.memory.done.bytes;
+  progress.percent = std::max(progress.percent, static_cast<int>(kCopiedPercent * done / all));
 }
 
 }  // namespace drover::move

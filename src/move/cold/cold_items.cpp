@@ -4,12 +4,14 @@
 // nobody writes them.
 #include <algorithm>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "hypervisor/disk_image.h"
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_layers.h"
 #include "move/cold/cold_move.h"
+#include "move/regular_file.h"
 
 namespace drover::move {
 
@@ -24,26 +26,44 @@ std::vector<ColdFile> ColdMove::files() const {
   return cold_files(job_.move.plan, job_.destination_persistent_xml);
 }
 
+// All of this kind, each as long as it is now.
 StepResult ColdMove::send_whole(ColdFile::Kind kind) {
+  const bool is_disk = kind == ColdFile::Kind::kLayer || kind == ColdFile::Kind::kImage;
   for (const ColdFile& file : files()) {
     if (file.kind != kind) continue;
-    if (auto same = check_same_image(file); !same) return undo_because(same.error());
+    auto opened = open_to_send(file);
+    if (!opened) return undo_because(opened.error());
     struct stat found{};
-    if (::stat(file.source_path.c_str(), &found) != 0)
+    if (::fstat(opened->get(), &found) != 0)
       return undo_because(fail_errno("Cannot look at " + file.source_path).error());
-    if (!S_ISREG(found.st_mode)) {
-      return undo_because(
-          fail(ErrorCode::kConflict, "{} is no regular file.", file.source_path).error());
-    }
     const auto length = static_cast<std::uint64_t>(found.st_size);
-    const std::uint64_t before = state_sent_;
-    sends_whole_ = true;
-    auto sent = send_part(file.item, file.source_path, {0, length, true}, {});
+    sends_whole_ = is_disk;
+    auto sent = send_part(file, std::move(*opened), {0, length, true});
     sends_whole_ = false;
     if (!sent) return sent;
-    files_sent_ += ByteCount{state_sent_ - before};
+    if (is_disk) files_sent_ += ByteCount{length};
   }
   return {};
+}
+
+StepResult ColdMove::send_part(const ColdFile& file, UniqueFd opened, FileSender::Part part,
+                               const std::function<bool()>& grows_no_more) {
+  auto sha256 = send_file(file, std::move(opened), part, grows_no_more);
+  if (!sha256) return std::unexpected(sha256.error());
+  sent_files_.push_back({file.item, std::move(*sha256)});
+  return {};
+}
+
+// What is put aside in the end is what was sent. A TPM that was never started has no state yet: it
+// is sent as an empty one.
+Result<UniqueFd> ColdMove::open_to_send(const ColdFile& file) const {
+  if (file.source_path.empty()) return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  ASSIGN_OR_RETURN(UniqueFd opened, open_regular(file.source_path, O_RDONLY));
+  if (file.kind != ColdFile::Kind::kImage) return opened;
+  const auto known = std::ranges::find(job_.files, file.target, &KnownFile::target);
+  ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(opened.get(), file.source_path));
+  if (known != job_.files.end() && seen.identity == identity_of(*known)) return opened;
+  return fail(ErrorCode::kConflict, "{} is another file by now.", file.source_path);
 }
 
 // Left where it is, it would be in the way when the VM comes back. REQUIRES: the VM is off; a swtpm
@@ -56,34 +76,10 @@ Status ColdMove::open_tpm_state() {
   return {};
 }
 
-// A TPM that was never started has no state yet: that is what is said then.
-StepResult ColdMove::send_tpm() {
-  for (const ColdFile& file : files()) {
-    if (file.kind != ColdFile::Kind::kTpm) continue;
-    const bool none = file.source_path.empty();
-    struct stat found{};
-    if (!none && ::stat(file.source_path.c_str(), &found) != 0)
-      return undo_because(fail_errno("Cannot look at " + file.source_path).error());
-    const auto length = static_cast<std::uint64_t>(found.st_size);
-    const std::string path = none ? "/dev/null" : file.source_path;
-    if (auto sent = send_part(file.item, path, {0, length, true}, {}); !sent) return sent;
-  }
-  return {};
-}
-
 // What our mover took of them so far: all but what it took of a saved guest and of UEFI variables.
 ByteCount ColdMove::files_taken() const {
   if (!sends_whole_) return files_sent_;
-  return wire_.memory_taken - (ByteCount{state_sent_} - files_sent_);
-}
-
-// What is put aside in the end is what was sent.
-Status ColdMove::check_same_image(const ColdFile& file) const {
-  if (file.kind != ColdFile::Kind::kImage) return {};
-  const auto known = std::ranges::find(job_.files, file.target, &KnownFile::target);
-  ASSIGN_OR_RETURN(const FileIdentity found, file_identity(file.source_path));
-  if (known != job_.files.end() && found == identity_of(*known)) return {};
-  return fail(ErrorCode::kConflict, "{} is another file by now.", file.source_path);
+  return wire_.memory_taken - (ByteCount{streamed_bytes_} - files_sent_);
 }
 
 }  // namespace drover::move

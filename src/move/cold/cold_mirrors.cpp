@@ -86,7 +86,7 @@ Error ColdMove::mirror_lost(Error cause, const std::string& target) {
             {}};
   }
   const auto disk = std::ranges::find(job_.move.plan.placements, target, &DiskPlacement::target);
-  return road_error(
+  return road_error_or(
       write_error(unwritten_disk(*disk, vm_name()), job_.move.destination, std::move(cause)));
 }
 

@@ -54,18 +54,10 @@ class ColdMove final : public PeerMove {
 
   // Parts of the copying (cold_copy.cpp).
   Status open_source_files();
-  Status start_road();
   StepResult empty_drives_for_good();
   StepResult send_disks();
-  StepResult follow(const std::function<bool()>& ended);
-  void show_progress();
-  void keep_space();
-  Status hold_copy(std::chrono::milliseconds span) override;
-  Error road_error(Error otherwise);
-  Error send_failure(std::string_view item, const Error& seen_here);
-  std::optional<Error> look_there();
-  StepResult send_nvram();
-  void links_are_down() override;
+  void count_copied(Progress& progress) const override;
+  std::optional<Error> keep_space() override;
 
   // Disks that QEMU copies (cold_mirrors.cpp). end_all_mirrors(): of the undo, after the guest goes
   // on; kLeave: droverd stops in between.
@@ -80,10 +72,11 @@ class ColdMove final : public PeerMove {
   // Files that travel as they are (cold_items.cpp).
   StepResult check_layers();
   std::vector<ColdFile> files() const;
+  StepResult send_part(const ColdFile& file, UniqueFd opened, FileSender::Part part,
+                       const std::function<bool()>& grows_no_more = {});
   StepResult send_whole(ColdFile::Kind kind);
   Status open_tpm_state();
-  StepResult send_tpm();
-  Status check_same_image(const ColdFile& file) const;
+  Result<UniqueFd> open_to_send(const ColdFile& file) const;
   ByteCount files_taken() const;
 
   // The guest's memory (cold_state.cpp).
@@ -97,9 +90,7 @@ class ColdMove final : public PeerMove {
   bool save_is_over();
   StepResult send_state();
   StepResult await_head(std::uint64_t& bytes);
-  StepResult send_part(std::string_view item, const std::string& path, FileSender::Part part,
-                       const std::function<bool()>& no_longer_grows);
-  StepResult await_applied(std::string_view item);
+  StepResult send_saved(ColdFile::Kind kind, FileSender::Part part);
   StepResult save_ended();
   StepResult check_saved();
 
@@ -148,12 +139,10 @@ class ColdMove final : public PeerMove {
   std::shared_ptr<SaveOutcome> save_;
   bool started_since_ = false;  // seen running although its memory was saved
   std::vector<ArriveRequest::File> sent_files_;
-  std::uint64_t state_sent_ = 0;   // bytes of all files so far, as our mover took them
-  ByteCount files_sent_;           // of those that send_whole() sent
-  bool sends_whole_ = false;       // it sends one now
-  std::optional<Error> given_up_;  // what went wrong first
+  ByteCount files_sent_;                                  // of those that send_whole() sent
+  bool sends_whole_ = false;                              // it sends one now
   std::optional<std::chrono::milliseconds> stood_still_;  // the guest
-  std::chrono::steady_clock::time_point copying_since_{}, stands_since_{}, shown_at_{};
+  std::chrono::steady_clock::time_point copying_since_{}, stands_since_{};
   std::optional<std::chrono::steady_clock::time_point> waits_since_;  // for libvirt, in the undo
   std::optional<std::string> before_wait_;  // what people were told before they were told of it
 };

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A quick move's guest: saved into a file by its hypervisor, and sent while that file still grows.
 // The pause begins here.
+#include <algorithm>
 #include <utility>
 
 #include <fcntl.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_move.h"
 #include "move/image_fence.h"
@@ -17,10 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kHeadLimit = 30s;  // libvirt writes it before anything else
-constexpr auto kAckLimit = 10s;
 constexpr auto kLastWritesLimit = 60s;
-constexpr auto kAckLook = 50ms;
-constexpr auto kAckAsk = 500ms;
 
 }  // namespace
 
@@ -69,10 +65,18 @@ bool ColdMove::save_is_over() {
 StepResult ColdMove::send_state() {
   std::uint64_t head = 0;
   if (auto begun = await_head(head); !begun) return begun;
-  if (auto sent = send_part(kItemStateHead, state_path(), {0, head}, {}); !sent) return sent;
-  const auto over = [this] { return save_is_over(); };
-  if (auto sent = send_part(kItemState, state_path(), {head, {}}, over); !sent) return sent;
+  if (auto sent = send_saved(ColdFile::Kind::kStateHead, {0, head}); !sent) return sent;
+  if (auto sent = send_saved(ColdFile::Kind::kState, {head, {}}); !sent) return sent;
   return save_ended();
+}
+
+// It grows until libvirt's call is over.
+StepResult ColdMove::send_saved(ColdFile::Kind kind, FileSender::Part part) {
+  const auto all = files();
+  const auto file = std::ranges::find(all, kind, &ColdFile::kind);
+  UniqueFd opened(::open(state_path().c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened) return undo_because(fail_errno("Cannot open " + state_path()).error());
+  return send_part(*file, std::move(opened), part, [this] { return save_is_over(); });
 }
 
 StepResult ColdMove::await_head(std::uint64_t& bytes) {
@@ -93,44 +97,7 @@ StepResult ColdMove::await_head(std::uint64_t& bytes) {
                            Retry::kLater,
                            fmt::format("libvirt saves nothing of {}.", vm_name()),
                            {}});
-    if (auto followed = follow([round = 0]() mutable { return round++ > 0; }); !followed)
-      return followed;
-  }
-}
-
-// One stream, to its end at the other side.
-StepResult ColdMove::send_part(std::string_view item, const std::string& path,
-                               FileSender::Part part,
-                               const std::function<bool()>& no_longer_grows) {
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return undo_because(fail_errno("Cannot open " + path).error());
-  FileSender sender(std::move(file), part, world_.carriage.paths(carrier_name()).memory);
-  const auto ended = [&] {
-    if (no_longer_grows && no_longer_grows()) sender.finish();
-    return sender.ended();
-  };
-  if (auto followed = follow(ended); !followed) return followed;
-  if (const auto sent = sender.result(); !sent)
-    return undo_because(send_failure(item, sent.error()));
-  state_sent_ += sender.sent();
-  if (auto applied = await_applied(item); !applied) return applied;
-  sent_files_.push_back({std::string(item), sender.sha256()});
-  return {};
-}
-
-// The other side's end has closed. If it did so before all was there, it says why.
-StepResult ColdMove::await_applied(std::string_view item) {
-  const Deadline limit = Deadline::after(kAckLimit);
-  for (Deadline ask = Deadline::after(kAckAsk);;) {
-    const auto wire = carriers_->wire_count();
-    if (wire && wire->memory_applied.bytes == state_sent_) return {};
-    const bool over = !wire || limit.expired() || given_up_;
-    if (over || (ask.expired() && look_there())) {
-      return undo_because(
-          send_failure(item, fail(ErrorCode::kInternal, "Not all of it has come there.").error()));
-    }
-    if (ask.expired()) ask = Deadline::after(kAckAsk);
-    if (!pause_for(kAckLook)) return leave();
+    if (auto followed = follow_a_moment(); !followed) return followed;
   }
 }
 

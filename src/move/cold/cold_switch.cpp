@@ -27,7 +27,7 @@ StepResult ColdMove::hand_over() {
     if (!answer) {
       log::warning("Move {}: {} does not say whether it took {}: {}", job_.move.id,
                    job_.move.destination, vm_name(), answer.error().text());
-      given_up_ = answer.error();
+      road_error_ = answer.error();
     } else if (answer->kind == Answer::Kind::kRuns) {
       return destination_has_it();
     }
@@ -131,7 +131,7 @@ StepResult ColdMove::source_keeps_it(std::string_view why) {
     return parked(saved.error(), "The journal cannot be written; nothing was restored.");
   Error error{
       ErrorCode::kRefused, Retry::kLater, fmt::format("The move did not happen: {}.", why), {}};
-  return undo_because(given_up_.value_or(std::move(error)));
+  return undo_because(road_error_.value_or(std::move(error)));
 }
 
 StepResult ColdMove::destination_has_it() {

@@ -68,7 +68,7 @@ Status DestinationSide::start_cold(Entry& entry) {
   RETURN_IF_ERROR(world_.records.create_destination(entry.key(), entry.job.move_id));
   std::vector<FileSink::Slot> slots;
   RETURN_IF_ERROR(make_cold_files(entry, slots));
-  entry.sink = std::make_shared<FileSink>(std::move(slots));
+  entry.sink = std::make_shared<FileSink>(std::move(slots), keeps_free());
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
   DestinationFiles files;
   files.held = held_files(entry);

@@ -46,6 +46,26 @@ Finding blocker(preflight::Code code, std::string object, std::string what, std:
           std::move(fixes)};
 }
 
+Finding brought_along(const FilePlacement& file, const std::string& host) {
+  return {std::string(preflight::code_name(preflight::Code::kDiskBackingChain)),
+          FindingLevel::kNote,
+          file.item,
+          fmt::format("{} is not on {} and is brought along.", file.source_path, host),
+          "It is sent before the disk, once, and stays there.",
+          {}};
+}
+
+// By a source of an earlier release, which would find out when it asks to prepare.
+Finding left_behind(const FilePlacement& file, const std::string& source, const std::string& host) {
+  return blocker(
+      preflight::Code::kDiskBackingChain, file.item,
+      fmt::format("{} is not on {}, and {} has an earlier Drover, which does not bring it along.",
+                  file.source_path, host, source),
+      "What is built on it could not be used.",
+      {fmt::format("Upgrade Drover on {}.", source), "--flatten makes one image of the chain",
+       fmt::format("Put the file there, as {} on {}.", file.destination_path, host)});
+}
+
 // Where everything that travels lies here.
 std::set<std::string> destination_paths(std::span<const DiskPlacement> placements,
                                         std::span<const FilePlacement> files,
@@ -111,7 +131,7 @@ gate::AdministratorRules rules_of(const HostSettings& settings, const HostFacts&
 
 // A file of the same content is used as it is. That the samples agree is as much as a plan can
 // know: the whole is compared before anything is copied (verb "file").
-void DestinationSide::look_at_items(const preflight::Proposal& proposal,
+void DestinationSide::look_at_items(const preflight::Proposal& proposal, Layers layers,
                                     const HostSettings& settings,
                                     preflight::DestinationReport& report) const {
   report.takes_items = true;
@@ -128,13 +148,10 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal,
     }
     if (file.present) continue;
     if (!ours && ours.error().code == ErrorCode::kNotFound) {
-      report.findings.push_back(
-          {std::string(preflight::code_name(preflight::Code::kDiskBackingChain)),
-           FindingLevel::kNote,
-           file.item,
-           fmt::format("{} is not on {} and is brought along.", file.source_path, world_.host_name),
-           "It is sent before the disk, once, and stays there.",
-           {}});
+      const bool live = proposal.request.kind.value_or(MoveKind::kLive) == MoveKind::kLive;
+      report.findings.push_back(live && layers == Layers::kStay
+                                    ? left_behind(file, proposal.source.name, world_.host_name)
+                                    : brought_along(file, world_.host_name));
       continue;
     }
     if (const auto other = coming_with(path, proposal.vm.uuid)) {

@@ -66,7 +66,9 @@ class Items : public DestinationFixture {
     proposal.source.name = "host1";
     proposal.samples = {{base(), {100'000}, digest_of(base())}};
     proposal.checkpoints = std::move(checkpoints);
-    const auto text = side_->handle("host1", verb::kPreflight, to_json(proposal));
+    std::string body = to_json(proposal);
+    if (!brings_layers_) body.replace(body.find(kBringsLayers), 6, "other_");
+    const auto text = side_->handle("host1", verb::kPreflight, body);
     EXPECT_TRUE(text) << text.error().text();
     return text ? *destination_report_from_json(*text) : preflight::DestinationReport{};
   }
@@ -92,6 +94,7 @@ class Items : public DestinationFixture {
   const fs::path images_ = folder_ / "images";
   std::string file_there_ = there();
   std::optional<MoveKind> kind_;
+  bool brings_layers_ = true;  // the source, ahead of a live move
 };
 
 TEST_F(Items, AFileOfTheSameContentIsUsed) {
@@ -125,6 +128,21 @@ TEST_F(Items, AFileThatIsMissingComesWithAColdMoveToo) {
   EXPECT_FALSE(report.files[0].present);
   std::ofstream(there()) << "another";
   EXPECT_NE(find(preflight(), "DISK_EXISTS"), nullptr);
+}
+
+// It would find out when everything else was prepared.
+TEST_F(Items, AnEarlierSourceBringsNoLayersAheadOfALiveMove) {
+  brings_layers_ = false;
+  const auto live = preflight();
+  const Finding* const blocker = find(live, "DISK_BACKING_CHAIN");
+  ASSERT_NE(blocker, nullptr);
+  EXPECT_EQ(blocker->level, FindingLevel::kBlocker);
+  EXPECT_TRUE(blocker->what.contains("host1")) << blocker->what;
+  kind_ = MoveKind::kOffline;
+  EXPECT_EQ(find(preflight(), "DISK_BACKING_CHAIN")->level, FindingLevel::kNote);
+  kind_.reset();
+  fs::copy_file(base(), there());
+  EXPECT_EQ(find(preflight(), "DISK_BACKING_CHAIN"), nullptr) << "it is there";
 }
 
 TEST_F(Items, TheWholeFileIsComparedBeforeTheMove) {

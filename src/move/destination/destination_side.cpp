@@ -12,6 +12,7 @@
 #include "move/cold/cold_files.h"
 #include "move/group.h"
 #include "move/plan/measure.h"
+#include "move/plan/report_check.h"
 #include "move/plan/shared_disks.h"
 #include "move/residue/residue.h"
 #include "net/dial.h"
@@ -165,7 +166,8 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
                    preflight::check_destination(proposal, world_.hypervisor, settings));
   // Before the checkpoints, which may name those that are proven.
   look_at_network_disks(proposal, settings, report);
-  look_at_items(proposal, settings, report);
+  look_at_items(proposal, brings_layers(body) ? Layers::kComeAhead : Layers::kStay, settings,
+                report);
   look_at_media(proposal, settings, report);
   // It is known by now which files come.
   const auto is_space = [](const Finding& finding) {

@@ -135,8 +135,9 @@ class DestinationSide final : public net::PeerHandler {
   Status check_reservation(std::string_view peer_name, const ReserveRequest& request);
   Result<content::WrittenDisk> read_written(Entry& entry, const DiskPlacement& placement);
   // destination_items.cpp
-  void look_at_items(const preflight::Proposal& proposal, const HostSettings& settings,
-                     preflight::DestinationReport& report) const;
+  enum class Layers { kComeAhead, kStay };  // of a live move, by what its source knows
+  void look_at_items(const preflight::Proposal& proposal, Layers layers,
+                     const HostSettings& settings, preflight::DestinationReport& report) const;
   void look_at_checkpoints(const preflight::Proposal& proposal, const HostSettings& settings,
                            preflight::DestinationReport& report) const;
   std::optional<std::string> coming_with(const std::string& path, const std::string& vm_uuid) const;
@@ -181,6 +182,7 @@ class DestinationSide final : public net::PeerHandler {
                                         const std::string& path, ByteCount most);
   Status take_delivered(Entry& entry, const ArriveRequest& request);
   // destination_whole_files.cpp
+  FileSink::KeepsFree keeps_free() const;
   Result<FileSink::Slot> make_whole_file(Entry& entry, const ColdFile& file);
   Result<FileSink::Slot> make_tpm_file(Entry& entry, const ColdFile& file);
   Status take_whole_files(Entry& entry, const ArriveRequest& request);

@@ -75,6 +75,12 @@ Result<FileSink::Slot> DestinationSide::make_whole_file(Entry& entry, const Cold
                         file.destination_path};
 }
 
+// By then a source that asks has long been told to wait (docs/space.md). The setting counts as it
+// is at that moment.
+FileSink::KeepsFree DestinationSide::keeps_free() const {
+  return [&book = world_.book] { return ByteCount{book.settings().space_reserve.bytes / 4}; };
+}
+
 // Where libvirt looks for it, whatever a peer calls the VM.
 Result<FileSink::Slot> DestinationSide::make_tpm_file(Entry& entry, const ColdFile& file) {
   if (!is_plain_path(file.destination_path))
@@ -142,7 +148,7 @@ Status DestinationSide::begin_layers(Entry& entry) {
     ASSIGN_OR_RETURN(auto slot, make_whole_file(entry, file));
     slots.push_back(std::move(slot));
   }
-  entry.sink = std::make_shared<FileSink>(std::move(slots));
+  entry.sink = std::make_shared<FileSink>(std::move(slots), keeps_free());
   ASSIGN_OR_RETURN(auto key, from_hex(entry.job.link_key));
   DestinationFiles files;
   files.gate = false;

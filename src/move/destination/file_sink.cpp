@@ -8,6 +8,7 @@
 #include <span>
 
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -126,7 +127,21 @@ void FileSink::write_all(std::size_t number, int socket) {
   ::shutdown(socket, SHUT_RDWR);
 }
 
-Status FileSink::write_part(const Slot& slot, int socket) {
+Status FileSink::check_room(const Slot& slot) const {
+  const ByteCount least = keeps_free_ ? keeps_free_() : ByteCount{};
+  struct statvfs found{};
+  if (least.bytes == 0 || ::fstatvfs(slot.file.get(), &found) != 0) return {};
+  const ByteCount free{std::uint64_t{found.f_bavail} * found.f_frsize};
+  if (free >= least) return {};
+  return std::unexpected(
+      Error{ErrorCode::kNoSpace,
+            Retry::kLater,
+            fmt::format("{}: only {} are free on its file system, and {} are kept.",
+                        slot.path.empty() ? slot.item : slot.path, to_text(free), to_text(least)),
+            {}});
+}
+
+Status FileSink::write_part(const Slot& slot, int socket) const {
   std::vector<std::uint8_t> piece(kPieceBytes);
   ByteCount taken;
   while (true) {
@@ -134,6 +149,7 @@ Status FileSink::write_part(const Slot& slot, int socket) {
     if (n == 0) return {};
     taken += ByteCount{n};
     if (taken.bytes > slot.most.bytes) return too_much(slot);
+    RETURN_IF_ERROR(check_room(slot));
     RETURN_IF_ERROR(write_whole(slot, piece.data(), n));
   }
 }
@@ -147,6 +163,7 @@ Result<std::string> FileSink::write_whole_file(const Slot& slot, int socket) con
     ASSIGN_OR_RETURN(const std::size_t n, receive(socket, piece, MSG_WAITALL));
     if (n == 0) break;
     if (at + n > slot.most.bytes) return std::unexpected(too_much(slot).error());
+    RETURN_IF_ERROR(check_room(slot));
     const auto bytes = std::span(piece).first(n);
     digest.add(bytes);
     RETURN_IF_ERROR(write_data(slot, at, bytes));

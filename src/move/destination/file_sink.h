@@ -6,6 +6,7 @@
 // threads are joined by the destructor.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -28,7 +29,12 @@ class FileSink {
     enum class Kind { kPart, kWhole } kind = Kind::kPart;  // kWhole: it is empty, and regular
     std::string path = {};                                 // for people
   };
-  explicit FileSink(std::vector<Slot> slots) : slots_(std::move(slots)), sha256_(slots_.size()) {}
+  // With less than this left on its file system a file takes no more (kNoSpace): a source that is
+  // asked to wait before may not listen. Asked again and again, from any thread, for it may change
+  // meanwhile; 0: nobody looks.
+  using KeepsFree = std::function<ByteCount()>;
+  explicit FileSink(std::vector<Slot> slots, KeepsFree keeps_free = {})
+      : slots_(std::move(slots)), keeps_free_(std::move(keeps_free)), sha256_(slots_.size()) {}
   ~FileSink();
   FileSink(const FileSink&) = delete;
   FileSink& operator=(const FileSink&) = delete;
@@ -47,10 +53,12 @@ class FileSink {
 
  private:
   void write_all(std::size_t number, int socket);
-  static Status write_part(const Slot& slot, int socket);
+  Status check_room(const Slot& slot) const;
+  Status write_part(const Slot& slot, int socket) const;
   Result<std::string> write_whole_file(const Slot& slot, int socket) const;
 
   const std::vector<Slot> slots_;
+  const KeepsFree keeps_free_;
   mutable std::mutex mutex_;  // guards all below
   std::size_t opened_ = 0, done_ = 0;
   std::optional<Error> failed_;

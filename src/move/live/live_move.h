@@ -24,8 +24,6 @@
 
 namespace drover::move {
 
-struct ColdFile;
-
 class LiveMove final : public PeerMove {
  public:
   LiveMove(World& world, SourceJob job, MoveListener changed);
@@ -60,11 +58,7 @@ class LiveMove final : public PeerMove {
   // Files that disks stand on and that the destination does not have (live_layers.cpp).
   StepResult bring_layers();
   StepResult send_layers(const std::vector<ColdFile>& layers);
-  StepResult send_layer(const ColdFile& layer, std::string& digest);
-  StepResult look_after_layers(const ColdFile& layer);
-  StepResult layer_is_lost(const ColdFile& layer, const Error& seen_here);
-  Status hold_copy(std::chrono::milliseconds span) override;
-  void show_brought();
+  void count_copied(Progress& progress) const override;
 
   // Parts of prepare() and copy().
   Result<std::vector<gate::FencedDisk>> open_source_files();
@@ -81,7 +75,7 @@ class LiveMove final : public PeerMove {
   void tell_downtime(std::chrono::milliseconds limit);
   ConvergenceScene convergence_scene() const;
   // What holds the copy up (live_move_holds.cpp).
-  void keep_space();
+  std::optional<Error> keep_space() override;
   Status hold_for_the_window();
   void keep_window();
   Status tell_window(bool hold, std::chrono::system_clock::time_point now);
@@ -138,9 +132,7 @@ class LiveMove final : public PeerMove {
   std::optional<ConvergenceWatch> convergence_;
   std::optional<Convergence> policy_asked_;  // by converge(), not taken yet; guarded by mutex_
   bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
-  bool brings_layers_ = false;               // on a road that goes ahead
-  std::optional<Error> hold_is_stuck_;       // of that road: it did not hear the end
-  WireCount brought_;                        // by that road
+  WireCount brought_;                        // by the road that went ahead
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
@@ -153,8 +145,6 @@ class LiveMove final : public PeerMove {
   Deadline next_window_look_ = Deadline::after(std::chrono::milliseconds(0));
   Deadline next_place_ = Deadline::after(std::chrono::milliseconds(0));  // asked for, or given back
   BytesPerSecond best_rate_;                                             // that its disks had
-  std::optional<Error>
-      road_error_;  // the first thing that went wrong on the road: better than libvirt's last words
   std::optional<Error>
       carrier_error_;  // our own process died: what libvirt says of it is only a consequence
   std::optional<Error> migrate_error_;

@@ -29,12 +29,17 @@ constexpr double kPassesGuess = 1.5;
 
 // Asked from the beginning of the copy to its end. A guest that stands still is held up by nothing;
 // held up while its memory goes out, the copy could end just then.
-void LiveMove::keep_space() {
-  if (!copies_disks(job_.move.plan)) return;
-  if (stood_still_ || job_.move.phase >= Phase::kSwitch) return end_space_watch();
-  if (cancel_asked_ || given_up_) return release_disks();
-  const auto wait = job_.move.phase < Phase::kCopyMemory ? RoomWait::kPossible : RoomWait::kTooLate;
-  if (auto none = keep_room(wait)) given_up_ = std::move(none);
+std::optional<Error> LiveMove::keep_space() {
+  if (!plain_road_ && !copies_disks(job_.move.plan)) return {};
+  if (stood_still_ || job_.move.phase >= Phase::kSwitch) {
+    end_space_watch();
+    return {};
+  }
+  if (cancel_asked_ || given_up_) {
+    release_disks();
+    return {};
+  }
+  return keep_room(job_.move.phase < Phase::kCopyMemory ? RoomWait::kPossible : RoomWait::kTooLate);
 }
 
 // Before libvirt is called: the first byte of memory must not slip through.

@@ -179,7 +179,7 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
       // Too early for libvirt is no error: it is tried again with the next sample.
       abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
     }
-    keep_space();
+    if (auto none = keep_space()) given_up_ = std::move(none);
     keep_window();
     keep_rehearsal();
     while (auto event = carriers_->next_event(Deadline::after(kEventInterval))) take_event(*event);
@@ -203,10 +203,6 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
 
 void LiveMove::take_event(const CarrierEvent& event) {
   using Kind = CarrierEvent::Kind;
-  const auto remember = [&](ErrorCode code, std::string message) {
-    log::warning("Move {}: {}", job_.move.id, message);
-    if (!road_error_) road_error_ = Error{code, Retry::kLater, std::move(message), {}};
-  };
   switch (event.kind) {
     case Kind::kSwitching:
       if (job_.move.phase < Phase::kCopyMemory) (void)enter(Phase::kCopyMemory);
@@ -221,10 +217,11 @@ void LiveMove::take_event(const CarrierEvent& event) {
       in_doubt_ = true;
       break;
     case Kind::kPolicyRefused:
-      remember(ErrorCode::kPolicy, event.text);
+      remember({ErrorCode::kPolicy, Retry::kLater, event.text, {}});
       break;
     case Kind::kGaveUp:
-      remember(ErrorCode::kTimeout, event.text);
+    case Kind::kLinkLost:
+      take_road_event(event);
       break;
     case Kind::kEnded:
       gate_ended_ = true;
@@ -240,9 +237,6 @@ void LiveMove::take_event(const CarrierEvent& event) {
                             event.kind == Kind::kGateGone ? "gate" : "mover", job_.move.source),
                 {}};
       log::warning("Move {}: {}", job_.move.id, carrier_error_->message);
-      break;
-    case Kind::kLinkLost:
-      log::warning("Move {}: a link was lost: {}", job_.move.id, event.text);
       break;
     case Kind::kOther:
       break;

@@ -81,16 +81,14 @@ bool LiveMove::gate_never_switches() {
 // Before the switch a link that does not return is a stall, unless the other side has given the
 // move up, as it does when its mover dies: then nothing is worth waiting for.
 void LiveMove::links_are_down() {
-  if (job_.move.phase >= Phase::kSwitch || (!brings_layers_ && !carriers_->gate_alive())) return;
+  if (plain_road_) return PeerMove::links_are_down();
+  if (job_.move.phase >= Phase::kSwitch || !carriers_->gate_alive()) return;
   const auto answer = ask_destination(verb::kLook, kAskBriefly);
   if (!answer || answer->kind != Answer::Kind::kRefused) return;
-  if (!road_error_) {
-    road_error_ = Error{ErrorCode::kUnavailable,
-                        Retry::kLater,
-                        fmt::format("{}: its mover or its gate ended.", answer->text),
-                        {}};
-  }
-  log::warning("Move {}: {}", job_.move.id, road_error_->message);
+  remember({ErrorCode::kUnavailable,
+            Retry::kLater,
+            fmt::format("{}: its mover or its gate ended.", answer->text),
+            {}});
   if (auto stopped = carriers_->stop(); !stopped)
     log::warning("Move {}: {}", job_.move.id, stopped.error().text());
 }

@@ -94,6 +94,11 @@ bool takes_whole_files(std::string_view report) {
   return reader && reader->flag_or_false(kTakesWholeFiles);
 }
 
+bool brings_layers(std::string_view proposal) {
+  auto reader = ObjectReader::parse(proposal, "proposal");
+  return reader && reader->flag_or_false(kBringsLayers);
+}
+
 Status check_report(const preflight::Proposal& proposal,
                     const preflight::DestinationReport& report) {
   RETURN_IF_ERROR(check_placements(proposal, report));

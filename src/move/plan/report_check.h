@@ -20,5 +20,8 @@ Status check_report(const preflight::Proposal& proposal,
 // files that they are; those of earlier releases do not. `report`: its answer as it came.
 bool takes_whole_files(std::string_view report);
 inline constexpr const char* kTakesWholeFiles = "takes_whole_files";
+// Likewise of a proposal, as it is: its source sends the layers of a live move ahead of it.
+bool brings_layers(std::string_view proposal);
+inline constexpr const char* kBringsLayers = "brings_layers";
 
 }  // namespace drover::move
