@@ -57,6 +57,7 @@ class Exports(Moves):
         if not self.runs:
             hosts.virsh(host, "destroy", self.guest.name)
         samples = {name: [] for name in self.sides}
+        disk_bytes = self.guest.allocated_bytes(host)
         hosts.run_inside(host, "mkdir", "-p", "-m", "711", FOLDER)
         try:
             for number in range(-1, self.options.runs):  # the first warms the page cache up
@@ -68,7 +69,7 @@ class Exports(Moves):
             stage.lab("guest", "--remove", self.guest.name)
         result = goals.compare(self.name, LINK, samples, self.against)
         result["guest"] = self.guest.describe(self.load(LINK))
-        return result
+        return {**result, "disk_bytes": disk_bytes}
 
     def measure(self, name, host, disk, number, samples):
         label = f"{self.name:10} {'warm-up' if number < 0 else f'run {number + 1}/{self.options.runs}':8} {name:14}"

@@ -3,9 +3,11 @@
 `virsh blockcopy --pivot`. Both copy with the guest's own QEMU, on one device; what counts is the wall time of the command.
 
 Drover's has the plan in it, a new image of the same format and cluster size, both definitions, the sync of the new image, and the
-removal of the old one. blockcopy makes its image itself, and leaves the old one and the persistent definition as they were.
+removal of the old one. blockcopy makes its image itself, and leaves the old one and the persistent definition as they were;
+`blockcopy_synced` is followed by a sync of it, which a move ends with.
 """
 import os
+import shlex
 
 import droverd
 import hosts
@@ -15,7 +17,7 @@ from meters import Meters
 from sides import MoveFailed, last_move, phases, timed
 
 NAME, LINK = "storage", "local"
-BLOCKCOPY = "blockcopy"
+BLOCKCOPY, SYNCED = "blockcopy", "blockcopy_synced"
 FOLDER = "/var/lib/libvirt/images/bench-storage"
 
 
@@ -34,11 +36,14 @@ def check_place(host, name, path):
 
 
 class Blockcopy:
-    name = BLOCKCOPY
+    def __init__(self, synced):
+        self.synced = synced
 
     def move(self, guest, host, target, timeout):
-        command = hosts.inside(host, ["virsh", "-q", "blockcopy", guest.name, "vda", "--dest", target, "--format", "qcow2",
-                                      "--transient-job", "--wait", "--pivot"])
+        copy = shlex.join(["virsh", "-q", "blockcopy", guest.name, "vda", "--dest", target, "--format", "qcow2",
+                           "--transient-job", "--wait", "--pivot"])
+        sync = shlex.join(["sync", target])
+        command = hosts.inside(host, ["sh", "-c", f"{copy} && {sync}" if self.synced else f"exec {copy}"])
         with Meters(guest.name, host, stage.HOSTS) as meters:
             timed(command, hosts.environment(), meters, timeout,
                   lambda: hosts.virsh(host, "blockjob", guest.name, "vda", "--abort", check=False))
@@ -46,8 +51,6 @@ class Blockcopy:
 
 
 class ToStorage:
-    name = "drover"
-
     def move(self, guest, host, target, timeout):
         command = hosts.inside(host, ["drover", "--json", "move", guest.name, "--to-storage", FOLDER, "--yes", "--delete-now",
                                       "--accept", "SAME_DEVICE"])
@@ -62,10 +65,11 @@ class Storage(Moves):
 
     def __init__(self, options, scene, say):
         super().__init__(options, scene, say)
-        self.sides = {BLOCKCOPY: Blockcopy(), "drover": ToStorage()}
+        self.sides = {BLOCKCOPY: Blockcopy(False), SYNCED: Blockcopy(True), "drover": ToStorage()}
+        self.disk_bytes = None
 
     def run(self, _link):
-        return super().run(LINK)
+        return {**super().run(LINK), "disk_bytes": self.disk_bytes}
 
     def warm_up(self):
         """One move of each side that does not count."""
@@ -91,6 +95,7 @@ class Storage(Moves):
         hosts.run_inside(source, "mkdir", "-p", "-m", "711", FOLDER)
         hosts.run_inside(source, "rm", "-f", target)
         stage.settle()
+        self.disk_bytes = self.guest.allocated_bytes(source)
         sample = {"source": source, **side.move(self.guest, source, target, self.limit(link))}
         check_place(source, self.guest.name, target)
         return sample

@@ -92,6 +92,21 @@ def kinds(results):
     return table(["case", "link", "side", *(name for name, _ in KINDS), "misses"], rows) if rows else ""
 
 
+def copies(results):
+    """Disks that stay on their host: what each side took, and how much of the disk that is in a second; "" if there are none."""
+    rows = []
+    for result in results:
+        if not result.get("disk_bytes"):
+            continue
+        ours = goals.median(result.get("drover", {}).get("samples", []), "wall_s")
+        for side in [name for name, found in result.items() if isinstance(found, dict) and "samples" in found]:
+            wall = goals.median(result[side]["samples"], "wall_s")
+            rows.append([result["case"], show(result["disk_bytes"], "{:.0f} MB", 1e-6), side, show(wall, "{:.2f} s"),
+                         show(result["disk_bytes"] / wall if wall else None, "{:.0f} MB/s", 1e-6),
+                         show(goals.ratio(ours, wall), "{:.2f}")])
+    return table(["case", "disk", "side", "wall", "of the disk", "Drover to it"], rows) if rows else ""
+
+
 def savings(results):
     """(what, measured, goal, reached) of what references save."""
     rows = []
@@ -131,6 +146,8 @@ def text(machine, results, scene):
     if moves:
         parts += ["Medians; the ratio is Drover to libvirt, lower is better:", ratios(moves),
                   "Processor seconds of one move, mean:", processors(moves), "Where the time goes, mean:", phases(moves)]
+        told = copies(moves)
+        parts += ["Disks that stay on their host, medians:", told] if told else []
         told = kinds(moves)
         parts += ["How bytes travelled, medians in MB:", told] if told else []
     extra = others(results, moves)

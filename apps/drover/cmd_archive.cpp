@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // drover export, import and archives: VMs written into folders, and made of them again.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -24,7 +25,9 @@ using namespace std::chrono_literals;
 
 // How long droverd may be away (a restart, an upgrade) before we stop watching.
 constexpr auto kDaemonAwayMax = 120s;
-constexpr long kLookNanoseconds = 200'000'000;
+// The end of a short one is noticed soon, that of a long one without asking often.
+constexpr std::chrono::nanoseconds kLookLeast = 5ms, kLookMost = 200ms;
+constexpr int kLooks = 20;  // in the time it has taken so far
 constexpr auto kSayInterval = 2s;
 
 struct Options {
@@ -55,11 +58,13 @@ Result<std::optional<Archive>> follow(const Session& session, client::ApiClient&
   ::sigaddset(&signals, SIGINT);
   ::sigaddset(&signals, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &signals, &before);
-  auto heard_at = std::chrono::steady_clock::now(), said = heard_at;
+  const auto begun = std::chrono::steady_clock::now();
+  auto heard_at = begun, said = begun;
   std::optional<Error> lost;
   bool interrupted = false;
   while (job.state == ArchiveState::kRunning && !interrupted && !lost) {
-    const timespec look{0, kLookNanoseconds};
+    const std::chrono::nanoseconds taken = std::chrono::steady_clock::now() - begun;
+    const timespec look{0, std::clamp(taken / kLooks, kLookLeast, kLookMost).count()};
     interrupted = ::sigtimedwait(&signals, nullptr, &look) > 0;
     auto now = client.archive(job.id);
     if (now) {

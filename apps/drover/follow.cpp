@@ -6,8 +6,12 @@
 #include <thread>
 
 #include <fmt/core.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 
+#include "base/unique_fd.h"
 #include "display_width.h"
 #include "move_text.h"
 #include "progress_printer.h"
@@ -44,13 +48,19 @@ class HeldSignals {
 class Interruption {
  public:
   template <typename OnSignal>
-  Interruption(const HeldSignals& held, OnSignal on_signal) {
-    waiter_ = std::jthread([this, &held, on_signal](std::stop_token stop) {
+  Interruption(const HeldSignals& held, OnSignal on_signal)
+      : signals_(::signalfd(-1, &held.signals(), SFD_CLOEXEC | SFD_NONBLOCK)),
+        over_(::eventfd(0, EFD_CLOEXEC)) {
+    DROVER_CHECK(signals_.valid() && over_.valid());
+    waiter_ = std::jthread([this, on_signal](std::stop_token stop) {
+      const std::stop_callback wake(stop, [this] { ::eventfd_write(over_.get(), 1); });
       while (!stop.stop_requested()) {
-        const timespec span{0, 100'000'000};
-        if (::sigtimedwait(&held.signals(), nullptr, &span) > 0) happened_ = true;
+        pollfd polled[] = {{signals_.get(), POLLIN, 0}, {over_.get(), POLLIN, 0}};
+        ::poll(polled, 2, happened_ ? kAgainMs : -1);
+        signalfd_siginfo signal{};
+        if (::read(signals_.get(), &signal, sizeof signal) > 0) happened_ = true;
         // Again each time: the stream may just have been between two attempts.
-        if (happened_) on_signal();
+        if (happened_ && !stop.stop_requested()) on_signal();
       }
     });
   }
@@ -58,6 +68,8 @@ class Interruption {
   bool happened() const { return happened_; }
 
  private:
+  static constexpr int kAgainMs = 100;
+  UniqueFd signals_, over_;
   std::atomic<bool> happened_ = false;
   std::jthread waiter_;
 };

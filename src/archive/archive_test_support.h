@@ -176,6 +176,8 @@ class Archives : public testing::Test {
       others.push_back(fmt::format("other{}", others.size()));
     return others;
   }
+  // For a place.
+  bool waits(const std::string& id) { return !archivist_->find(id)->doing.empty(); }
   // An import of a VM that is not here, as the journal has it while it runs.
   ArchiveJob import_under_way(ImportMode mode) const {
     ArchiveJob job;

@@ -143,6 +143,7 @@ Status ArchiveWork::wait_for_turn() {
     if (world_.slots.take(Slots::Way::kStorage, id(), limit)) return {};
     doing(move::full_text(world_.host_name, world_.slots.used(Slots::Way::kStorage), settings,
                           Slots::Way::kStorage));
+    has_waited_ = true;
     pause_for(kTurnInterval);
   }
 }

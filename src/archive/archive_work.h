@@ -100,6 +100,7 @@ class ArchiveWork {
                               // work's thread's own
   ArchiveJob job_;
   std::stop_token stop_;
+  bool has_waited_ = false;  // for its turn: what was planned may not hold any more
 
  private:
   Status wait_for_turn();

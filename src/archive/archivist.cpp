@@ -83,9 +83,9 @@ Result<std::unique_ptr<ArchiveWork>> Archivist::prepare(const ArchiveRequest& re
                      plan_import(world_, request, options_.tpm_folder, everywhere));
     return std::make_unique<ImportWork>(world_, options_, described(planned.archive), planned);
   }
-  ASSIGN_OR_RETURN(const Vm vm, world_.hypervisor.find_vm(request.vm));
   ASSIGN_OR_RETURN(PlannedExport planned,
-                   plan_export(world_, request, options_.tpm_folder, owner(vm.uuid)));
+                   plan_export(world_, request, options_.tpm_folder,
+                               [this](std::string_view uuid) { return owner(uuid); }));
   return std::make_unique<ExportWork>(world_, options_, described(planned.archive), planned);
 }
 

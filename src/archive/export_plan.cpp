@@ -100,7 +100,7 @@ void list_items(PlannedExport& planned) {
 }  // namespace
 
 Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& request,
-                                  const std::string& tpm_folder, const std::string& busy) {
+                                  const std::string& tpm_folder, const JobOfVm& busy) {
   if (!is_plain_path(request.folder)) {
     return fail(ErrorCode::kInvalidArgument,
                 "{} is no folder: name it by its whole path, without \"..\" and without a slash at "
@@ -110,7 +110,7 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
   preflight::ExportView view;
   ASSIGN_OR_RETURN(view.vm, world.hypervisor.find_vm(request.vm));
   view.vm.host = world.host_name;
-  view.vm.move_id = busy;
+  view.vm.move_id = busy(view.vm.uuid);
   view.request = request;
   ASSIGN_OR_RETURN(view.host, world.hypervisor.host_facts());
   view.host.name = world.host_name;

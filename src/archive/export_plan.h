@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -28,10 +30,12 @@ struct PlannedExport {
   Version libvirt_version = 0, qemu_version = 0;
 };
 
-// `tpm_folder`: where swtpm keeps its states; `busy`: the id of a job that has the VM, or empty.
-// kNotFound: no such VM.
+// The id of a job that has the VM of this UUID, or empty.
+using JobOfVm = std::function<std::string(std::string_view vm_uuid)>;
+
+// `tpm_folder`: where swtpm keeps its states. kNotFound: no such VM.
 Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& request,
-                                  const std::string& tpm_folder, const std::string& busy);
+                                  const std::string& tpm_folder, const JobOfVm& busy);
 
 // kConflict: the VM is not what the plan was made of: it was started, ended, defined anew or given
 // other disks.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a VM into a folder (docs/export.md). Of a VM that runs: a picture of its disks, through
-// its QEMU; of one that is off: its images, locked meanwhile so that it cannot be started.
+// its QEMU; of one that is off: its images, locked meanwhile so that it cannot be started. The main
+// flow stands in export_work.cpp, the copying in export_copy.cpp.
 #pragma once
 
 #include <map>
@@ -36,6 +37,7 @@ class ExportWork final : public ArchiveWork {
   Status copy_disks();
   Status copy_bytes(const preflight::ExportedDisk& disk, const std::string& image);
   Status copy_layers(const preflight::ExportedDisk& disk);
+  Status copy_seen(const preflight::ExportedDisk& disk);
   Status convert(const preflight::ExportedDisk& disk);
   Status check_chain(const preflight::ExportedDisk& disk) const;
   Result<HashedFile> hash_copy(int file, const std::string& name);

@@ -100,7 +100,7 @@ TEST_F(Archives, ARunningVmIsExportedThroughItsPicture) {
   pictures_.at_begin = [&](const PictureCall& call) -> Status {
     // One server for the first disk only: the second is what fails.
     auto started = RunningProgram::start(
-        {.arguments = {"qemu-nbd", "--read-only", "--shared=4", "-x", call.disks[0].target,
+        {.arguments = {"qemu-nbd", "--read-only", "--shared=16", "-x", call.disks[0].target,
                        "--format=raw", "--socket=" + call.socket, at("images/web01.img")}});
     if (!started) return std::unexpected(started.error());
     servers.push_back(std::move(*started));
@@ -124,6 +124,7 @@ TEST_F(Archives, WhatChangedInTheQueueIsExportedAsItIs) {
   const std::vector<std::string> others = take_all_places();
   const auto begun = archivist_->start(exported(at("exports/web01")));
   ASSERT_TRUE(begun) << begun.error().text();
+  ASSERT_TRUE(until([&] { return waits(begun->id); }));
   fs::rename(at("images/web01.img"), at("images/other.img"));
   std::string changed = definition();
   changed.replace(changed.find("images/web01.img"), 16, "images/other.img");
@@ -139,6 +140,7 @@ TEST_F(Archives, ABlockerThatCameInTheQueueStopsIt) {
   const std::vector<std::string> others = take_all_places();
   const auto begun = archivist_->start(exported(at("exports/web01")));
   ASSERT_TRUE(begun) << begun.error().text();
+  ASSERT_TRUE(until([&] { return waits(begun->id); }));
   hypervisor_.set_snapshots(kUuid, 1);  // a warning that nobody accepted
   for (const std::string& other : others) slots_.give_back(move::Slots::Way::kStorage, other);
   const Archive ended = wait(begun->id);

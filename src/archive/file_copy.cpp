@@ -41,15 +41,50 @@ const net::Digest& zero_piece() {
   return digest;
 }
 
+class File final : public ByteSource {
+ public:
+  File(int file, std::string_view name, std::uint64_t size)
+      : file_(file), name_(name), size_(size) {}
+
+  std::uint64_t size() const override { return size_; }
+  unsigned readers() const override {
+    return std::clamp(std::thread::hardware_concurrency(), 1u, kWorkersMost);
+  }
+  // Whether nothing of it was ever written. A file system that knows no holes says no.
+  bool is_hole(std::uint64_t offset, std::uint64_t length) const override {
+    const off_t data = ::lseek(file_, static_cast<off_t>(offset), SEEK_DATA);
+    if (data < 0) return errno == ENXIO;
+    return static_cast<std::uint64_t>(data) >= offset + length;
+  }
+  Status read(unsigned, std::uint64_t offset, std::span<char> into) override {
+    while (!into.empty()) {
+      const ssize_t n = ::pread(file_, into.data(), into.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail_errno(fmt::format("Cannot read {}", name_));
+      if (n == 0) {
+        return fail(ErrorCode::kConflict, "{} became shorter while it was read.", name_);
+      }
+      into = into.subspan(static_cast<std::size_t>(n));
+      offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+  }
+
+ private:
+  const int file_;
+  const std::string_view name_;
+  const std::uint64_t size_;
+};
+
 class Work {
  public:
-  Work(int from, int to, std::string_view name, const CopyWatch& watch, std::uint64_t size)
+  Work(ByteSource& from, int to, std::string_view name, const CopyWatch& watch)
       : from_(from),
         to_(to),
         name_(name),
         watch_(watch),
-        size_(size),
-        pieces_((size + kHashPiece - 1) / kHashPiece) {}
+        size_(from.size()),
+        pieces_((size_ + kHashPiece - 1) / kHashPiece) {}
 
   Result<std::string> run() {
     net::DigestStream all;
@@ -67,19 +102,19 @@ class Work {
  private:
   void take_all() {
     std::vector<std::jthread> others;
-    const unsigned workers = std::clamp(std::thread::hardware_concurrency(), 1u, kWorkersMost);
+    const unsigned workers = from_.readers();
     for (unsigned i = 1; i < workers && i < digests_.size(); ++i)
-      others.emplace_back([this] { work(); });
-    work();
+      others.emplace_back([this, i] { work(i); });
+    work(0);
   }
 
-  void work() {
+  void work(unsigned reader) {
     std::vector<char> piece(kHashPiece);
     while (true) {
       const std::uint64_t number = next_++;
       if (number >= digests_.size() || failed_) return;
       Status done = watch_.go_on ? watch_.go_on() : Status{};
-      if (done) done = take(first_ + number, piece);
+      if (done) done = take(reader, first_ + number, piece);
       if (done) done = keep_pace();
       if (done) continue;
       const std::lock_guard lock(mutex_);
@@ -88,40 +123,19 @@ class Work {
     }
   }
 
-  // Whether nothing of it was ever written. A file system that knows no holes says no.
-  bool is_hole(std::uint64_t offset, std::uint64_t length) const {
-    const off_t data = ::lseek(from_, static_cast<off_t>(offset), SEEK_DATA);
-    if (data < 0) return errno == ENXIO;
-    return static_cast<std::uint64_t>(data) >= offset + length;
-  }
-
-  Status take(std::uint64_t number, std::vector<char>& room) {
+  Status take(unsigned reader, std::uint64_t number, std::vector<char>& room) {
     const std::uint64_t offset = number * kHashPiece;
     const std::size_t length = std::min(kHashPiece, size_ - offset);
-    if (length == kHashPiece && is_hole(offset, length)) {
+    if (length == kHashPiece && from_.is_hole(offset, length)) {
       digests_[number - first_] = zero_piece();
       return {};
     }
     const std::span<char> piece(room.data(), length);
-    RETURN_IF_ERROR(read(offset, piece));
+    RETURN_IF_ERROR(from_.read(reader, offset, piece));
     if (watch_.bytes_read != nullptr) *watch_.bytes_read += length;
     read_ += length;
     digests_[number - first_] = net::sha256(text_of(piece));
     return to_ < 0 ? Status{} : write(offset, piece);
-  }
-
-  Status read(std::uint64_t offset, std::span<char> into) const {
-    while (!into.empty()) {
-      const ssize_t n = ::pread(from_, into.data(), into.size(), static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail_errno(fmt::format("Cannot read {}", name_));
-      if (n == 0) {
-        return fail(ErrorCode::kConflict, "{} became shorter while it was read.", name_);
-      }
-      into = into.subspan(static_cast<std::size_t>(n));
-      offset += static_cast<std::uint64_t>(n);
-    }
-    return {};
   }
 
   Status write(std::uint64_t offset, std::span<const char> piece) const {
@@ -164,7 +178,8 @@ class Work {
     return {};
   }
 
-  const int from_, to_;  // to_: -1: only hashed
+  ByteSource& from_;
+  const int to_;  // -1: only hashed
   const std::string_view name_;
   const CopyWatch& watch_;
   const std::uint64_t size_, pieces_;
@@ -177,18 +192,22 @@ class Work {
   std::optional<Error> failure_;
 };
 
-Result<HashedFile> pass(int from, int to, std::string_view name, const CopyWatch& watch) {
+Result<File> open_file(int file, std::string_view name) {
   struct stat found{};
-  if (::fstat(from, &found) != 0) return fail_errno(fmt::format("Cannot look at {}", name));
+  if (::fstat(file, &found) != 0) return fail_errno(fmt::format("Cannot look at {}", name));
   if (!S_ISREG(found.st_mode)) return fail(ErrorCode::kConflict, "{} is not a file.", name);
-  const auto size = static_cast<std::uint64_t>(found.st_size);
+  return File(file, name, static_cast<std::uint64_t>(found.st_size));
+}
+
+Result<HashedFile> pass(ByteSource& from, int to, std::string_view name, const CopyWatch& watch) {
+  const std::uint64_t size = from.size();
   if (size > kFileMost) {
     return fail(ErrorCode::kInvalidArgument, "{} is longer than {}; no image is.", name,
                 to_text(ByteCount{kFileMost}));
   }
-  if (to >= 0 && ::ftruncate(to, found.st_size) != 0)
+  if (to >= 0 && ::ftruncate(to, static_cast<off_t>(size)) != 0)
     return fail_errno(fmt::format("Cannot size the copy of {}", name));
-  ASSIGN_OR_RETURN(std::string hash, Work(from, to, name, watch, size).run());
+  ASSIGN_OR_RETURN(std::string hash, Work(from, to, name, watch).run());
   if (to >= 0 && ::fsync(to) != 0)
     return fail_errno(fmt::format("Cannot sync the copy of {}", name));
   return HashedFile{{size}, std::move(hash)};
@@ -197,10 +216,17 @@ Result<HashedFile> pass(int from, int to, std::string_view name, const CopyWatch
 }  // namespace
 
 Result<HashedFile> hash_file(int from, std::string_view name, const CopyWatch& watch) {
-  return pass(from, -1, name, watch);
+  ASSIGN_OR_RETURN(File file, open_file(from, name));
+  return pass(file, -1, name, watch);
 }
 
 Result<HashedFile> copy_file(int from, int to, std::string_view name, const CopyWatch& watch) {
+  ASSIGN_OR_RETURN(File file, open_file(from, name));
+  return pass(file, to, name, watch);
+}
+
+Result<HashedFile> copy_bytes(ByteSource& from, int to, std::string_view name,
+                              const CopyWatch& watch) {
   return pass(from, to, name, watch);
 }
 

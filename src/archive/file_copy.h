@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files read once, whole: hashed, and copied on the way where that is wanted. Holes are not read,
-// and zeros are not written. The hash (docs/export.md, "Hashes") is over the file's bytes in pieces
-// of 1 MiB, so that several processors share the work. Any thread; calls do not share anything.
+// Files, or what becomes one, read once, whole: hashed, and copied on the way where that is wanted.
+// Holes are not read, and zeros are not written. The hash (docs/export.md, "Hashes") is over the
+// file's bytes in pieces of 1 MiB, so that several processors share the work. Any thread; calls do
+// not share anything.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,6 +28,18 @@ struct CopyWatch {
   BytesPerSecond bandwidth;                          // 0: no limit
 };
 
+// What is read. Several threads ask at once, each under a number of its own, from 0 on.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  virtual std::uint64_t size() const = 0;
+  // How many threads may ask.
+  virtual unsigned readers() const = 0;
+  // Whether it is all zeros, without being read. "No" may be wrong.
+  virtual bool is_hole(std::uint64_t offset, std::uint64_t length) const = 0;
+  virtual Status read(unsigned reader, std::uint64_t offset, std::span<char> into) = 0;
+};
+
 struct HashedFile {
   ByteCount size;
   std::string hash;  // "sha256-mib:" and 64 hexadecimal digits
@@ -38,6 +52,8 @@ Result<HashedFile> hash_file(int from, std::string_view name, const CopyWatch& w
 // `to`: an empty file; on success it holds the same bytes and is on stable storage. The hash is of
 // the very bytes that were written.
 Result<HashedFile> copy_file(int from, int to, std::string_view name, const CopyWatch& watch);
+Result<HashedFile> copy_bytes(ByteSource& from, int to, std::string_view name,
+                              const CopyWatch& watch);
 
 // Of a file that holds this.
 std::string hash_of(std::string_view content);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An image or an NBD export written into a new image, by a qemu-img of its own, at the caller's
-// priority: it ends with the calling thread, so with droverd. Holes and zeros take no room. One
-// thread.
+// An image, with all that it is based on, written into a new image by a qemu-img of its own, at the
+// caller's priority: it ends with the calling thread, so with droverd. Holes and zeros take no
+// room. One thread.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 namespace drover::archive {
 
 struct ConvertCall {
-  std::string from;  // a path, or "nbd+unix:///vda?socket=..."
+  std::string from;  // a path
   std::string from_format;
   std::string to_format;   // "raw", "qcow2"
   ByteCount virtual_size;  // of both

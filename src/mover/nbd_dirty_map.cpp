@@ -16,18 +16,23 @@ namespace {
 
 constexpr std::uint32_t kStatusBytesMax = 1u << 20;  // of one answer: 131,072 ranges
 constexpr std::uint32_t kAskedMax = 1u << 30;        // bytes of the disk at once
-constexpr std::uint32_t kDirty = 1;                  // flag of a range
+constexpr std::uint32_t kDirty = 1;                  // flag of a range of a bitmap
+constexpr std::uint32_t kZero = 2;  // of a range of an allocation: it reads as zeros
 
 class MapReader {
  public:
-  MapReader(UniqueFd socket, Deadline deadline) : socket_(std::move(socket)), deadline_(deadline) {}
+  // Of a range's flags those in `bits` have to be `wanted`.
+  MapReader(UniqueFd socket, std::uint32_t bits, std::uint32_t wanted, Deadline deadline)
+      : socket_(std::move(socket)), bits_(bits), wanted_(wanted), deadline_(deadline) {}
 
-  Status shake_hands(std::string_view export_name, std::string_view context);
-  // Adds what is marked; says how many bytes the answer covers.
-  Result<std::uint64_t> take_status(std::uint64_t offset, std::uint64_t length,
-                                    std::vector<DirtyRange>& ranges);
+  Result<std::vector<DiskRange>> read(std::string_view export_name, std::string_view context,
+                                      std::uint64_t offset, std::uint64_t length);
 
  private:
+  Status shake_hands(std::string_view export_name, std::string_view context);
+  // Adds what is wanted; says how many bytes the answer covers.
+  Result<std::uint64_t> take_status(std::uint64_t offset, std::uint64_t length,
+                                    std::vector<DiskRange>& ranges);
   Status ask(std::uint32_t option, std::span<const std::uint8_t> data);
   Status send(std::span<const std::uint8_t> bytes) {
     return send_all(socket_.get(), bytes, deadline_);
@@ -38,7 +43,8 @@ class MapReader {
   Result<std::vector<std::uint8_t>> take_chunk(std::uint16_t& flags);
 
   UniqueFd socket_;
-  Deadline deadline_;
+  const std::uint32_t bits_, wanted_;
+  const Deadline deadline_;
   std::uint32_t context_ = 0;
   bool has_context_ = false;
 };
@@ -111,13 +117,13 @@ Result<std::vector<std::uint8_t>> MapReader::take_chunk(std::uint16_t& flags) {
   if (type == 0) return std::vector<std::uint8_t>{};
   if (type != kChunkStatus || bytes < 4 || bytes % 8 != 4 ||
       load_be<std::uint32_t>(content.data()) != context_) {
-    return fail(ErrorCode::kHypervisor, "The hypervisor's NBD server does not say what is dirty.");
+    return fail(ErrorCode::kHypervisor, "The hypervisor's NBD server does not say what is where.");
   }
   return content;
 }
 
 Result<std::uint64_t> MapReader::take_status(std::uint64_t offset, std::uint64_t length,
-                                             std::vector<DirtyRange>& ranges) {
+                                             std::vector<DiskRange>& ranges) {
   const auto asked = static_cast<std::uint32_t>(std::min<std::uint64_t>(length, kAskedMax));
   std::array<std::uint8_t, kRequestBytes> request{};
   store_be(&request[0], kRequestMagic);
@@ -134,15 +140,27 @@ Result<std::uint64_t> MapReader::take_status(std::uint64_t offset, std::uint64_t
       const std::uint64_t from = offset + covered;
       const std::uint64_t inside = std::min(bytes, asked - std::min<std::uint64_t>(covered, asked));
       covered += inside;
-      if ((load_be<std::uint32_t>(&content[at + 4]) & kDirty) == 0 || inside == 0) continue;
+      if ((load_be<std::uint32_t>(&content[at + 4]) & bits_) != wanted_ || inside == 0) continue;
       if (!ranges.empty() && ranges.back().offset + ranges.back().length == from)
         ranges.back().length += inside;
       else
         ranges.push_back({from, inside});
     }
   }
-  if (covered == 0) return broken("says nothing of what is dirty");
+  if (covered == 0) return broken("says nothing of what is where");
   return covered;
+}
+
+Result<std::vector<DiskRange>> MapReader::read(std::string_view export_name,
+                                               std::string_view context, std::uint64_t offset,
+                                               std::uint64_t length) {
+  RETURN_IF_ERROR(shake_hands(export_name, context));
+  std::vector<DiskRange> ranges;
+  for (std::uint64_t done = 0; done < length;) {
+    ASSIGN_OR_RETURN(const auto covered, take_status(offset + done, length - done, ranges));
+    done += covered;
+  }
+  return ranges;
 }
 
 }  // namespace
@@ -150,14 +168,14 @@ Result<std::uint64_t> MapReader::take_status(std::uint64_t offset, std::uint64_t
 Result<std::vector<DirtyRange>> dirty_ranges(UniqueFd socket, std::string_view export_name,
                                              std::string_view bitmap, std::uint64_t offset,
                                              std::uint64_t length, Deadline deadline) {
-  MapReader reader(std::move(socket), deadline);
-  RETURN_IF_ERROR(reader.shake_hands(export_name, fmt::format("qemu:dirty-bitmap:{}", bitmap)));
-  std::vector<DirtyRange> ranges;
-  for (std::uint64_t done = 0; done < length;) {
-    ASSIGN_OR_RETURN(const auto covered, reader.take_status(offset + done, length - done, ranges));
-    done += covered;
-  }
-  return ranges;
+  return MapReader(std::move(socket), kDirty, kDirty, deadline)
+      .read(export_name, fmt::format("qemu:dirty-bitmap:{}", bitmap), offset, length);
+}
+
+Result<std::vector<DiskRange>> data_ranges(UniqueFd socket, std::string_view export_name,
+                                           std::uint64_t length, Deadline deadline) {
+  return MapReader(std::move(socket), kZero, 0, deadline)
+      .read(export_name, "base:allocation", 0, length);
 }
 
 }  // namespace drover::mover

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads one of QEMU's dirty bitmaps from its NBD server: the metadata context
-// "qemu:dirty-bitmap:NAME" (QEMU's docs/interop/nbd.txt). One thread.
+// Reads from QEMU's NBD server what one of its dirty bitmaps marks, the metadata context
+// "qemu:dirty-bitmap:NAME" (QEMU's docs/interop/nbd.txt), or what has data, "base:allocation"
+// (NBD's proto.md). One thread.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +14,21 @@
 
 namespace drover::mover {
 
-struct DirtyRange {
+struct DiskRange {
   std::uint64_t offset = 0;  // bytes of the disk
   std::uint64_t length = 0;
-  bool operator==(const DirtyRange&) const = default;
+  bool operator==(const DiskRange&) const = default;
 };
+using DirtyRange = DiskRange;
 
 // What the bitmap marks of `length` bytes from `offset` on, in order, neighbours joined.
 // kUnavailable: the server is gone, or has no such export or bitmap; kTimeout; kProtocol.
 Result<std::vector<DirtyRange>> dirty_ranges(UniqueFd socket, std::string_view export_name,
                                              std::string_view bitmap, std::uint64_t offset,
                                              std::uint64_t length, Deadline deadline);
+
+// What does not read as zeros of the first `length` bytes, likewise.
+Result<std::vector<DiskRange>> data_ranges(UniqueFd socket, std::string_view export_name,
+                                           std::uint64_t length, Deadline deadline);
 
 }  // namespace drover::mover

@@ -26,6 +26,7 @@ class DirtyMap : public testing::Test {
       GTEST_SKIP() << "qemu-utils is not here";
     std::filesystem::create_directory(folder_);
     run("qemu-img create -q -f qcow2 {0} 8G");
+    run("qemu-io -f qcow2 -c 'write -q -z 6G 64k' {0}");
     run("qemu-img bitmap --add -g 4096 {0} written");
     run("qemu-io -f qcow2 -c 'write -q 8k 4k' -c 'write -q 12k 100' -c 'write -q 5G 64k' {0}");
     run("qemu-nbd --fork --pid-file={1}.pid -f qcow2 -r -B written -x disk -k {1} {0}");
@@ -71,6 +72,20 @@ TEST_F(DirtyMap, SaysThatThereIsNoSuchBitmap) {
   const auto ranges = ask("another", 0, 4096);
   ASSERT_FALSE(ranges);
   EXPECT_EQ(ranges.error().code, ErrorCode::kUnavailable);
+}
+
+TEST_F(DirtyMap, NamesWhatHasData) {
+  auto socket = net::connect_unix(socket_, net::SocketKind::kStream, Deadline::after(5s));
+  ASSERT_TRUE(socket) << socket.error().text();
+  const auto ranges =
+      data_ranges(std::move(*socket), "disk", std::uint64_t{8} << 30, Deadline::after(5s));
+  ASSERT_TRUE(ranges) << ranges.error().text();
+  // What lies beside it in a cluster may be called data, or not.
+  ASSERT_EQ(ranges->size(), 2u);
+  EXPECT_LE(ranges->at(0).offset, 8192u);
+  EXPECT_GE(ranges->at(0).offset + ranges->at(0).length, 12388u);
+  EXPECT_LE(ranges->at(0).offset + ranges->at(0).length, 65536u);
+  EXPECT_EQ(ranges->at(1), (DiskRange{std::uint64_t{5} << 30, 65536}));
 }
 
 }  // namespace

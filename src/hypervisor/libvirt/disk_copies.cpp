@@ -17,7 +17,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Until the copy may leave holes (keep_holes) next to nothing may be copied.
+// Until a raw copy may leave holes (keep_holes) next to nothing may be copied.
+enum class Pace { kCrawl, kWanted };
 constexpr unsigned long long kCrawl = 1;  // bytes a second
 // QEMU handles as much as this at a stretch, so as much may be without holes.
 constexpr ByteCount kBufferLeast = mib(1), kBufferMost = mib(16);
@@ -40,6 +41,27 @@ Status add(Parameters& parameters, const char* name, unsigned long long value) {
   if (virTypedParamsAddULLong(&parameters.list, &parameters.count, &parameters.room, name, value) !=
       0) {
     return fail_libvirt("Cannot set up the copy");
+  }
+  return {};
+}
+
+Status begin_copy(virDomainPtr domain, const DiskCopyCall& call, Pace pace) {
+  Parameters parameters;
+  if (pace == Pace::kCrawl) {
+    RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BANDWIDTH, kCrawl));
+    const std::uint64_t buffer =
+        std::clamp(call.size.bytes / kBufferShare, kBufferLeast.bytes, kBufferMost.bytes);
+    // A power of two, as its granularity is.
+    RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BUF_SIZE, std::bit_floor(buffer)));
+  } else if (call.bandwidth.value != 0) {
+    RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BANDWIDTH, call.bandwidth.value));
+  }
+  unsigned flags = VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
+  // Made for it on what the disk is built on: that is not copied into it.
+  if (backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
+  if (virDomainBlockCopy(domain, call.target.c_str(), copy_xml(call).c_str(), parameters.list,
+                         parameters.count, flags) != 0) {
+    return fail_libvirt(fmt::format("Cannot copy {} to {}", call.target, call.path));
   }
   return {};
 }
@@ -116,22 +138,12 @@ Status Adapter::copy_disk(const DiskCopyCall& call) {
                 now.copy_path);
   }
   ASSIGN_OR_RETURN(const auto found, find(call.uuid));
+  const bool raw = call.format == "raw";
   if (now.state == DiskCopy::State::kNone) {
-    const std::uint64_t buffer =
-        std::clamp(call.size.bytes / kBufferShare, kBufferLeast.bytes, kBufferMost.bytes);
-    Parameters parameters;
-    RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BANDWIDTH, kCrawl));
-    // A power of two, as its granularity is.
-    RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BUF_SIZE, std::bit_floor(buffer)));
-    unsigned flags = VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
-    // Made for it on what the disk is built on: that is not copied into it.
-    if (backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
-    if (virDomainBlockCopy(found.get(), call.target.c_str(), copy_xml(call).c_str(),
-                           parameters.list, parameters.count, flags) != 0) {
-      return fail_libvirt(fmt::format("Cannot copy {} to {}", call.target, call.path));
-    }
+    RETURN_IF_ERROR(begin_copy(found.get(), call, raw ? Pace::kCrawl : Pace::kWanted));
+    if (!raw) return {};
   }
-  if (call.format == "raw") {
+  if (raw) {
     if (auto kept = keep_holes(call); !kept) log::warning("{}", kept.error().text());
   }
   if (virDomainBlockJobSetSpeed(found.get(), call.target.c_str(), call.bandwidth.value,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pictures of a running VM's disks: libvirt's backup job of the kind "pull".
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <sstream>
@@ -17,8 +18,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kEndLimit = 30s;  // QEMU ends one block job for each disk
-constexpr auto kLookInterval = 50ms;
+constexpr auto kEndLimit = 30s;                     // QEMU ends one block job for each disk
+constexpr auto kLookLeast = 2ms, kLookMost = 50ms;  // most have ended at once
 
 std::string backup_xml(const PictureCall& call) {
   pugi::xml_document document;
@@ -102,7 +103,8 @@ Status LibvirtPictures::end(std::string_view uuid, const std::string& socket) {
   if (!found) return std::unexpected(found.error());
   const Deadline limit = Deadline::after(kEndLimit);
   bool told = false;
-  while (true) {
+  for (std::chrono::milliseconds look = kLookLeast;;
+       look = std::min<std::chrono::milliseconds>(look * 2, kLookMost)) {
     ASSIGN_OR_RETURN(const auto there, socket_of_backup(found->get()));
     if (!there || *there != socket) return {};
     // It is asked once: the job may be gone by the time a second word arrives, and another's may
@@ -112,7 +114,7 @@ Status LibvirtPictures::end(std::string_view uuid, const std::string& socket) {
     told = true;
     if (limit.expired())
       return fail(ErrorCode::kTimeout, "QEMU does not end the picture of the disks of {}.", uuid);
-    std::this_thread::sleep_for(kLookInterval);
+    std::this_thread::sleep_for(look);
   }
 }
 

@@ -2,6 +2,8 @@
 // The copying of a storage move: new images, and what fills them.
 #include <algorithm>
 
+#include <fcntl.h>
+
 #include "base/log.h"
 #include "hypervisor/disk_image.h"
 #include "move/storage/storage_files.h"
@@ -13,7 +15,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLookInterval = 100ms;  // how late the end of a copy may be noticed
+// How late the end of a copy may be noticed: of a short one little, and none is asked for often.
+constexpr std::chrono::milliseconds kLookLeast = 5ms, kLookMost = 100ms;
 constexpr auto kShowInterval = 250ms;
 constexpr auto kAskAgain = 1s;  // a libvirtd that is being restarted
 constexpr int kCopiedPercent = 98;
@@ -33,6 +36,14 @@ DiskPlacement empty_file(const DiskPlacement& placement) {
 double part_of(ByteCount done, ByteCount total) {
   if (total.bytes == 0) return 0;
   return std::min(1.0, static_cast<double>(done.bytes) / static_cast<double>(total.bytes));
+}
+
+// Until the next look at a copy that has come so far in this time: the nearer its end, the sooner.
+std::chrono::milliseconds until_look(std::chrono::steady_clock::time_point begun, double part) {
+  const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begun;
+  const double left = part > 0 ? taken.count() * (1 - part) / part : taken.count();
+  return std::clamp(std::chrono::milliseconds(static_cast<std::int64_t>(left / 4)), kLookLeast,
+                    kLookMost);
 }
 
 }  // namespace
@@ -112,8 +123,13 @@ StepResult StorageMove::mirror(const DiskPlacement& placement) {
 }
 
 StepResult StorageMove::follow_mirror(const DiskPlacement& placement) {
+  const auto begun = std::chrono::steady_clock::now();
+  const UniqueFd copy(
+      ::open(placement.destination_path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   while (true) {
     if (auto interruption = interrupted(); !interruption) return interruption;
+    // So that QEMU's flush at the end does not find all of it waiting.
+    (void)::sync_file_range(copy.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     const auto now = world_.hypervisor.disk_copy(uuid(), placement.target);
     if (!now && now.error().code == ErrorCode::kUnavailable) {
       pause_for(kAskAgain);
@@ -131,8 +147,9 @@ StepResult StorageMove::follow_mirror(const DiskPlacement& placement) {
       show_progress(placement.destination_path, 1);
       return {};
     }
-    show_progress(placement.destination_path, part_of(now->done, now->total));
-    pause_for(kLookInterval);
+    const double part = part_of(now->done, now->total);
+    show_progress(placement.destination_path, part);
+    pause_for(until_look(begun, part));
   }
 }
 
@@ -169,10 +186,12 @@ StepResult StorageMove::convert(const DiskPlacement& placement) {
                                 format_now(job_.move.plan, placement), placement.format,
                                 job_.move.plan.request.bandwidth});
   if (!copy) return undo_because(copy.error());
+  const auto begun = std::chrono::steady_clock::now();
   while (!copy->ended()) {
     if (auto interruption = interrupted(); !interruption) return interruption;
-    show_progress(placement.destination_path, part_of(copy->written(), placement.allocated));
-    pause_for(kLookInterval);
+    const double part = part_of(copy->written(), placement.allocated);
+    show_progress(placement.destination_path, part);
+    pause_for(until_look(begun, part));
   }
   if (auto done = copy->result(); !done) {
     return undo_because(

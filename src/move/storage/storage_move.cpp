@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <set>
 
+#include <fcntl.h>
+
 #include "base/log.h"
 #include "move/image_fence.h"
 #include "move/plan/planner.h"
@@ -73,6 +75,7 @@ void StorageMove::end(const StepResult& result) {
   if (rehearsed_ && !result && result.error().then == AfterFailure::kUndo)
     ending.rehearsed = "The new images were made, and removed again. " + ending.undone;
   finish(result, ending);
+  deleted_.clear();
 }
 
 Status StorageMove::cancel() {
@@ -162,6 +165,14 @@ StepResult StorageMove::switch_over() {
   return {};
 }
 
+// Images that are deleted lose their names at once, and their room a moment later, when nobody
+// waits for the move any more: a file system takes its time over a large one.
+void StorageMove::hold_deleted(const SourceJob& moved) {
+  if (moved.move.plan.request.disposal != SourceDisposal::kDeleteNow) return;
+  for (const KnownFile& file : moved.files)
+    deleted_.emplace_back(::open(file.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+}
+
 // The old images of what has moved go to quarantine; a disk that has not moved keeps its own, and
 // the undo removes its copy.
 StepResult StorageMove::settle() {
@@ -171,6 +182,7 @@ StepResult StorageMove::settle() {
     if (file.target == kLayer) return !is_left(file);
     return std::ranges::find(moved_, file.target) == moved_.end();
   });
+  hold_deleted(moved);
   if (auto kept = quarantine_files(world_, moved); !kept) {
     return parked(kept.error(),
                   fmt::format("The disks of {} lie in their new place. The old images could not be "

@@ -78,6 +78,7 @@ class StorageMove final : public MoveWork {
   Result<Outcome> outcome_of(const DiskPlacement& placement);
   Status write_into_persistent(const std::vector<DiskPlacement>& moved);
   Status sync_new_images();
+  void hold_deleted(const SourceJob& moved);
   void write_report();
 
   // The way back (storage_undo.cpp). Safe to run twice. False: droverd stops in between, the next
@@ -97,7 +98,8 @@ class StorageMove final : public MoveWork {
   std::optional<gate::Fence> fence_;  // only while the VM is off
   std::vector<std::string> moved_;    // disks proven to be in their new place
   std::optional<Error> switch_error_;
-  bool rehearsed_ = false;  // it came as far as a rehearsal goes
+  std::vector<UniqueFd> deleted_;  // keep the room of images that have no name any more
+  bool rehearsed_ = false;         // it came as far as a rehearsal goes
   std::chrono::steady_clock::time_point copying_since_;
   std::chrono::steady_clock::time_point shown_at_;
 };

@@ -18,7 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLookInterval = 50ms;
+constexpr std::chrono::milliseconds kLookLeast = 2ms, kLookMost = 50ms;
 constexpr auto kAskAgain = 1s;
 constexpr int kSwitchAttempts = 5;
 
@@ -46,7 +46,8 @@ StepResult StorageMove::switch_disk(const DiskPlacement& placement) {
       if (!pause_for(kAskAgain)) return leave();
     }
   }
-  for (int attempts = 0; true;) {
+  std::chrono::milliseconds look = kLookLeast;
+  for (int attempts = 0; true; look = std::min(look * 2, kLookMost)) {
     if (stop_.stop_requested()) return leave();
     const auto now = world_.hypervisor.disk_copy(uuid(), placement.target);
     if (!now && now.error().code == ErrorCode::kUnavailable) {
@@ -65,7 +66,7 @@ StepResult StorageMove::switch_disk(const DiskPlacement& placement) {
         if (!pause_for(kAskAgain)) return leave();
       }
     }
-    if (!pause_for(kLookInterval)) return leave();
+    if (!pause_for(look)) return leave();
   }
 }
 
