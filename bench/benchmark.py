@@ -60,6 +60,7 @@ def parser():
     top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
+    top.add_argument("--no-literal", action="store_true", help="leave out Drover without references, which takes its time too")
     top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")
     top.add_argument("--guest", choices=stage.GUESTS, default="redis", help="redis: a Debian of 1 GiB with a full Redis under "
                      "write load; probe: the lab's own guest, whose size and load can be chosen (default: %(default)s)")

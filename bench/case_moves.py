@@ -29,7 +29,7 @@ class Moves:
         self.options, self.say = options, say
         self.guest = stage.GUESTS[options.guest](options)
         self.sides = {name: SIDES[name]() for name in options.side}
-        if "drover" in self.sides and has_switch(NO_REFERENCES):
+        if "drover" in self.sides and not options.no_literal and has_switch(NO_REFERENCES):
             self.sides[LITERAL] = Drover([NO_REFERENCES])
         self.scene = scene
         self.warmed_up = False
