@@ -35,7 +35,7 @@ void RequestOptions::add_to(CLI::App& command) {
       "it is built on comes along");
   command
       .add_option("--format", format,
-                  "Of disks that move within their host: raw or qcow2, what their images become")
+                  "raw or qcow2: what the images of disks become that are copied")
       ->type_name("FORMAT");
   command
       .add_option("--media", media,

@@ -8,6 +8,7 @@
 
 #include "hypervisor/allowed_folder.h"
 #include "preflight/destination_view.h"
+#include "preflight/image_format.h"
 #include "preflight/placement.h"
 
 namespace drover::preflight {
@@ -121,7 +122,8 @@ void check_paths(const DestinationView& view, Findings& findings) {
       tell_taken(view, placement, findings);
     const auto& items = view.proposal.request.items;
     const bool named = std::ranges::find(items, placement.target, &ItemPlace::item) != items.end();
-    if (view.proposal.request.disks_to.empty() && !named && path != placement.source_path) {
+    if (view.proposal.request.disks_to.empty() && !named &&
+        folder_of(path) != folder_of(placement.source_path)) {
       findings.note(
           Code::kPlacedElsewhere, placement.target,
           fmt::format("{} becomes {} on {}.", placement.source_path, path, view.host.name),
@@ -145,6 +147,24 @@ void check_paths(const DestinationView& view, Findings& findings) {
              "If both hosts see that folder: keep the NVRAM of {} in a folder of each host's "
              "own, while it is off.",
              view.name())});
+  }
+}
+
+// What both hosts see is not made anew.
+void check_formats(const DestinationView& view, Findings& findings) {
+  const MoveRequest& request = view.proposal.request;
+  const auto& disks = view.proposal.vm.disks;
+  for (const DiskPlacement& placement : view.placements) {
+    const auto disk = std::ranges::find(disks, placement.target, &Disk::target);
+    if (disk == disks.end() || request.format.empty() || disk->format == request.format) continue;
+    if (!placement.shared) {
+      check_made_anew(view.proposal.vm, request, *disk, findings);
+      continue;
+    }
+    findings.note(Code::kDiskStays, placement.target,
+                  fmt::format("{} stays {}: both hosts see {}.", placement.target, disk->format,
+                              placement.destination_path),
+                  "Only an image that is copied becomes another.");
   }
 }
 

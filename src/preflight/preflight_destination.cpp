@@ -19,6 +19,7 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_memory(view, findings);
   check_folders(view, findings);
   check_paths(view, findings);
+  check_formats(view, findings);
   check_files(view, findings);
   check_shared_chains(view, findings);
   check_internal_checkpoints(view, findings);

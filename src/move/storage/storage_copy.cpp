@@ -6,6 +6,7 @@
 #include "hypervisor/disk_image.h"
 #include "move/storage/storage_files.h"
 #include "move/storage/storage_move.h"
+#include "preflight/image_format.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -79,7 +80,7 @@ Status StorageMove::make_image(const std::string& target, const DiskPlacement& i
 // With all that it has beside what its guest sees.
 bool StorageMove::is_copied_whole(const DiskPlacement& placement) const {
   return !by_qemu() && !becomes_one(job_.move.plan, placement) &&
-         format_now(job_.move.plan, placement) == placement.format;
+         preflight::format_now(job_.move.plan, placement) == placement.format;
 }
 
 // By the VM's own QEMU. It ends here once the copy is complete; from then on it is written like the
@@ -166,7 +167,7 @@ StepResult StorageMove::convert(const DiskPlacement& placement) {
   const KnownFile* to = created(placement.target);
   DROVER_CHECK(from != nullptr && to != nullptr);
   auto copy = ImageCopy::start({from->path, identity_of(*from), to->path, identity_of(*to),
-                                format_now(job_.move.plan, placement), placement.format,
+                                preflight::format_now(job_.move.plan, placement), placement.format,
                                 job_.move.plan.request.bandwidth});
   if (!copy) return undo_because(copy.error());
   while (!copy->ended()) {
