@@ -103,6 +103,31 @@ TEST_F(CheckDestination, AnImageThatIsCopiedMayBecomeAnotherFormat) {
   EXPECT_TRUE(has(check(), "DISK_BACKING_CHAIN"));
 }
 
+TEST_F(CheckDestination, ARunningDiskIsWrittenAsItsRoomShallBe) {
+  for (const auto& [allocation, words] :
+       {std::pair{Allocation::kThin, "discard='unmap' detect_zeroes='unmap'"},
+        std::pair{Allocation::kFull, "discard='ignore' detect_zeroes='off'"}}) {
+    proposal_.request.allocation = allocation;
+    proposal_.request.kind = {};
+    auto report = check();
+    ASSERT_EQ(report.placements.size(), 1u);
+    EXPECT_EQ(report.placements[0].allocation, allocation);
+    EXPECT_NE(report.destination_xml.find(words), std::string::npos) << report.destination_xml;
+    EXPECT_EQ(report.persistent_xml.find("discard"), std::string::npos);
+    proposal_.request.kind = MoveKind::kOffline;
+    EXPECT_EQ(check().destination_xml.find("discard"), std::string::npos);
+  }
+}
+
+TEST_F(CheckDestination, AFullImageNeedsRoomForAllOfItsDisk) {
+  proposal_.vm.disks[0].virtual_size = gib(1 << 20);
+  EXPECT_FALSE(has(check(), "SPACE_SHORT"));
+  proposal_.request.allocation = Allocation::kThin;
+  EXPECT_FALSE(has(check(), "SPACE_SHORT"));
+  proposal_.request.allocation = Allocation::kFull;
+  EXPECT_TRUE(has(check(), "SPACE_SHORT"));
+}
+
 TEST_F(CheckDestination, ASharedDiskKeepsItsFormat) {
   const std::string path = (root_ / "images/web.qcow2").string();
   std::ofstream(path) << "image";

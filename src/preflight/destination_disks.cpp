@@ -156,13 +156,13 @@ void check_formats(const DestinationView& view, Findings& findings) {
   const auto& disks = view.proposal.vm.disks;
   for (const DiskPlacement& placement : view.placements) {
     const auto disk = std::ranges::find(disks, placement.target, &Disk::target);
-    if (disk == disks.end() || request.format.empty() || disk->format == request.format) continue;
+    if (disk == disks.end() || !is_made_anew(request, disk->format)) continue;
     if (!placement.shared) {
       check_made_anew(view.proposal.vm, request, *disk, findings);
       continue;
     }
     findings.note(Code::kDiskStays, placement.target,
-                  fmt::format("{} stays {}: both hosts see {}.", placement.target, disk->format,
+                  fmt::format("{} stays as it is: both hosts see {}.", placement.target,
                               placement.destination_path),
                   "Only an image that is copied becomes another.");
   }
@@ -179,8 +179,9 @@ void check_space(const DestinationView& view, Findings& findings) {
     const FolderFacts* folder = view.folder(folder_of(placement.destination_path));
     if (folder == nullptr || !folder->exists) continue;
     Sum& sum = per_file_system[folder->file_system];
-    sum.allocated += placement.allocated;
-    sum.virtual_size += placement.virtual_size;
+    const ByteCount room = room_of(placement);
+    sum.allocated += room;
+    sum.virtual_size += std::max(room, placement.virtual_size);
     sum.free = folder->free;
     if (sum.folder.empty()) sum.folder = folder->path;
   }

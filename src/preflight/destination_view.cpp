@@ -50,11 +50,13 @@ void look_at_place(DestinationView& view, const std::string& path,
 }
 
 // A disk that both hosts see stays as it is.
-void change_formats(DestinationView& view, std::span<const std::string> allowed,
-                    const std::string& user) {
+void change_images(DestinationView& view, std::span<const std::string> allowed,
+                   const std::string& user) {
   const std::string& format = view.proposal.request.format;
   for (DiskPlacement& placement : view.placements) {
-    if (format.empty() || placement.shared || placement.format == format) continue;
+    if (placement.shared) continue;
+    placement.allocation = view.proposal.request.allocation;
+    if (format.empty() || placement.format == format) continue;
     placement.format = format;
     placement.cluster_size = {};
     placement.destination_path = path_in_format(placement.destination_path, format);
@@ -69,7 +71,7 @@ void look_at_files(DestinationView& view, const std::string& user) {
   for (const auto& file : view.files) look_at_place(view, file.destination_path, folders, user);
   for (auto& placement : view.placements)
     placement.shared = bears_mark(view, placement.target, placement.destination_path, folders);
-  change_formats(view, folders, user);
+  change_images(view, folders, user);
   for (auto& file : view.files)
     file.shared = bears_mark(view, file.source_path, file.destination_path, folders);
   if (std::ranges::find(view.proposal.request.items, kNvramItem, &ItemPlace::item) !=

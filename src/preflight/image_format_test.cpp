@@ -64,6 +64,18 @@ TEST_F(MadeAnew, AChainHasToBecomeOneImage) {
   EXPECT_TRUE(found().empty());
 }
 
+TEST_F(MadeAnew, SaysWhatItShallBecome) {
+  disk_.backing_chain = {"/images/base.img"};
+  EXPECT_NE(found()[0].what.find("become raw."), std::string::npos);
+  request_.allocation = Allocation::kThin;
+  EXPECT_NE(found()[0].what.find("become raw and thin."), std::string::npos);
+  request_.format = "qcow2";
+  EXPECT_NE(found()[0].what.find("become thin."), std::string::npos) << "it is qcow2 already";
+  EXPECT_TRUE(is_made_anew(request_, "qcow2"));
+  request_.allocation.reset();
+  EXPECT_FALSE(is_made_anew(request_, "qcow2"));
+}
+
 TEST_F(MadeAnew, CheckpointsWithinItAreToldOfOnce) {
   vm_.checkpoints.resize(1);
   vm_.checkpoints[0].name = "warm";
@@ -82,6 +94,10 @@ TEST_F(MadeAnew, ACheckpointOfOtherDisksKnowsItsFormat) {
   vm_.checkpoints.resize(1);
   vm_.checkpoints[0].name = "warm";
   vm_.checkpoints[0].external_disks = {"vdb"};
+  request_.format.clear();
+  request_.allocation = Allocation::kFull;
+  EXPECT_TRUE(found().empty()) << "which stays the same";
+  request_.format = "raw";
   EXPECT_EQ(codes(found()), "CHECKPOINT_FILES ");
   vm_.checkpoints[0].external_disks = {"vda"};
   disk_.backing_chain = {"/images/base.img"};

@@ -92,7 +92,8 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     const std::string& asked = view.request.format;
     const std::string format = asked.empty() ? disk.format : asked;
     const bool changes = format != disk.format;
-    if (changes) check_made_anew(view.vm, view.request, sized, findings);
+    if (is_made_anew(view.request, disk.format))
+      check_made_anew(view.vm, view.request, sized, findings);
     const std::string there =
         joined(places.at(disk.target), changes ? path_in_format(path, format) : path);
     if (there == path) {
@@ -104,7 +105,7 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     placements.push_back(
         {disk.target, path, there, format, sized.virtual_size,
          chain ? sized.allocated : flattened(sized.allocated, sized.virtual_size, sized.layers),
-         sized.cluster_size, false});
+         sized.cluster_size, false, view.request.allocation});
   }
   return placements;
 }

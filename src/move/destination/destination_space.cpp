@@ -11,6 +11,7 @@
 #include "move/destination/destination_side.h"
 #include "move/plan/shared_disks.h"
 #include "preflight/codes.h"
+#include "preflight/placement.h"
 
 namespace drover::move {
 namespace {
@@ -59,7 +60,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
   for (const auto& placement : placements) {
     if (placement.shared) continue;
     const auto folder = std::filesystem::path(placement.destination_path).parent_path();
-    if (Sum* const sum = need(folder, placement.allocated)) sum->has_disks = true;
+    if (Sum* const sum = need(folder, preflight::room_of(placement))) sum->has_disks = true;
   }
   if (state.bytes > 0) need(world_.carriage.state_file({}).parent_path(), state);
   const auto promise = [&](const std::filesystem::path& path, ByteCount bytes) {
@@ -74,7 +75,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     const DestinationJob& job = entry->job;
     if (job.settled || job.undone) continue;
     for (const auto& placement : room_for(job.plan))
-      promise(placement.destination_path, placement.allocated);
+      promise(placement.destination_path, preflight::room_of(placement));
     if (job.plan.kind == MoveKind::kQuick && !job.restored)
       promise(world_.carriage.state_file(entry->name()), state_bytes_max(job.plan.vm.memory));
   }

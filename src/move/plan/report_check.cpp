@@ -100,12 +100,14 @@ Status check_formats(const preflight::Proposal& proposal,
                      const preflight::DestinationReport& report) {
   const std::string& format = proposal.request.format;
   for (const DiskPlacement& placement : report.placements) {
-    if (format.empty() || placement.shared || is_network(placement) || placement.format == format)
-      continue;
+    if (placement.shared || is_network(placement)) continue;
+    const bool other_format = !format.empty() && placement.format != format;
+    if (!other_format && placement.allocation == proposal.request.allocation) continue;
     return fail(ErrorCode::kConflict,
-                "{} has an earlier Drover, which makes no {} of {}. Fix: upgrade Drover there, or "
-                "leave --format out.",
-                proposal.request.destination, format, placement.target);
+                "{} has an earlier Drover, which does not make of {} what {} wants. Fix: upgrade "
+                "Drover there, or leave that option out.",
+                proposal.request.destination, placement.target,
+                other_format ? "--format" : "--allocation");
   }
   return {};
 }

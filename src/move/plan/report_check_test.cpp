@@ -66,6 +66,11 @@ TEST_F(ReportCheck, ACopyHasTheFormatThatWasAskedFor) {
   EXPECT_TRUE(check_report(proposal_, report_));
   expect_refused([&] { report_.placements[0].shared = true; });
   expect_refused([&] { report_.placements[0].format = "vmdk"; });
+  proposal_.request.allocation = Allocation::kFull;
+  EXPECT_FALSE(check_report(proposal_, report_)) << "an earlier release";
+  report_.placements[0].allocation = Allocation::kFull;
+  EXPECT_TRUE(check_report(proposal_, report_));
+  report_.placements[0].allocation.reset();
   report_.placements[0].format = "qcow2";
   report_.placements[0].shared = true;
   EXPECT_TRUE(check_report(proposal_, report_)) << "what both hosts see stays as it is";

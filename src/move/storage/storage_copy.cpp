@@ -79,7 +79,7 @@ Status StorageMove::make_image(const std::string& target, const DiskPlacement& i
 
 // With all that it has beside what its guest sees.
 bool StorageMove::is_copied_whole(const DiskPlacement& placement) const {
-  return !by_qemu() && !becomes_one(job_.move.plan, placement) &&
+  return !by_qemu() && !placement.allocation && !becomes_one(job_.move.plan, placement) &&
          preflight::format_now(job_.move.plan, placement) == placement.format;
 }
 
@@ -95,9 +95,13 @@ StepResult StorageMove::mirror(const DiskPlacement& placement) {
     job_.begun.push_back(placement.target);
     if (auto saved = save(); !saved) return undo_because(saved.error());
   }
-  const DiskCopyCall call{
-      uuid(),           placement.target,       placement.destination_path,
-      placement.format, placement.virtual_size, job_.move.plan.request.bandwidth};
+  const DiskCopyCall call{uuid(),
+                          placement.target,
+                          placement.destination_path,
+                          placement.format,
+                          placement.virtual_size,
+                          job_.move.plan.request.bandwidth,
+                          placement.allocation};
   while (true) {
     const auto begun = world_.hypervisor.copy_disk(call);
     if (begun) break;
@@ -129,12 +133,20 @@ StepResult StorageMove::follow_mirror(const DiskPlacement& placement) {
                                 {}});
     }
     if (now->state == DiskCopy::State::kReady) {
+      if (auto filled = fill(placement); !filled) return undo_because(filled.error());
       show_progress(placement.destination_path, 1);
       return {};
     }
     show_progress(placement.destination_path, part_of(now->done, now->total));
     pause_for(kLookInterval);
   }
+}
+
+// Where the disk's definition lets QEMU make holes, the copy's empty parts have become some.
+Status StorageMove::fill(const DiskPlacement& placement) {
+  const KnownFile* const image = created(placement.target);
+  if (placement.allocation != Allocation::kFull || image == nullptr) return {};
+  return fill_holes(image->path, identity_of(*image));
 }
 
 // Why QEMU copies no more.
