@@ -52,6 +52,13 @@ void check_folder(const DestinationView& view, const FolderFacts& folder, Findin
                      "QEMU opens its images by path and would be refused.",
                      {fmt::format("On {}: chmod o+x {}", host, word(folder.closed_at)),
                       fmt::format("Choose another folder with {}.", place_option(view))});
+  } else if (!folder.keeps_room) {
+    findings.blocker(
+        Code::kRoomNotKept, folder.path,
+        fmt::format("The file system of {} on {} keeps no room for a file.", folder.path, host),
+        "The room of a full image could not be taken before it is written.",
+        {"--allocation thin, or leave that out",
+         fmt::format("Choose a folder on another file system with {}.", place_option(view))});
   }
 }
 

@@ -56,6 +56,11 @@ void change_images(DestinationView& view, std::span<const std::string> allowed,
   for (DiskPlacement& placement : view.placements) {
     if (placement.shared) continue;
     placement.allocation = view.proposal.request.allocation;
+    if (placement.allocation == Allocation::kFull) {
+      const auto landing = std::ranges::find(view.folders, folder_of(placement.destination_path),
+                                             &FolderFacts::path);
+      landing->keeps_room = keeps_room(landing->path, allowed);
+    }
     if (format.empty() || placement.format == format) continue;
     placement.format = format;
     placement.cluster_size = {};

@@ -279,8 +279,10 @@ std::vector<FolderFacts> look_at_folders(const SourceView& view,
   std::vector<FolderFacts> folders;
   for (const DiskPlacement& placement : placements) {
     const std::string folder = folder_of(placement.destination_path);
-    if (std::ranges::find(folders, folder, &FolderFacts::path) == folders.end())
-      folders.push_back(look_at_folder(folder, allowed, user));
+    if (std::ranges::find(folders, folder, &FolderFacts::path) != folders.end()) continue;
+    folders.push_back(look_at_folder(folder, allowed, user));
+    if (placement.allocation == Allocation::kFull)
+      folders.back().keeps_room = keeps_room(folder, allowed);
   }
   return folders;
 }
