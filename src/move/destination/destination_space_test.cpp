@@ -77,6 +77,18 @@ TEST_F(DestinationSpace, WhatIsPromisedToOneMoveIsNotThereForTheNext) {
   EXPECT_TRUE(reserve("aaaaaaaa", kOther, "web02", most_of_it)) << "it was given back";
 }
 
+TEST_F(DestinationSpace, AFullImageIsPromisedItsWholeDisk) {
+  ReserveRequest request = reservation(definition_of(kUuid, "web01"));
+  request.plan.placements = {
+      {"vda", "/srv/a", images() + "/web01.raw", "raw", free_now() + gib(1), mib(1), {}}};
+  request.plan.placements[0].allocation = Allocation::kFull;
+  const auto refused = DestinationFixture::reserve(request);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kNoSpace);
+  request.plan.placements[0].allocation.reset();
+  EXPECT_TRUE(DestinationFixture::reserve(request));
+}
+
 TEST_F(DestinationSpace, AReservationWhoseSourceIsGoneEnds) {
   ASSERT_TRUE(reserve(kMove, kUuid, "web01", mib(1)));
   side_->sweep();
