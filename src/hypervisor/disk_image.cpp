@@ -189,7 +189,10 @@ Status fill_holes(const std::string& path, const FileIdentity& identity) {
     return fail(ErrorCode::kConflict, "{} is another file by now.", path);
   struct stat found{};
   if (::fstat(file.get(), &found) != 0) return fail_errno("Cannot look at " + path);
-  return take_room(file.get(), path, static_cast<std::uint64_t>(found.st_size));
+  const auto size = static_cast<std::uint64_t>(found.st_size);
+  // Of a file without holes the kernel would look at each extent, while nobody may write it.
+  if (static_cast<std::uint64_t>(found.st_blocks) * 512 >= size) return {};
+  return take_room(file.get(), path, size);
 }
 
 Result<UniqueFd> open_image(const std::string& path, const FileIdentity& identity,
