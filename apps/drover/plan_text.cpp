@@ -132,6 +132,16 @@ std::string outrun_words(const Convergence& convergence) {
   return "";
 }
 
+// "qcow2"; of an image that becomes another "qcow2 to raw, full".
+std::string format_words(const Plan& plan, const DiskPlacement& disk) {
+  const auto now = std::ranges::find(plan.vm.disks, disk.target, &Disk::target);
+  std::string words = disk.format;
+  if (now != plan.vm.disks.end() && !now->format.empty() && now->format != disk.format)
+    words = fmt::format("{} to {}", now->format, disk.format);
+  if (disk.allocation) words.append(", ").append(allocation_name(*disk.allocation));
+  return words;
+}
+
 }  // namespace
 
 std::string findings_text(const std::vector<Finding>& findings) {
@@ -152,7 +162,7 @@ std::string plan_text(const Plan& plan) {
                {"IN USE", Table::Align::kRight}},
               "  ");
   for (const DiskPlacement& disk : plan.placements) {
-    disks.add({disk.target, disk.source_path, place_words(disk), disk.format,
+    disks.add({disk.target, disk.source_path, place_words(disk), format_words(plan, disk),
                to_text(disk.virtual_size), to_text(disk.allocated)});
     for (const FilePlacement& file : plan.files) {
       if (file.item != disk.target) continue;

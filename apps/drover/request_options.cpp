@@ -35,8 +35,13 @@ void RequestOptions::add_to(CLI::App& command) {
       "it is built on comes along");
   command
       .add_option("--format", format,
-                  "Of disks that move within their host: raw or qcow2, what their images become")
+                  "raw or qcow2: what the images of disks become that are copied")
       ->type_name("FORMAT");
+  command
+      .add_option("--allocation", allocation,
+                  "Of those images: thin, zeroes take no room, or full, the room of the whole disk "
+                  "is taken at once; else holes stay holes")
+      ->type_name("HOW");
   command
       .add_option("--media", media,
                   "Discs in the drives: eject takes them out when the move begins, require wants "
@@ -172,6 +177,12 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
     request.media = media_from_name(media);
     if (!request.media)
       return fail(ErrorCode::kInvalidArgument, "--media is eject or require, not \"{}\".", media);
+  }
+  if (!allocation.empty()) {
+    request.allocation = allocation_from_name(allocation);
+    if (!request.allocation)
+      return fail(ErrorCode::kInvalidArgument, "--allocation is thin or full, not \"{}\".",
+                  allocation);
   }
   ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(bandwidth.empty() ? "off" : bandwidth));
   request.references = !no_references;

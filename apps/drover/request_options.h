@@ -19,7 +19,8 @@ struct RequestOptions {
   bool offline = false;
   bool quick = false;
   bool flatten = false;
-  std::string format;  // of a storage move; empty: stays
+  std::string format;      // of images that are copied; empty: stays
+  std::string allocation;  // likewise; empty: holes stay holes
   bool delete_now = false;
   bool keep_source = false;
   std::string media;                    // empty: what the destination has is used

@@ -25,5 +25,16 @@ TEST(RequestOptions, ItemsBelongToTheHostThatIsNamed) {
   EXPECT_FALSE(options.request("uuid", ""));
 }
 
+TEST(RequestOptions, AllocationIsThinOrFull) {
+  RequestOptions options;
+  EXPECT_FALSE(options.request("uuid", "host2")->allocation);
+  options.allocation = "full";
+  EXPECT_EQ(options.request("uuid", "host2")->allocation, Allocation::kFull);
+  options.allocation = "fixed";
+  const auto refused = options.request("uuid", "host2");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("thin or full"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace drover::cli

@@ -36,6 +36,18 @@ TEST(StorageText, ThePlanSaysWhereDisksGoAndWhatIsKept) {
 )");
 }
 
+TEST(StorageText, ThePlanSaysWhatImagesBecome) {
+  Plan plan = storage_plan();
+  plan.vm.disks.resize(1);
+  plan.vm.disks[0].target = "vdb";
+  plan.vm.disks[0].format = "raw";
+  plan.placements[0].allocation = Allocation::kThin;
+  EXPECT_NE(plan_text(plan).find("  raw, thin  "), std::string::npos) << plan_text(plan);
+  plan.placements[0].format = "qcow2";
+  plan.placements[0].allocation = Allocation::kFull;
+  EXPECT_NE(plan_text(plan).find("  raw to qcow2, full  "), std::string::npos) << plan_text(plan);
+}
+
 TEST(StorageText, TheReportNamesTheWayBack) {
   Move move = sample_move();
   move.plan = storage_plan();

@@ -43,6 +43,7 @@ Move full_move() {
   move.plan.request.media = Media::kEject;
   move.plan.request.items.emplace_back();
   move.plan.request.format = "qcow2";
+  move.plan.request.allocation = Allocation::kThin;
   move.plan.request.interfaces.emplace_back();
   move.plan.request.candidates = {"host3"};
   move.plan.request.passed = {"host2: It does not answer."};
@@ -53,7 +54,7 @@ Move full_move() {
   move.report->networks.emplace_back();
   move.ended_at = move.started_at;
   move.plan.findings.emplace_back();
-  move.plan.placements.emplace_back();
+  move.plan.placements.emplace_back().allocation = Allocation::kThin;
   move.plan.vm.disks.emplace_back().layers.emplace_back();
   move.plan.vm.checkpoints.emplace_back();
   move.plan.files.emplace_back();

@@ -30,8 +30,18 @@ void place(pugi::xml_node disk, const DiskPlacement& placement) {
   if (!source) source = disk.insert_child_before("source", disk.child("target"));
   for (const char* name : {"dev", "pool", "volume", "mode"}) source.remove_attribute(name);
   xml::set_attribute(source, "file", placement.destination_path);
-  const auto driver = disk.child("driver");
-  if (driver && !placement.format.empty()) xml::set_attribute(driver, "type", placement.format);
+  if (placement.allocation) {
+    const bool full = *placement.allocation == Allocation::kFull;
+    auto driver = disk.child("driver");
+    if (!driver) driver = disk.insert_child_before("driver", source);
+    xml::set_attribute(driver, "discard", full ? "ignore" : "unmap");
+    xml::set_attribute(driver, "detect_zeroes", full ? "off" : "unmap");
+  }
+  if (placement.format.empty()) return;
+  auto driver = disk.child("driver");
+  if (!driver && placement.format == "raw") return;  // which a disk is that does not say
+  if (!driver) driver = disk.insert_child_before("driver", source);
+  xml::set_attribute(driver, "type", placement.format);
 }
 
 void place_nvram(pugi::xml_node nvram, const std::string& path) {

@@ -13,7 +13,8 @@
 namespace drover {
 
 // Each placed disk becomes a file at its `destination_path`, with no backing file and no unfinished
-// block job: the copy is complete in itself, while a shared disk keeps its chain.
+// block job: the copy is complete in itself, while a shared disk keeps its chain. Where an
+// allocation is asked for, QEMU is told not to give room back, or to make holes of zeroes.
 // `nvram_destination` replaces the NVRAM's path; empty leaves it. kInvalidArgument: a placement
 // names a disk that the definition lacks.
 Result<std::string> adapt_definition(std::string_view xml,

@@ -53,15 +53,32 @@ Result<Found> look(int folder, const std::string& name, const FileIdentity& mean
   return seen->identity == meant && seen->regular ? Found::kMeant : Found::kOther;
 }
 
+Status take_room(int fd, const std::string& path, std::uint64_t bytes) {
+  while (::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EOPNOTSUPP) {
+      return fail(ErrorCode::kSystem,
+                  "The file system of {} keeps no room free for it. Fix: --allocation thin, or "
+                  "another folder.",
+                  path);
+    }
+    return fail_errno(fmt::format("Cannot take the room of {}", path));
+  }
+  return {};
+}
+
 Status format_image(int fd, const DiskPlacement& placement, const FilePlacement* below) {
   const std::string& path = placement.destination_path;
+  const bool full = placement.allocation == Allocation::kFull;
   if (placement.format == "raw") {
     if (::ftruncate(fd, static_cast<off_t>(placement.virtual_size.bytes)) != 0)
       return fail_errno("Cannot size " + path);
+    if (full) RETURN_IF_ERROR(take_room(fd, path, placement.virtual_size.bytes));
   } else {
     std::string options = "compat=1.1";
     if (placement.cluster_size.bytes != 0)
       options += fmt::format(",cluster_size={}", placement.cluster_size.bytes);
+    if (full) options += ",preallocation=falloc";
     std::vector<std::string> arguments{"qemu-img", "create", "-q", "-f", "qcow2", "-o", options};
     if (below != nullptr) {
       for (const char* word : {"-u", "-F", below->format.c_str(), "-b"})
@@ -162,6 +179,20 @@ Result<FileIdentity> create_image(const DiskPlacement& placement,
     return std::unexpected(std::move(done).error());
   }
   return std::move(made->identity);
+}
+
+Status fill_holes(const std::string& path, const FileIdentity& identity) {
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file) return fail_errno("Cannot open " + path);
+  ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(file.get(), path));
+  if (!seen.regular || seen.identity != identity)
+    return fail(ErrorCode::kConflict, "{} is another file by now.", path);
+  struct stat found{};
+  if (::fstat(file.get(), &found) != 0) return fail_errno("Cannot look at " + path);
+  const auto size = static_cast<std::uint64_t>(found.st_size);
+  // Of a file without holes the kernel would look at each extent, while nobody may write it.
+  if (static_cast<std::uint64_t>(found.st_blocks) * 512 >= size) return {};
+  return take_room(file.get(), path, size);
 }
 
 Result<UniqueFd> open_image(const std::string& path, const FileIdentity& identity,

@@ -45,14 +45,19 @@ Result<FileIdentity> file_identity(const std::string& path);
 // after a crash nothing else may be taken for that file.
 Status check_nothing_at(const std::string& path);
 
-// Creates the empty image at placement.destination_path: same format, virtual size and cluster
-// size, sparse, 0600 and owned by us (libvirtd hands it to QEMU's user when it starts it). Raw and
+// Creates the empty image at placement.destination_path: its format, virtual size and cluster size,
+// sparse, or, `full`, with the room of all of it (kNoSpace; kSystem: the file system keeps none
+// free), 0600 and owned by us (libvirtd hands it to QEMU's user when it starts it). Raw and
 // qcow2 only. kConflict: something is there already. kPermission: not beneath an allowed folder.
 // Nothing is left on failure. With `below`, a qcow2 image that stands on that file, which is not
 // looked at.
 Result<FileIdentity> create_image(const DiskPlacement& placement,
                                   std::span<const std::string> allowed_folders,
                                   const FilePlacement* below = nullptr);
+
+// Gives room to whatever has become a hole of an image that was created `full`. QEMU may write it
+// meanwhile. kConflict: another file; kNoSpace.
+Status fill_holes(const std::string& path, const FileIdentity& identity);
 
 // Opens it for reading if it still is the one meant. kPermission: not beneath an allowed folder, or
 // a link stands in the way; kConflict: another file, or none that holds bytes; kNotFound.

@@ -89,6 +89,37 @@ TEST_F(DiskImage, IsCreatedRawAndSparse) {
   EXPECT_LT(image_facts(path.string(), "raw")->allocated, mib(1));
 }
 
+TEST_F(DiskImage, IsCreatedFullAndFilledAgain) {
+  for (const char* format : {"raw", "qcow2"}) {
+    const fs::path path = root_ / "allowed" / format;
+    auto full = placement(path, format);
+    full.allocation = Allocation::kFull;
+    const auto made = create_image(full, allowed_);
+    ASSERT_TRUE(made) << made.error().text();
+    const auto room = [&] {
+      struct stat found{};
+      EXPECT_EQ(::stat(path.c_str(), &found), 0);
+      return static_cast<std::uint64_t>(found.st_blocks) * 512;
+    };
+    EXPECT_GE(room(), full.virtual_size.bytes) << format;
+    const auto facts = image_facts(path, format);
+    ASSERT_TRUE(facts);
+    EXPECT_EQ(facts->virtual_size, full.virtual_size);
+    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 20, 1 << 20),
+              0);
+    EXPECT_LT(room(), full.virtual_size.bytes) << format;
+    const auto size = fs::file_size(path);
+    ASSERT_TRUE(fill_holes(path, *made));
+    ASSERT_TRUE(fill_holes(path, *made)) << "twice";
+    EXPECT_GE(room(), full.virtual_size.bytes) << format;
+    EXPECT_EQ(fs::file_size(path), size);
+    FileIdentity other = *made;
+    ++other.inode;
+    EXPECT_EQ(fill_holes(path, other).error().code, ErrorCode::kConflict);
+  }
+}
+
 TEST_F(DiskImage, NeverReplacesWhatIsThere) {
   const fs::path path = root_ / "allowed/web01.qcow2";
   std::ofstream(path) << "precious";

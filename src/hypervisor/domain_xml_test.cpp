@@ -213,6 +213,23 @@ TEST(AdaptDefinition, DropsBackingFilesAndUnfinishedJobs) {
       "index='3'/><target dev='vda'/></disk></devices></domain>");
 }
 
+TEST(AdaptDefinition, SaysAFormatThatTheDiskDidNotSay) {
+  DiskPlacement placement;
+  placement.target = "vda";
+  placement.destination_path = "/b";
+  placement.format = "raw";
+  const std::string head = "<domain><name>x</name><devices><disk type='file'>";
+  const std::string text =
+      head + "<source file='/a'/><target dev='vda'/></disk></devices></domain>";
+  EXPECT_EQ(adapt_definition(text, {&placement, 1}, "").value_or("").find("driver"),
+            std::string::npos);
+  placement.format = "qcow2";
+  EXPECT_NE(adapt_definition(text, {&placement, 1}, "")
+                .value_or("")
+                .find("<driver type='qcow2'/><source file='/b'/>"),
+            std::string::npos);
+}
+
 TEST(AdaptDefinition, RefusesAPlacementOfNoDisk) {
   DiskPlacement placement;
   placement.target = "vdz";

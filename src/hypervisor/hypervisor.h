@@ -20,6 +20,7 @@
 #include "hypervisor/checkpoint_xml.h"
 #include "hypervisor/teaming.h"
 #include "model/after.h"
+#include "model/allocation.h"
 #include "model/host.h"
 #include "model/vm.h"
 
@@ -80,11 +81,12 @@ struct CompletedJob {
 // VM's QEMU: it goes on without us, and ends with the QEMU.
 struct DiskCopyCall {
   std::string uuid;
-  std::string target;        // "vda"
-  std::string path;          // an empty image of the disk's size, made for this
-  std::string format;        // of that image
-  ByteCount size;            // of the disk, as the guest sees it
-  BytesPerSecond bandwidth;  // 0: no limit
+  std::string target;                         // "vda"
+  std::string path;                           // an empty image of the disk's size, made for this
+  std::string format;                         // of that image
+  ByteCount size;                             // of the disk, as the guest sees it
+  BytesPerSecond bandwidth;                   // 0: no limit
+  std::optional<Allocation> allocation = {};  // of the image; nothing: holes stay holes
 };
 
 struct DiskCopy {

@@ -28,8 +28,10 @@ class ImageSenderTest : public testing::TestWithParam<std::string> {
   }
   void TearDown() override { fs::remove_all(root_); }
 
-  FileIdentity make(const std::string& path, const std::string& format) {
+  FileIdentity make(const std::string& path, const std::string& format,
+                    std::optional<Allocation> allocation = {}) {
     DiskPlacement placement;
+    placement.allocation = allocation;
     placement.destination_path = path;
     placement.format = format;
     placement.virtual_size = mib(64);
@@ -58,6 +60,29 @@ class ImageSenderTest : public testing::TestWithParam<std::string> {
   fs::path root_;
   std::vector<std::string> allowed_;
 };
+
+// What a disk's mirror writes: bytes of zeroes, and "this is zero".
+TEST_P(ImageSenderTest, ZeroesTakeRoomInAFullImageAndNoneInAThinOne) {
+  for (const Allocation allocation : {Allocation::kThin, Allocation::kFull}) {
+    const std::string path = in(allocation == Allocation::kThin ? "thin" : "full");
+    const FileIdentity to = make(path, GetParam(), allocation);
+    auto server = ImageServer::start({{"vda", path, to, GetParam(), allocation}}, in("nbd.sock"));
+    ASSERT_TRUE(server) << server.error().text();
+    EXPECT_EQ(run("qemu-io -f raw -c 'write -q -P 0 0 8M' -c 'write -q -z -u 8M 8M' "
+                  "'nbd+unix:///vda?socket=" +
+                  in("nbd.sock") + "'"),
+              0);
+    ASSERT_TRUE((*server)->stop());
+    struct stat made{};
+    ASSERT_EQ(::stat(path.c_str(), &made), 0);
+    const auto bytes = static_cast<std::uint64_t>(made.st_blocks) * 512;
+    if (allocation == Allocation::kThin) {
+      EXPECT_LT(bytes, 1u << 20);
+    } else {
+      EXPECT_GE(bytes, 64u << 20);
+    }
+  }
+}
 
 TEST_P(ImageSenderTest, WhatItSendsIsServedIntoTheFile) {
   const FileIdentity from = make(in("a"), GetParam()), to = make(in("b"), GetParam());

@@ -61,11 +61,12 @@ std::vector<std::string> server_words(const std::vector<ServedDisk>& disks,
   int number = 0;
   for (const ServedDisk& disk : disks) {
     const std::string node = fmt::format("disk{}", number++);
-    const Json blockdev{
-        {"driver", disk.format},
-        {"node-name", node},
-        {"discard", "unmap"},
-        {"file", {{"driver", "file"}, {"filename", disk.path}, {"discard", "unmap"}}}};
+    const char* const discard = disk.allocation == Allocation::kFull ? "ignore" : "unmap";
+    Json blockdev{{"driver", disk.format},
+                  {"node-name", node},
+                  {"discard", discard},
+                  {"file", {{"driver", "file"}, {"filename", disk.path}, {"discard", discard}}}};
+    if (disk.allocation == Allocation::kThin) blockdev["detect-zeroes"] = "unmap";
     words.insert(words.end(), {"--blockdev", blockdev.dump()});
   }
   const Json server{{"addr", {{"type", "unix"}, {"path", socket.string()}}},

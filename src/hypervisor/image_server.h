@@ -23,7 +23,8 @@ struct ServedDisk {
   std::string name;  // of the export
   std::string path;
   FileIdentity identity;
-  std::string format;  // never probed
+  std::string format;                         // never probed
+  std::optional<Allocation> allocation = {};  // nothing: what is written as zero becomes a hole
 };
 
 class ImageServer {

@@ -124,6 +124,7 @@ bool decode_name(std::string_view text, DailyWindow& out);
 bool decode_name(std::string_view text, MoveLimit& out);
 bool decode_name(std::string_view text, Verification& out);
 bool decode_name(std::string_view text, Media& out);
+bool decode_name(std::string_view text, Allocation& out);
 bool decode_name(std::string_view text, MoveKind& out);
 bool decode_name(std::string_view text, ErrorCode& out);
 bool decode_name(std::string_view text, EvacuationKind& out);

@@ -57,6 +57,7 @@ MoveRequest full_request() {
           {{"vda", "/fast"}, {"vdb", "pool"}},
           true,
           "raw",
+          Allocation::kFull,
           Media::kEject,
           SourceDisposal::kKeepSource,
           Performance::kMultilink,

@@ -79,6 +79,9 @@ bool decode_name(std::string_view text, Verification& out) {
 }
 
 bool decode_name(std::string_view text, Media& out) { return take(media_from_name(text), out); }
+bool decode_name(std::string_view text, Allocation& out) {
+  return take(allocation_from_name(text), out);
+}
 
 bool decode_name(std::string_view text, MoveKind& out) {
   return take(move_kind_from_name(text), out);

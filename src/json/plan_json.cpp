@@ -85,6 +85,7 @@ Json encode(const MoveRequest& value) {
   if (value.media) out["media"] = media_name(*value.media);
   if (!value.items.empty()) out["items"] = encode(value.items);
   if (!value.format.empty()) out["format"] = value.format;
+  if (value.allocation) out["allocation"] = allocation_name(*value.allocation);
   if (!value.candidates.empty()) out["candidates"] = value.candidates;
   if (!value.passed.empty()) out["passed"] = value.passed;
   if (!value.continues.empty()) out["continues"] = value.continues;
@@ -101,6 +102,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("kind", out.kind)
       .may("items", out.items)
       .may("format", out.format)
+      .may("allocation", out.allocation)
       .may("flatten", out.flatten)
       .may("media", out.media)
       .may("disposal", out.disposal)
@@ -130,14 +132,16 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
 }
 
 Json encode(const DiskPlacement& value) {
-  return {{"target", value.target},
-          {"source_path", value.source_path},
-          {"destination_path", value.destination_path},
-          {"format", value.format},
-          {"virtual_size_bytes", value.virtual_size.bytes},
-          {"allocated_bytes", value.allocated.bytes},
-          {"cluster_size_bytes", value.cluster_size.bytes},
-          {"shared", value.shared}};
+  Json out{{"target", value.target},
+           {"source_path", value.source_path},
+           {"destination_path", value.destination_path},
+           {"format", value.format},
+           {"virtual_size_bytes", value.virtual_size.bytes},
+           {"allocated_bytes", value.allocated.bytes},
+           {"cluster_size_bytes", value.cluster_size.bytes},
+           {"shared", value.shared}};
+  if (value.allocation) out["allocation"] = allocation_name(*value.allocation);
+  return out;
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPlacement& out) {
@@ -150,6 +154,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPl
       .may("allocated_bytes", out.allocated)
       .may("cluster_size_bytes", out.cluster_size)
       .may("shared", out.shared)
+      .may("allocation", out.allocation)
       .finish();
 }
 

@@ -35,6 +35,11 @@ constexpr NameTable<Media, 2> kMedia{{
     {Media::kRequire, "require"},
 }};
 
+constexpr NameTable<Allocation, 2> kAllocations{{
+    {Allocation::kThin, "thin"},
+    {Allocation::kFull, "full"},
+}};
+
 constexpr NameTable<Verification, 3> kVerifications{{
     {Verification::kNone, "none"},
     {Verification::kAsSent, "as-sent"},
@@ -99,6 +104,13 @@ std::optional<Performance> performance_from_name(std::string_view name) {
 
 std::string_view media_name(Media media) { return name_in(kMedia, media); }
 std::optional<Media> media_from_name(std::string_view name) { return value_in(kMedia, name); }
+
+std::string_view allocation_name(Allocation allocation) {
+  return name_in(kAllocations, allocation);
+}
+std::optional<Allocation> allocation_from_name(std::string_view name) {
+  return value_in(kAllocations, name);
+}
 
 std::string_view verification_name(Verification level) { return name_in(kVerifications, level); }
 std::optional<Verification> verification_from_name(std::string_view name) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/byte_count.h"
+#include "model/allocation.h"
 #include "model/convergence.h"
 #include "model/daily_window.h"
 #include "model/forecast.h"
@@ -84,8 +85,9 @@ struct MoveRequest {
   std::optional<MoveKind> kind;  // nothing: live, or offline of a VM that is off
   std::vector<ItemPlace> items;  // of a storage move
   bool flatten = false;          // a chain becomes one image; false: it stays a chain
-  std::string format;            // of a storage move: "raw" or "qcow2"; empty: each keeps its own
-  std::optional<Media> media;    // nothing: what the destination has under that name is used
+  std::string format;            // of what is copied: "raw" or "qcow2"; empty: each keeps its own
+  std::optional<Allocation> allocation;  // likewise; nothing: holes stay holes
+  std::optional<Media> media;  // nothing: what the destination has under that name is used
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;  // nothing: as the source's settings say
   BytesPerSecond bandwidth;                // of this move; 0: only the source's settings limit it
@@ -125,6 +127,7 @@ struct DiskPlacement {
   ByteCount allocated;
   ByteCount cluster_size;
   bool shared = false;  // both hosts see this very file: it stays, whatever becomes of the move
+  std::optional<Allocation> allocation = {};  // as asked; nothing: holes stay holes
 };
 
 // A whole file that nobody writes any more and that travels before the disks: a layer below a

@@ -81,6 +81,69 @@ TEST_F(CheckDestination, SaysWhereEverythingLandsAndAdaptsBothDefinitions) {
   EXPECT_EQ(report.host.settings.allowed_folders, settings_.allowed_folders);
 }
 
+TEST_F(CheckDestination, AnImageThatIsCopiedMayBecomeAnotherFormat) {
+  proposal_.request.format = "raw";
+  const auto report = check();
+  const std::string path = (root_ / "images/web 01.img").string();
+  ASSERT_EQ(report.placements.size(), 1u);
+  EXPECT_EQ(report.placements[0].destination_path, path);
+  EXPECT_EQ(report.placements[0].format, "raw");
+  for (const auto& xml : {report.destination_xml, report.persistent_xml}) {
+    const auto facts = parse_domain(xml);
+    ASSERT_TRUE(facts) << facts.error().text();
+    EXPECT_EQ(facts->vm.disks.at(0).path, path);
+    EXPECT_EQ(facts->vm.disks.at(0).format, "raw");
+  }
+  std::ofstream(path) << "x";
+  EXPECT_TRUE(has(check(), "DISK_EXISTS"));
+  proposal_.request.format = "qcow2";
+  EXPECT_EQ(check().placements[0].destination_path, (root_ / "images/web 01.qcow2").string());
+  proposal_.request.format = "raw";
+  proposal_.vm.disks[0].backing_chain = {"/elsewhere/base.img"};
+  EXPECT_TRUE(has(check(), "DISK_BACKING_CHAIN"));
+}
+
+TEST_F(CheckDestination, ARunningDiskIsWrittenAsItsRoomShallBe) {
+  for (const auto& [allocation, words] :
+       {std::pair{Allocation::kThin, "discard='unmap' detect_zeroes='unmap'"},
+        std::pair{Allocation::kFull, "discard='ignore' detect_zeroes='off'"}}) {
+    proposal_.request.allocation = allocation;
+    proposal_.request.kind = {};
+    auto report = check();
+    ASSERT_EQ(report.placements.size(), 1u);
+    EXPECT_EQ(report.placements[0].allocation, allocation);
+    EXPECT_NE(report.destination_xml.find(words), std::string::npos) << report.destination_xml;
+    EXPECT_EQ(report.persistent_xml.find("discard"), std::string::npos);
+    proposal_.request.kind = MoveKind::kOffline;
+    EXPECT_EQ(check().destination_xml.find("discard"), std::string::npos);
+  }
+}
+
+TEST_F(CheckDestination, AFullImageNeedsRoomForAllOfItsDisk) {
+  proposal_.vm.disks[0].virtual_size = gib(1 << 20);
+  EXPECT_FALSE(has(check(), "SPACE_SHORT"));
+  proposal_.request.allocation = Allocation::kThin;
+  EXPECT_FALSE(has(check(), "SPACE_SHORT"));
+  proposal_.request.allocation = Allocation::kFull;
+  EXPECT_TRUE(has(check(), "SPACE_SHORT"));
+}
+
+TEST_F(CheckDestination, ASharedDiskKeepsItsFormat) {
+  const std::string path = (root_ / "images/web.qcow2").string();
+  std::ofstream(path) << "image";
+  const auto marked = MarkedImage::mark(path);
+  ASSERT_TRUE(marked);
+  propose("web", path);
+  proposal_.request.format = "raw";
+  proposal_.marks = {{"vda", {marked->where().start, 0}}};
+  const auto report = check();
+  ASSERT_EQ(report.placements.size(), 1u);
+  EXPECT_TRUE(report.placements[0].shared);
+  EXPECT_EQ(report.placements[0].format, "qcow2");
+  EXPECT_EQ(report.placements[0].destination_path, path);
+  EXPECT_TRUE(has(report, "DISK_STAYS"));
+}
+
 TEST_F(CheckDestination, RefusesAnExistingFileALinkAndAFolderOutside) {
   std::ofstream(root_ / "images/web 01.qcow2") << "x";
   auto report = check();

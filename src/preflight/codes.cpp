@@ -70,6 +70,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kFolderMissing, "FOLDER_MISSING"},
     {Code::kFolderLink, "FOLDER_LINK"},
     {Code::kFolderClosed, "FOLDER_CLOSED"},
+    {Code::kRoomNotKept, "ROOM_NOT_KEPT"},
     {Code::kPlacedElsewhere, "PLACED_ELSEWHERE"},
     {Code::kSpaceShort, "SPACE_SHORT"},
     {Code::kSpaceGrowth, "SPACE_GROWTH"},

@@ -74,6 +74,7 @@ enum class Code {
   kFolderMissing,
   kFolderLink,
   kFolderClosed,
+  kRoomNotKept,
   kPlacedElsewhere,
   kSpaceShort,
   kSpaceGrowth,

@@ -8,6 +8,7 @@
 
 #include "hypervisor/allowed_folder.h"
 #include "preflight/destination_view.h"
+#include "preflight/image_format.h"
 #include "preflight/placement.h"
 
 namespace drover::preflight {
@@ -51,6 +52,13 @@ void check_folder(const DestinationView& view, const FolderFacts& folder, Findin
                      "QEMU opens its images by path and would be refused.",
                      {fmt::format("On {}: chmod o+x {}", host, word(folder.closed_at)),
                       fmt::format("Choose another folder with {}.", place_option(view))});
+  } else if (!folder.keeps_room) {
+    findings.blocker(
+        Code::kRoomNotKept, folder.path,
+        fmt::format("The file system of {} on {} keeps no room for a file.", folder.path, host),
+        "The room of a full image could not be taken before it is written.",
+        {"--allocation thin, or leave that out",
+         fmt::format("Choose a folder on another file system with {}.", place_option(view))});
   }
 }
 
@@ -121,7 +129,8 @@ void check_paths(const DestinationView& view, Findings& findings) {
       tell_taken(view, placement, findings);
     const auto& items = view.proposal.request.items;
     const bool named = std::ranges::find(items, placement.target, &ItemPlace::item) != items.end();
-    if (view.proposal.request.disks_to.empty() && !named && path != placement.source_path) {
+    if (view.proposal.request.disks_to.empty() && !named &&
+        folder_of(path) != folder_of(placement.source_path)) {
       findings.note(
           Code::kPlacedElsewhere, placement.target,
           fmt::format("{} becomes {} on {}.", placement.source_path, path, view.host.name),
@@ -148,6 +157,24 @@ void check_paths(const DestinationView& view, Findings& findings) {
   }
 }
 
+// What both hosts see is not made anew.
+void check_formats(const DestinationView& view, Findings& findings) {
+  const MoveRequest& request = view.proposal.request;
+  const auto& disks = view.proposal.vm.disks;
+  for (const DiskPlacement& placement : view.placements) {
+    const auto disk = std::ranges::find(disks, placement.target, &Disk::target);
+    if (disk == disks.end() || !is_made_anew(request, disk->format)) continue;
+    if (!placement.shared) {
+      check_made_anew(view.proposal.vm, request, *disk, findings);
+      continue;
+    }
+    findings.note(Code::kDiskStays, placement.target,
+                  fmt::format("{} stays as it is: both hosts see {}.", placement.target,
+                              placement.destination_path),
+                  "Only an image that is copied becomes another.");
+  }
+}
+
 void check_space(const DestinationView& view, Findings& findings) {
   struct Sum {
     ByteCount allocated, virtual_size, free;
@@ -159,8 +186,9 @@ void check_space(const DestinationView& view, Findings& findings) {
     const FolderFacts* folder = view.folder(folder_of(placement.destination_path));
     if (folder == nullptr || !folder->exists) continue;
     Sum& sum = per_file_system[folder->file_system];
-    sum.allocated += placement.allocated;
-    sum.virtual_size += placement.virtual_size;
+    const ByteCount room = room_of(placement);
+    sum.allocated += room;
+    sum.virtual_size += std::max(room, placement.virtual_size);
     sum.free = folder->free;
     if (sum.folder.empty()) sum.folder = folder->path;
   }

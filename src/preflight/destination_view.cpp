@@ -7,6 +7,7 @@
 #include "hypervisor/qemu_conf.h"
 #include "hypervisor/tpm_state.h"
 #include "preflight/host_sets.h"
+#include "preflight/image_format.h"
 #include "preflight/interface_map.h"
 #include "preflight/item_places.h"
 #include "preflight/layers.h"
@@ -48,6 +49,26 @@ void look_at_place(DestinationView& view, const std::string& path,
   if (view.folder(folder)->exists) view.taken[path] = path_taken(path);
 }
 
+// A disk that both hosts see stays as it is.
+void change_images(DestinationView& view, std::span<const std::string> allowed,
+                   const std::string& user) {
+  const std::string& format = view.proposal.request.format;
+  for (DiskPlacement& placement : view.placements) {
+    if (placement.shared) continue;
+    placement.allocation = view.proposal.request.allocation;
+    if (placement.allocation == Allocation::kFull) {
+      const auto landing = std::ranges::find(view.folders, folder_of(placement.destination_path),
+                                             &FolderFacts::path);
+      landing->keeps_room = keeps_room(landing->path, allowed);
+    }
+    if (format.empty() || placement.format == format) continue;
+    placement.format = format;
+    placement.cluster_size = {};
+    placement.destination_path = path_in_format(placement.destination_path, format);
+    look_at_place(view, placement.destination_path, allowed, user);
+  }
+}
+
 void look_at_files(DestinationView& view, const std::string& user) {
   const auto folders = usable_folders(view.host, view.settings());
   for (const auto& placement : view.placements)
@@ -55,6 +76,7 @@ void look_at_files(DestinationView& view, const std::string& user) {
   for (const auto& file : view.files) look_at_place(view, file.destination_path, folders, user);
   for (auto& placement : view.placements)
     placement.shared = bears_mark(view, placement.target, placement.destination_path, folders);
+  change_images(view, folders, user);
   for (auto& file : view.files)
     file.shared = bears_mark(view, file.source_path, file.destination_path, folders);
   if (std::ranges::find(view.proposal.request.items, kNvramItem, &ItemPlace::item) !=

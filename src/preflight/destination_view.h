@@ -74,6 +74,7 @@ void check_identity(const DestinationView& view, Findings& findings);
 // destination_disks.cpp
 void check_folders(const DestinationView& view, Findings& findings);
 void check_paths(const DestinationView& view, Findings& findings);
+void check_formats(const DestinationView& view, Findings& findings);
 void check_space(const DestinationView& view, Findings& findings);
 void check_media(const DestinationView& view, Findings& findings);
 // layers.cpp

@@ -2,12 +2,14 @@
 #include "preflight/local_files.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <memory>
 #include <optional>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -96,6 +98,15 @@ FolderFacts look_at_folder(const std::string& path, std::span<const std::string>
   }
   facts.closed_at = first_closed(path, user);
   return facts;
+}
+
+bool keeps_room(const std::string& folder, std::span<const std::string> allowed) {
+  const auto opened = open_allowed_folder(folder, allowed);
+  if (!opened) return true;
+  const UniqueFd file(::openat(opened->get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  constexpr off_t kTried = 4096;
+  return !file || ::fallocate(file.get(), FALLOC_FL_KEEP_SIZE, 0, kTried) == 0 ||
+         errno != EOPNOTSUPP;
 }
 
 bool path_taken(const std::string& path) {

@@ -10,6 +10,8 @@
 namespace drover::preflight {
 namespace {
 
+constexpr std::uint64_t kClusterBytes = 65536;  // as qemu-img has it
+
 std::string name_of(const std::string& path) {
   return std::filesystem::path(path).filename().string();
 }
@@ -22,6 +24,15 @@ std::string joined(const std::string& folder, const std::string& name) {
 
 std::string folder_of(const std::string& path) {
   return std::filesystem::path(path).parent_path().string();
+}
+
+// Of a qcow2 each cluster has 8 bytes of its table and 2 of its count.
+ByteCount room_of(const DiskPlacement& placement) {
+  if (placement.allocation != Allocation::kFull) return placement.allocated;
+  if (placement.format == "raw") return placement.virtual_size;
+  const std::uint64_t cluster =
+      placement.cluster_size.bytes != 0 ? placement.cluster_size.bytes : kClusterBytes;
+  return placement.virtual_size + ByteCount{placement.virtual_size.bytes / cluster * 10} + mib(1);
 }
 
 std::vector<std::string> usable_folders(const HostFacts& host, const HostSettings& settings) {

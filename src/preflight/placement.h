@@ -32,4 +32,7 @@ std::string place_nvram(const DomainFacts& live, std::span<const std::string> fo
 
 std::string folder_of(const std::string& path);
 
+// What the copy takes of its file system at most, before its guest writes more.
+ByteCount room_of(const DiskPlacement& placement);
+
 }  // namespace drover::preflight

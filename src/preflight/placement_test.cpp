@@ -16,6 +16,22 @@ TEST(PlaceNvram, KeepsThePathInLibvirtsOwnFolder) {
   EXPECT_EQ(place_nvram(facts, {}), "/var/lib/libvirt/qemu/nvram/web01_VARS.fd");
 }
 
+TEST(RoomOf, IsTheWholeDiskOfAFullImageAndWhatATableTakes) {
+  DiskPlacement placement;
+  placement.virtual_size = gib(64);
+  placement.allocated = gib(1);
+  placement.format = "raw";
+  EXPECT_EQ(room_of(placement), gib(1));
+  placement.allocation = Allocation::kThin;
+  EXPECT_EQ(room_of(placement), gib(1)) << "how much of it is zeroes nobody knows";
+  placement.allocation = Allocation::kFull;
+  EXPECT_EQ(room_of(placement), gib(64));
+  placement.format = "qcow2";
+  EXPECT_EQ(room_of(placement), gib(64) + mib(11));
+  placement.cluster_size = mib(2);
+  EXPECT_LT(room_of(placement), gib(64) + mib(2));
+}
+
 TEST(UsableFolders, AreAllowedOnesAndActiveFolderPools) {
   HostFacts host;
   host.pools = {{"a", "dir", "/pool/a", true},

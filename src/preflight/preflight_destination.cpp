@@ -19,6 +19,7 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_memory(view, findings);
   check_folders(view, findings);
   check_paths(view, findings);
+  check_formats(view, findings);
   check_files(view, findings);
   check_shared_chains(view, findings);
   check_internal_checkpoints(view, findings);
@@ -56,14 +57,20 @@ std::vector<DiskPlacement> placed_in(const DomainFacts& domain,
   return matching;
 }
 
+// The QEMU that takes a running disk in is told how to write its image, for as long as it runs;
+// what the VM is started from later stays as it was.
 Status adapt(const DestinationView& view, DestinationReport& report) {
-  ASSIGN_OR_RETURN(report.destination_xml,
-                   adapt_definition(view.live_xml, view.placements, view.nvram_destination));
-  if (!view.persistent) return {};
+  auto placements = view.placements;
+  for (DiskPlacement& placement : placements) placement.allocation.reset();
+  const MoveKind kind = view.proposal.request.kind.value_or(MoveKind::kLive);
   ASSIGN_OR_RETURN(
-      report.persistent_xml,
-      adapt_definition(view.persistent_xml, placed_in(*view.persistent, view.placements),
+      report.destination_xml,
+      adapt_definition(view.live_xml, kind == MoveKind::kLive ? view.placements : placements,
                        view.nvram_destination));
+  if (!view.persistent) return {};
+  ASSIGN_OR_RETURN(report.persistent_xml,
+                   adapt_definition(view.persistent_xml, placed_in(*view.persistent, placements),
+                                    view.nvram_destination));
   return {};
 }
 

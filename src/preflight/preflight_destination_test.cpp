@@ -160,6 +160,9 @@ TEST_F(Destination, LooksAtItsFolders) {
   view_->folders[0].read_only = false;
   view_->folders[0].closed_at = "/srv";
   expect("FOLDER_CLOSED");
+  view_->folders[0].closed_at.clear();
+  view_->folders[0].keeps_room = false;
+  expect("ROOM_NOT_KEPT");
 }
 
 TEST_F(Destination, LooksAtThePathsOfFiles) {

@@ -128,8 +128,8 @@ void check_moved_checkpoints(const SourceFacts& facts, Findings& findings) {
       const bool moves = std::ranges::any_of(
           facts.live.disks, [&](const DiskFacts& disk) { return disk.disk.target == target; });
       // Of a VM that is off the file is copied as it is.
-      const bool as_it_is =
-          vm.state == VmState::kOff && !view.request.flatten && view.request.format.empty();
+      const bool as_it_is = vm.state == VmState::kOff && !view.request.flatten &&
+                            view.request.format.empty() && !view.request.allocation;
       if (!moves || as_it_is) continue;
       findings.blocker(
           Code::kCheckpointInternal, target,

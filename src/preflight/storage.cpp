@@ -13,6 +13,7 @@
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
 #include "preflight/destination_view.h"
+#include "preflight/image_format.h"
 #include "preflight/item_places.h"
 #include "preflight/local_files.h"
 #include "preflight/placement.h"
@@ -78,27 +79,6 @@ std::string joined(const std::string& folder, const std::string& path) {
   return folder.ends_with('/') ? folder + name : folder + "/" + name;
 }
 
-// As the image is called in its new format, if its name says which it is.
-std::string renamed(const std::string& path, const std::string& format) {
-  const std::filesystem::path named(path);
-  const std::string ending = named.extension().string();
-  const bool raw = ending == ".raw" || ending == ".img";
-  if (format == "qcow2" && raw) return std::filesystem::path(named).replace_extension(".qcow2");
-  if (format == "raw" && ending == ".qcow2")
-    return std::filesystem::path(named).replace_extension(".img");
-  return path;
-}
-
-// The whole disk is read anew: what lies beside it in its image, or below, does not go along.
-void check_format(const SourceView& view, const Disk& disk, const Disk& sized, Findings& findings) {
-  if (sized.backing_chain.empty() || view.request.flatten) return;
-  findings.blocker(Code::kDiskBackingChain, disk.target,
-                   fmt::format("{} is built on another image, and shall become {}.", disk.target,
-                               view.request.format),
-                   "An image in another format is made of the whole disk.",
-                   {"--flatten makes one image of it"});
-}
-
 std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live,
                                  const std::map<std::string, std::string>& places,
                                  Findings& findings) {
@@ -112,9 +92,10 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     const std::string& asked = view.request.format;
     const std::string format = asked.empty() ? disk.format : asked;
     const bool changes = format != disk.format;
-    if (changes) check_format(view, disk, sized, findings);
+    if (is_made_anew(view.request, disk.format))
+      check_made_anew(view.vm, view.request, sized, findings);
     const std::string there =
-        joined(places.at(disk.target), changes ? renamed(path, format) : path);
+        joined(places.at(disk.target), changes ? path_in_format(path, format) : path);
     if (there == path) {
       findings.note(Code::kDiskStays, disk.target, fmt::format("{} lies there already.", path),
                     "Nothing is done with it.");
@@ -124,7 +105,7 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     placements.push_back(
         {disk.target, path, there, format, sized.virtual_size,
          chain ? sized.allocated : flattened(sized.allocated, sized.virtual_size, sized.layers),
-         sized.cluster_size, false});
+         sized.cluster_size, false, view.request.allocation});
   }
   return placements;
 }
@@ -298,8 +279,10 @@ std::vector<FolderFacts> look_at_folders(const SourceView& view,
   std::vector<FolderFacts> folders;
   for (const DiskPlacement& placement : placements) {
     const std::string folder = folder_of(placement.destination_path);
-    if (std::ranges::find(folders, folder, &FolderFacts::path) == folders.end())
-      folders.push_back(look_at_folder(folder, allowed, user));
+    if (std::ranges::find(folders, folder, &FolderFacts::path) != folders.end()) continue;
+    folders.push_back(look_at_folder(folder, allowed, user));
+    if (placement.allocation == Allocation::kFull)
+      folders.back().keeps_room = keeps_room(folder, allowed);
   }
   return folders;
 }

@@ -231,6 +231,25 @@ TEST_F(CheckStorage, AnImageMayBecomeAnotherFormat) {
   EXPECT_NE(chain->what.find("qcow2"), std::string::npos);
 }
 
+TEST_F(CheckStorage, AFullImageNeedsItsRoomAndNoChain) {
+  view_.request.allocation = Allocation::kFull;
+  StorageReport report = check();
+  ASSERT_EQ(report.placements.size(), 2u);
+  EXPECT_EQ(report.placements[0].allocation, Allocation::kFull);
+  EXPECT_EQ(find(report, "SPACE_SHORT"), nullptr);
+  view_.vm.disks[0].virtual_size = gib(900'000);
+  expect("SPACE_SHORT");
+  view_.request.allocation = Allocation::kThin;
+  report = check();
+  EXPECT_EQ(find(report, "SPACE_SHORT"), nullptr);
+  view_.vm.disks[0].backing_chain = {"/srv/base.img"};
+  view_.vm.disks[0].layers = {{"/srv/base.img", "raw", gib(1), mib(3), {}}};
+  report = check();
+  EXPECT_TRUE(std::ranges::any_of(report.findings, [](const Finding& finding) {
+    return finding.code == "DISK_BACKING_CHAIN" && finding.level == FindingLevel::kBlocker;
+  }));
+}
+
 TEST_F(CheckStorage, LayersThatLieThereAlreadyStayWithAllBelow) {
   const std::string near = (root_ / "new/near.qcow2").string();
   const std::string far = (root_ / "old/far.img").string();

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Until a raw copy may leave holes (keep_holes) next to nothing may be copied.
+// Until a copy that shall leave holes may do so (keep_holes) next to nothing may be copied.
 enum class Pace { kCrawl, kWanted };
 constexpr unsigned long long kCrawl = 1;  // bytes a second
 // QEMU handles as much as this at a stretch, so as much may be without holes.
@@ -80,15 +80,17 @@ bool flag_of(const Json& node, const char* member) {
   return found != node.end() && found->is_boolean() && found->get<bool>();
 }
 
-// The command that lets the raw node above a copy's file pass on "this is zero" as a hole: libvirt
-// gives it the disk's own setting for discard, and without that QEMU writes zeroes by allocating
-// them. Null: there is no such node, and nothing to do (newer libvirt leaves it out).
-Json reopen_command(const Json& nodes, const std::string& path) {
+// The command that lets the node of a copy's format pass on "this is zero" as a hole: libvirt gives
+// it the disk's own setting for discard, and without that QEMU writes zeroes of a raw image by
+// allocating them. Of a thin copy also what is written as zeroes becomes one. Null: there is no
+// such node (newer libvirt leaves a raw one out).
+Json reopen_command(const Json& nodes, const DiskCopyCall& call) {
   if (!nodes.is_array()) return {};
+  const std::string& path = call.path;
   constexpr std::string_view kFormat = "-format", kStorage = "-storage";
   for (const Json& node : nodes) {
     const std::string name = text_of(node, "node-name");
-    if (text_of(node, "drv") != "raw" || text_of(node, "file") != path) continue;
+    if (text_of(node, "drv") != call.format || text_of(node, "file") != path) continue;
     if (!name.ends_with(kFormat)) continue;
     const std::string file = name.substr(0, name.size() - kFormat.size()).append(kStorage);
     if (std::ranges::none_of(nodes, [&](const Json& other) {
@@ -96,12 +98,15 @@ Json reopen_command(const Json& nodes, const std::string& path) {
         })) {
       continue;
     }
-    Json options{{"driver", "raw"},
+    Json options{{"driver", call.format},
                  {"node-name", name},
                  {"file", file},
                  {"discard", "unmap"},
                  {"read-only", false}};
-    if (const std::string zeroes = text_of(node, "detect_zeroes"); !zeroes.empty())
+    if (call.format == "qcow2") options["backing"] = nullptr;
+    if (call.allocation == Allocation::kThin)
+      options["detect-zeroes"] = "unmap";
+    else if (const std::string zeroes = text_of(node, "detect_zeroes"); !zeroes.empty())
       options["detect-zeroes"] = zeroes;
     if (const auto cache = node.find("cache"); cache != node.end() && cache->is_object()) {
       options["cache"] = {{"direct", flag_of(*cache, "direct")},
@@ -122,7 +127,10 @@ Status Adapter::keep_holes(const DiskCopyCall& call) {
   const Json answer = without_exceptions(said);
   if (!answer.is_object() || !answer.contains("return"))
     return fail(ErrorCode::kHypervisor, "QEMU does not list its images: {}", said);
-  const Json command = reopen_command(answer["return"], call.path);
+  const Json command = reopen_command(answer["return"], call);
+  if (command.is_null() && call.allocation == Allocation::kThin)
+    return fail(ErrorCode::kHypervisor, "QEMU has no node of its own for the format of {}.",
+                call.path);
   if (command.is_null()) return {};
   ASSIGN_OR_RETURN(const std::string done, ask_qemu(call.uuid, command.dump()));
   const Json outcome = without_exceptions(done);
@@ -138,12 +146,13 @@ Status Adapter::copy_disk(const DiskCopyCall& call) {
                 now.copy_path);
   }
   ASSIGN_OR_RETURN(const auto found, find(call.uuid));
-  const bool raw = call.format == "raw";
+  const bool thin = call.allocation == Allocation::kThin;
+  const bool reopens = thin || (call.format == "raw" && call.allocation != Allocation::kFull);
   if (now.state == DiskCopy::State::kNone) {
-    RETURN_IF_ERROR(begin_copy(found.get(), call, raw ? Pace::kCrawl : Pace::kWanted));
-    if (!raw) return {};
+    RETURN_IF_ERROR(begin_copy(found.get(), call, reopens ? Pace::kCrawl : Pace::kWanted));
+    if (!reopens) return {};
   }
-  if (raw) {
+  if (reopens) {
     if (auto kept = keep_holes(call); !kept) log::warning("{}", kept.error().text());
   }
   if (virDomainBlockJobSetSpeed(found.get(), call.target.c_str(), call.bandwidth.value,

@@ -9,6 +9,7 @@
 #include "move/image_fence.h"
 #include "move/plan/network_disks.h"
 #include "move/plan/shared_disks.h"
+#include "preflight/image_format.h"
 
 namespace drover::move {
 namespace {
@@ -130,8 +131,9 @@ StepResult ColdMove::send_disks() {
   for (const DiskPlacement& placement : streamed_disks(job_.move.plan)) {
     const auto file = std::ranges::find(job_.files, placement.target, &KnownFile::target);
     if (file == job_.files.end()) continue;
-    auto sender = ImageSender::start(
-        {placement.source_path, identity_of(*file), placement.format, socket, placement.target});
+    auto sender = ImageSender::start({placement.source_path, identity_of(*file),
+                                      preflight::format_now(job_.move.plan, placement), socket,
+                                      placement.target});
     if (!sender) return undo_because(sender.error());
     if (auto followed = follow([&] { return sender->ended(); }); !followed) return followed;
     if (const auto sent = sender->result(); !sent)

@@ -87,7 +87,8 @@ Status DestinationSide::start_cold(Entry& entry) {
   for (const DiskPlacement& placement : streamed_disks(entry.job.plan)) {
     for (const KnownFile& file : entry.job.created) {
       if (file.target != placement.target) continue;
-      disks.push_back({placement.target, file.path, identity_of(file), placement.format});
+      disks.push_back(
+          {placement.target, file.path, identity_of(file), placement.format, placement.allocation});
     }
   }
   if (!disks.empty()) {

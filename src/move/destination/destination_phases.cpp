@@ -264,6 +264,8 @@ Result<std::string> DestinationSide::verify(Entry& entry) {
     if (is_cold(entry.job.plan)) end_cold(entry);
     RETURN_IF_ERROR(world_.hypervisor.definition(vm.uuid, DefinitionKind::kPersistent));
     reply.checkpoints_lost = tell_checkpoints(entry);
+    if (const auto filled = fill_full_images(entry.job); !filled)
+      log::warning("Move {}: {}", entry.job.move_id, filled.error().text());
     RETURN_IF_ERROR(sync_items(entry.job.created, vm.name));
     plug_teamed(entry);
     if (const auto job = world_.hypervisor.completed_job(vm.uuid)) {

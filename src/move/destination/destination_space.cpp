@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much room there is for the disks of moves to this host (docs/space.md).
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -7,10 +8,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "hypervisor/disk_image.h"
 #include "move/cold/cold_files.h"
+#include "move/destination/destination_rules.h"
 #include "move/destination/destination_side.h"
 #include "move/plan/shared_disks.h"
 #include "preflight/codes.h"
+#include "preflight/placement.h"
 
 namespace drover::move {
 namespace {
@@ -38,6 +42,17 @@ ByteCount missing(const std::filesystem::path& path, ByteCount whole) {
 
 }  // namespace
 
+Status fill_full_images(const DestinationJob& job) {
+  Status all;
+  for (const DiskPlacement& placement : copied_disks(job.plan)) {
+    const auto image = std::ranges::find(job.created, placement.target, &KnownFile::target);
+    const bool full = placement.allocation == Allocation::kFull;
+    if (!full || image == job.created.end() || image->inode == 0) continue;
+    if (auto filled = fill_holes(image->path, identity_of(*image)); !filled) all = filled;
+  }
+  return all;
+}
+
 // By file system. What a copy has written already is not free any more, so only the rest of it is
 // promised.
 std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacement>& placements,
@@ -59,7 +74,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
   for (const auto& placement : placements) {
     if (placement.shared) continue;
     const auto folder = std::filesystem::path(placement.destination_path).parent_path();
-    if (Sum* const sum = need(folder, placement.allocated)) sum->has_disks = true;
+    if (Sum* const sum = need(folder, preflight::room_of(placement))) sum->has_disks = true;
   }
   if (state.bytes > 0) need(world_.carriage.state_file({}).parent_path(), state);
   const auto promise = [&](const std::filesystem::path& path, ByteCount bytes) {
@@ -74,7 +89,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     const DestinationJob& job = entry->job;
     if (job.settled || job.undone) continue;
     for (const auto& placement : room_for(job.plan))
-      promise(placement.destination_path, placement.allocated);
+      promise(placement.destination_path, preflight::room_of(placement));
     if (job.plan.kind == MoveKind::kQuick && !job.restored)
       promise(world_.carriage.state_file(entry->name()), state_bytes_max(job.plan.vm.memory));
   }
@@ -99,7 +114,10 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
   return {};
 }
 
+// Asked for as long as disks are copied. A full image that cannot be filled has taken all room, and
+// so is told.
 Result<std::string> DestinationSide::space(const Entry& entry) {
+  (void)fill_full_images(entry.job);
   const HostSettings settings = world_.book.settings();
   SpaceReply reply{.free = {},
                    .reserve = settings.space_reserve,

@@ -3,7 +3,9 @@
 // come.
 #include <filesystem>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "base/file.h"
@@ -75,6 +77,40 @@ TEST_F(DestinationSpace, WhatIsPromisedToOneMoveIsNotThereForTheNext) {
   EXPECT_EQ(second.error().retry, Retry::kLater);
   ASSERT_TRUE(call(verb::kUndo));
   EXPECT_TRUE(reserve("aaaaaaaa", kOther, "web02", most_of_it)) << "it was given back";
+}
+
+TEST_F(DestinationSpace, AFullImageIsPromisedItsWholeDisk) {
+  ReserveRequest request = reservation(definition_of(kUuid, "web01"));
+  request.plan.placements = {
+      {"vda", "/srv/a", images() + "/web01.raw", "raw", free_now() + gib(1), mib(1), {}}};
+  request.plan.placements[0].allocation = Allocation::kFull;
+  const auto refused = DestinationFixture::reserve(request);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kNoSpace);
+  request.plan.placements[0].allocation.reset();
+  EXPECT_TRUE(DestinationFixture::reserve(request));
+}
+
+// QEMU's NBD server makes holes of what is empty.
+TEST_F(DestinationSpace, AFullImageGetsItsRoomBackWhileItIsCopied) {
+  ReserveRequest request = reservation(definition_of(kUuid, "web01"));
+  const std::string image = images() + "/web01.raw";
+  request.plan.placements = {{"vda", "/srv/a", image, "raw", mib(8), mib(1), {}}};
+  request.plan.placements[0].allocation = Allocation::kFull;
+  ASSERT_TRUE(DestinationFixture::reserve(request));
+  ASSERT_TRUE(call(verb::kPrepare));
+  const auto room = [&] {
+    struct stat found{};
+    EXPECT_EQ(::stat(image.c_str(), &found), 0);
+    return static_cast<std::uint64_t>(found.st_blocks) * 512;
+  };
+  EXPECT_GE(room(), mib(8).bytes);
+  const UniqueFd file(::open(image.c_str(), O_RDWR | O_CLOEXEC));
+  constexpr int kHole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  ASSERT_EQ(::fallocate(file.get(), kHole, 0, 4 << 20), 0);
+  EXPECT_LT(room(), mib(8).bytes);
+  ASSERT_TRUE(call(verb::kSpace));
+  EXPECT_GE(room(), mib(8).bytes);
 }
 
 TEST_F(DestinationSpace, AReservationWhoseSourceIsGoneEnds) {

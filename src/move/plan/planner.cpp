@@ -157,11 +157,6 @@ Status check_live_wishes(const MoveRequest& request, MoveKind kind) {
 }
 
 Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
-  if (!request.format.empty()) {
-    return fail(ErrorCode::kInvalidArgument,
-                "Only a storage move changes the format of images; to another host each keeps its "
-                "own.");
-  }
   if (request.destination == world.host_name) {
     return fail(ErrorCode::kInvalidArgument,
                 "{} is on {} already: source and destination are the same.", request.vm,
@@ -260,6 +255,10 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
 }
 
 Result<Planned> plan_kind(World& world, const MoveRequest& request) {
+  if (!request.format.empty() && request.format != "raw" && request.format != "qcow2") {
+    return fail(ErrorCode::kInvalidArgument, "Images can become raw or qcow2, not \"{}\".",
+                request.format);
+  }
   if (request.kind == MoveKind::kStorage) return plan_storage_move(world, request);
   return plan_peer_move(world, request);
 }

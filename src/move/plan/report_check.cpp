@@ -26,13 +26,21 @@ bool blocks(const preflight::DestinationReport& report) {
   });
 }
 
+// As it is, or as the request wants it; what is not copied cannot change.
+bool may_become(const preflight::Proposal& proposal, const Disk& disk,
+                const DiskPlacement& placement) {
+  if (placement.format == disk.format) return true;
+  const bool copied = !placement.shared && !is_network(placement);
+  return copied && !placement.format.empty() && placement.format == proposal.request.format;
+}
+
 Status check_placements(const preflight::Proposal& proposal,
                         const preflight::DestinationReport& report) {
   std::set<std::string> targets;
   for (const DiskPlacement& placement : report.placements) {
     const auto disk = std::ranges::find(proposal.vm.disks, placement.target, &Disk::target);
     const bool known = disk != proposal.vm.disks.end() && disk->device == DiskDevice::kDisk &&
-                       disk->format == placement.format;
+                       may_become(proposal, *disk, placement);
     // What a network disk is called is judged apart (network_disks.h).
     const bool ours = known && (is_network(placement) ? disk->kind == DiskKind::kNetwork
                                                       : disk->path == placement.source_path);
@@ -87,6 +95,23 @@ Status check_checkpoints(const preflight::Proposal& proposal,
               proposal.request.destination, proposal.vm.name);
 }
 
+// An earlier Drover there does not know the wish.
+Status check_formats(const preflight::Proposal& proposal,
+                     const preflight::DestinationReport& report) {
+  const std::string& format = proposal.request.format;
+  for (const DiskPlacement& placement : report.placements) {
+    if (placement.shared || is_network(placement)) continue;
+    const bool other_format = !format.empty() && placement.format != format;
+    if (!other_format && placement.allocation == proposal.request.allocation) continue;
+    return fail(ErrorCode::kConflict,
+                "{} has an earlier Drover, which does not make of {} what {} wants. Fix: upgrade "
+                "Drover there, or leave that option out.",
+                proposal.request.destination, placement.target,
+                other_format ? "--format" : "--allocation");
+  }
+  return {};
+}
+
 }  // namespace
 
 bool takes_whole_files(std::string_view report) {
@@ -102,6 +127,7 @@ bool brings_layers(std::string_view proposal) {
 Status check_report(const preflight::Proposal& proposal,
                     const preflight::DestinationReport& report) {
   RETURN_IF_ERROR(check_placements(proposal, report));
+  RETURN_IF_ERROR(check_formats(proposal, report));
   RETURN_IF_ERROR(check_files(proposal, report));
   return check_checkpoints(proposal, report);
 }

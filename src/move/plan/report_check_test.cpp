@@ -57,6 +57,25 @@ TEST_F(ReportCheck, WhatWasAskedForIsTaken) {
   EXPECT_TRUE(check_report(proposal_, report_)) << "an earlier release; the planner blocks it";
 }
 
+TEST_F(ReportCheck, ACopyHasTheFormatThatWasAskedFor) {
+  proposal_.request.format = "raw";
+  const auto kept = check_report(proposal_, report_);
+  ASSERT_FALSE(kept) << "an earlier release";
+  EXPECT_EQ(kept.error().code, ErrorCode::kConflict);
+  report_.placements[0].format = "raw";
+  EXPECT_TRUE(check_report(proposal_, report_));
+  expect_refused([&] { report_.placements[0].shared = true; });
+  expect_refused([&] { report_.placements[0].format = "vmdk"; });
+  proposal_.request.allocation = Allocation::kFull;
+  EXPECT_FALSE(check_report(proposal_, report_)) << "an earlier release";
+  report_.placements[0].allocation = Allocation::kFull;
+  EXPECT_TRUE(check_report(proposal_, report_));
+  report_.placements[0].allocation.reset();
+  report_.placements[0].format = "qcow2";
+  report_.placements[0].shared = true;
+  EXPECT_TRUE(check_report(proposal_, report_)) << "what both hosts see stays as it is";
+}
+
 TEST_F(ReportCheck, NoOtherFileOfOursIsNamed) {
   expect_refused([&] { report_.placements[0].source_path = "/etc/shadow"; });
   expect_refused([&] { report_.placements[0].target = "vdb"; });

@@ -8,6 +8,7 @@
 #include "hypervisor/disk_image.h"
 #include "move/storage/storage_files.h"
 #include "move/storage/storage_move.h"
+#include "preflight/image_format.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -89,8 +90,8 @@ Status StorageMove::make_image(const std::string& target, const DiskPlacement& i
 
 // With all that it has beside what its guest sees.
 bool StorageMove::is_copied_whole(const DiskPlacement& placement) const {
-  return !by_qemu() && !becomes_one(job_.move.plan, placement) &&
-         format_now(job_.move.plan, placement) == placement.format;
+  return !by_qemu() && !placement.allocation && !becomes_one(job_.move.plan, placement) &&
+         preflight::format_now(job_.move.plan, placement) == placement.format;
 }
 
 // By the VM's own QEMU. It ends here once the copy is complete; from then on it is written like the
@@ -105,9 +106,13 @@ StepResult StorageMove::mirror(const DiskPlacement& placement) {
     job_.begun.push_back(placement.target);
     if (auto saved = save(); !saved) return undo_because(saved.error());
   }
-  const DiskCopyCall call{
-      uuid(),           placement.target,       placement.destination_path,
-      placement.format, placement.virtual_size, job_.move.plan.request.bandwidth};
+  const DiskCopyCall call{uuid(),
+                          placement.target,
+                          placement.destination_path,
+                          placement.format,
+                          placement.virtual_size,
+                          job_.move.plan.request.bandwidth,
+                          placement.allocation};
   while (true) {
     const auto begun = world_.hypervisor.copy_disk(call);
     if (begun) break;
@@ -144,6 +149,7 @@ StepResult StorageMove::follow_mirror(const DiskPlacement& placement) {
                                 {}});
     }
     if (now->state == DiskCopy::State::kReady) {
+      if (auto filled = fill(placement); !filled) return undo_because(filled.error());
       show_progress(placement.destination_path, 1);
       return {};
     }
@@ -151,6 +157,13 @@ StepResult StorageMove::follow_mirror(const DiskPlacement& placement) {
     show_progress(placement.destination_path, part);
     pause_for(until_look(begun, part));
   }
+}
+
+// Where the disk's definition lets QEMU make holes, the copy's empty parts have become some.
+Status StorageMove::fill(const DiskPlacement& placement) {
+  const KnownFile* const image = created(placement.target);
+  if (placement.allocation != Allocation::kFull || image == nullptr) return {};
+  return fill_holes(image->path, identity_of(*image));
 }
 
 // Why QEMU copies no more.
@@ -183,7 +196,7 @@ StepResult StorageMove::convert(const DiskPlacement& placement) {
   const KnownFile* to = created(placement.target);
   DROVER_CHECK(from != nullptr && to != nullptr);
   auto copy = ImageCopy::start({from->path, identity_of(*from), to->path, identity_of(*to),
-                                format_now(job_.move.plan, placement), placement.format,
+                                preflight::format_now(job_.move.plan, placement), placement.format,
                                 job_.move.plan.request.bandwidth});
   if (!copy) return undo_because(copy.error());
   const auto begun = std::chrono::steady_clock::now();

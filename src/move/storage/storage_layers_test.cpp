@@ -3,9 +3,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/unique_fd.h"
 #include "hypervisor/backing_chain.h"
 #include "move/storage/storage_files.h"
 #include "move/storage/storage_move_fixture.h"
@@ -112,6 +115,49 @@ TEST(StorageLayers, AnImageBecomesAnotherFormat) {
     for (const auto kind : {DefinitionKind::kLive, DefinitionKind::kPersistent}) {
       const auto defined = parse_domain(*scene.hypervisor.definition(kStorageUuid, kind));
       EXPECT_EQ(defined->disks[1].disk.format, "qcow2");
+    }
+  }
+}
+
+std::uint64_t room_taken(const std::string& path) {
+  struct stat found{};
+  EXPECT_EQ(::stat(path.c_str(), &found), 0);
+  return static_cast<std::uint64_t>(found.st_blocks) * 512;
+}
+
+// QEMU makes holes of what is zero where the disk's definition lets it.
+TEST(StorageLayers, AFullImageHasRoomForAllOfItsDisk) {
+  for (const VmIs state : {VmIs::kOff, VmIs::kRunning}) {
+    StorageScene scene(state);
+    for (DiskPlacement& placement : scene.job.move.plan.placements)
+      placement.allocation = Allocation::kFull;
+    const std::string image = scene.new_path("vdb");
+    scene.hypervisor.at_copy = [&](fake::CopyStep step, const std::string& target) -> Status {
+      if (step != fake::CopyStep::kBegin || target != "vdb") return {};
+      const UniqueFd file(::open(image.c_str(), O_RDWR | O_CLOEXEC));
+      constexpr int kHole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+      EXPECT_EQ(::fallocate(file.get(), kHole, 0, 1 << 20), 0);
+      return {};
+    };
+    const Move move = scene.run();
+    ASSERT_EQ(move.state, MoveState::kDone) << (move.error ? move.error->text() : "");
+    EXPECT_GE(room_taken(scene.new_path("vda")), mib(8).bytes);
+    EXPECT_GE(room_taken(image), mib(8).bytes);
+  }
+}
+
+TEST(StorageLayers, ZeroesThatWereWrittenTakeNoRoomInAThinImage) {
+  for (const bool thin : {false, true}) {
+    StorageScene scene(VmIs::kOff);
+    std::ofstream(scene.old_path("vda"), std::ios::in | std::ios::binary)
+        << std::string(4u << 20, '\0');
+    if (thin) scene.job.move.plan.placements[0].allocation = Allocation::kThin;
+    const Move move = scene.run();
+    ASSERT_EQ(move.state, MoveState::kDone) << (move.error ? move.error->text() : "");
+    if (thin) {
+      EXPECT_LT(room_taken(scene.new_path("vda")), mib(1).bytes);
+    } else {
+      EXPECT_GE(room_taken(scene.new_path("vda")), mib(4).bytes);
     }
   }
 }

@@ -53,6 +53,7 @@ class StorageMove final : public MoveWork {
                     std::span<const std::string> folders, const FilePlacement* below);
   StepResult mirror(const DiskPlacement& placement);
   StepResult follow_mirror(const DiskPlacement& placement);
+  Status fill(const DiskPlacement& placement);
   StepResult convert(const DiskPlacement& placement);
   StepResult copy_image(const DiskPlacement& placement);
   bool is_copied_whole(const DiskPlacement& placement) const;

@@ -25,10 +25,6 @@ Status check_request(const World& world, const MoveRequest& request) {
     return fail(ErrorCode::kInvalidArgument,
                 "A window and further destinations are for moves to another host.");
   }
-  if (!request.format.empty() && request.format != "raw" && request.format != "qcow2") {
-    return fail(ErrorCode::kInvalidArgument, "Images can become raw or qcow2, not \"{}\".",
-                request.format);
-  }
   if (!request.interfaces.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "--network is for moves to another host: disks that move within {} leave the "
