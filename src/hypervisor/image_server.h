@@ -24,6 +24,8 @@ struct ServedDisk {
   std::string path;
   FileIdentity identity;
   std::string format;  // never probed
+  // Of a block device, whichever it is: so many of its bytes are the disk. `format` is raw.
+  std::optional<ByteCount> volume = {};
 };
 
 class ImageServer {

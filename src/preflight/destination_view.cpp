@@ -11,6 +11,7 @@
 #include "preflight/item_places.h"
 #include "preflight/layers.h"
 #include "preflight/placement.h"
+#include "preflight/volumes.h"
 
 namespace drover::preflight {
 namespace {
@@ -50,11 +51,15 @@ void look_at_place(DestinationView& view, const std::string& path,
 
 void look_at_files(DestinationView& view, const std::string& user) {
   const auto folders = usable_folders(view.host, view.settings());
-  for (const auto& placement : view.placements)
-    look_at_place(view, placement.destination_path, folders, user);
+  for (const auto& placement : view.placements) {
+    if (placement.destination_pool.empty())
+      look_at_place(view, placement.destination_path, folders, user);
+  }
   for (const auto& file : view.files) look_at_place(view, file.destination_path, folders, user);
-  for (auto& placement : view.placements)
-    placement.shared = bears_mark(view, placement.target, placement.destination_path, folders);
+  for (auto& placement : view.placements) {
+    placement.shared = placement.destination_pool.empty() &&
+                       bears_mark(view, placement.target, placement.destination_path, folders);
+  }
   for (auto& file : view.files)
     file.shared = bears_mark(view, file.source_path, file.destination_path, folders);
   if (std::ranges::find(view.proposal.request.items, kNvramItem, &ItemPlace::item) !=
@@ -159,6 +164,8 @@ Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor,
   leave_layers_out(view);
   view.nvram_destination = place_nvram(view.live, folders);
   place_items(asked, view.placements, view.files, view.nvram_destination);
+  ASSIGN_OR_RETURN(view.volume_pools, volume_pools_asked(proposal.request, view.host, hypervisor));
+  place_volumes(view, proposal.request);
   look_at_files(view, conf.user);
   for (const auto& interface : view.live.interfaces) {
     if (interface.type == "bridge" || interface.type == "direct") {

@@ -26,11 +26,19 @@ constexpr std::uint64_t kBufferShare = 256;  // of the disk
 std::string copy_xml(const DiskCopyCall& call) {
   pugi::xml_document document;
   auto disk = document.append_child("disk");
-  disk.append_attribute("type") = "file";
+  disk.append_attribute("type") = call.to_device ? "block" : "file";
   auto driver = disk.append_child("driver");
   driver.append_attribute("name") = "qemu";
   driver.append_attribute("type") = call.format.c_str();
-  disk.append_child("source").append_attribute("file") = call.path.c_str();
+  auto source = disk.append_child("source");
+  source.append_attribute(call.to_device ? "dev" : "file") = call.path.c_str();
+  if (call.to_device) {
+    // It may be larger than the disk.
+    auto slice = source.append_child("slices").append_child("slice");
+    slice.append_attribute("type") = "storage";
+    slice.append_attribute("offset") = "0";
+    slice.append_attribute("size") = std::to_string(call.size.bytes).c_str();
+  }
   std::ostringstream text;
   document.save(text, "", pugi::format_raw | pugi::format_no_declaration);
   return text.str();
@@ -125,13 +133,13 @@ Status Adapter::copy_disk(const DiskCopyCall& call) {
     RETURN_IF_ERROR(add(parameters, VIR_DOMAIN_BLOCK_COPY_BUF_SIZE, std::bit_floor(buffer)));
     unsigned flags = VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
     // Made for it on what the disk is built on: that is not copied into it.
-    if (backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
+    if (!call.to_device && backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
     if (virDomainBlockCopy(found.get(), call.target.c_str(), copy_xml(call).c_str(),
                            parameters.list, parameters.count, flags) != 0) {
       return fail_libvirt(fmt::format("Cannot copy {} to {}", call.target, call.path));
     }
   }
-  if (call.format == "raw") {
+  if (call.format == "raw" && !call.to_device) {
     if (auto kept = keep_holes(call); !kept) log::warning("{}", kept.error().text());
   }
   if (virDomainBlockJobSetSpeed(found.get(), call.target.c_str(), call.bandwidth.value,

@@ -32,12 +32,6 @@ const FilePlacement* below_layer(const Plan& plan, const FilePlacement& layer) {
   return next == plan.files.end() || next->item != layer.item ? nullptr : &*next;
 }
 
-std::string format_now(const Plan& plan, const DiskPlacement& placement) {
-  const auto disk = std::ranges::find(plan.vm.disks, placement.target, &Disk::target);
-  return plan.request.format.empty() || disk == plan.vm.disks.end() ? placement.format
-                                                                    : disk->format;
-}
-
 bool becomes_one(const Plan& plan, const DiskPlacement& placement) {
   if (!plan.request.flatten) return false;
   const auto disk = std::ranges::find(plan.vm.disks, placement.target, &Disk::target);

@@ -24,7 +24,4 @@ const FilePlacement* below_layer(const Plan& plan, const FilePlacement& layer);
 // The image becomes one with what it is built on.
 bool becomes_one(const Plan& plan, const DiskPlacement& placement);
 
-// Of the disk's image now; DiskPlacement::format is what it becomes.
-std::string format_now(const Plan& plan, const DiskPlacement& placement);
-
 }  // namespace drover::move
