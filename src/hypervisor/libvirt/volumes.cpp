@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Volumes of pools of block devices. A pool is refreshed before it is believed: others may have
 // made or deleted volumes without libvirt.
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <sstream>
 
 #include <pugixml.hpp>
@@ -8,10 +11,13 @@
 #include "base/log.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
+#include "hypervisor/program.h"
 #include "hypervisor/xml_tree.h"
 
 namespace drover::libvirt {
 namespace {
+
+constexpr auto kPartedLimit = std::chrono::seconds(30);
 
 struct Pool {
   PoolHandle handle;
@@ -72,6 +78,15 @@ std::string volume_xml(const std::string& name, ByteCount size) {
   return text.str();
 }
 
+// Of a partition whose disk's name ends with a digit: libvirt 9.0 tells parted to remove "p3", and
+// parted knows it as 3. Else empty.
+std::string number_of(const VolumePool& pool, const std::string& partition) {
+  const std::string before = std::filesystem::path(pool.device).filename().string() + "p";
+  if (pool.type != "disk" || !partition.starts_with(before)) return {};
+  std::string number = partition.substr(before.size());
+  return number.find_first_not_of("0123456789") == std::string::npos ? number : std::string();
+}
+
 }  // namespace
 
 std::string pool_of_device(virConnectPtr connection, const std::string& path) {
@@ -109,11 +124,18 @@ Result<std::optional<Volume>> Adapter::find_volume(std::string_view pool, const 
   return std::optional(std::move(facts));
 }
 
-// libvirt itself makes it exclusively. That it is there already is told apart: it is not ours.
+// libvirt itself makes it exclusively. That it is there already is told apart: it is not ours. Of a
+// partition that gets another number than it was asked for, libvirt says so and leaves it there.
 Result<Volume> Adapter::create_volume(std::string_view pool, const std::string& name,
                                       ByteCount size) {
-  ASSIGN_OR_RETURN(const auto there, find_volume(pool, name));
-  if (there) return fail(ErrorCode::kConflict, "The pool {} has a volume {} already.", pool, name);
+  ASSIGN_OR_RETURN(const VolumePool now, volume_pool(pool));
+  if (std::ranges::find(now.volumes, name) != now.volumes.end())
+    return fail(ErrorCode::kConflict, "The pool {} has a volume {} already.", pool, name);
+  if (const std::string next = volume_name(now, "", ""); now.type == "disk" && next != name) {
+    return fail(ErrorCode::kConflict,
+                "The next partition of the pool {} is {}, not {}. Fix: plan the move again.", pool,
+                next, name);
+  }
   ASSIGN_OR_RETURN(const auto connection, connection_.get());
   ASSIGN_OR_RETURN(const Pool found, look_up_pool(connection.get(), std::string(pool)));
   const VolumeHandle volume(
@@ -141,8 +163,18 @@ Status Adapter::delete_volume(std::string_view pool, const std::string& name,
   if (!key.empty() && key != facts.key)
     return fail(ErrorCode::kConflict, "{} is another volume by now; it was left alone.",
                 facts.path);
-  if (virStorageVolDelete(volume.get(), 0) != 0)
-    return fail_libvirt("Cannot delete the volume " + facts.path);
+  if (virStorageVolDelete(volume.get(), 0) == 0) return {};
+  Status refused = fail_libvirt("Cannot delete the volume " + facts.path);
+  const std::string number = number_of(found.facts, name);
+  if (number.empty()) return refused;
+  if (auto removed =
+          run_program({.arguments = {"parted", "--script", found.facts.device, "rm", number},
+                       .limit = kPartedLimit});
+      !removed) {
+    log::warning("{}", removed.error().text());
+    return refused;
+  }
+  (void)virStoragePoolRefresh(found.handle.get(), 0);
   return {};
 }
 
