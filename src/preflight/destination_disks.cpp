@@ -60,7 +60,9 @@ void check_folders(const DestinationView& view, Findings& findings) {
   for (const auto& folder : view.folders) check_folder(view, folder, findings);
   // Said even for a VM whose disks need no place.
   const std::string& asked = view.proposal.request.disks_to;
-  if (!asked.empty() && !is_plain_path(asked) && view.folders.empty()) {
+  const bool is_pool =
+      std::ranges::find(view.volume_pools, asked, &VolumePool::name) != view.volume_pools.end();
+  if (!asked.empty() && !is_pool && !is_plain_path(asked) && view.folders.empty()) {
     findings.blocker(Code::kFolderNotAllowed, asked,
                      fmt::format("{} is not an allowed folder on {}.", asked, view.host.name),
                      "A folder is named by its whole path, without \"..\".",

@@ -89,6 +89,7 @@ TEST_F(Volumes, AVolumeBecomesAFileThatIsCalledAfterVmAndDisk) {
 TEST_F(Volumes, APoolHasRoomForAllOfThemOrForNone) {
   proposal_.request.disks_to = "vg";
   EXPECT_EQ(found(check(), "SPACE_SHORT"), nullptr);
+  EXPECT_EQ(found(check(), "FOLDER_NOT_ALLOWED"), nullptr) << codes(check().findings);
   hypervisor_->volume_pools[0].free = gib(11) - mib(1);
   const auto report = check();
   ASSERT_NE(found(report, "SPACE_SHORT"), nullptr) << codes(report.findings);

@@ -95,7 +95,7 @@ def moved_within(host, place):
 def test_live_into_a_volume_and_back_into_a_file(lab, pair, guest):
     host1, host2 = pair
     before = volumes(host2)
-    move = moved(host1, host2, "--disks-to", "blocks", "--verify", "read-back")
+    move = moved(host1, host2, "--item", "vda=blocks", "--verify", "read-back")
     (volume,) = set(volumes(host2)) - set(before)
     assert disk_of(host2) == ("block", f"/dev/{volume}")
     assert f"size='{96 << 20}'" in host2.virsh("dumpxml", NAME).stdout
@@ -124,7 +124,7 @@ def test_offline_into_a_volume_and_back_into_a_file(lab, pair, guest):
     host1, host2 = pair
     before = volumes(host2)
     off(host1)
-    move = moved(host1, host2, "--disks-to", "blocks")
+    move = moved(host1, host2, "--item", "vda=blocks")
     assert move["plan"]["kind"] == "offline"
     (volume,) = set(volumes(host2)) - set(before)
     assert disk_of(host2) == ("block", f"/dev/{volume}")
@@ -141,7 +141,7 @@ def test_offline_into_a_volume_and_back_into_a_file(lab, pair, guest):
 def test_quick_into_a_volume_and_back_into_a_file(lab, pair, guest):
     host1, host2 = pair
     before = volumes(host2)
-    moved(host1, host2, "--disks-to", "blocks", "--quick")
+    moved(host1, host2, "--item", "vda=blocks", "--quick")
     (volume,) = set(volumes(host2)) - set(before)
     assert disk_of(host2) == ("block", f"/dev/{volume}")
     verified(lab, host2)
@@ -196,7 +196,7 @@ def test_an_undone_move_deletes_its_volume_and_no_other(lab, pair, guest, kind, 
     before = volumes(host2)
     if kind == "offline":
         off(host1)
-    move = host1.start_move(NAME, "host2", disks_to="blocks", bandwidth_bytes_per_second=1 << 20)
+    move = host1.start_move(NAME, "host2", items=[{"item": "vda", "place": "blocks"}], bandwidth_bytes_per_second=1 << 20)
     host1.wait_phase(move, "copy-disks")
     until(lambda: len(volumes(host2)) == len(before) + 1, "its volume is there")
     if end == "kill":
