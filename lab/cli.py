@@ -19,6 +19,7 @@ import processes
 import redis
 import relays
 import release
+import volumes
 import watch
 from base import LabError, UsageError
 
@@ -86,6 +87,7 @@ def down(options):
         for name in network.lab_namespaces():
             network.remove_namespace(name)
         for folder in glob.glob(glob.escape(base.LAB_DIR) + "/hosts/*"):
+            volumes.release(folder)
             disks.release(folder)
         base.remove_lab_dir()
         if options.purge:
@@ -128,6 +130,14 @@ def exec_(options):
     hosts.need(options.host)
     command = options.command or [os.environ.get("SHELL", "/bin/sh")]
     run_in_place(hosts.inside(options.host, command), hosts.environment(droverd.binaries()))
+
+
+def volumes_(options):
+    hosts.need(options.host)
+    with base.lock():
+        loop = volumes.ensure(options.host, guests.size(options.size))
+    say({"pool": volumes.POOL, "device": loop}, options.json, f"{options.host} has the pool {volumes.POOL} of partitions of {loop}")
+    return 0
 
 
 def client(options):

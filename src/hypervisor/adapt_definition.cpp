@@ -20,16 +20,30 @@ void remove_element(pugi::xml_node parent, pugi::xml_node child) {
   parent.remove_child(child);
 }
 
+// A volume may be larger than the disk, for pools round sizes up.
+void set_slice(pugi::xml_node source, ByteCount size) {
+  auto slice = source.append_child("slices").append_child("slice");
+  xml::set_attribute(slice, "type", "storage");
+  xml::set_attribute(slice, "offset", "0");
+  xml::set_attribute(slice, "size", std::to_string(size.bytes));
+}
+
 void place(pugi::xml_node disk, const DiskPlacement& placement) {
   for (const char* name : {"backingStore", "mirror"}) {
     if (placement.shared && std::string_view(name) == "backingStore") continue;
     while (const auto leftover = disk.child(name)) remove_element(disk, leftover);
   }
-  xml::set_attribute(disk, "type", "file");
   auto source = disk.child("source");
   if (!source) source = disk.insert_child_before("source", disk.child("target"));
-  for (const char* name : {"dev", "pool", "volume", "mode"}) source.remove_attribute(name);
-  xml::set_attribute(source, "file", placement.destination_path);
+  if (!placement.shared) {
+    while (const auto slices = source.child("slices")) remove_element(source, slices);
+  }
+  for (const char* name : {"pool", "volume", "mode"}) source.remove_attribute(name);
+  const bool is_file = placement.destination_pool.empty();
+  xml::set_attribute(disk, "type", is_file ? "file" : "block");
+  source.remove_attribute(is_file ? "dev" : "file");
+  xml::set_attribute(source, is_file ? "file" : "dev", placement.destination_path);
+  if (!is_file) set_slice(source, placement.virtual_size);
   if (placement.allocation) {
     const bool full = *placement.allocation == Allocation::kFull;
     auto driver = disk.child("driver");

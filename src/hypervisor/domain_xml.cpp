@@ -152,13 +152,17 @@ DiskFacts read_disk(const pugi::xml_node& element) {
   facts.job = attribute(element.child("mirror"), "job");
   if (const auto mirror = element.child("mirror")) {
     if (facts.job.empty()) facts.job = "copy";
-    facts.job_path = attribute(mirror.child("source"), "file");
+    facts.job_path = local_path(mirror.child("source"));
     if (facts.job_path.empty()) facts.job_path = attribute(mirror, "file");
     facts.job_ready = attribute(mirror, "ready");
   }
   facts.encrypted = element.child("encryption") || source.child("encryption");
   facts.transient = static_cast<bool>(element.child("transient"));
   facts.data_file = static_cast<bool>(source.child("dataStore"));
+  if (const auto slice = source.child("slices").child("slice")) {
+    facts.slice = {slice.attribute("size").as_ullong()};
+    facts.slice_within = slice.attribute("offset").as_ullong() != 0;
+  }
   return facts;
 }
 

@@ -32,7 +32,9 @@ struct DiskFacts {
   std::string job_ready;  // "yes"; "pivot", "abort": it is ending; empty: not yet
   bool encrypted = false;
   bool transient = false;
-  bool data_file = false;  // qcow2 with its data in a second file
+  bool data_file = false;     // qcow2 with its data in a second file
+  ByteCount slice;            // so much of the file or device is the disk; 0: all of it
+  bool slice_within = false;  // which does not begin where that does
 };
 
 struct InterfaceFacts {

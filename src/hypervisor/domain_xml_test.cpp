@@ -230,6 +230,32 @@ TEST(AdaptDefinition, SaysAFormatThatTheDiskDidNotSay) {
             std::string::npos);
 }
 
+TEST(AdaptDefinition, AVolumeIsADeviceOfWhichSoMuchIsTheDisk) {
+  const std::string file =
+      "<domain><name>x</name><devices><disk type='file'><driver type='qcow2'/><source "
+      "file='/a.qcow2'/><target dev='vda'/></disk></devices></domain>";
+  DiskPlacement placement;
+  placement.target = "vda";
+  placement.format = "raw";
+  placement.virtual_size = mib(96);
+  placement.destination_path = "/dev/vg/x-vda";
+  placement.destination_pool = "vg";
+  const auto device = adapt_definition(file, {&placement, 1}, "");
+  ASSERT_TRUE(device);
+  EXPECT_EQ(*device,
+            "<domain><name>x</name><devices><disk type='block'><driver type='raw'/><source "
+            "dev='/dev/vg/x-vda'><slices><slice type='storage' offset='0' "
+            "size='100663296'/></slices></source><target dev='vda'/></disk></devices></domain>");
+  const auto facts = parse_domain(*device);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(disk(*facts, "vda")->slice, mib(96));
+  EXPECT_FALSE(disk(*facts, "vda")->slice_within);
+  placement.destination_path = "/a.qcow2";
+  placement.destination_pool.clear();
+  placement.format = "qcow2";
+  EXPECT_EQ(adapt_definition(*device, {&placement, 1}, "").value_or(""), file);
+}
+
 TEST(AdaptDefinition, RefusesAPlacementOfNoDisk) {
   DiskPlacement placement;
   placement.target = "vdz";

@@ -19,6 +19,7 @@
 #include "base/unique_fd.h"
 #include "hypervisor/checkpoint_xml.h"
 #include "hypervisor/teaming.h"
+#include "hypervisor/volume_pool.h"
 #include "model/after.h"
 #include "model/allocation.h"
 #include "model/host.h"
@@ -87,6 +88,7 @@ struct DiskCopyCall {
   ByteCount size;                             // of the disk, as the guest sees it
   BytesPerSecond bandwidth;                   // 0: no limit
   std::optional<Allocation> allocation = {};  // of the image; nothing: holes stay holes
+  bool to_device = false;                     // `path` is a block device, which may hold anything
 };
 
 struct DiskCopy {
@@ -237,6 +239,25 @@ class Hypervisor {
   virtual Status set_network(std::string_view, NetworkState) { return cannot("start networks"); }
   // Refreshes the active directory pool that holds `folder`, if any.
   virtual Status refresh_pool(std::string_view folder) = 0;
+
+  // --- volumes of pools of block devices
+  // -----------------------------------------------------------------
+  // As its storage is now. kNotFound; kConflict: it is not active; kInvalidArgument: its volumes
+  // are no block devices, or others may see them too.
+  virtual Result<VolumePool> volume_pool(std::string_view) { return cannot("list volumes"); }
+  // Nothing: no such volume.
+  virtual Result<std::optional<Volume>> find_volume(std::string_view, const std::string&) {
+    return cannot("list volumes");
+  }
+  // Of at least that size; what it holds is not known. kConflict: there is one of that name. After
+  // another error it may be there.
+  virtual Result<Volume> create_volume(std::string_view, const std::string&, ByteCount) {
+    return cannot("make volumes");
+  }
+  // For good. None is success; kConflict: it is in use, or, with a key, another one by now.
+  virtual Status delete_volume(std::string_view, const std::string&, const std::string&) {
+    return cannot("delete volumes");
+  }
 
   // --- checkpoints
   // -------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hypervisor/volume_pool.h"
+
 namespace drover {
 namespace {
 
@@ -138,29 +140,53 @@ Status copy_whole(const WholeCopyCall& call) {
   return {};
 }
 
+namespace {
+
+Result<UniqueFd> open_volume(const std::string& path, int flags) {
+  UniqueFd device(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
+  if (!device) return fail_errno("Cannot open " + path);
+  return device;
+}
+
+// As qemu-img's --image-opts takes it; commas are doubled there.
+std::string image_words(const std::string& path, const std::string& format,
+                        const std::optional<ByteCount>& volume) {
+  std::string name;
+  for (const char c : path) name.append(c == ',' ? 2 : 1, c);
+  std::string words =
+      fmt::format("driver={},file.driver={},file.filename={}", format, storage_driver(path), name);
+  if (volume) words += fmt::format(",size={}", volume->bytes);
+  return words;
+}
+
+}  // namespace
+
 Result<ImageCopy> ImageCopy::start(const ImageCopyCall& call) {
-  ASSIGN_OR_RETURN(const UniqueFd from, open_meant(call.from, call.from_identity, O_RDONLY));
-  ASSIGN_OR_RETURN(UniqueFd to, open_meant(call.to, call.to_identity, O_RDWR));
-  // -n and --target-is-zero: it is there, and new.
-  std::vector<std::string> arguments{"setpriv",
-                                     "--pdeathsig",
-                                     "KILL",
-                                     "--",
-                                     "qemu-img",
-                                     "convert",
-                                     "-q",
-                                     "-n",
-                                     "--target-is-zero",
-                                     "-f",
-                                     call.from_format,
-                                     "-O",
-                                     call.to_format};
+  ASSIGN_OR_RETURN(const UniqueFd from, call.from_volume
+                                            ? open_volume(call.from, O_RDONLY)
+                                            : open_meant(call.from, call.from_identity, O_RDONLY));
+  ASSIGN_OR_RETURN(UniqueFd to, call.to_volume ? open_volume(call.to, O_RDWR)
+                                               : open_meant(call.to, call.to_identity, O_RDWR));
+  // -n: it is there.
+  std::vector<std::string> arguments{"setpriv",  "--pdeathsig", "KILL", "--",
+                                     "qemu-img", "convert",     "-q",   "-n"};
+  if (!call.to_volume) arguments.emplace_back("--target-is-zero");
   if (call.bandwidth.value != 0) {
     arguments.emplace_back("-r");
     arguments.push_back(std::to_string(call.bandwidth.value));
   }
-  arguments.push_back(call.from);
-  arguments.emplace_back("/proc/self/fd/3");
+  if (call.from_volume)
+    arguments.emplace_back("--image-opts");
+  else
+    arguments.insert(arguments.end(), {"-f", call.from_format});
+  const std::string target = "/proc/self/fd/3";
+  if (call.to_volume)
+    arguments.emplace_back("--target-image-opts");
+  else
+    arguments.insert(arguments.end(), {"-O", call.to_format});
+  arguments.push_back(call.from_volume ? image_words(call.from, "raw", call.from_volume)
+                                       : call.from);
+  arguments.push_back(call.to_volume ? image_words(call.to, "raw", call.to_volume) : target);
   ProgramCall program;
   program.arguments = std::move(arguments);
   program.descriptor = to.get();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/byte_count.h"
@@ -24,6 +25,9 @@ struct ImageCopyCall {
   FileIdentity to_identity;
   std::string from_format, to_format;
   BytesPerSecond bandwidth;  // 0: no limit
+  // Of block devices, whichever they are: so many of their bytes are the disk, raw. What the one
+  // written to held before is overwritten, with zeroes too.
+  std::optional<ByteCount> from_volume = {}, to_volume = {};
 };
 
 class ImageCopy {

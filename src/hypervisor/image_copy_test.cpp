@@ -57,6 +57,27 @@ class ImageCopyTest : public testing::TestWithParam<std::string> {
   std::vector<std::string> allowed_;
 };
 
+// As of ImageSender: files stand in for devices.
+TEST_P(ImageCopyTest, AVolumeIsItsFirstBytesAndHoldsAnything) {
+  const FileIdentity file = make(in("a,1"), GetParam());
+  fill(in("a,1"));
+  std::ofstream(in("b,2")) << std::string(70 << 20, 'o');
+  ImageCopyCall call{in("a,1"), file, in("b,2"), {}, GetParam(), "raw", {}, {}, mib(64)};
+  auto there = ImageCopy::start(call);
+  ASSERT_TRUE(there) << there.error().text();
+  const Status copied = wait(*there);
+  ASSERT_TRUE(copied) << copied.error().text();
+  EXPECT_EQ(fs::file_size(in("b,2")), 70u << 20);
+  const FileIdentity back = make(in("c"), GetParam());
+  auto here = ImageCopy::start({in("b,2"), {}, in("c"), back, "raw", GetParam(), {}, mib(64), {}});
+  ASSERT_TRUE(here) << here.error().text();
+  const Status came = wait(*here);
+  ASSERT_TRUE(came) << came.error().text();
+  const std::string compare = "qemu-img compare -q -f " + GetParam() + " -F " + GetParam() + " '" +
+                              in("a,1") + "' " + in("c");
+  EXPECT_EQ(std::system(compare.c_str()), 0);
+}
+
 TEST_P(ImageCopyTest, HoldsTheSameAndStaysSparse) {
   const FileIdentity from = make(in("a"), GetParam()), to = make(in("b"), GetParam());
   fill(in("a"));

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One image that nobody writes, written into an NBD export of the same size that is new and empty:
-// qemu-img does it, as a QEMU writes a disk that it mirrors; what is a hole or zero is not written.
+// One image that nobody writes, written into an NBD export of the same size: qemu-img does it, as a
+// QEMU writes a disk that it mirrors; what is a hole or zero is not written where the export is new
+// and empty.
 // Ends with the thread that began it, so with droverd. One thread.
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -19,6 +21,10 @@ struct ImageSendCall {
   std::string format;            // never probed
   std::filesystem::path socket;  // where the export is reached
   std::string name;              // of the export
+  // Of a block device, whichever it is: so many of its bytes are the disk. `format` is raw.
+  std::optional<ByteCount> volume = {};
+  enum class Export { kIsZero, kHoldsAnything };
+  Export there = Export::kIsZero;  // anything: zeroes are written, too
 };
 
 class ImageSender {

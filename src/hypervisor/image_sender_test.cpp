@@ -107,6 +107,28 @@ TEST_P(ImageSenderTest, WhatItSendsIsServedIntoTheFile) {
   EXPECT_LT(made.st_blocks * 512, 3 << 20) << "holes stay holes";
 }
 
+// A device is stood in for by a file: what differs is which bytes are the disk, and that it may
+// hold anything.
+TEST_P(ImageSenderTest, AVolumeIsItsFirstBytesAndHoldsAnything) {
+  if (GetParam() != "raw") GTEST_SKIP() << "volumes are raw";
+  (void)make(in("a"), "raw");
+  fill(in("a"));
+  std::ofstream(in("a"), std::ios::app) << std::string(1 << 20, 'a');
+  std::ofstream(in("b")) << std::string(70 << 20, 'o');
+  auto server = ImageServer::start({{"vda", in("b"), {}, "raw", mib(64)}}, in("nbd.sock"));
+  ASSERT_TRUE(server) << server.error().text();
+  auto sender = ImageSender::start(
+      {in("a"), {}, "raw", in("nbd.sock"), "vda", mib(64), ImageSendCall::Export::kHoldsAnything});
+  ASSERT_TRUE(sender) << sender.error().text();
+  const Status sent = wait(*sender);
+  ASSERT_TRUE(sent) << sent.error().text();
+  ASSERT_TRUE((*server)->stop());
+  EXPECT_EQ(run("cmp -n " + std::to_string(64 << 20) + " " + in("a") + " " + in("b")), 0);
+  std::ifstream behind(in("b"));
+  behind.seekg(64 << 20);
+  EXPECT_EQ(behind.get(), 'o') << "what lies behind the disk is not touched";
+}
+
 TEST_P(ImageSenderTest, AnotherFileIsRefusedOnBothSides) {
   const FileIdentity from = make(in("a"), GetParam());
   EXPECT_EQ(ImageServer::start({{"vda", in("a"), {1, 2, 0, {}}, GetParam()}}, in("nbd.sock"))

@@ -13,6 +13,7 @@
 #include "hypervisor/file_identity.h"
 #include "hypervisor/program.h"
 #include "hypervisor/qemu_conf.h"
+#include "hypervisor/volume_pool.h"
 
 namespace drover {
 namespace {
@@ -46,10 +47,12 @@ Result<std::vector<std::string>> as_qemu_user(const std::string& user) {
 }
 
 Status give(const ServedDisk& disk, const QemuConf& conf) {
-  const UniqueFd image(::open(disk.path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  // A logical volume's path is a link.
+  const int follow = disk.volume ? 0 : O_NOFOLLOW;
+  const UniqueFd image(::open(disk.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | follow));
   if (!image) return fail_errno("Cannot open " + disk.path);
   ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(image.get(), disk.path));
-  if (!seen.regular || seen.identity != disk.identity)
+  if (!disk.volume && (!seen.regular || seen.identity != disk.identity))
     return fail(ErrorCode::kConflict, "{} is another file by now.", disk.path);
   RETURN_IF_ERROR(give_image_to_qemu(image.get(), conf));
   return {};
@@ -62,11 +65,14 @@ std::vector<std::string> server_words(const std::vector<ServedDisk>& disks,
   for (const ServedDisk& disk : disks) {
     const std::string node = fmt::format("disk{}", number++);
     const char* const discard = disk.allocation == Allocation::kFull ? "ignore" : "unmap";
-    Json blockdev{{"driver", disk.format},
-                  {"node-name", node},
-                  {"discard", discard},
-                  {"file", {{"driver", "file"}, {"filename", disk.path}, {"discard", discard}}}};
+    Json blockdev{
+        {"driver", disk.format},
+        {"node-name", node},
+        {"discard", discard},
+        {"file",
+         {{"driver", storage_driver(disk.path)}, {"filename", disk.path}, {"discard", discard}}}};
     if (disk.allocation == Allocation::kThin) blockdev["detect-zeroes"] = "unmap";
+    if (disk.volume) blockdev["size"] = disk.volume->bytes;
     words.insert(words.end(), {"--blockdev", blockdev.dump()});
   }
   const Json server{{"addr", {{"type", "unix"}, {"path", socket.string()}}},

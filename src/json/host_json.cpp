@@ -87,7 +87,8 @@ Json encode(const Disk& value) {
           {"read_only", value.read_only},
           {"shareable", value.shareable},
           {"backing_chain", value.backing_chain},
-          {"layers", encode(value.layers)}};
+          {"layers", encode(value.layers)},
+          {"pool", value.pool}};
 }
 
 Status decode(const Json& from, const std::string& path, Unknown unknown, Disk& out) {
@@ -104,6 +105,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Disk& 
       .may("shareable", out.shareable)
       .may("backing_chain", out.backing_chain)
       .may("layers", out.layers)
+      .may("pool", out.pool)
       .finish();
 }
 

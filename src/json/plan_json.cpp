@@ -139,7 +139,9 @@ Json encode(const DiskPlacement& value) {
            {"virtual_size_bytes", value.virtual_size.bytes},
            {"allocated_bytes", value.allocated.bytes},
            {"cluster_size_bytes", value.cluster_size.bytes},
-           {"shared", value.shared}};
+           {"shared", value.shared},
+           {"source_pool", value.source_pool},
+           {"destination_pool", value.destination_pool}};
   if (value.allocation) out["allocation"] = allocation_name(*value.allocation);
   return out;
 }
@@ -155,6 +157,8 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, DiskPl
       .may("cluster_size_bytes", out.cluster_size)
       .may("shared", out.shared)
       .may("allocation", out.allocation)
+      .may("source_pool", out.source_pool)
+      .may("destination_pool", out.destination_pool)
       .finish();
 }
 

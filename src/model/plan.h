@@ -64,7 +64,7 @@ std::optional<Media> media_from_name(std::string_view name);
 // Where one item of a VM shall go.
 struct ItemPlace {
   std::string item;   // a disk's target: "vda"
-  std::string place;  // a folder, or the name of a libvirt pool
+  std::string place;  // a folder, or the name of a libvirt pool, of files or of volumes
 };
 
 // Where interfaces of a VM are plugged in at the destination.
@@ -128,6 +128,10 @@ struct DiskPlacement {
   ByteCount cluster_size;
   bool shared = false;  // both hosts see this very file: it stays, whatever becomes of the move
   std::optional<Allocation> allocation = {};  // as asked; nothing: holes stay holes
+  // The libvirt pools of block devices that the paths are volumes of; empty: files. A volume holds
+  // one raw disk, in its first `virtual_size` bytes.
+  std::string source_pool = {};
+  std::string destination_pool = {};
 };
 
 // A whole file that nobody writes any more and that travels before the disks: a layer below a

@@ -42,6 +42,8 @@ struct Disk {
   bool shareable = false;
   std::vector<std::string> backing_chain;  // paths below `path`, nearest first
   std::vector<DiskLayer> layers = {};      // the same, measured; empty: not a chain, or not known
+  // Of a block device that is a volume of a libvirt pool (logical, disk): that pool; else empty.
+  std::string pool = {};
 };
 
 // A state of the VM that libvirt can go back to: its snapshot.

@@ -60,6 +60,12 @@ Result<FrozenDisk> FrozenDisk::open(const std::string& path, const std::string& 
   return disk;
 }
 
+Result<FrozenDisk> FrozenDisk::open_volume(const std::string& path, ByteCount size) {
+  UniqueFd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!device) return fail_errno(fmt::format("Cannot open {}", path));
+  return FrozenDisk({size, {{0, size.bytes, 0}}}, std::move(device));
+}
+
 std::uint64_t FrozenDisk::chunks() const {
   const std::uint64_t blocks = bytes() / kBlockBytes;
   return (blocks + kChunkBlocks - 1) / kChunkBlocks;

@@ -27,6 +27,9 @@ class FrozenDisk {
   static Result<FrozenDisk> open(const std::string& path, const std::string& format,
                                  const std::filesystem::path& folder, MapOf what = MapOf::kDisk);
 
+  // Of a block device: the disk is its first bytes.
+  static Result<FrozenDisk> open_volume(const std::string& path, ByteCount size);
+
   std::uint64_t bytes() const { return map_.virtual_size.bytes; }
   std::uint64_t chunks() const;
   // Names of the chunks from `first` on, `count` or as many as there are; as WrittenDisk names

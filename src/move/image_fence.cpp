@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "move/plan/network_disks.h"
+#include "move/volumes.h"
 
 namespace drover::move {
 namespace {
@@ -14,6 +15,7 @@ constexpr std::int64_t kNanoseconds = 1'000'000'000;
 Result<ImageStamp> stamp_of(const std::string& path) {
   struct stat found{};
   if (::stat(path.c_str(), &found) != 0) return fail_errno("Cannot look at " + path);
+  if (S_ISBLK(found.st_mode)) return stamp_device(path);
   return ImageStamp{path, static_cast<std::uint64_t>(found.st_size),
                     found.st_mtim.tv_sec * kNanoseconds + found.st_mtim.tv_nsec};
 }
@@ -68,6 +70,8 @@ Result<std::optional<std::string>> first_written_after(const Plan& plan,
   ASSIGN_OR_RETURN(const ImageStamp limit, stamp_of(file.string()));
   for (const DiskPlacement& placement : plan.placements) {
     if (is_network(placement)) continue;
+    // Of a device nobody knows when it was written last.
+    if (!placement.source_pool.empty()) return std::optional(placement.source_path);
     ASSIGN_OR_RETURN(const ImageStamp now, stamp_of(placement.source_path));
     if (now.written_ns > limit.written_ns) return std::optional(now.path);
   }

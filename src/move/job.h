@@ -24,6 +24,10 @@ struct KnownFile {
   std::uint64_t inode = 0;
   std::uint64_t born_ns = 0;  // this and `boot`: see FileIdentity
   std::string boot = {};
+  // Of a volume of that pool of block devices, which is no file: libvirt's key of it; empty: about
+  // to be made.
+  std::string pool = {};
+  std::string key = {};
 };
 KnownFile known_file(std::string target, std::string path, const FileIdentity& identity);
 FileIdentity identity_of(const KnownFile& file);
@@ -32,7 +36,8 @@ FileIdentity identity_of(const KnownFile& file);
 struct ImageStamp {
   std::string path;
   std::uint64_t size_bytes = 0;
-  std::int64_t written_ns = 0;  // its last write, since 1970
+  std::int64_t written_ns = 0;  // its last write, since 1970; of a block device (volumes.h) how
+                                // many sectors were written to it
   bool operator==(const ImageStamp&) const = default;
 };
 

@@ -18,7 +18,9 @@ Object files_to_json(const std::vector<KnownFile>& files) {
                     {"device", file.device},
                     {"inode", file.inode},
                     {"born_ns", file.born_ns},
-                    {"boot", file.boot}});
+                    {"boot", file.boot},
+                    {"pool", file.pool},
+                    {"key", file.key}});
   }
   return list;
 }
@@ -42,6 +44,8 @@ std::vector<KnownFile> files_from_json(ObjectReader& reader, const char* member)
     // Earlier versions knew no more.
     if (file->has("born_ns")) known.born_ns = file->number("born_ns");
     if (file->has("boot")) known.boot = file->text("boot");
+    if (file->has("pool")) known.pool = file->text("pool");
+    if (file->has("key")) known.key = file->text("key");
     files.push_back(std::move(known));
     if (auto status = file->status(); !status) reader.note(status.error());
   }
@@ -94,8 +98,14 @@ std::vector<std::string> texts_from_json(ObjectReader& reader, const char* membe
 }  // namespace
 
 KnownFile known_file(std::string target, std::string path, const FileIdentity& identity) {
-  return {std::move(target), std::move(path),  identity.device,
-          identity.inode,    identity.born_ns, identity.boot};
+  return {std::move(target),
+          std::move(path),
+          identity.device,
+          identity.inode,
+          identity.born_ns,
+          identity.boot,
+          {},
+          {}};
 }
 
 FileIdentity identity_of(const KnownFile& file) {

@@ -11,6 +11,7 @@
 #include "move/live/live_disks.h"
 #include "move/peer_move.h"
 #include "move/plan/shared_disks.h"
+#include "move/volumes.h"
 #include "preflight/image_format.h"
 #include "preflight/layers.h"
 
@@ -109,9 +110,11 @@ StepResult PeerMove::compare_disk(const DiskPlacement& placement, Proof& proof) 
         "disk {} stays a chain: what it is built on was compared, its own image as it was sent",
         placement.target);
   }
-  auto disk =
-      FrozenDisk::open(placement.source_path, preflight::format_now(job_.move.plan, placement),
-                       folder, chain ? MapOf::kOwnImage : MapOf::kDisk);
+  const auto volume = volume_at_source(placement);
+  auto disk = volume ? FrozenDisk::open_volume(placement.source_path, *volume)
+                     : FrozenDisk::open(placement.source_path,
+                                        preflight::format_now(job_.move.plan, placement), folder,
+                                        chain ? MapOf::kOwnImage : MapOf::kDisk);
   if (!disk) {
     unproven(placement.virtual_size, disk.error().text());
     return {};

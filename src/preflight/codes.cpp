@@ -63,6 +63,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kDiskExists, "DISK_EXISTS"},
     {Code::kDiskCollision, "DISK_COLLISION"},
     {Code::kDiskStays, "DISK_STAYS"},
+    {Code::kVolumeStays, "VOLUME_STAYS"},
     {Code::kSameDevice, "SAME_DEVICE"},
     {Code::kNothingToMove, "NOTHING_TO_MOVE"},
     {Code::kMediaInserted, "MEDIA_INSERTED"},

@@ -67,6 +67,7 @@ enum class Code {
   kDiskExists,
   kDiskCollision,
   kDiskStays,
+  kVolumeStays,
   kSameDevice,
   kNothingToMove,
   kMediaInserted,

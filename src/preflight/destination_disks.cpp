@@ -68,7 +68,9 @@ void check_folders(const DestinationView& view, Findings& findings) {
   for (const auto& folder : view.folders) check_folder(view, folder, findings);
   // Said even for a VM whose disks need no place.
   const std::string& asked = view.proposal.request.disks_to;
-  if (!asked.empty() && !is_plain_path(asked) && view.folders.empty()) {
+  const bool is_pool =
+      std::ranges::find(view.volume_pools, asked, &VolumePool::name) != view.volume_pools.end();
+  if (!asked.empty() && !is_pool && !is_plain_path(asked) && view.folders.empty()) {
     findings.blocker(Code::kFolderNotAllowed, asked,
                      fmt::format("{} is not an allowed folder on {}.", asked, view.host.name),
                      "A folder is named by its whole path, without \"..\".",
@@ -125,7 +127,8 @@ void check_paths(const DestinationView& view, Findings& findings) {
            fmt::format("Rename one of the images while {} is off.", view.name())});
     }
     const auto taken = view.taken.find(path);
-    if (taken != view.taken.end() && taken->second && !placement.shared)
+    const bool is_file = placement.destination_pool.empty();
+    if (is_file && taken != view.taken.end() && taken->second && !placement.shared)
       tell_taken(view, placement, findings);
     const auto& items = view.proposal.request.items;
     const bool named = std::ranges::find(items, placement.target, &ItemPlace::item) != items.end();
@@ -134,10 +137,12 @@ void check_paths(const DestinationView& view, Findings& findings) {
       findings.note(
           Code::kPlacedElsewhere, placement.target,
           fmt::format("{} becomes {} on {}.", placement.source_path, path, view.host.name),
-          fmt::format(
-              "{} is not an allowed folder there; the default folder is used. If both hosts "
-              "see that folder, allow it there and nothing has to be copied.",
-              folder_of(placement.source_path)));
+          !placement.source_pool.empty()
+              ? std::string("A volume becomes a file unless a pool of volumes is named.")
+              : fmt::format("{} is not an allowed folder there; the default folder is used. If "
+                            "both hosts see that folder, allow it there and nothing has to be "
+                            "copied.",
+                            folder_of(placement.source_path)));
     }
   }
   const auto nvram = view.taken.find(view.nvram_destination);

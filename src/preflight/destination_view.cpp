@@ -12,6 +12,7 @@
 #include "preflight/item_places.h"
 #include "preflight/layers.h"
 #include "preflight/placement.h"
+#include "preflight/volumes.h"
 
 namespace drover::preflight {
 namespace {
@@ -49,12 +50,12 @@ void look_at_place(DestinationView& view, const std::string& path,
   if (view.folder(folder)->exists) view.taken[path] = path_taken(path);
 }
 
-// A disk that both hosts see stays as it is.
+// A disk that both hosts see stays as it is, and a volume holds a raw disk of its whole size.
 void change_images(DestinationView& view, std::span<const std::string> allowed,
                    const std::string& user) {
   const std::string& format = view.proposal.request.format;
   for (DiskPlacement& placement : view.placements) {
-    if (placement.shared) continue;
+    if (placement.shared || !placement.destination_pool.empty()) continue;
     placement.allocation = view.proposal.request.allocation;
     if (placement.allocation == Allocation::kFull) {
       const auto landing = std::ranges::find(view.folders, folder_of(placement.destination_path),
@@ -71,11 +72,15 @@ void change_images(DestinationView& view, std::span<const std::string> allowed,
 
 void look_at_files(DestinationView& view, const std::string& user) {
   const auto folders = usable_folders(view.host, view.settings());
-  for (const auto& placement : view.placements)
-    look_at_place(view, placement.destination_path, folders, user);
+  for (const auto& placement : view.placements) {
+    if (placement.destination_pool.empty())
+      look_at_place(view, placement.destination_path, folders, user);
+  }
   for (const auto& file : view.files) look_at_place(view, file.destination_path, folders, user);
-  for (auto& placement : view.placements)
-    placement.shared = bears_mark(view, placement.target, placement.destination_path, folders);
+  for (auto& placement : view.placements) {
+    placement.shared = placement.destination_pool.empty() &&
+                       bears_mark(view, placement.target, placement.destination_path, folders);
+  }
   change_images(view, folders, user);
   for (auto& file : view.files)
     file.shared = bears_mark(view, file.source_path, file.destination_path, folders);
@@ -181,6 +186,8 @@ Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor,
   leave_layers_out(view);
   view.nvram_destination = place_nvram(view.live, folders);
   place_items(asked, view.placements, view.files, view.nvram_destination);
+  ASSIGN_OR_RETURN(view.volume_pools, volume_pools_asked(proposal.request, view.host, hypervisor));
+  place_volumes(view, proposal.request);
   look_at_files(view, conf.user);
   for (const auto& interface : view.live.interfaces) {
     if (interface.type == "bridge" || interface.type == "direct") {

@@ -40,6 +40,7 @@ struct DestinationView {
   std::map<std::string, bool> taken;     // destination paths: something is there
   std::map<std::string, bool> readable;  // files the definition names: they can be read here
   std::map<std::string, bool> devices;   // network devices the definition names: they exist here
+  std::vector<VolumePool> volume_pools;  // of block devices, that disks land in, with their names
   std::vector<std::string> addresses;    // of this host
   std::map<std::string, std::string> macs_here;  // of other VMs, in small letters: whose
   std::optional<ByteCount> huge_pages_free;  // of the size that the VM wants; nothing: none such

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "hypervisor/volume_pool.h"
 #include "preflight/finding.h"
 #include "preflight/placement.h"
 
@@ -24,7 +25,8 @@ std::vector<std::string> travelling_items(const DomainFacts& live) {
   for (const DiskFacts& facts : live.disks) {
     const Disk& disk = facts.disk;
     const bool copied = disk.device == DiskDevice::kDisk && !disk.read_only && !disk.shareable &&
-                        (disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume);
+                        (disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume ||
+                         disk.kind == DiskKind::kBlock);
     if (copied) items.push_back(disk.target);
   }
   if (!live.vm.nvram_path.empty()) items.emplace_back(kNvramItem);
@@ -60,13 +62,23 @@ Result<std::string> folder_named(const std::string& place, const HostFacts& host
               place, host.name, names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
 }
 
+Result<std::string> place_named(std::string_view item, const std::string& place,
+                                const HostFacts& host) {
+  const auto pool = std::ranges::find(host.pools, place, &PoolFacts::name);
+  const bool volumes = pool != host.pools.end() && holds_volumes(pool->type);
+  if (item == kNvramItem || !volumes) return folder_named(place, host);
+  if (pool->active) return pool->path;
+  return fail(ErrorCode::kConflict, "The pool {} on {} is not active. Fix: virsh pool-start {}",
+              place, host.name, word(place));
+}
+
 Result<MoveRequest> with_folders(const MoveRequest& request, const DomainFacts& live,
                                  const HostFacts& host) {
   MoveRequest asked = request;
   const bool is_pool = std::ranges::any_of(
       host.pools, [&](const PoolFacts& pool) { return pool.name == request.disks_to; });
   if (is_pool) {
-    ASSIGN_OR_RETURN(asked.disks_to, folder_named(request.disks_to, host));
+    ASSIGN_OR_RETURN(asked.disks_to, place_named("", request.disks_to, host));
   }
   const auto known = travelling_items(live);
   std::set<std::string> named;
@@ -78,7 +90,7 @@ Result<MoveRequest> with_folders(const MoveRequest& request, const DomainFacts& 
     }
     if (!named.insert(item.item).second)
       return fail(ErrorCode::kInvalidArgument, "The item {} is named twice.", item.item);
-    ASSIGN_OR_RETURN(item.place, folder_named(item.place, host));
+    ASSIGN_OR_RETURN(item.place, place_named(item.item, item.place, host));
   }
   return asked;
 }
@@ -89,7 +101,9 @@ void place_items(const MoveRequest& request, std::vector<DiskPlacement>& placeme
     if (item.item == kNvramItem && !nvram.empty()) nvram = within(item.place, nvram);
     for (DiskPlacement& placement : placements) {
       if (placement.target == item.item)
-        placement.destination_path = within(item.place, placement.source_path);
+        placement.destination_path =
+            within(item.place, placement.source_pool.empty() ? placement.source_path
+                                                             : placement.destination_path);
     }
     for (FilePlacement& file : files) {
       if (file.item == item.item) file.destination_path = within(item.place, file.source_path);
@@ -100,7 +114,7 @@ void place_items(const MoveRequest& request, std::vector<DiskPlacement>& placeme
 std::string misplaced_item(const MoveRequest& request, const HostFacts& host,
                            const std::vector<DiskPlacement>& placements, const std::string& nvram) {
   for (const ItemPlace& item : request.items) {
-    const auto folder = folder_named(item.place, host);
+    const auto folder = place_named(item.item, item.place, host);
     const auto placement = std::ranges::find(placements, item.item, &DiskPlacement::target);
     const std::string path = item.item == kNvramItem         ? nvram
                              : placement == placements.end() ? std::string()

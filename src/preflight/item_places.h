@@ -20,8 +20,13 @@ inline constexpr std::string_view kNvramItem = "nvram";
 // kInvalidArgument: it holds no files; kConflict: it is not active.
 Result<std::string> folder_named(const std::string& place, const HostFacts& host);
 
-// Of a move to `host`: the request with folders in the place of pools. kInvalidArgument: an item is
-// named twice, or is nothing that travels; and as folder_named.
+// The same of what a disk, or another item, may go to: for disks also pools of block devices, whose
+// volumes are named later (volumes.h).
+Result<std::string> place_named(std::string_view item, const std::string& place,
+                                const HostFacts& host);
+
+// Of a move to `host`: the request with folders in the place of pools, also of block devices.
+// kInvalidArgument: an item is named twice, or is nothing that travels; and as folder_named.
 Result<MoveRequest> with_folders(const MoveRequest& request, const DomainFacts& live,
                                  const HostFacts& host);
 

@@ -24,7 +24,9 @@ HostFacts host2() {
   host.name = "host2";
   host.pools = {{"fast", "dir", "/srv/fast", true},
                 {"idle", "dir", "/idle", false},
-                {"lvm", "logical", "/dev/vg", true}};
+                {"lvm", "logical", "/dev/vg", true},
+                {"sleeps", "disk", "/dev", false},
+                {"lun", "iscsi", "/dev/disk/by-path", true}};
   return host;
 }
 
@@ -67,6 +69,16 @@ TEST(ItemPlaces, EachItemGoesToItsOwnAndItsLayersGoAlong) {
       << "a host that knows nothing of items left it where it was";
 }
 
+TEST(ItemPlaces, AVolumeLiesInTheFolderOfItsPool) {
+  std::vector<DiskPlacement> placements(1);
+  placements[0].target = "vda";
+  placements[0].source_path = "/old/a.img";
+  placements[0].destination_path = "/dev/vg/web01-vda";
+  EXPECT_EQ(misplaced_item(items({{"vda", "lvm"}}), host2(), placements, ""), "");
+  placements[0].destination_path = "/dev/other/web01-vda";
+  EXPECT_EQ(misplaced_item(items({{"vda", "lvm"}}), host2(), placements, ""), "vda");
+}
+
 TEST(ItemPlaces, RequestsThatMakeNoSenseAreRefused) {
   EXPECT_NE(refused({{"vda", "fast"}, {"vda", "/srv"}}).message.find("twice"), std::string::npos);
   EXPECT_NE(refused({{"vdz", "fast"}}).message.find("vda, vdb, nvram"), std::string::npos);
@@ -74,7 +86,9 @@ TEST(ItemPlaces, RequestsThatMakeNoSenseAreRefused) {
       << "a read-only disk is not copied";
   EXPECT_EQ(refused({{"vda", "nowhere"}}).code, ErrorCode::kNotFound);
   EXPECT_EQ(refused({{"vda", "idle"}}).code, ErrorCode::kConflict);
-  EXPECT_EQ(refused({{"vda", "lvm"}}).code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused({{"vda", "lun"}}).code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused({{"nvram", "lvm"}}).code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(refused({{"vda", "sleeps"}}).message.find("pool-start"), std::string::npos);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include <fmt/core.h>
+
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
 
@@ -54,11 +56,12 @@ std::vector<DiskPlacement> place_disks(const DomainFacts& live, const Vm& measur
   for (const auto& facts : live.disks) {
     const Disk& disk = facts.disk;
     if (disk.device != DiskDevice::kDisk || disk.read_only || disk.shareable) continue;
-    if (disk.kind != DiskKind::kFile && disk.kind != DiskKind::kVolume) continue;
     const auto found = std::find_if(measured.disks.begin(), measured.disks.end(),
                                     [&](const Disk& other) { return other.target == disk.target; });
     // A volume's path is known to its host only.
     const Disk& sized = found == measured.disks.end() ? disk : *found;
+    const bool has_image = disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume;
+    if (!has_image && sized.pool.empty()) continue;
     const std::string source_path = disk.path.empty() ? sized.path : disk.path;
     if (source_path.empty()) continue;
     DiskPlacement placement{disk.target,
@@ -68,12 +71,17 @@ std::vector<DiskPlacement> place_disks(const DomainFacts& live, const Vm& measur
                             sized.virtual_size,
                             flattened(sized.allocated, sized.virtual_size, sized.layers),
                             sized.cluster_size};
+    placement.source_pool = sized.pool;
+    // A device's name says nothing on another host.
+    const std::string name = sized.pool.empty()
+                                 ? name_of(source_path)
+                                 : fmt::format("{}-{}.img", live.vm.name, disk.target);
     if (!disks_to.empty())
-      placement.destination_path = joined(disks_to, name_of(source_path));
-    else if (is_allowed(folder_of(source_path), folders))
+      placement.destination_path = joined(disks_to, name);
+    else if (sized.pool.empty() && is_allowed(folder_of(source_path), folders))
       placement.destination_path = source_path;
     else
-      placement.destination_path = joined(settings.default_folder, name_of(source_path));
+      placement.destination_path = joined(settings.default_folder, name);
     placements.push_back(std::move(placement));
   }
   return placements;

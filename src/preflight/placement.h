@@ -21,7 +21,8 @@ std::vector<std::string> usable_folders(const HostFacts& host, const HostSetting
 
 // One for each disk that would be copied, in the definition's order: to `disks_to` if it is given,
 // else to the same path if that lies in a usable folder, else to the default folder under the same
-// file name. `live` names the disks that are copied, `measured` is the VM as its host measured it.
+// file name. What is a volume of block devices there becomes a file called after VM and disk.
+// `live` names the disks that are copied, `measured` is the VM as its host measured it.
 std::vector<DiskPlacement> place_disks(const DomainFacts& live, const Vm& measured,
                                        const std::string& disks_to,
                                        std::span<const std::string> folders,

@@ -70,6 +70,9 @@ struct DestinationReport {
 };
 
 std::vector<Finding> check_source(const SourceView& view);
+// The pools of block devices on `host` that the request names. An error: one cannot be read.
+Result<std::vector<VolumePool>> volume_pools_asked(const MoveRequest& request,
+                                                   const HostFacts& host, Hypervisor& hypervisor);
 // An error only when nothing can be said at all; a hypervisor that is down is a finding.
 Result<DestinationReport> check_destination(const Proposal& proposal, Hypervisor& hypervisor,
                                             const HostSettings& settings);

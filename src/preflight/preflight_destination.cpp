@@ -6,6 +6,7 @@
 
 #include "hypervisor/adapt_definition.h"
 #include "preflight/destination_view.h"
+#include "preflight/volumes.h"
 
 namespace drover::preflight {
 namespace {
@@ -24,6 +25,7 @@ void run_checks(const DestinationView& view, Findings& findings) {
   check_shared_chains(view, findings);
   check_internal_checkpoints(view, findings);
   check_space(view, findings);
+  check_destination_volumes(view, findings);
   check_media(view, findings);
   check_host_files(view, findings);
   check_tpm_program(view, findings);

@@ -101,6 +101,29 @@ TEST(CheckSource, CountsTheBytesOfTheName) {
   expect_source(view, "NAME_TOO_LONG");
 }
 
+TEST(CheckSource, TakesVolumesOfAPoolAndNoOtherDevices) {
+  const auto with = [](const std::string& more, const std::string& type = "raw") {
+    auto view = source_view(
+        definition("<disk type='block' device='disk'><driver name='qemu' type='" + type +
+                   "'/><source dev='/dev/vg/a'>" + more + "</source><target dev='vda'/></disk>"));
+    view.vm.disks[0].pool = "vg";
+    return view;
+  };
+  for (const MoveKind kind : {MoveKind::kLive, MoveKind::kQuick}) {
+    auto view = with("");
+    view.request.kind = kind;
+    expect_source(view, "VOLUME_STAYS", FindingLevel::kNote);
+    EXPECT_EQ(check_source(view).size(), 1u) << codes(check_source(view));
+    view.vm.disks[0].pool.clear();
+    expect_source(view, "DISK_BLOCK_DEVICE");
+  }
+  expect_source(with("<slices><slice type='storage' offset='0' size='512'/></slices>"),
+                "VOLUME_STAYS", FindingLevel::kNote);
+  expect_source(with("<slices><slice type='storage' offset='512' size='512'/></slices>"),
+                "DISK_BLOCK_DEVICE");
+  expect_source(with("", "qcow2"), "DISK_BLOCK_DEVICE");
+}
+
 TEST(CheckSource, RefusesDisksThatCannotBeCopied) {
   const auto with = [](const std::string& disk) { return source_view(definition(disk)); };
   const std::string file = "<source file='/a.qcow2'/><target dev='vda'/>";

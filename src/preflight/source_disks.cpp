@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "preflight/source_facts.h"
+#include "preflight/volumes.h"
 
 namespace drover::preflight {
 namespace {
@@ -37,16 +38,11 @@ void check_kind(const SourceFacts& facts, const DiskFacts& disk, Findings& findi
   }
   switch (disk.disk.kind) {
     case DiskKind::kFile:
-    case DiskKind::kVolume:
       break;
+    case DiskKind::kVolume:
     case DiskKind::kBlock:
-      findings.blocker(Code::kDiskBlockDevice, target,
-                       fmt::format("{} is a block device, not a file.", described(disk)),
-                       "Drover copies disk images that are files.",
-                       {fmt::format("virsh blockcopy {} {} /var/lib/libvirt/images/{}-{}.img "
-                                    "--format raw --transient-job "
-                                    "--wait --pivot, then change the definition alike",
-                                    word(facts.name()), target, word(facts.name()), target)});
+      if (const Disk* const there = measured(facts, target); is_on_volume(disk, there))
+        check_source_volume(facts, disk, there, findings);
       break;
     case DiskKind::kNetwork:
       if (disk.disk.device == DiskDevice::kDisk && disk.protocol == "nbd")
@@ -118,7 +114,9 @@ void check_disk_images(const SourceFacts& facts, Findings& findings) {
   for (const auto& described_disk : facts.live.disks) {
     const auto& disk = described_disk.disk;
     if (disk.device != DiskDevice::kDisk) continue;
-    if (disk.kind != DiskKind::kFile && disk.kind != DiskKind::kVolume) continue;
+    const Disk* image = measured(facts, disk.target);
+    const bool is_volume = image != nullptr && !image->pool.empty();
+    if (disk.kind != DiskKind::kFile && disk.kind != DiskKind::kVolume && !is_volume) continue;
     const std::string object = described(described_disk);
     if (described_disk.data_file) {
       findings.blocker(Code::kDiskDataFile, disk.target,
@@ -136,7 +134,6 @@ void check_disk_images(const SourceFacts& facts, Findings& findings) {
               word(disk.path))});
       continue;
     }
-    const Disk* image = measured(facts, disk.target);
     // A volume of a pool that is not active has no path: it would silently be left out of the copy.
     if (image == nullptr || image->virtual_size.bytes == 0 || image->path.empty()) {
       findings.blocker(Code::kDiskUnreadable, disk.target,

@@ -18,6 +18,7 @@
 #include "preflight/local_files.h"
 #include "preflight/placement.h"
 #include "preflight/source_facts.h"
+#include "preflight/volumes.h"
 
 namespace drover::preflight {
 namespace {
@@ -27,10 +28,12 @@ bool is_whole_disk(const DiskFacts& facts) {
 }
 
 // What a folder or pool for all disks takes along; whatever else there is stays where it is.
-bool goes_with_all(const DiskFacts& facts) {
+bool goes_with_all(const SourceView& view, const DiskFacts& facts) {
   const Disk& disk = facts.disk;
+  const auto measured = std::ranges::find(view.vm.disks, disk.target, &Disk::target);
+  const bool is_volume = measured != view.vm.disks.end() && !measured->pool.empty();
   return disk.device == DiskDevice::kDisk && !disk.read_only && !disk.shareable &&
-         (disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume);
+         (disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume || is_volume);
 }
 
 // Disk targets and the folders they shall go to.
@@ -54,15 +57,15 @@ Result<std::map<std::string, std::string>> wanted_places(const SourceView& view,
       return fail(ErrorCode::kInvalidArgument, "{} has no disk {}; its disks: {}.", view.vm.name,
                   item.item, fmt::join(targets, ", "));
     }
-    ASSIGN_OR_RETURN(std::string folder, folder_named(item.place, view.host));
+    ASSIGN_OR_RETURN(std::string folder, place_named(item.item, item.place, view.host));
     if (!places.emplace(item.item, std::move(folder)).second) {
       return fail(ErrorCode::kInvalidArgument, "The item {} is named twice.", item.item);
     }
   }
   if (request.disks_to.empty()) return places;
-  ASSIGN_OR_RETURN(const std::string folder, folder_named(request.disks_to, view.host));
+  ASSIGN_OR_RETURN(const std::string folder, place_named("", request.disks_to, view.host));
   for (const DiskFacts& facts : live.disks) {
-    if (goes_with_all(facts)) places.emplace(facts.disk.target, folder);
+    if (goes_with_all(view, facts)) places.emplace(facts.disk.target, folder);
   }
   return places;
 }
@@ -77,6 +80,11 @@ void keep_only(DomainFacts& facts, const std::map<std::string, std::string>& pla
 std::string joined(const std::string& folder, const std::string& path) {
   const std::string name = std::filesystem::path(path).filename().string();
   return folder.ends_with('/') ? folder + name : folder + "/" + name;
+}
+
+const std::string& place_of(const MoveRequest& request, const std::string& target) {
+  const auto item = std::ranges::find(request.items, target, &ItemPlace::item);
+  return item == request.items.end() ? request.disks_to : item->place;
 }
 
 std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live,
@@ -94,9 +102,13 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     const bool changes = format != disk.format;
     if (is_made_anew(view.request, disk.format))
       check_made_anew(view.vm, view.request, sized, findings);
-    const std::string there =
-        joined(places.at(disk.target), changes ? path_in_format(path, format) : path);
-    if (there == path) {
+    // A device's name says nothing among files.
+    const std::string name = sized.pool.empty() ? (changes ? path_in_format(path, format) : path)
+                                                : fmt::format("{}-{}.{}", view.vm.name, disk.target,
+                                                              format == "qcow2" ? "qcow2" : "img");
+    const std::string there = joined(places.at(disk.target), name);
+    const bool same_pool = !sized.pool.empty() && place_of(view.request, disk.target) == sized.pool;
+    if (there == path || same_pool) {
       findings.note(Code::kDiskStays, disk.target, fmt::format("{} lies there already.", path),
                     "Nothing is done with it.");
       continue;
@@ -105,7 +117,7 @@ std::vector<DiskPlacement> place(const SourceView& view, const DomainFacts& live
     placements.push_back(
         {disk.target, path, there, format, sized.virtual_size,
          chain ? sized.allocated : flattened(sized.allocated, sized.virtual_size, sized.layers),
-         sized.cluster_size, false, view.request.allocation});
+         sized.cluster_size, false, view.request.allocation, sized.pool});
   }
   return placements;
 }
@@ -157,10 +169,12 @@ void check_new_paths(const SourceView& view, const std::vector<DiskPlacement>& p
           "Two disks cannot share one file.",
           {fmt::format("--item {}=ANOTHER-FOLDER", placement.target)});
     }
+    if (!placement.destination_pool.empty()) continue;  // check_destination_volumes
     const auto folder = std::ranges::find(folders, folder_of(path), &FolderFacts::path);
     if (folder == folders.end() || !folder->exists) continue;
     check_no_file(view, placement.target, path, findings);
-    check_no_link(view, placement.target, placement.source_path, findings);
+    if (placement.source_pool.empty())
+      check_no_link(view, placement.target, placement.source_path, findings);
     struct stat found{};
     if (::stat(placement.source_path.c_str(), &found) == 0 &&
         static_cast<std::uint64_t>(found.st_dev) == folder->file_system) {
@@ -278,6 +292,7 @@ std::vector<FolderFacts> look_at_folders(const SourceView& view,
   const std::string user = qemu_conf().user;
   std::vector<FolderFacts> folders;
   for (const DiskPlacement& placement : placements) {
+    if (!placement.destination_pool.empty()) continue;
     const std::string folder = folder_of(placement.destination_path);
     if (std::ranges::find(folders, folder, &FolderFacts::path) != folders.end()) continue;
     folders.push_back(look_at_folder(folder, allowed, user));
@@ -289,7 +304,8 @@ std::vector<FolderFacts> look_at_folders(const SourceView& view,
 
 }  // namespace
 
-Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> vms) {
+Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> vms,
+                                    std::vector<VolumePool> pools) {
   Findings findings;
   check_hypervisor_up(view, findings);
   check_vm_state(view, findings);
@@ -316,6 +332,8 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
   DestinationView there(proposal);
   there.host = view.host;
   there.placements = place(view, facts.live, places, findings);
+  there.volume_pools = std::move(pools);
+  place_volumes(there, view.request);
   there.folders = look_at_folders(view, there.placements);
   auto files = place_layers(view, there.placements);
   there.files = each_once(files);
@@ -324,6 +342,7 @@ Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> 
   check_layers(view, there.placements, files, findings);
   note_other_users(view, there.files, vms, findings);
   check_space(there, findings);
+  check_destination_volumes(there, findings);
   if (there.placements.empty() && !findings.blocked()) {
     findings.blocker(
         Code::kNothingToMove, view.vm.name, fmt::format("No disk of {} would move.", view.vm.name),

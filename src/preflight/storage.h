@@ -22,7 +22,8 @@ struct StorageReport {
 
 // An error where the request names what is not there: an item twice or unknown, no place, a pool
 // that holds no files. What only stands in the way is a finding.
-// `vms`: all of this host.
-Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> vms);
+// `vms`: all of this host. `pools`: volume_pools_asked().
+Result<StorageReport> check_storage(const SourceView& view, std::span<const Vm> vms,
+                                    std::vector<VolumePool> pools = {});
 
 }  // namespace drover::preflight

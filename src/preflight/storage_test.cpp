@@ -33,7 +33,8 @@ class CheckStorage : public testing::Test {
     view_.host.settings.allowed_folders = {root_.string()};
     view_.host.pools = {{"fast", "dir", (root_ / "new").string(), true},
                         {"idle", "dir", "/idle", false},
-                        {"lvm", "logical", "/dev/vg", true}};
+                        {"lvm", "logical", "/dev/vg", true},
+                        {"lun", "iscsi", "/dev/disk/by-path", true}};
     view_.request.vm = "web01";
     view_.request.kind = MoveKind::kStorage;
     view_.request.disks_to = (root_ / "new").string();
@@ -124,8 +125,8 @@ TEST_F(CheckStorage, RequestsThatMakeNoSenseAreRefused) {
   EXPECT_EQ(refused().code, ErrorCode::kNotFound);
   view_.request.items = {{"vda", "idle"}};
   EXPECT_NE(refused().message.find("pool-start"), std::string::npos);
-  view_.request.items = {{"vda", "lvm"}};
-  EXPECT_NE(refused().message.find("logical"), std::string::npos);
+  view_.request.items = {{"vda", "lun"}};
+  EXPECT_NE(refused().message.find("iscsi"), std::string::npos);
   view_.request.items.clear();
   view_.request.disks_to.clear();
   EXPECT_NE(refused().message.find("--to-storage"), std::string::npos);

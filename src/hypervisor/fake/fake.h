@@ -86,6 +86,13 @@ class FakeHypervisor final : public Hypervisor {
   Status resume(std::string_view uuid) override;
   Result<std::vector<std::string>> replug(std::string_view uuid) override;
   Status refresh_pool(std::string_view folder) override;
+  Result<VolumePool> volume_pool(std::string_view name) override;
+  Result<std::optional<Volume>> find_volume(std::string_view pool,
+                                            const std::string& name) override;
+  Result<Volume> create_volume(std::string_view pool, const std::string& name,
+                               ByteCount size) override;
+  Status delete_volume(std::string_view pool, const std::string& name,
+                       const std::string& key) override;
   Result<std::vector<CheckpointText>> checkpoints(std::string_view uuid) override;
   Status forget_checkpoints(std::string_view uuid) override;
   Status know_checkpoints(std::string_view uuid,
@@ -106,6 +113,11 @@ class FakeHypervisor final : public Hypervisor {
   Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;
   Result<std::string> ask_qemu(std::string_view uuid, const std::string& command) override;
 
+  // Pools whose volumes are files of their folders, and as large as they were asked for; their keys
+  // are their inodes. Set before any call.
+  std::vector<VolumePool> volume_pools;
+  // Called before a volume is made, under the lock; set before. Without: all goes well.
+  std::function<Status()> at_create_volume;
   // Called when a guest is saved or restored, under the lock; set before. Without: all goes well.
   std::function<Status()> at_save, at_restore;
   // The <cpu> of host-model here, of one model with features that it requires; set before any call.
@@ -139,7 +151,8 @@ class FakeHypervisor final : public Hypervisor {
     std::map<std::string, DiskCopyCall, std::less<>> copies;  // by target
   };
 
-  Result<Machine*> machine(std::string_view name_or_uuid);  // under the lock
+  Result<Machine*> machine(std::string_view name_or_uuid);            // under the lock
+  Result<const VolumePool*> pool_named(std::string_view name) const;  // likewise
   Status use_copy(Machine& machine, const DiskCopyCall& copy);
   Status prepare(const MigrateCall& call, const std::string& name);
   Status finish(const MigrateCall& call);

@@ -23,6 +23,9 @@ Result<std::string> domain_xml(virDomainPtr domain, unsigned flags);
 // libvirt's state of it, in words and as a RunState.
 Result<RunState> run_state_of(virDomainPtr domain);
 VmState vm_state_of(int state, int reason);
+// The pool of block devices (hypervisor/volume_pool.h) that this device is a volume of; empty:
+// none.
+std::string pool_of_device(virConnectPtr connection, const std::string& path);
 // Its snapshots, each after the one it follows from.
 Result<std::vector<CheckpointText>> read_checkpoints(virDomainPtr domain);
 
@@ -83,6 +86,13 @@ class Adapter final : public Hypervisor {
   Status plug(std::string_view uuid, const TeamedDevice& device) override;
   Status set_network(std::string_view name, NetworkState state) override;
   Status refresh_pool(std::string_view folder) override;
+  Result<VolumePool> volume_pool(std::string_view name) override;
+  Result<std::optional<Volume>> find_volume(std::string_view pool,
+                                            const std::string& name) override;
+  Result<Volume> create_volume(std::string_view pool, const std::string& name,
+                               ByteCount size) override;
+  Status delete_volume(std::string_view pool, const std::string& name,
+                       const std::string& key) override;
   Result<std::vector<CheckpointText>> checkpoints(std::string_view uuid) override;
   Status forget_checkpoints(std::string_view uuid) override;
   Status know_checkpoints(std::string_view uuid,

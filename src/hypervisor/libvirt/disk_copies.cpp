@@ -27,11 +27,19 @@ constexpr std::uint64_t kBufferShare = 256;  // of the disk
 std::string copy_xml(const DiskCopyCall& call) {
   pugi::xml_document document;
   auto disk = document.append_child("disk");
-  disk.append_attribute("type") = "file";
+  disk.append_attribute("type") = call.to_device ? "block" : "file";
   auto driver = disk.append_child("driver");
   driver.append_attribute("name") = "qemu";
   driver.append_attribute("type") = call.format.c_str();
-  disk.append_child("source").append_attribute("file") = call.path.c_str();
+  auto source = disk.append_child("source");
+  source.append_attribute(call.to_device ? "dev" : "file") = call.path.c_str();
+  if (call.to_device) {
+    // It may be larger than the disk.
+    auto slice = source.append_child("slices").append_child("slice");
+    slice.append_attribute("type") = "storage";
+    slice.append_attribute("offset") = "0";
+    slice.append_attribute("size") = std::to_string(call.size.bytes).c_str();
+  }
   std::ostringstream text;
   document.save(text, "", pugi::format_raw | pugi::format_no_declaration);
   return text.str();
@@ -58,7 +66,7 @@ Status begin_copy(virDomainPtr domain, const DiskCopyCall& call, Pace pace) {
   }
   unsigned flags = VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
   // Made for it on what the disk is built on: that is not copied into it.
-  if (backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
+  if (!call.to_device && backing_name_of(call.path)) flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
   if (virDomainBlockCopy(domain, call.target.c_str(), copy_xml(call).c_str(), parameters.list,
                          parameters.count, flags) != 0) {
     return fail_libvirt(fmt::format("Cannot copy {} to {}", call.target, call.path));
@@ -147,7 +155,8 @@ Status Adapter::copy_disk(const DiskCopyCall& call) {
   }
   ASSIGN_OR_RETURN(const auto found, find(call.uuid));
   const bool thin = call.allocation == Allocation::kThin;
-  const bool reopens = thin || (call.format == "raw" && call.allocation != Allocation::kFull);
+  const bool leaves_holes = thin || (call.format == "raw" && call.allocation != Allocation::kFull);
+  const bool reopens = leaves_holes && !call.to_device;
   if (now.state == DiskCopy::State::kNone) {
     RETURN_IF_ERROR(begin_copy(found.get(), call, reopens ? Pace::kCrawl : Pace::kWanted));
     if (!reopens) return {};

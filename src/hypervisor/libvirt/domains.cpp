@@ -35,6 +35,13 @@ ByteCount allocated(const std::string& path) {
   return {static_cast<std::uint64_t>(found.st_blocks) * 512};
 }
 
+bool is_device(const Disk& disk) {
+  struct stat found{};
+  if (disk.kind == DiskKind::kBlock) return !disk.path.empty();
+  return disk.kind == DiskKind::kVolume && ::stat(disk.path.c_str(), &found) == 0 &&
+         S_ISBLK(found.st_mode);
+}
+
 // One that cannot be read is missing, and so the numbers differ.
 void add_checkpoints(virDomainPtr domain, Vm& vm) {
   const auto texts = read_checkpoints(domain);
@@ -53,6 +60,8 @@ Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
     if (vm.disks[i].kind == DiskKind::kVolume)
       vm.disks[i].path = volume_path(connection, facts.disks[i]);
     vm.disks[i].allocated = allocated(vm.disks[i].path);
+    if (is_device(vm.disks[i])) vm.disks[i].pool = pool_of_device(connection, vm.disks[i].path);
+    vm.disks[i].virtual_size = facts.disks[i].slice;
     // The definition of a VM that is off does not tell.
     if (vm.disks[i].backing_chain.empty())
       vm.disks[i].backing_chain = backing_chain_of(vm.disks[i].path, vm.disks[i].format);
@@ -93,10 +102,16 @@ void add_sizes(virDomainPtr domain, Vm& vm) {
 // What only the images themselves tell.
 void add_image_facts(Vm& vm) {
   for (auto& disk : vm.disks) {
-    if (disk.path.empty() || (disk.kind != DiskKind::kFile && disk.kind != DiskKind::kVolume))
-      continue;
+    const bool has_image = disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume;
+    if (disk.path.empty() || (!has_image && disk.pool.empty())) continue;
     const auto facts = image_facts(disk.path, disk.format);
     if (!facts) continue;
+    if (!disk.pool.empty()) {
+      // A slice of the device is the disk. What of it was ever written nobody knows.
+      if (disk.virtual_size.bytes == 0) disk.virtual_size = facts->virtual_size;
+      disk.allocated = disk.virtual_size;
+      continue;
+    }
     disk.virtual_size = facts->virtual_size;
     disk.allocated = facts->allocated;
     disk.cluster_size = facts->cluster_size;

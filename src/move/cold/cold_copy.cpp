@@ -9,6 +9,7 @@
 #include "move/image_fence.h"
 #include "move/plan/network_disks.h"
 #include "move/plan/shared_disks.h"
+#include "move/volumes.h"
 #include "preflight/image_format.h"
 
 namespace drover::move {
@@ -61,6 +62,10 @@ StepResult ColdMove::prepare() {
     auto fenced = fence_unwritten(job_.move.plan);
     if (!fenced) return undo_because(fenced.error());
     fence_ = std::move(*fenced);
+    // libvirt's QEMUs do not see a lock on a block device: what was written to it shows.
+    auto stamps = stamp_volumes(job_.move.plan);
+    if (!stamps) return undo_because(stamps.error());
+    job_.saved_images = std::move(*stamps);
   }
   job_.carriers_started = job_.autostart_cleared = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
@@ -78,8 +83,11 @@ Status ColdMove::open_source_files() {
     job_.files.push_back(known_file(target, path, identity));
     return {};
   };
-  for (const auto& placement : copied_disks(job_.move.plan))
-    RETURN_IF_ERROR(add(placement.target, placement.source_path));
+  for (const auto& placement : copied_disks(job_.move.plan)) {
+    // A volume stays as it is.
+    if (placement.source_pool.empty())
+      RETURN_IF_ERROR(add(placement.target, placement.source_path));
+  }
   const std::string& nvram = job_.move.plan.vm.nvram_path;
   if (!nvram.empty()) RETURN_IF_ERROR(add(std::string(kItemNvram), nvram));
   return quick() ? Status() : open_tpm_state();
@@ -129,11 +137,14 @@ StepResult ColdMove::copy_state() {
 StepResult ColdMove::send_disks() {
   const auto socket = world_.carriage.paths(carrier_name()).disks;
   for (const DiskPlacement& placement : streamed_disks(job_.move.plan)) {
+    const auto volume = volume_at_source(placement);
     const auto file = std::ranges::find(job_.files, placement.target, &KnownFile::target);
-    if (file == job_.files.end()) continue;
-    auto sender = ImageSender::start({placement.source_path, identity_of(*file),
-                                      preflight::format_now(job_.move.plan, placement), socket,
-                                      placement.target});
+    if (file == job_.files.end() && !volume) continue;
+    using Export = ImageSendCall::Export;
+    auto sender = ImageSender::start(
+        {placement.source_path, volume ? FileIdentity{} : identity_of(*file),
+         preflight::format_now(job_.move.plan, placement), socket, placement.target, volume,
+         placement.destination_pool.empty() ? Export::kIsZero : Export::kHoldsAnything});
     if (!sender) return undo_because(sender.error());
     if (auto followed = follow([&] { return sender->ended(); }); !followed) return followed;
     if (const auto sent = sender->result(); !sent)

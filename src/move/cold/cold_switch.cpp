@@ -55,7 +55,8 @@ StepResult ColdMove::take_from_libvirt() {
   if (*newer) {
     return undo_because({ErrorCode::kConflict,
                          Retry::kNever,
-                         fmt::format("{} was written after {} was saved.", **newer, vm_name()),
+                         fmt::format("{} was written after {} was {}.", **newer, vm_name(),
+                                     quick() ? "saved" : "found off"),
                          {}});
   }
   if (auto forgotten = forget_checkpoints(); !forgotten) return forgotten;

@@ -54,7 +54,9 @@ Status write_head(const std::string& path, const std::string& head) {
 
 Status sync_images(const std::vector<KnownFile>& files) {
   for (const KnownFile& file : files) {
-    const UniqueFd image(::open(file.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    // A logical volume's path is a link.
+    const int follow = file.pool.empty() ? O_NOFOLLOW : 0;
+    const UniqueFd image(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | follow));
     if (!image || ::fsync(image.get()) != 0) return fail_errno("Cannot sync " + file.path);
   }
   return {};
@@ -89,6 +91,7 @@ Status DestinationSide::start_cold(Entry& entry) {
       if (file.target != placement.target) continue;
       disks.push_back(
           {placement.target, file.path, identity_of(file), placement.format, placement.allocation});
+      if (!file.pool.empty()) disks.back().volume = placement.virtual_size;
     }
   }
   if (!disks.empty()) {

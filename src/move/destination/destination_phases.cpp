@@ -78,6 +78,7 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
   policy.rules = rules_of(settings, facts);
   policy.rules.network_disks = proven_network_disks(
       request.destination_xml, request.plan.placements, settings.network_disks);
+  allow_volumes(request.plan, policy.rules);
   for (const auto* xml : {&request.destination_xml, &request.persistent_xml}) {
     RETURN_IF_ERROR(gate::reserve_references(policy, *xml));
     if (auto allowed = gate::check_domain(*xml, policy, gate::no_links_beneath); !allowed) {
@@ -89,12 +90,13 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
   const auto folders = preflight::usable_folders(facts, settings);
   for (const auto& placement : request.plan.placements) {
     const auto& path = placement.destination_path;
-    if (is_network(placement)) continue;  // below
+    if (is_network(placement) || !placement.destination_pool.empty()) continue;  // below
     if (!is_plain_path(path) || !is_allowed(path, folders)) {
       return fail(ErrorCode::kPolicy, "{} is not in an allowed folder of {}.", path,
                   world_.host_name);
     }
   }
+  RETURN_IF_ERROR(check_volumes(request));
   RETURN_IF_ERROR(check_named_disks(request));
   RETURN_IF_ERROR(check_networks(request.plan, settings));
   RETURN_IF_ERROR(check_shared_disks(request, folders));
@@ -161,6 +163,10 @@ Status DestinationSide::create_images(Entry& entry) {
   ASSIGN_OR_RETURN(const HostFacts facts, world_.hypervisor.host_facts());
   const auto folders = preflight::usable_folders(facts, settings);
   for (const auto& placement : streamed_disks(entry.job.plan)) {
+    if (!placement.destination_pool.empty()) {
+      RETURN_IF_ERROR(create_volume(entry, placement));
+      continue;
+    }
     RETURN_IF_ERROR(check_nothing_at(placement.destination_path));
     entry.job.created.push_back(known_file(placement.target, placement.destination_path, {}));
     RETURN_IF_ERROR(save(entry));
@@ -228,6 +234,7 @@ Status DestinationSide::start_carriers(Entry& entry) {
   policy.rules = rules_of(settings, facts);
   policy.rules.network_disks = proven_network_disks(
       entry.job.destination_xml, entry.job.plan.placements, settings.network_disks);
+  allow_volumes(entry.job.plan, policy.rules);
   policy.memory_uri = paths.memory_uri;
   if (copies_disks(entry.job.plan)) policy.disks_uri = paths.disks_uri;
   for (const auto& placement : copied_disks(entry.job.plan))
@@ -396,6 +403,10 @@ Status DestinationSide::undefine(const std::string& uuid) {
 Status DestinationSide::remove_created(Entry& entry) {
   std::set<std::string> folders;
   for (const auto& file : entry.job.created) {
+    if (!file.pool.empty()) {
+      RETURN_IF_ERROR(remove_volume(entry, file));
+      continue;
+    }
     folders.insert(std::filesystem::path(file.path).parent_path().string());
     if (file.target.starts_with(kItemLayer)) {
       ASSIGN_OR_RETURN(const bool needed, others_need(entry, file.path));

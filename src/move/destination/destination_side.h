@@ -172,6 +172,10 @@ class DestinationSide final : public net::PeerHandler {
   Status check_named_disks(const ReserveRequest& request);
   Status check_networks(const Plan& plan, const HostSettings& settings) const;
   Status create_images(Entry& entry);
+  // Volumes of pools of block devices (destination_volumes.cpp).
+  Status check_volumes(const ReserveRequest& request) const;
+  Status create_volume(Entry& entry, const DiskPlacement& placement);
+  Status remove_volume(const Entry& entry, const KnownFile& file);
   std::vector<UniqueFd> open_created(const Entry& entry);
   std::vector<UniqueFd> held_files(const Entry& entry);
   Status start_carriers(Entry& entry);

@@ -72,7 +72,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     return &sum;
   };
   for (const auto& placement : placements) {
-    if (placement.shared) continue;
+    if (placement.shared || !placement.destination_pool.empty()) continue;
     const auto folder = std::filesystem::path(placement.destination_path).parent_path();
     if (Sum* const sum = need(folder, preflight::room_of(placement))) sum->has_disks = true;
   }
@@ -88,8 +88,10 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     if (!working && !working.try_lock()) continue;
     const DestinationJob& job = entry->job;
     if (job.settled || job.undone) continue;
-    for (const auto& placement : room_for(job.plan))
-      promise(placement.destination_path, preflight::room_of(placement));
+    for (const auto& placement : room_for(job.plan)) {
+      if (placement.destination_pool.empty())
+        promise(placement.destination_path, preflight::room_of(placement));
+    }
     if (job.plan.kind == MoveKind::kQuick && !job.restored)
       promise(world_.carriage.state_file(entry->name()), state_bytes_max(job.plan.vm.memory));
   }
@@ -124,8 +126,11 @@ Result<std::string> DestinationSide::space(const Entry& entry) {
                    .patience = settings.space_patience,
                    .folder = {}};
   std::set<std::filesystem::path> folders;
-  for (const auto& placement : room_for(entry.job.plan))
-    folders.insert(std::filesystem::path(placement.destination_path).parent_path());
+  // A volume has its whole size from the beginning.
+  for (const auto& placement : room_for(entry.job.plan)) {
+    if (placement.destination_pool.empty())
+      folders.insert(std::filesystem::path(placement.destination_path).parent_path());
+  }
   if (entry.job.plan.kind == MoveKind::kQuick)
     folders.insert(world_.carriage.state_file(entry.name()).parent_path());
   for (const auto& folder : folders) {

@@ -68,6 +68,9 @@ Result<std::vector<gate::FencedDisk>> LiveMove::open_source_files() {
   std::vector<gate::FencedDisk> fence;
   job_.files.clear();
   for (const auto& placement : copied_disks(job_.move.plan)) {
+    // libvirt's QEMUs see block devices by nodes of their own, on which no lock of ours is seen.
+    // Such a disk stays what it is when the VM has left.
+    if (!placement.source_pool.empty()) continue;
     UniqueFd fd(::open(placement.source_path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return fail_errno(fmt::format("Cannot open {}", placement.source_path));
     ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
@@ -81,8 +84,9 @@ Result<std::vector<gate::FencedDisk>> LiveMove::open_source_files() {
   return fence;
 }
 
-// A lock on a shared image would keep the destination out as well; and without any disk there is
-// nothing to lock. Then the source's QEMU gets an image of its own to take back.
+// A lock on a shared image would keep the destination out as well; on a block device it is not
+// seen; and without any disk there is nothing to lock. Then the source's QEMU gets an image of its
+// own to take back.
 Status LiveMove::add_fence_image(std::vector<gate::FencedDisk>& fence, UniqueFd& for_qemu) {
   job_.fence_image = {};
   if (!fence.empty()) return {};

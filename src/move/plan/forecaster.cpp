@@ -48,8 +48,10 @@ constexpr double kMemorySame = 0.9;
 
 std::vector<std::string> folders_of(const Plan& plan) {
   std::set<std::string> folders;
-  for (const DiskPlacement& placement : copied_disks(plan))
+  for (const DiskPlacement& placement : copied_disks(plan)) {
+    if (!placement.destination_pool.empty()) continue;
     folders.insert(std::filesystem::path(placement.destination_path).parent_path().string());
+  }
   return {folders.begin(), folders.end()};
 }
 

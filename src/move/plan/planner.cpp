@@ -101,6 +101,25 @@ void check_takes_items(const preflight::SourceView& view, const Answered& answer
        {fmt::format("Upgrade Drover on {}.", view.request.destination)}});
 }
 
+// Its disk would be left out of the copy.
+void check_takes_volumes(const preflight::SourceView& view,
+                         const preflight::DestinationReport& report, Plan& plan) {
+  if (report.destination_xml.empty()) return;  // there are other reasons
+  for (const Disk& disk : view.vm.disks) {
+    const bool travels = disk.device == DiskDevice::kDisk && !disk.read_only && !disk.shareable;
+    const auto placed = std::ranges::find(report.placements, disk.target, &DiskPlacement::target);
+    if (disk.pool.empty() || !travels || placed != report.placements.end()) continue;
+    plan.findings.push_back(
+        {std::string(preflight::code_name(preflight::Code::kDiskBlockDevice)),
+         FindingLevel::kBlocker,
+         disk.target,
+         fmt::format("{} has an earlier Drover, which takes no volumes of pools in.",
+                     view.request.destination),
+         "The disk would be missing there.",
+         {fmt::format("Upgrade Drover on {}.", view.request.destination)}});
+  }
+}
+
 Result<Answered> ask_destination(World& world, const MoveRequest& request,
                                  const preflight::SourceView& view) {
   const DiskMarks marks = DiskMarks::on(view.vm);
@@ -218,6 +237,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   require_media(plan.request, report.findings);
   plan.findings.insert(plan.findings.end(), report.findings.begin(), report.findings.end());
   check_takes_items(view, answered, plan);
+  check_takes_volumes(view, report, plan);
   if (const std::string item = preflight::misplaced_item(request, report.host, report.placements,
                                                          report.nvram_destination);
       !item.empty() && !report.placements.empty()) {
@@ -243,7 +263,9 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   plan.nvram_destination = std::move(report.nvram_destination);
   plan.bytes_expected = bytes_of(plan);
   if (request.disposal != SourceDisposal::kDeleteNow) {
-    for (const auto& placement : copied_disks(plan)) plan.quarantine_bytes += placement.allocated;
+    for (const auto& placement : copied_disks(plan)) {
+      if (placement.source_pool.empty()) plan.quarantine_bytes += placement.allocated;
+    }
   }
   planned.persistent_xml = std::move(view.persistent_xml);
   planned.live_xml = std::move(view.live_xml);

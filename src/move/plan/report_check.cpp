@@ -39,8 +39,11 @@ Status check_placements(const preflight::Proposal& proposal,
   std::set<std::string> targets;
   for (const DiskPlacement& placement : report.placements) {
     const auto disk = std::ranges::find(proposal.vm.disks, placement.target, &Disk::target);
+    // A volume holds a raw disk, whatever it was made of.
+    const bool becomes_raw = !placement.destination_pool.empty() && placement.format == "raw";
     const bool known = disk != proposal.vm.disks.end() && disk->device == DiskDevice::kDisk &&
-                       may_become(proposal, *disk, placement);
+                       disk->pool == placement.source_pool &&
+                       (becomes_raw || may_become(proposal, *disk, placement));
     // What a network disk is called is judged apart (network_disks.h).
     const bool ours = known && (is_network(placement) ? disk->kind == DiskKind::kNetwork
                                                       : disk->path == placement.source_path);

@@ -8,6 +8,7 @@
 #include "hypervisor/disk_image.h"
 #include "move/storage/storage_files.h"
 #include "move/storage/storage_move.h"
+#include "move/volumes.h"
 #include "preflight/image_format.h"
 #include "preflight/placement.h"
 
@@ -54,13 +55,16 @@ Status StorageMove::make_images() {
   const auto folders = preflight::usable_folders(facts, world_.book.settings());
   job_.files.clear();
   for (const DiskPlacement& placement : job_.move.plan.placements) {
+    if (!placement.source_pool.empty()) continue;  // a volume stays as it is
     ASSIGN_OR_RETURN(const FileIdentity identity, file_identity(placement.source_path));
     job_.files.push_back(known_file(placement.target, placement.source_path, identity));
   }
   RETURN_IF_ERROR(make_layers(folders));
   for (const DiskPlacement& placement : job_.move.plan.placements) {
     const FilePlacement* below = below_image(job_.move.plan, placement);
-    if (is_copied_whole(placement)) {
+    if (!placement.destination_pool.empty()) {
+      RETURN_IF_ERROR(make_volume(placement));
+    } else if (is_copied_whole(placement)) {
       RETURN_IF_ERROR(make_image(placement.target, empty_file(placement), folders, nullptr));
     } else if (below == nullptr) {
       RETURN_IF_ERROR(make_image(placement.target, placement, folders, nullptr));
@@ -88,9 +92,32 @@ Status StorageMove::make_image(const std::string& target, const DiskPlacement& i
   return save();
 }
 
+// As make_image; libvirt makes it, and none that is there already.
+Status StorageMove::make_volume(const DiskPlacement& placement) {
+  const std::string name = volume_of(placement.destination_path);
+  const std::string& pool = placement.destination_pool;
+  ASSIGN_OR_RETURN(const auto there, world_.hypervisor.find_volume(pool, name));
+  if (there) return fail(ErrorCode::kConflict, "{} exists already.", placement.destination_path);
+  KnownFile file = known_file(placement.target, placement.destination_path, {});
+  file.pool = pool;
+  job_.created.push_back(std::move(file));
+  RETURN_IF_ERROR(save());
+  const auto made = world_.hypervisor.create_volume(pool, name, placement.virtual_size);
+  if (!made) {
+    if (made.error().code == ErrorCode::kConflict) job_.created.pop_back();
+    return std::unexpected(made.error());
+  }
+  job_.created.back().key = made->key;
+  RETURN_IF_ERROR(save());
+  if (made->path == placement.destination_path) return {};
+  return fail(ErrorCode::kHypervisor, "libvirt made {} where {} was expected.", made->path,
+              placement.destination_path);
+}
+
 // With all that it has beside what its guest sees.
 bool StorageMove::is_copied_whole(const DiskPlacement& placement) const {
-  return !by_qemu() && !placement.allocation && !becomes_one(job_.move.plan, placement) &&
+  const bool files = placement.source_pool.empty() && placement.destination_pool.empty();
+  return files && !by_qemu() && !placement.allocation && !becomes_one(job_.move.plan, placement) &&
          preflight::format_now(job_.move.plan, placement) == placement.format;
 }
 
@@ -112,7 +139,8 @@ StepResult StorageMove::mirror(const DiskPlacement& placement) {
                           placement.format,
                           placement.virtual_size,
                           job_.move.plan.request.bandwidth,
-                          placement.allocation};
+                          placement.allocation,
+                          !placement.destination_pool.empty()};
   while (true) {
     const auto begun = world_.hypervisor.copy_disk(call);
     if (begun) break;
@@ -194,10 +222,19 @@ StepResult StorageMove::copy_image(const DiskPlacement& placement) {
 StepResult StorageMove::convert(const DiskPlacement& placement) {
   const KnownFile* from = former(placement.target);
   const KnownFile* to = created(placement.target);
-  DROVER_CHECK(from != nullptr && to != nullptr);
-  auto copy = ImageCopy::start({from->path, identity_of(*from), to->path, identity_of(*to),
-                                preflight::format_now(job_.move.plan, placement), placement.format,
-                                job_.move.plan.request.bandwidth});
+  const auto from_volume = volume_at_source(placement);
+  DROVER_CHECK((from != nullptr || from_volume) && to != nullptr);
+  ImageCopyCall call{placement.source_path,
+                     from_volume ? FileIdentity{} : identity_of(*from),
+                     to->path,
+                     identity_of(*to),
+                     preflight::format_now(job_.move.plan, placement),
+                     placement.format,
+                     job_.move.plan.request.bandwidth,
+                     from_volume,
+                     {}};
+  if (!placement.destination_pool.empty()) call.to_volume = placement.virtual_size;
+  auto copy = ImageCopy::start(call);
   if (!copy) return undo_because(copy.error());
   const auto begun = std::chrono::steady_clock::now();
   while (!copy->ended()) {

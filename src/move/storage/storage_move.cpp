@@ -13,6 +13,7 @@
 #include "move/plan/planner.h"
 #include "move/residue/quarantine.h"
 #include "move/storage/storage_files.h"
+#include "move/volumes.h"
 
 namespace drover::move {
 
@@ -133,6 +134,9 @@ StepResult StorageMove::prepare() {
     auto fenced = fence_unwritten(job_.move.plan);
     if (!fenced) return undo_because(fenced.error());
     fence_ = std::move(*fenced);
+    auto stamps = stamp_volumes(job_.move.plan);
+    if (!stamps) return undo_because(stamps.error());
+    volumes_ = std::move(*stamps);
   }
   if (auto made = make_images(); !made) return undo_because(made.error());
   return {};

@@ -51,6 +51,7 @@ class StorageMove final : public MoveWork {
   Status make_images();
   Status make_image(const std::string& target, const DiskPlacement& image,
                     std::span<const std::string> folders, const FilePlacement* below);
+  Status make_volume(const DiskPlacement& placement);
   StepResult mirror(const DiskPlacement& placement);
   StepResult follow_mirror(const DiskPlacement& placement);
   Status fill(const DiskPlacement& placement);
@@ -97,6 +98,7 @@ class StorageMove final : public MoveWork {
   const KnownFile* former(const std::string& target) const;
 
   std::optional<gate::Fence> fence_;  // only while the VM is off
+  std::vector<ImageStamp> volumes_;   // likewise, on which no lock is seen: as they were then
   std::vector<std::string> moved_;    // disks proven to be in their new place
   std::optional<Error> switch_error_;
   std::vector<UniqueFd> deleted_;  // keep the room of images that have no name any more

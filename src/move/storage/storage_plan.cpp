@@ -60,7 +60,8 @@ Result<Planned> plan_storage_move(World& world, const MoveRequest& request) {
       view.checkpoints = std::move(*texts);
   }
   ASSIGN_OR_RETURN(const auto vms, world.hypervisor.list_vms());
-  ASSIGN_OR_RETURN(auto report, preflight::check_storage(view, vms));
+  ASSIGN_OR_RETURN(auto pools, preflight::volume_pools_asked(request, view.host, world.hypervisor));
+  ASSIGN_OR_RETURN(auto report, preflight::check_storage(view, vms, std::move(pools)));
 
   Planned planned;
   Plan& plan = planned.plan;
@@ -75,7 +76,14 @@ Result<Planned> plan_storage_move(World& world, const MoveRequest& request) {
   plan.files = std::move(report.files);
   for (const FilePlacement& file : moved_files(plan)) plan.bytes_expected += file.allocated;
   for (const auto& placement : plan.placements) plan.bytes_expected += placement.allocated;
-  if (request.disposal != SourceDisposal::kDeleteNow) plan.quarantine_bytes = plan.bytes_expected;
+  if (request.disposal != SourceDisposal::kDeleteNow) {
+    plan.quarantine_bytes = plan.bytes_expected;
+    for (const auto& placement : plan.placements) {
+      // A volume stays beside its copy, and takes no more room than it did.
+      if (!placement.source_pool.empty())
+        plan.quarantine_bytes = plan.quarantine_bytes - placement.allocated;
+    }
+  }
   planned.persistent_xml = std::move(view.persistent_xml);
   planned.live_xml = std::move(view.live_xml);
   return planned;

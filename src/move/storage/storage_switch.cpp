@@ -10,6 +10,7 @@
 #include "hypervisor/adapt_definition.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/domain_xml.h"
+#include "move/image_fence.h"
 #include "move/storage/storage_files.h"
 #include "move/storage/storage_move.h"
 
@@ -98,6 +99,14 @@ StepResult StorageMove::redefine() {
               fmt::format("droverd was restarted on {} before the definition was written.",
                           job_.move.source),
               {}});
+  }
+  const auto written = first_written(volumes_);
+  if (!written) return undo_because(written.error());
+  if (*written) {
+    return undo_because(Error{ErrorCode::kConflict,
+                              Retry::kNow,
+                              fmt::format("{} was written while it was being copied.", **written),
+                              {}});
   }
   const auto adapted = adapt_definition(*xml, job_.move.plan.placements, "");
   if (!adapted) return undo_because(adapted.error());
@@ -188,10 +197,12 @@ Status StorageMove::write_into_persistent(const std::vector<DiskPlacement>& move
 Status StorageMove::sync_new_images() {
   for (const KnownFile& file : job_.created) {
     if (file.target != kLayer && std::ranges::find(moved_, file.target) == moved_.end()) continue;
-    const UniqueFd image(::open(file.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    // A logical volume's path is a link.
+    const int follow = file.pool.empty() ? O_NOFOLLOW : 0;
+    const UniqueFd image(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | follow));
     if (!image) return fail_errno("Cannot open " + file.path);
     ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(image.get(), file.path));
-    if (seen.identity != identity_of(file))
+    if (file.pool.empty() && seen.identity != identity_of(file))
       return fail(ErrorCode::kConflict, "{} is another file by now.", file.path);
     if (::fsync(image.get()) != 0) return fail_errno("Cannot sync " + file.path);
   }
@@ -205,7 +216,11 @@ void StorageMove::write_report() {
   for (const KnownFile& file : job_.created) {
     struct stat found{};
     if (file.target != kLayer && std::ranges::find(moved_, file.target) == moved_.end()) continue;
-    if (::stat(file.path.c_str(), &found) == 0)
+    const auto placement =
+        std::ranges::find(job_.move.plan.placements, file.target, &DiskPlacement::target);
+    if (!file.pool.empty() && placement != job_.move.plan.placements.end())
+      report.disks_sent += placement->virtual_size;
+    else if (::stat(file.path.c_str(), &found) == 0)
       report.disks_sent += {static_cast<std::uint64_t>(found.st_blocks) * 512};
   }
   change([&](Move& move) { move.report = report; });

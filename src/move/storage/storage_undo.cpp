@@ -14,6 +14,7 @@
 #include "move/residue/quarantine.h"
 #include "move/retry.h"
 #include "move/storage/storage_move.h"
+#include "move/volumes.h"
 
 namespace drover::move {
 namespace {
@@ -117,6 +118,16 @@ bool StorageMove::remove_created() {
     }
     if (!used || *used) {
       log::info("Move {}: {} is in use and stays.", job_.move.id, file.path);
+    } else if (!file.pool.empty() && file.key.empty()) {
+      tell_unknown_volume(world_, job_.move.id, file);
+    } else if (!file.pool.empty()) {
+      const auto deleted =
+          world_.hypervisor.delete_volume(file.pool, volume_of(file.path), file.key);
+      if (!deleted && deleted.error().code == ErrorCode::kUnavailable) {
+        if (!pause_for(kAskAgain)) return false;
+        continue;
+      }
+      if (!deleted) log::warning("Move {}: {}", job_.move.id, deleted.error().text());
     } else if (const auto identity = identity_to_remove(file, job_.move.started_at); identity) {
       if (auto removed = remove_image(file.path, *identity); !removed)
         log::warning("Move {}: {}", job_.move.id, removed.error().text());
