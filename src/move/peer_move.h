@@ -46,6 +46,11 @@ class PeerMove : public MoveWork {
   StepResult plan();
   StepResult admit();
   StepResult reserve();
+  // The destination makes what the copy needs. `what` is for people: "web01".
+  StepResult ask_to_prepare(std::string_view verb, const std::string& what);
+  // Until the move is over nothing may start the VM by itself here. Written down before.
+  StepResult clear_autostart();
+  void restore_autostart();
   // Files that disks stand on and that the destination has: read before anything is reserved there,
   // compared before anything is prepared (peer_move_files.cpp).
   StepResult read_files();
@@ -168,6 +173,9 @@ class PeerMove : public MoveWork {
   std::expected<std::optional<Answer>, StepFailure> find_truth();
   Result<Answer> ask_destination(std::string_view verb, std::chrono::milliseconds limit);
   bool record_is_final() const;
+  // It is proven that the destination never had it: our record and the journal say so, and then it
+  // may be taken back. `nothing_was` is for people, if they cannot: "resumed".
+  StepResult record_refusal(std::string_view nothing_was);
   void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
 

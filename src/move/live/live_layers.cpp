@@ -15,13 +15,6 @@
 #include "move/regular_file.h"
 
 namespace drover::move {
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr auto kPeerCallLimit = 30s;  // empty files are made
-
-}  // namespace
 
 StepResult LiveMove::bring_layers() {
   const auto layers = missing_layers(job_.move.plan);
@@ -30,14 +23,8 @@ StepResult LiveMove::bring_layers() {
   // The destination takes no image that names another file.
   if (auto named = check_layer_names(job_.move.plan, AtSide::kSource); !named)
     return undo_because(named.error());
-  if (const auto reply =
-          world_.peers.call(job_.move.destination, verb::kLayers,
-                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
-      !reply) {
-    return undo_because(
-        wrap(reply.error(), fmt::format("{} could not prepare for what the disks of {} stand on.",
-                                        job_.move.destination, job_.move.plan.vm.name)));
-  }
+  const std::string what = fmt::format("what the disks of {} stand on", vm_name());
+  if (auto prepared = ask_to_prepare(verb::kLayers, what); !prepared) return prepared;
   job_.files.clear();
   job_.carriers_started = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
