@@ -54,6 +54,7 @@ struct SourceJob {
   std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
   KnownFile fence_image;         // fence_image.h; inode 0: copied disks are the fence
 
+  std::vector<KnownFile> layers = {};  // of the plan's files (FilePlacement), as it saw them here
   std::vector<CheckpointText> checkpoints = {};              // as libvirt here knows them
   std::vector<CheckpointText> destination_checkpoints = {};  // the same, as they will be there
   bool checkpoints_forgotten = false;                        // libvirt here may know them no more

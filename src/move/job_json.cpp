@@ -121,6 +121,7 @@ std::string to_json(const SourceJob& job) {
                      {"saved_images", stamps_to_json(job.saved_images)},
                      {"files", files_to_json(job.files)},
                      {"fence_image", files_to_json({job.fence_image})},
+                     {"layers", files_to_json(job.layers)},
                      {"checkpoints", checkpoints_to_json(job.checkpoints)},
                      {"destination_checkpoints", checkpoints_to_json(job.destination_checkpoints)},
                      {"checkpoints_forgotten", job.checkpoints_forgotten},
@@ -156,6 +157,7 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
     const auto images = files_from_json(reader, "fence_image");
     if (images.size() == 1) job.fence_image = images.front();
   }
+  if (reader.has("layers")) job.layers = files_from_json(reader, "layers");
   job.checkpoints = checkpoints_from_json(reader, "checkpoints");
   job.destination_checkpoints = checkpoints_from_json(reader, "destination_checkpoints");
   job.checkpoints_forgotten = reader.flag_or_false("checkpoints_forgotten");

@@ -56,6 +56,8 @@ class PeerMove : public MoveWork {
   StepResult read_files();
   StepResult compare_files();
   StepResult compare_file(const std::string& path, const std::string& digest);
+  // To be read: the very file that the plan saw. kConflict: another lies there by now.
+  Result<UniqueFd> open_layer(const std::string& path) const;
   // The destination proves that it has the VM and that everything is on stable storage.
   StepResult verify();
   void write_report(const VerifyReply& reply);

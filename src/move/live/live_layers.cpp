@@ -7,12 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_layers.h"
 #include "move/live/live_move.h"
-#include "move/regular_file.h"
 
 namespace drover::move {
 
@@ -43,7 +40,7 @@ StepResult LiveMove::bring_layers() {
 StepResult LiveMove::send_layers(const std::vector<ColdFile>& layers) {
   std::map<std::string, std::string> digests;  // by path there
   for (const ColdFile& layer : layers) {
-    auto file = open_regular(layer.source_path, O_RDONLY);
+    auto file = open_layer(layer.source_path);
     if (!file) return undo_because(file.error());
     auto digest = send_file(layer, std::move(*file), {0, {}, true});
     if (!digest) return std::unexpected(digest.error());
