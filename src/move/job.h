@@ -62,6 +62,8 @@ struct SourceJob {
   std::vector<std::string> unplugged =
       {};                               // cards (hypervisor/teaming.h) taken out, or about to be
   std::vector<KnownFile> ejected = {};  // discs taken out for it, or about to be: drive and path
+  // Likewise of its next boot, where that had another one in such a drive, or none: no path.
+  std::vector<KnownFile> ejected_next = {};
 
   // Of a quick or offline move only.
   bool undefined = false;       // the VM may have been taken from libvirt here

@@ -127,6 +127,7 @@ std::string to_json(const SourceJob& job) {
                      {"checkpoints_forgotten", job.checkpoints_forgotten},
                      {"unplugged", job.unplugged},
                      {"ejected", files_to_json(job.ejected)},
+                     {"ejected_next", files_to_json(job.ejected_next)},
                      {"created", files_to_json(job.created)},
                      {"begun", job.begun},
                      {"switched", job.switched}});
@@ -163,6 +164,7 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.checkpoints_forgotten = reader.flag_or_false("checkpoints_forgotten");
   if (reader.has("unplugged")) job.unplugged = texts_from_json(reader, "unplugged");
   if (reader.has("ejected")) job.ejected = files_from_json(reader, "ejected");
+  if (reader.has("ejected_next")) job.ejected_next = files_from_json(reader, "ejected_next");
   // They knew live moves only.
   if (reader.has("created")) {
     job.created = files_from_json(reader, "created");

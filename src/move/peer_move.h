@@ -77,6 +77,8 @@ class PeerMove : public MoveWork {
   StepResult empty_drives();
   bool fill_drives();
   Status insert(const KnownFile& disc);
+  void forget_disc(const std::string& target);
+  Result<std::vector<Disk>> disks_of_next_boot(const Vm& vm);
   // Network cards of this host that the guest can live without (peer_move_teaming.cpp), likewise.
   StepResult unplug_teamed();
   bool plug_teamed();
