@@ -195,14 +195,16 @@ Status prepare_media(World& world, const Finding& finding, const Plan& plan, Men
 }
 
 Status change_media(World& world, const Mending& mending) {
-  return world.hypervisor.change_media(mending.fix.vm_uuid, mending.fix.object, "");
+  return world.hypervisor.change_media(mending.fix.vm_uuid, mending.fix.object, "",
+                                       Hypervisor::InDrive::kAlways);
 }
 
 Status undo_media(World& world, AppliedFix& fix) {
   ASSIGN_OR_RETURN(const std::string now, media_in(world, fix.vm_uuid, fix.object));
   if (now == fix.before) return {};
   if (!now.empty()) return changed_since(fmt::format("What is in the drive {}", fix.object));
-  return world.hypervisor.change_media(fix.vm_uuid, fix.object, fix.before);
+  return world.hypervisor.change_media(fix.vm_uuid, fix.object, fix.before,
+                                       Hypervisor::InDrive::kAlways);
 }
 
 // --- it has no persistent definition

@@ -9,6 +9,8 @@
 namespace drover::fit {
 namespace {
 
+constexpr auto kAlways = Hypervisor::InDrive::kAlways;
+
 class Fixes : public FitWorld {
  protected:
   Fixes() {
@@ -110,7 +112,7 @@ TEST_F(Fixes, EmptyADriveAndFillItAgain) {
 TEST_F(Fixes, LeaveADriveThatSomebodyFilled) {
   found("MEDIA_INSERTED", "sda");
   const auto fix = apply("MEDIA_INSERTED");
-  ASSERT_TRUE(host1_.hypervisor.change_media(kUuid, "sda", "/iso/b.iso"));
+  ASSERT_TRUE(host1_.hypervisor.change_media(kUuid, "sda", "/iso/b.iso", kAlways));
   EXPECT_EQ(undo_fix(world(), while_free_, fix.id).error().code, ErrorCode::kConflict);
   EXPECT_EQ(media(), "/iso/b.iso");
 }
@@ -173,7 +175,7 @@ TEST_F(Fixes, MendNothingThatIsMendedAlready) {
   ASSERT_TRUE(host1_.book->change_settings({{"outgoing", SettingChange::Op::kSet, "on"}}));
   EXPECT_TRUE(refused("MIGRATION_DISABLED"));
   found("MEDIA_INSERTED", "sda");
-  ASSERT_TRUE(host1_.hypervisor.change_media(kUuid, "sda", ""));
+  ASSERT_TRUE(host1_.hypervisor.change_media(kUuid, "sda", "", kAlways));
   EXPECT_TRUE(refused("MEDIA_INSERTED"));
   found("VM_TRANSIENT", "web01");
   EXPECT_TRUE(refused("VM_TRANSIENT")) << "somebody has defined it, perhaps otherwise";

@@ -224,9 +224,10 @@ class Hypervisor {
   // that is missing from its bridge is put into it first. What was done, by MAC; kConflict: it does
   // not run. After an error a link may be down: run it again.
   virtual Result<std::vector<std::string>> replug(std::string_view uuid) = 0;
-  // What is in a drive of a VM, now and at its next boot; empty: nothing is. A drive that the guest
-  // has locked is opened by force.
-  virtual Status change_media(std::string_view, std::string_view, const std::string&) {
+  // What is in a drive of a VM; empty: nothing is. A drive that the guest has locked is opened by
+  // force. A drive that was plugged in for now alone has no next boot, nor a VM that is off a now.
+  enum class InDrive { kNow, kAtNextBoot, kAlways };
+  virtual Status change_media(std::string_view, std::string_view, const std::string&, InDrive) {
     return cannot("change what is in a drive");
   }
   // A card that the guest can live without, out of a VM that runs; success also if it is not there.

@@ -228,6 +228,7 @@ Result<Move> Engine::start_checked(Planned planned, std::chrono::steady_clock::t
   job.persistent_xml = std::move(planned.persistent_xml);
   job.destination_xml = std::move(planned.destination_xml);
   job.destination_persistent_xml = std::move(planned.destination_persistent_xml);
+  job.layers = std::move(planned.layers);
   job.checkpoints = std::move(planned.checkpoints);
   job.destination_checkpoints = std::move(planned.destination_checkpoints);
   job.autostart = job.move.plan.vm.autostart;

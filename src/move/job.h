@@ -59,6 +59,7 @@ struct SourceJob {
   std::vector<KnownFile> files;  // the copied disks and NVRAM on the source; never a shared disk
   KnownFile fence_image;         // fence_image.h; inode 0: copied disks are the fence
 
+  std::vector<KnownFile> layers = {};  // of the plan's files (FilePlacement), as it saw them here
   std::vector<CheckpointText> checkpoints = {};              // as libvirt here knows them
   std::vector<CheckpointText> destination_checkpoints = {};  // the same, as they will be there
   bool checkpoints_forgotten = false;                        // libvirt here may know them no more
@@ -66,6 +67,8 @@ struct SourceJob {
   std::vector<std::string> unplugged =
       {};                               // cards (hypervisor/teaming.h) taken out, or about to be
   std::vector<KnownFile> ejected = {};  // discs taken out for it, or about to be: drive and path
+  // Likewise of its next boot, where that had another one in such a drive, or none: no path.
+  std::vector<KnownFile> ejected_next = {};
 
   // Of a quick or offline move only.
   bool undefined = false;       // the VM may have been taken from libvirt here

@@ -131,11 +131,13 @@ std::string to_json(const SourceJob& job) {
                      {"saved_images", stamps_to_json(job.saved_images)},
                      {"files", files_to_json(job.files)},
                      {"fence_image", files_to_json({job.fence_image})},
+                     {"layers", files_to_json(job.layers)},
                      {"checkpoints", checkpoints_to_json(job.checkpoints)},
                      {"destination_checkpoints", checkpoints_to_json(job.destination_checkpoints)},
                      {"checkpoints_forgotten", job.checkpoints_forgotten},
                      {"unplugged", job.unplugged},
                      {"ejected", files_to_json(job.ejected)},
+                     {"ejected_next", files_to_json(job.ejected_next)},
                      {"created", files_to_json(job.created)},
                      {"begun", job.begun},
                      {"switched", job.switched}});
@@ -166,11 +168,13 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
     const auto images = files_from_json(reader, "fence_image");
     if (images.size() == 1) job.fence_image = images.front();
   }
+  if (reader.has("layers")) job.layers = files_from_json(reader, "layers");
   job.checkpoints = checkpoints_from_json(reader, "checkpoints");
   job.destination_checkpoints = checkpoints_from_json(reader, "destination_checkpoints");
   job.checkpoints_forgotten = reader.flag_or_false("checkpoints_forgotten");
   if (reader.has("unplugged")) job.unplugged = texts_from_json(reader, "unplugged");
   if (reader.has("ejected")) job.ejected = files_from_json(reader, "ejected");
+  if (reader.has("ejected_next")) job.ejected_next = files_from_json(reader, "ejected_next");
   // They knew live moves only.
   if (reader.has("created")) {
     job.created = files_from_json(reader, "created");

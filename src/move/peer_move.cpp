@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kPlanFresh = 30s;
 constexpr auto kSlotRetry = 200ms;
-constexpr auto kPeerCallLimit = 30s;  // reserve, settle: nothing is copied
+constexpr auto kPeerCallLimit = 30s;  // reserve, prepare, settle: nothing is copied
 constexpr auto kForwardRetry = 2s;    // verify and settle ask again for ever
 constexpr auto kLostLimit = 3s;       // a host that is said to be lost
 constexpr auto kUndoLimit =
@@ -60,6 +60,7 @@ StepResult PeerMove::plan() {
   job_.persistent_xml = std::move(planned->persistent_xml);
   job_.destination_xml = std::move(planned->destination_xml);
   job_.destination_persistent_xml = std::move(planned->destination_persistent_xml);
+  job_.layers = std::move(planned->layers);
   job_.checkpoints = std::move(planned->checkpoints);
   job_.destination_checkpoints = std::move(planned->destination_checkpoints);
   job_.autostart = job_.move.plan.vm.autostart;
@@ -108,6 +109,31 @@ StepResult PeerMove::reserve() {
                                         job_.move.plan.vm.name)));
   }
   return {};
+}
+
+StepResult PeerMove::ask_to_prepare(std::string_view verb, const std::string& what) {
+  const auto reply =
+      world_.peers.call(job_.move.destination, verb, to_json(MoveName{job_.move.epoch}),
+                        Deadline::after(kPeerCallLimit));
+  if (reply) return {};
+  return undo_because(wrap(
+      reply.error(), fmt::format("{} could not prepare for {}.", job_.move.destination, what)));
+}
+
+StepResult PeerMove::clear_autostart() {
+  job_.autostart_cleared = true;
+  if (auto saved = save(); !saved) return undo_because(saved.error());
+  if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
+    return undo_because(cleared.error());
+  return {};
+}
+
+void PeerMove::restore_autostart() {
+  if (!job_.autostart_cleared || !job_.autostart) return;
+  if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
+    log::warning("Move {}: autostart of {} was not restored: {}", job_.move.id, vm_name(),
+                 set.error().text());
+  }
 }
 
 // It may take its time.

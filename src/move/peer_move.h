@@ -49,11 +49,18 @@ class PeerMove : public MoveWork {
   StepResult plan();
   StepResult admit();
   StepResult reserve();
+  // The destination makes what the copy needs. `what` is for people: "web01".
+  StepResult ask_to_prepare(std::string_view verb, const std::string& what);
+  // Until the move is over nothing may start the VM by itself here. Written down before.
+  StepResult clear_autostart();
+  void restore_autostart();
   // Files that disks stand on and that the destination has: read before anything is reserved there,
   // compared before anything is prepared (peer_move_files.cpp).
   StepResult read_files();
   StepResult compare_files();
   StepResult compare_file(const std::string& path, const std::string& digest);
+  // To be read: the very file that the plan saw. kConflict: another lies there by now.
+  Result<UniqueFd> open_layer(const std::string& path) const;
   // The destination proves that it has the VM and that everything is on stable storage.
   StepResult verify();
   void write_report(const VerifyReply& reply);
@@ -73,6 +80,8 @@ class PeerMove : public MoveWork {
   StepResult empty_drives();
   bool fill_drives();
   Status insert(const KnownFile& disc);
+  void forget_disc(const std::string& target);
+  Result<std::vector<Disk>> disks_of_next_boot(const Vm& vm);
   // Network cards of this host that the guest can live without (peer_move_teaming.cpp), likewise.
   StepResult unplug_teamed();
   bool plug_teamed();
@@ -171,6 +180,9 @@ class PeerMove : public MoveWork {
   std::expected<std::optional<Answer>, StepFailure> find_truth();
   Result<Answer> ask_destination(std::string_view verb, std::chrono::milliseconds limit);
   bool record_is_final() const;
+  // It is proven that the destination never had it: our record and the journal say so, and then it
+  // may be taken back. `nothing_was` is for people, if they cannot: "resumed".
+  StepResult record_refusal(std::string_view nothing_was);
   void tell_doubt(const std::string& cause);
   StepResult park_lost(const Answer& answer);
 

@@ -34,7 +34,7 @@ StepResult PeerMove::read_files() {
   digests_.clear();
   for (const FilePlacement& file : job_.move.plan.files) {
     if (!file.present || file.shared || digests_.contains(file.destination_path)) continue;
-    const auto opened = open_regular(file.source_path, O_RDONLY);
+    const auto opened = open_layer(file.source_path);
     if (!opened) return undo_because(opened.error());
     auto digest = content::file_digest(opened->get(), stop_);
     if (auto interruption = interrupted(); !interruption) return interruption;
@@ -45,6 +45,19 @@ StepResult PeerMove::read_files() {
     digests_[file.destination_path] = std::move(*digest);
   }
   return {};
+}
+
+// A plan of an earlier droverd says of no file which one it was.
+Result<UniqueFd> PeerMove::open_layer(const std::string& path) const {
+  ASSIGN_OR_RETURN(UniqueFd opened, open_regular(path, O_RDONLY));
+  const auto planned = std::ranges::find(job_.layers, path, &KnownFile::path);
+  if (planned == job_.layers.end()) return opened;
+  ASSIGN_OR_RETURN(const SeenFile seen, see_file_behind(opened.get(), path));
+  if (seen.identity == identity_of(*planned)) return opened;
+  return fail(ErrorCode::kConflict,
+              "{} is another file on {} than when the move was planned. Fix: look who replaced it; "
+              "then ask for the move of {} again.",
+              path, job_.move.source, vm_name());
 }
 
 // Before the first byte of a disk goes out: it would be built on something else.

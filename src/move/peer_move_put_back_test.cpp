@@ -34,6 +34,37 @@ TEST_F(LiveMoveSwitch, WhatSomebodyElseInsertedStays) {
   EXPECT_TRUE(hypervisor_.changed.empty());
 }
 
+// As they were: the next boot may have had another disc, or none.
+TEST_F(LiveMoveSwitch, TheNextBootGetsItsOwnDiscBack) {
+  struct Case {
+    std::string next, now_holds;
+    std::vector<std::string> changed;
+  };
+  const Case cases[] = {
+      {"/iso/b.iso", "", {"sda=/iso/a.iso now", "sda=/iso/b.iso at next boot"}},
+      {"", "", {"sda=/iso/a.iso now"}},
+      {"/iso/b.iso", "/iso/a.iso", {"sda=/iso/b.iso at next boot"}},  // a droverd ended in between
+  };
+  for (const Case& c : cases) {
+    if (&c != cases) {
+      ASSERT_TRUE(records_->create_source({kUuid, kMove}, kMove));
+    }
+    record(gate::SourceState::kKept);
+    job_.ejected = {known_file("sda", "/iso/a.iso", {})};
+    job_.ejected_next = {known_file("sda", c.next, {})};
+    hypervisor_.vm = with_drive(c.now_holds);
+    hypervisor_.vm->persistent = true;
+    hypervisor_.vm->state = VmState::kRunning;
+    hypervisor_.next_boot = fmt::format(
+        "<domain type='kvm'><name>web01</name><uuid>{}</uuid><devices><disk type='file' "
+        "device='cdrom'><target dev='sda'/></disk></devices></domain>",
+        kUuid);
+    hypervisor_.changed.clear();
+    EXPECT_EQ(resume().state, MoveState::kFailed);
+    EXPECT_EQ(hypervisor_.changed, c.changed) << "next '" << c.next << "'";
+  }
+}
+
 // A droverd ended between the two, or somebody has filled one of them since.
 TEST_F(LiveMoveSwitch, ADiscIsInsertedUnlessTheNextBootHasAnother) {
   const auto drive = [](const std::string& source) {
@@ -208,6 +239,8 @@ TEST(ItemJobs, KeepCheckpointsOverARestart) {
   job.destination_checkpoints = {{"clean", "<domainsnapshot/>", true}};
   job.checkpoints_forgotten = true;
   job.ejected = {known_file("sda", "/iso/a.iso", {})};
+  job.ejected_next = {known_file("sda", "", {})};
+  job.layers = {known_file("", "/images/base", {1, 2, 3, "boot"})};
   job.unplugged = {"<interface/>"};
   const auto read = source_job_from_json(to_json(job));
   ASSERT_TRUE(read) << read.error().text();
@@ -216,6 +249,10 @@ TEST(ItemJobs, KeepCheckpointsOverARestart) {
   EXPECT_TRUE(read->destination_checkpoints.size() == 1 && read->checkpoints_forgotten);
   ASSERT_EQ(read->ejected.size(), 1u);
   EXPECT_TRUE(read->ejected[0].target == "sda" && read->ejected[0].path == "/iso/a.iso");
+  ASSERT_EQ(read->ejected_next.size(), 1u);
+  EXPECT_TRUE(read->ejected_next[0].target == "sda" && read->ejected_next[0].path.empty());
+  ASSERT_EQ(read->layers.size(), 1u);
+  EXPECT_EQ(identity_of(read->layers[0]), identity_of(job.layers[0]));
   EXPECT_EQ(read->unplugged, job.unplugged);
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/file.h"
+#include "hypervisor/disk_image.h"
 #include "move/source_road_fixture.h"
 #include "net/digest.h"
 
@@ -51,6 +52,32 @@ TEST_F(SourceRoad, AnOfflineMoveSaysWhatItSent) {
   EXPECT_EQ(move.report->disks_sent, ByteCount{sent[0].size() + sent[1].size()});
 }
 
+// Whatever lies at a path by now: what is sent is what the plan saw.
+TEST_F(SourceRoad, ALayerThatWasReplacedIsNotSent) {
+  for (const MoveKind kind : {MoveKind::kLive, MoveKind::kOffline}) {
+    if (kind == MoveKind::kOffline) make_offline();
+    job_.layers = {known_file("", here("base"), *file_identity(here("base")))};
+    write("other", *read_file(here("base")));
+    std::filesystem::rename(here("other"), here("base"));
+    const Move move = run();
+    EXPECT_EQ(move.state, MoveState::kFailed);
+    EXPECT_EQ(move.error->code, ErrorCode::kConflict);
+    EXPECT_TRUE(why(move).contains(here("base") + " is another file")) << why(move);
+    EXPECT_TRUE(far_end_->streams().empty());
+  }
+}
+
+TEST_F(SourceRoad, AFileThatIsThereAlreadyIsReadOnlyIfItIsThePlans) {
+  job_.move.plan.files[0].present = true;
+  job_.layers = {known_file("", here("base"), *file_identity(here("base")))};
+  EXPECT_TRUE(why(run()).contains("So far"));
+  ASSERT_EQ(peer_.asked(verb::kFile).size(), 1u);
+  write("other", "another");
+  std::filesystem::rename(here("other"), here("base"));
+  EXPECT_TRUE(why(run()).contains("is another file"));
+  EXPECT_EQ(peer_.asked(verb::kFile).size(), 1u);
+}
+
 TEST_F(SourceRoad, WhatTheDestinationCannotWriteItTells) {
   far_end_->break_off();
   peer_.says(verb::kLook, cannot_write);
@@ -73,6 +100,7 @@ TEST_F(SourceRoad, WhatWasTakenAndIsNotWrittenEndsTheAttempt) {
 }
 
 TEST_F(SourceRoad, AStreamThatIsBrokenOffIsToldWithItsFile) {
+  write("base", std::string(8 << 20, 'b'));  // more than sockets hold
   far_end_->break_off();
   const Move move = run();
   EXPECT_EQ(move.error->code, ErrorCode::kInternal);

@@ -56,6 +56,25 @@ std::expected<std::optional<Answer>, StepFailure> PeerMove::find_truth() {
   }
 }
 
+StepResult PeerMove::record_refusal(std::string_view nothing_was) {
+  if (auto written = world_.records.set_source(record_key(), gate::SourceState::kKept); !written) {
+    return parked(
+        written.error(),
+        fmt::format("The ownership record cannot be written; nothing was {}.", nothing_was));
+  }
+  if (destination_given_up_) return give_up_destination();
+  job_.refusal_proven = true;
+  {
+    const std::lock_guard lock(mutex_);
+    job_.move.explanation.clear();
+  }
+  if (auto saved = save(); !saved) {
+    return parked(saved.error(),
+                  fmt::format("The journal cannot be written; nothing was {}.", nothing_was));
+  }
+  return {};
+}
+
 Result<Answer> PeerMove::ask_destination(std::string_view verb, std::chrono::milliseconds limit) {
   ASSIGN_OR_RETURN(const std::string text,
                    world_.peers.call(job_.move.destination, verb,

@@ -76,8 +76,8 @@ class FakeHypervisor final : public Hypervisor {
   Result<std::string> host_cpu(const MachineKind& machine) override;
   Result<std::string> baseline_cpu(const MachineKind& machine, std::span<const std::string> cpus,
                                    CpuFeatures features) override;
-  Status change_media(std::string_view uuid, std::string_view target,
-                      const std::string& path) override;
+  Status change_media(std::string_view uuid, std::string_view target, const std::string& path,
+                      InDrive when) override;
   void subscribe(std::function<void(const VmEvent&)> callback) override;
   Status define(std::string_view xml) override;
   Status undefine(std::string_view uuid) override;

@@ -52,7 +52,7 @@ Result<std::string> FakeHypervisor::baseline_cpu(const MachineKind&,
 }
 
 Status FakeHypervisor::change_media(std::string_view uuid, std::string_view target,
-                                    const std::string& path) {
+                                    const std::string& path, InDrive) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(Machine * found, machine(uuid));
   const auto disk = std::ranges::find(found->vm.disks, target, &Disk::target);

@@ -80,8 +80,8 @@ class Adapter final : public Hypervisor {
   Status destroy(std::string_view uuid) override;
   Status resume(std::string_view uuid) override;
   Result<std::vector<std::string>> replug(std::string_view uuid) override;
-  Status change_media(std::string_view uuid, std::string_view target,
-                      const std::string& path) override;
+  Status change_media(std::string_view uuid, std::string_view target, const std::string& path,
+                      InDrive when) override;
   Status unplug(std::string_view uuid, const TeamedDevice& device) override;
   Status plug(std::string_view uuid, const TeamedDevice& device) override;
   Status set_network(std::string_view name, NetworkState state) override;

@@ -31,7 +31,7 @@ Result<std::string> with_media(const std::string& definition, std::string_view t
 }  // namespace
 
 Status Adapter::change_media(std::string_view uuid, std::string_view target,
-                             const std::string& path) {
+                             const std::string& path, InDrive when) {
   ASSIGN_OR_RETURN(const auto found, find(uuid));
   const auto change = [&](unsigned which, unsigned read) -> Status {
     ASSIGN_OR_RETURN(const std::string text, domain_xml(found.get(), read));
@@ -40,9 +40,9 @@ Status Adapter::change_media(std::string_view uuid, std::string_view target,
     if (virDomainUpdateDeviceFlags(found.get(), device.c_str(), flags) == 0) return {};
     return fail_libvirt(fmt::format("Cannot change what is in the drive {}", target));
   };
-  if (virDomainIsActive(found.get()) == 1)
+  if (when != InDrive::kAtNextBoot && virDomainIsActive(found.get()) == 1)
     RETURN_IF_ERROR(change(VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_XML_SECURE));
-  if (virDomainIsPersistent(found.get()) != 1) return {};
+  if (when == InDrive::kNow || virDomainIsPersistent(found.get()) != 1) return {};
   Status kept = change(VIR_DOMAIN_AFFECT_CONFIG, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
   // A drive that was plugged in for now alone.
   if (!kept && kept.error().code == ErrorCode::kNotFound) return {};

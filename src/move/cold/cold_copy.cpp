@@ -15,9 +15,6 @@
 namespace drover::move {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto kPeerCallLimit = 30s;  // prepare: images are created, nothing is copied
 constexpr int kCopiedPercent = 98;
 
 // What qemu-img says when it is our disk.
@@ -48,13 +45,7 @@ StepResult ColdMove::prepare() {
     }
   }
   if (auto same = compare_files(); !same) return same;
-  if (const auto reply =
-          world_.peers.call(job_.move.destination, verb::kPrepare,
-                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
-      !reply) {
-    return undo_because(wrap(reply.error(), fmt::format("{} could not prepare for {}.",
-                                                        job_.move.destination, vm_name())));
-  }
+  if (auto prepared = ask_to_prepare(verb::kPrepare, vm_name()); !prepared) return prepared;
   if (auto opened = open_source_files(); !opened) return undo_because(opened.error());
   if (!quick()) {
     // While these locks are held the VM cannot be started here. Shared images too: the destination
@@ -67,10 +58,8 @@ StepResult ColdMove::prepare() {
     if (!stamps) return undo_because(stamps.error());
     job_.saved_images = std::move(*stamps);
   }
-  job_.carriers_started = job_.autostart_cleared = true;
-  if (auto saved = save(); !saved) return undo_because(saved.error());
-  if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
-    return undo_because(cleared.error());
+  job_.carriers_started = true;
+  if (auto cleared = clear_autostart(); !cleared) return cleared;
   if (auto started = open_plain_road(); !started) return undo_because(started.error());
   return {};
 }

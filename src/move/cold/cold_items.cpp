@@ -58,6 +58,7 @@ StepResult ColdMove::send_part(const ColdFile& file, UniqueFd opened, FileSender
 // is sent as an empty one.
 Result<UniqueFd> ColdMove::open_to_send(const ColdFile& file) const {
   if (file.source_path.empty()) return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (file.kind == ColdFile::Kind::kLayer) return open_layer(file.source_path);
   ASSIGN_OR_RETURN(UniqueFd opened, open_regular(file.source_path, O_RDONLY));
   if (file.kind != ColdFile::Kind::kImage) return opened;
   const auto known = std::ranges::find(job_.files, file.target, &KnownFile::target);

@@ -120,16 +120,7 @@ StepResult ColdMove::find_who_has_it() {
 
 // It is proven that it never ran at the destination, and never will by this move.
 StepResult ColdMove::source_keeps_it(std::string_view why) {
-  if (auto written = world_.records.set_source(record_key(), gate::SourceState::kKept); !written)
-    return parked(written.error(), "The ownership record cannot be written; nothing was restored.");
-  if (destination_given_up_) return give_up_destination();
-  job_.refusal_proven = true;
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.explanation.clear();
-  }
-  if (auto saved = save(); !saved)
-    return parked(saved.error(), "The journal cannot be written; nothing was restored.");
+  if (auto written = record_refusal("restored"); !written) return written;
   Error error{
       ErrorCode::kRefused, Retry::kLater, fmt::format("The move did not happen: {}.", why), {}};
   return undo_because(road_error_.value_or(std::move(error)));

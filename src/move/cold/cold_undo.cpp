@@ -50,12 +50,7 @@ StepResult ColdMove::undo() {
   if (taken_back && (!fill_drives() || !plug_teamed())) return leave();
   // After the guest goes on: a libvirt that says no is asked for a while.
   if (!know_checkpoints()) return leave();
-  if (job_.autostart_cleared && job_.autostart) {
-    if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
-      log::warning("Move {}: autostart of {} was not restored: {}", job_.move.id, vm_name(),
-                   set.error().text());
-    }
-  }
+  restore_autostart();
   undo_at_destination();
   return taken_back;
 }

@@ -7,21 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-
 #include "move/cold/cold_files.h"
 #include "move/cold/cold_layers.h"
 #include "move/live/live_move.h"
-#include "move/regular_file.h"
 
 namespace drover::move {
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr auto kPeerCallLimit = 30s;  // empty files are made
-
-}  // namespace
 
 StepResult LiveMove::bring_layers() {
   const auto layers = missing_layers(job_.move.plan);
@@ -30,14 +20,8 @@ StepResult LiveMove::bring_layers() {
   // The destination takes no image that names another file.
   if (auto named = check_layer_names(job_.move.plan, AtSide::kSource); !named)
     return undo_because(named.error());
-  if (const auto reply =
-          world_.peers.call(job_.move.destination, verb::kLayers,
-                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
-      !reply) {
-    return undo_because(
-        wrap(reply.error(), fmt::format("{} could not prepare for what the disks of {} stand on.",
-                                        job_.move.destination, job_.move.plan.vm.name)));
-  }
+  const std::string what = fmt::format("what the disks of {} stand on", vm_name());
+  if (auto prepared = ask_to_prepare(verb::kLayers, what); !prepared) return prepared;
   job_.files.clear();
   job_.carriers_started = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
@@ -56,7 +40,7 @@ StepResult LiveMove::bring_layers() {
 StepResult LiveMove::send_layers(const std::vector<ColdFile>& layers) {
   std::map<std::string, std::string> digests;  // by path there
   for (const ColdFile& layer : layers) {
-    auto file = open_regular(layer.source_path, O_RDONLY);
+    auto file = open_layer(layer.source_path);
     if (!file) return undo_because(file.error());
     auto digest = send_file(layer, std::move(*file), {0, {}, true});
     if (!digest) return std::unexpected(digest.error());

@@ -2,6 +2,7 @@
 // A move at its switch, seen from the source, with a scripted destination: for tests.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -55,7 +56,8 @@ class SourceHypervisor final : public Hypervisor {
   }
   std::vector<std::string> changed;  // "sda=/iso/a.iso", "plug 52:54:...", in order
   std::deque<ErrorCode> change_fails_with;
-  std::set<std::string> never;  // changes that it refuses for ever
+  std::set<std::string> never;            // changes that it refuses for ever
+  std::function<void()> on_change_media;  // before
   Status change(std::string what) {
     if (never.contains(what)) return fail(ErrorCode::kHypervisor, "libvirt says no.");
     if (!change_fails_with.empty()) {
@@ -66,8 +68,11 @@ class SourceHypervisor final : public Hypervisor {
     changed.push_back(std::move(what));
     return {};
   }
-  Status change_media(std::string_view, std::string_view target, const std::string& path) override {
-    return change(fmt::format("{}={}", target, path));
+  Status change_media(std::string_view, std::string_view target, const std::string& path,
+                      InDrive when) override {
+    if (on_change_media) on_change_media();
+    constexpr std::array kWhen{" now", " at next boot", ""};
+    return change(fmt::format("{}={}{}", target, path, kWhen.at(static_cast<std::size_t>(when))));
   }
   Status plug(std::string_view, const TeamedDevice& device) override {
     return change("plug " + device.label);

@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPeerCallLimit = 30s;   // prepare: images are created, nothing is copied
 constexpr auto kEventInterval = 20ms;  // how late the end of libvirt's call may be noticed
 constexpr auto kForwardRetry = 2s;     // libvirt is asked again for ever
 constexpr auto kUnwatchLimit = 60s;
@@ -27,14 +26,7 @@ constexpr int kUnwatchTries = 5;
 StepResult LiveMove::prepare() {
   if (auto same = compare_files(); !same) return same;
   if (auto brought = bring_layers(); !brought) return brought;
-  if (const auto reply =
-          world_.peers.call(job_.move.destination, verb::kPrepare,
-                            to_json(MoveName{job_.move.epoch}), Deadline::after(kPeerCallLimit));
-      !reply) {
-    return undo_because(
-        wrap(reply.error(), fmt::format("{} could not prepare for {}.", job_.move.destination,
-                                        job_.move.plan.vm.name)));
-  }
+  if (auto prepared = ask_to_prepare(verb::kPrepare, vm_name()); !prepared) return prepared;
   auto fence = open_source_files();
   if (!fence) return undo_because(fence.error());
   UniqueFd image;  // for QEMU, where no disk is copied
@@ -56,11 +48,7 @@ StepResult LiveMove::prepare() {
 
   if (auto linked = first_link(); !linked) return undo_because(linked.error());
 
-  job_.autostart_cleared = true;
-  if (auto saved = save(); !saved) return undo_because(saved.error());
-  if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
-    return undo_because(cleared.error());
-  return {};
+  return clear_autostart();
 }
 
 // Opens each copied disk, remembers which file it is, and gives back what the fence needs.

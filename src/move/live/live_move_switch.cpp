@@ -118,17 +118,7 @@ void LiveMove::look_after_a_late_answer() {
 // It is proven that the guest never ran at the destination, and never will by this move. undo()
 // does the rest.
 StepResult LiveMove::source_keeps_it(std::string_view why) {
-  if (auto written = world_.records.set_source(record_key(), gate::SourceState::kKept); !written) {
-    return parked(written.error(), "The ownership record cannot be written; nothing was resumed.");
-  }
-  if (destination_given_up_) return give_up_destination();
-  job_.refusal_proven = true;
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.explanation.clear();
-  }
-  if (auto saved = save(); !saved)
-    return parked(saved.error(), "The journal cannot be written; nothing was resumed.");
+  if (auto written = record_refusal("resumed"); !written) return written;
   Error error{
       ErrorCode::kRefused, Retry::kLater, fmt::format("The move did not happen: {}.", why), {}};
   if (migrate_error_) error = *migrate_error_;

@@ -4,6 +4,7 @@
 // will by this move: either no FINISH was let through by our gate, or the destination proved it.
 #include "base/log.h"
 #include "gate/fence_recovery.h"
+#include "move/cold/cold_files.h"
 #include "move/live/live_move.h"
 #include "move/plan/shared_disks.h"
 
@@ -27,12 +28,7 @@ bool LiveMove::undo() {
     if (!take_back_the_guest()) return false;
   }
   if (!know_checkpoints() || !fill_drives() || !plug_teamed()) return false;
-  if (job_.autostart_cleared && job_.autostart) {
-    if (auto set = world_.hypervisor.set_autostart(uuid(), true); !set) {
-      log::warning("Move {}: autostart of {} was not restored: {}", job_.move.id,
-                   job_.move.plan.vm.name, set.error().text());
-    }
-  }
+  restore_autostart();
   undo_at_destination();
   // Its libvirt has ended what was incoming by now.
   if (job_.migrate_called) keep_images_with_qemu(job_.move.plan, Runs::kHere);
@@ -91,10 +87,7 @@ bool LiveMove::take_back_the_guest() {
 // what is for it, until it speaks itself. QEMU announces it as after a migration.
 void LiveMove::announce() {
   if (!job_.move.resolution || !job_.move.resolution->peer_is_lost) return;
-  const auto said = world_.hypervisor.ask_qemu(
-      uuid(),
-      R"({"execute":"announce-self","arguments":{"initial":50,"max":550,"rounds":10,"step":50}})");
-  if (!said) log::warning("Move {}: {}", job_.move.id, said.error().text());
+  announce_guest(world_.hypervisor, uuid());
 }
 
 // Unlocking any copy of a description unlocks it for all. After a restart there are no copies here:

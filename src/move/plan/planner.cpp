@@ -22,6 +22,7 @@
 #include "move/plan/report_check.h"
 #include "move/plan/shared_disks.h"
 #include "move/plan/teaming.h"
+#include "move/regular_file.h"
 #include "move/storage/storage_plan.h"
 #include "preflight/codes.h"
 #include "preflight/item_places.h"
@@ -44,30 +45,38 @@ ByteCount bytes_of(const Plan& plan) {
   return total;
 }
 
+struct Samples {
+  std::vector<preflight::FileSample> samples;
+  std::vector<KnownFile> files;  // the same
+};
+
 // Of what disks stand on, of checkpoints' memory and of discs, so that the plan knows what is there
 // already.
-std::vector<preflight::FileSample> samples_of(const Vm& vm) {
+Samples samples_of(const Vm& vm) {
   std::set<std::string> paths;
   for (const Disk& disk : vm.disks) {
     for (const DiskLayer& layer : disk.layers) paths.insert(layer.path);
   }
   for (const Checkpoint& checkpoint : vm.checkpoints) paths.insert(checkpoint.memory_file);
   for (const Disk& disk : media_in(vm)) paths.insert(disk.path);
-  std::vector<preflight::FileSample> samples;
+  Samples all;
   for (const std::string& path : paths) {
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    const auto file = open_regular(path, O_RDONLY);
     struct stat found{};
-    if (!file || ::fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) continue;
-    auto digest = content::file_sample(file.get());
-    if (!digest) continue;
-    samples.push_back({path, {static_cast<std::uint64_t>(found.st_size)}, std::move(*digest)});
+    if (!file || ::fstat(file->get(), &found) != 0) continue;
+    auto digest = content::file_sample(file->get());
+    const auto seen = see_file_behind(file->get(), path);
+    if (!digest || !seen) continue;
+    all.samples.push_back({path, {static_cast<std::uint64_t>(found.st_size)}, std::move(*digest)});
+    all.files.push_back(known_file("", path, seen->identity));
   }
-  return samples;
+  return all;
 }
 
 struct Answered {
   preflight::DestinationReport report;
   bool whole_files = false;  // takes_whole_files()
+  std::vector<KnownFile> layers;
 };
 
 // A destination of an earlier release would start the disk without what it stands on, and the VM
@@ -126,6 +135,7 @@ Result<Answered> ask_destination(World& world, const MoveRequest& request,
   const NetworkMarks network = NetworkMarks::read(view.live_xml);
   auto all_marks = marks.where();
   for (auto& mark : network.all()) all_marks.push_back(std::move(mark));
+  Samples samples = samples_of(view.vm);
   const preflight::Proposal proposal{
       view.vm,
       view.live_xml,
@@ -134,7 +144,7 @@ Result<Answered> ask_destination(World& world, const MoveRequest& request,
       view.host,
       std::move(all_marks),
       world.hypervisor.guest_addresses(view.vm.uuid).value_or(std::vector<GuestAddress>{}),
-      samples_of(view.vm),
+      std::move(samples.samples),
       view.checkpoints};
   const auto before = std::chrono::system_clock::now();
   const auto text = world.peers.call(request.destination, verb::kPreflight, to_json(proposal),
@@ -146,7 +156,11 @@ Result<Answered> ask_destination(World& world, const MoveRequest& request,
   judge_network_disks(view, network, report);
   report.host.name = request.destination;
   check_clock(report.host, before, std::chrono::system_clock::now(), report.findings);
-  return Answered{std::move(report), takes_whole_files(*text)};
+  std::erase_if(samples.files, [&](const KnownFile& file) {
+    return std::ranges::find(report.files, file.path, &FilePlacement::source_path) ==
+           report.files.end();
+  });
+  return Answered{std::move(report), takes_whole_files(*text), std::move(samples.files)};
 }
 
 // Of a list of candidates, one before this destination.
@@ -271,6 +285,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   planned.live_xml = std::move(view.live_xml);
   planned.destination_xml = std::move(report.destination_xml);
   planned.destination_persistent_xml = std::move(report.persistent_xml);
+  planned.layers = std::move(answered.layers);
   planned.checkpoints = std::move(view.checkpoints);
   planned.destination_checkpoints = std::move(report.checkpoints);
   return planned;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "model/plan.h"
+#include "move/job.h"
 #include "move/world.h"
 
 namespace drover::move {
@@ -17,7 +18,8 @@ struct Planned {
   std::string live_xml;         // likewise of the VM as it runs; of one that is off the same
   std::string destination_xml;  // empty when there are blockers
   std::string destination_persistent_xml;
-  std::vector<CheckpointText> checkpoints = {};              // as libvirt here knows them
+  std::vector<KnownFile> layers = {};            // of the plan's files, as they were looked at
+  std::vector<CheckpointText> checkpoints = {};  // as libvirt here knows them
   std::vector<CheckpointText> destination_checkpoints = {};  // adapted
 };
 
