@@ -81,7 +81,9 @@ Status ColdMove::open_source_files() {
     RETURN_IF_ERROR(add(placement.target, placement.source_path));
   const std::string& nvram = job_.move.plan.vm.nvram_path;
   if (!nvram.empty()) RETURN_IF_ERROR(add(std::string(kItemNvram), nvram));
-  return quick() ? Status() : open_tpm_state();
+  if (quick()) return {};
+  RETURN_IF_ERROR(open_saved());
+  return open_tpm_state();
 }
 
 Status ColdMove::start_road() {
@@ -118,7 +120,7 @@ StepResult ColdMove::empty_drives_for_good() {
 }
 
 StepResult ColdMove::copy_state() {
-  if (!quick()) return {};
+  if (!quick()) return send_saved();
   release_disks();  // the mirrors end once what they have written was answered
   if (given_up_) return undo_because(*given_up_);
   if (auto still = stand_still(); !still) return still;
@@ -175,7 +177,8 @@ StepResult ColdMove::follow(const std::function<bool()>& ended) {
 
 // A guest that stands still waits for nobody.
 void ColdMove::keep_space() {
-  if (given_up_ || (room_for(job_.move.plan).empty() && !quick())) return;
+  const bool has_memory = quick() || carries_saved_memory(job_.move.plan);
+  if (given_up_ || (room_for(job_.move.plan).empty() && !has_memory)) return;
   const auto wait = job_.save_called ? RoomWait::kTooLate : RoomWait::kPossible;
   if (auto none = keep_room(wait)) given_up_ = std::move(none);
 }
@@ -231,7 +234,7 @@ StepResult ColdMove::send_nvram() {
   return sent;
 }
 
-// Disks are all of it, or, quick, disks and memory.
+// Disks, and memory if it is carried.
 void ColdMove::show_progress() {
   const auto now = std::chrono::steady_clock::now();
   if (now - shown_at_ < kShowInterval || !carriers_) return;
@@ -239,7 +242,7 @@ void ColdMove::show_progress() {
   wire_ = carriers_->wire_count().value_or(wire_);
   ByteCount total;
   for (const auto& placement : room_for(job_.move.plan)) total += placement.allocated;
-  const ByteCount memory = quick() ? job_.move.plan.vm.memory : ByteCount{};
+  const ByteCount memory = quick() ? job_.move.plan.vm.memory : saved_length_;
   {
     const std::lock_guard lock(mutex_);
     Progress& progress = job_.move.progress;

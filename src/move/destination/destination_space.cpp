@@ -41,7 +41,8 @@ ByteCount missing(const std::filesystem::path& path, ByteCount whole) {
 // By file system. What a copy has written already is not free any more, so only the rest of it is
 // promised.
 std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacement>& placements,
-                                                    ByteCount state, WhoIsBusy who_is_busy) const {
+                                                    const MemoryFile& memory,
+                                                    WhoIsBusy who_is_busy) const {
   struct Sum {
     std::filesystem::path folder;
     ByteCount needed, promised;
@@ -61,7 +62,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     const auto folder = std::filesystem::path(placement.destination_path).parent_path();
     if (Sum* const sum = need(folder, placement.allocated)) sum->has_disks = true;
   }
-  if (state.bytes > 0) need(world_.carriage.state_file({}).parent_path(), state);
+  if (memory.most.bytes > 0) need(memory.path.parent_path(), memory.most);
   const auto promise = [&](const std::filesystem::path& path, ByteCount bytes) {
     const auto folder = status_of(path.parent_path());
     const auto known = folder ? file_systems.find(folder->st_dev) : file_systems.end();
@@ -75,8 +76,9 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     if (job.settled || job.undone) continue;
     for (const auto& placement : room_for(job.plan))
       promise(placement.destination_path, placement.allocated);
-    if (job.plan.kind == MoveKind::kQuick && !job.restored)
-      promise(world_.carriage.state_file(entry->name()), state_bytes_max(job.plan.vm.memory));
+    const MemoryFile coming = memory_file(job.plan, entry->name());
+    const bool has_come = job.plan.kind == MoveKind::kQuick ? job.restored : job.defined;
+    if (coming.most.bytes > 0 && !has_come) promise(coming.path, coming.most);
   }
   const ByteCount reserve = world_.book.settings().space_reserve;
   for (const auto& [device, sum] : file_systems) {
@@ -94,7 +96,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
                        : "The memory of the VM goes through a file there.",
                    {"Wait until those moves are over, or make room there.",
                     sum.has_disks ? "Choose a folder on another file system with --disks-to."
-                                  : "Move it live, without --quick: then memory needs no file."}};
+                                  : "Move it live while it runs: then memory needs no file."}};
   }
   return {};
 }
@@ -108,8 +110,8 @@ Result<std::string> DestinationSide::space(const Entry& entry) {
   std::set<std::filesystem::path> folders;
   for (const auto& placement : room_for(entry.job.plan))
     folders.insert(std::filesystem::path(placement.destination_path).parent_path());
-  if (entry.job.plan.kind == MoveKind::kQuick)
-    folders.insert(world_.carriage.state_file(entry.name()).parent_path());
+  const MemoryFile memory = memory_file(entry.job.plan, entry.name());
+  if (memory.most.bytes > 0) folders.insert(memory.path.parent_path());
   for (const auto& folder : folders) {
     const auto free = free_bytes(folder);
     if (!free || (!reply.folder.empty() && reply.free <= *free)) continue;

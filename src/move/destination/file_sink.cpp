@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <span>
 
 #include <sys/socket.h>
@@ -51,6 +52,20 @@ Result<std::size_t> receive(int socket, std::span<std::uint8_t> into, int flags)
 Status too_much(const FileSink::Slot& slot) {
   return fail(ErrorCode::kProtocol, "It has more than the {} that it may have.",
               to_text(slot.most));
+}
+
+Status write_pieces(const FileSink::Slot& slot, int socket,
+                    const std::function<void(std::span<const std::uint8_t>)>& seen) {
+  std::vector<std::uint8_t> piece(kPieceBytes);
+  ByteCount taken;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::size_t n, receive(socket, piece, 0));
+    if (n == 0) return {};
+    taken += ByteCount{n};
+    if (taken.bytes > slot.most.bytes) return too_much(slot);
+    RETURN_IF_ERROR(write_whole(slot, piece.data(), n));
+    seen(std::span(piece).first(n));
+  }
 }
 
 bool is_zero(std::span<const std::uint8_t> block) {
@@ -110,10 +125,13 @@ void FileSink::write_all(std::size_t number, int socket) {
   std::string sha256;
   if (slot.kind == Slot::Kind::kPart) {
     status = write_part(slot, socket);
-  } else if (auto digest = write_whole_file(slot, socket)) {
-    sha256 = std::move(*digest);
   } else {
-    status = std::unexpected(digest.error());
+    auto digest = slot.kind == Slot::Kind::kWhole ? write_whole_file(slot, socket)
+                                                  : write_hashed_part(slot, socket);
+    if (digest)
+      sha256 = std::move(*digest);
+    else
+      status = std::unexpected(digest.error());
   }
   if (status && ::fdatasync(slot.file.get()) != 0) status = fail_writing(slot, errno);
   {
@@ -127,15 +145,14 @@ void FileSink::write_all(std::size_t number, int socket) {
 }
 
 Status FileSink::write_part(const Slot& slot, int socket) {
-  std::vector<std::uint8_t> piece(kPieceBytes);
-  ByteCount taken;
-  while (true) {
-    ASSIGN_OR_RETURN(const std::size_t n, receive(socket, piece, 0));
-    if (n == 0) return {};
-    taken += ByteCount{n};
-    if (taken.bytes > slot.most.bytes) return too_much(slot);
-    RETURN_IF_ERROR(write_whole(slot, piece.data(), n));
-  }
+  return write_pieces(slot, socket, [](std::span<const std::uint8_t>) {});
+}
+
+Result<std::string> FileSink::write_hashed_part(const Slot& slot, int socket) {
+  content::StreamDigest digest;
+  RETURN_IF_ERROR(
+      write_pieces(slot, socket, [&](std::span<const std::uint8_t> piece) { digest.add(piece); }));
+  return digest.text();
 }
 
 // By pieces that begin where blocks of the file do.

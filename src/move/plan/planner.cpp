@@ -20,6 +20,7 @@
 #include "move/plan/media.h"
 #include "move/plan/network_marks.h"
 #include "move/plan/report_check.h"
+#include "move/plan/saved_plan.h"
 #include "move/plan/shared_disks.h"
 #include "move/plan/teaming.h"
 #include "move/storage/storage_plan.h"
@@ -38,8 +39,9 @@ constexpr auto kPlanLife = 10min;
 
 // What one pass over memory and disks would carry. Content and compression make it less; the
 // guest's writes, more.
-ByteCount bytes_of(const Plan& plan) {
-  ByteCount total = plan.kind == MoveKind::kOffline ? ByteCount{} : plan.vm.memory;
+ByteCount bytes_of(const Plan& plan, Hypervisor& hypervisor) {
+  ByteCount total =
+      plan.kind == MoveKind::kOffline ? saved_memory(plan, hypervisor) : plan.vm.memory;
   for (const auto& placement : room_for(plan)) total += placement.allocated;
   return total;
 }
@@ -67,13 +69,16 @@ std::vector<preflight::FileSample> samples_of(const Vm& vm) {
 
 struct Answered {
   preflight::DestinationReport report;
-  bool whole_files = false;  // takes_whole_files()
+  bool whole_files = false;   // takes_whole_files()
+  bool saved_memory = false;  // takes_saved_memory()
 };
 
 // A destination of an earlier release would start the disk without what it stands on, and the VM
 // without its checkpoints.
 void check_takes_items(const preflight::SourceView& view, const Answered& answered, Plan& plan) {
   const MoveKind kind = view.request.kind.value_or(MoveKind::kLive);
+  if (kind == MoveKind::kOffline && view.vm.saved && !answered.saved_memory)
+    plan.findings.push_back(saved_memory_left_behind(view));
   if (kind == MoveKind::kLive ? answered.report.takes_items : answered.whole_files) return;
   const bool chain =
       !view.request.flatten && std::ranges::any_of(view.vm.disks, [](const Disk& disk) {
@@ -127,7 +132,7 @@ Result<Answered> ask_destination(World& world, const MoveRequest& request,
   judge_network_disks(view, network, report);
   report.host.name = request.destination;
   check_clock(report.host, before, std::chrono::system_clock::now(), report.findings);
-  return Answered{std::move(report), takes_whole_files(*text)};
+  return Answered{std::move(report), takes_whole_files(*text), takes_saved_memory(*text)};
 }
 
 // Of a list of candidates, one before this destination.
@@ -197,6 +202,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   } else {
     view.live_xml = view.persistent_xml;
   }
+  const auto of_saved_memory = look_at_saved_memory(world, view);
   ASSIGN_OR_RETURN(const auto interfaces, choose_interfaces(world, peer, view));
 
   Planned planned;
@@ -208,6 +214,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   plan.made_at = std::chrono::system_clock::now();
   plan.expires_at = plan.made_at + kPlanLife;
   plan.findings = preflight::check_source(view);
+  plan.findings.insert(plan.findings.end(), of_saved_memory.begin(), of_saved_memory.end());
   note_interfaces(interfaces, view, plan.findings);
   if (auto note = memory_not_kept(plan.request, plan.vm, view.host.settings))
     plan.findings.push_back(std::move(*note));
@@ -246,7 +253,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   if (auto blocker = misnamed_layer(plan)) plan.findings.push_back(std::move(*blocker));
   std::ranges::stable_sort(plan.findings, {}, &Finding::level);
   plan.nvram_destination = std::move(report.nvram_destination);
-  plan.bytes_expected = bytes_of(plan);
+  plan.bytes_expected = bytes_of(plan, world.hypervisor);
   if (request.disposal != SourceDisposal::kDeleteNow) {
     for (const auto& placement : copied_disks(plan)) plan.quarantine_bytes += placement.allocated;
   }

@@ -94,6 +94,11 @@ bool takes_whole_files(std::string_view report) {
   return reader && reader->flag_or_false(kTakesWholeFiles);
 }
 
+bool takes_saved_memory(std::string_view report) {
+  auto reader = ObjectReader::parse(report, "destination's report");
+  return reader && reader->flag_or_false(kTakesSavedMemory);
+}
+
 Status check_report(const preflight::Proposal& proposal,
                     const preflight::DestinationReport& report) {
   RETURN_IF_ERROR(check_placements(proposal, report));

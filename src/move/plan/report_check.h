@@ -20,5 +20,8 @@ Status check_report(const preflight::Proposal& proposal,
 // files that they are; those of earlier releases do not. `report`: its answer as it came.
 bool takes_whole_files(std::string_view report);
 inline constexpr const char* kTakesWholeFiles = "takes_whole_files";
+// Likewise the saved memory of a VM that is off.
+bool takes_saved_memory(std::string_view report);
+inline constexpr const char* kTakesSavedMemory = "takes_saved_memory";
 
 }  // namespace drover::move
