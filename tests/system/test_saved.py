@@ -27,12 +27,21 @@ def guest(lab, pair):
     """Its memory is kept on host1."""
     with lab.guest("host1", "kept", **GUEST) as made:
         save(pair[0])
-        yield made
+        try:
+            yield made
+        finally:
+            forget(pair)
 
 
 def save(host):
     host.virsh("managedsave", "kept")
     assert host.domstate("kept") == "shut off" and "kept.save" in host.files(SAVES)
+
+
+def forget(pair):
+    """virsh undefines no VM whose memory is kept where libvirtd has not saved it itself."""
+    for host in pair:
+        host.path(f"{SAVES}/kept.save").unlink(missing_ok=True)
 
 
 def is_kept(host, other):
@@ -64,11 +73,11 @@ def test_there_and_home(lab, pair, guest):
     length = host1.path(f"{SAVES}/kept.save").stat().st_size
     plan = host1.plan("kept", "host2")
     assert plan["kind"] == "offline" and not codes(plan, "blocker") and "VM_SAVED" in codes(plan, "note"), plan["findings"]
-    assert plan["bytes_expected"] > length, plan
+    assert plan["expected_bytes"] > length, plan
     host1.drover("move", "kept", "host2", "--yes")
     there = went(host1.moves()[0])
     assert 16 * MIB < there["report"]["memory_sent_bytes"] <= length, there["report"]
-    assert there["report"]["bytes_on_wire"] < length, there["report"]
+    assert there["report"]["wire_bytes"] < there["report"]["memory_sent_bytes"] + there["report"]["disks_sent_bytes"], there["report"]
     is_kept(host2, host1)
     assert sorted(disk["original_path"] for disk in host1.kept()) == sorted([guest["disk"], f"{SAVES}/kept.save"])
     goes_on(lab, host2)
