@@ -78,10 +78,5 @@ TEST_F(SavedPlan, MemoryThatGoesOnWithOtherDisksStays) {
   EXPECT_EQ(only().level, FindingLevel::kBlocker);
 }
 
-TEST_F(SavedPlan, MoreThanTheDestinationTakesStays) {
-  std::filesystem::resize_file(file_, gib(1).bytes);
-  EXPECT_EQ(only().level, FindingLevel::kBlocker);
-}
-
 }  // namespace
 }  // namespace drover::move
