@@ -33,6 +33,8 @@ std::string afterwards(const Plan& plan) {
 
 // How it goes, where that is not live.
 std::string kind_line(const Plan& plan) {
+  if (plan.kind == MoveKind::kOffline && plan.vm.saved)
+    return "It is off, and its memory is kept: definition, disks and memory move (offline).";
   if (plan.kind == MoveKind::kOffline)
     return "It is off: its definition and disks move (offline), and it stays off.";
   if (plan.kind == MoveKind::kQuick) {

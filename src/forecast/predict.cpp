@@ -103,6 +103,15 @@ void add_saved_memory(const Scene& scene, const Experience& experience, Parts& p
   parts.pause = std::max(saved, carried) + size / kRestoreRate + experience.pause;
 }
 
+// It was saved before: a file that is carried after the disks.
+void add_kept_memory(const Scene& scene, const Experience& experience, Parts& parts) {
+  const double size = used(scene, experience);
+  const double wire =
+      wire_of(size, std::min(number(scene.spared_memory), size), wire_share(scene, experience));
+  parts.wire += wire;
+  parts.memory = std::max(wire / link_of(scene, experience), size / experience.memory_rate);
+}
+
 // On one device the same heads, or the same queue, serve both ends.
 void add_storage(const Scene& scene, const Experience& experience, Parts& parts) {
   const double size = number(scene.disks);
@@ -143,6 +152,7 @@ Parts parts_of(const Scene& scene, const Experience& experience) {
       break;
     case MoveKind::kOffline:
       add_disks(scene, experience, parts);
+      add_kept_memory(scene, experience, parts);
       add_proof(scene, experience, parts);
       break;
     case MoveKind::kStorage:

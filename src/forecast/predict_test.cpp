@@ -161,6 +161,17 @@ TEST(Predict, NothingStandsStillThatDoesNotRun) {
   EXPECT_EQ(plain(scene).wire.bytes, 0u);
 }
 
+TEST(Predict, MemoryThatIsKeptOfAVmThatIsOffIsCarriedToo) {
+  Scene scene = gigabit_scene();
+  scene.kind = MoveKind::kOffline;
+  scene.executes = false;
+  const StrategyForecast with = plain(scene);
+  scene.memory = scene.memory_used = {};
+  const StrategyForecast without = plain(scene);
+  EXPECT_GT(with.wire.bytes, without.wire.bytes + mib(100).bytes);
+  EXPECT_GT(seconds(with), seconds(without) + 1);
+}
+
 TEST(Predict, AGuestThatOutrunsTheLinkMayStandStillForAsLongAsItsPolicyAllows) {
   Scene scene = gigabit_scene();
   scene.disks = {};

@@ -82,7 +82,7 @@ TEST_F(FileStream, AHeadAndARestComeIntoOneFile) {
   const UniqueFd file = open(folder_ / "b", O_WRONLY | O_CREAT);
   std::vector<FileSink::Slot> slots;
   slots.push_back({"head", file.duplicate(), kib(1)});
-  slots.push_back({"rest", file.duplicate(), mib(4)});
+  slots.push_back({"rest", file.duplicate(), mib(4), FileSink::Slot::Kind::kHashedPart, {}});
   FileSink sink(std::move(slots));
   EXPECT_FALSE(sink.complete());
   for (const auto part : {FileSender::Part{0, 100}, FileSender::Part{100, {}}}) {
@@ -97,6 +97,8 @@ TEST_F(FileStream, AHeadAndARestComeIntoOneFile) {
   }
   EXPECT_TRUE(sink.complete());
   EXPECT_EQ(read("b"), head + rest);
+  EXPECT_EQ(sink.sha256(0), "") << "nobody wants it";
+  EXPECT_EQ(sink.sha256(1), net::sha256_hex(rest));
   EXPECT_EQ(sink.open_next().error().code, ErrorCode::kConflict) << "no more was agreed";
 }
 
@@ -209,7 +211,8 @@ TEST_F(FileStream, TooMuchOfAWholeFileIsRefused) {
 
 // The source asks for this: what it sees itself is only that not all of it has come.
 TEST_F(FileStream, AFullDiskIsNamedByItsPath) {
-  for (const auto kind : {FileSink::Slot::Kind::kPart, FileSink::Slot::Kind::kWhole}) {
+  for (const auto kind : {FileSink::Slot::Kind::kPart, FileSink::Slot::Kind::kHashedPart,
+                          FileSink::Slot::Kind::kWhole}) {
     std::vector<FileSink::Slot> slots;
     slots.push_back({"it", open("/dev/full", O_WRONLY), mib(4), kind, "/srv/images/web01.qcow2"});
     FileSink sink(std::move(slots));

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::int64_t kNanoseconds = 1'000'000'000;
 
+}  // namespace
+
 Result<ImageStamp> stamp_of(const std::string& path) {
   struct stat found{};
   if (::stat(path.c_str(), &found) != 0) return fail_errno("Cannot look at " + path);
@@ -19,8 +21,6 @@ Result<ImageStamp> stamp_of(const std::string& path) {
   return ImageStamp{path, static_cast<std::uint64_t>(found.st_size),
                     found.st_mtim.tv_sec * kNanoseconds + found.st_mtim.tv_nsec};
 }
-
-}  // namespace
 
 Result<gate::Fence> fence_images(const Plan& plan) {
   std::vector<gate::FencedDisk> images;

@@ -21,7 +21,9 @@ Result<gate::Fence> fence_images(const Plan& plan);
 // Likewise of a VM that is off. kConflict: a QEMU may write one of them.
 Result<gate::Fence> fence_unwritten(const Plan& plan);
 
-// What they are now, of all placements.
+// What a file is now.
+Result<ImageStamp> stamp_of(const std::string& path);
+// Likewise the images of all placements.
 Result<std::vector<ImageStamp>> stamp_images(const Plan& plan);
 // The first of them that is another than it was, by size or by the time it was last written.
 // Nothing: none. An error: one cannot be looked at.

@@ -91,7 +91,8 @@ std::string to_json(const preflight::DestinationReport& value) {
                      {"checkpoints", checkpoints_to_json(value.checkpoints)},
                      {"takes_items", value.takes_items},
                      // In offline and quick moves too, as they are: report_check.h reads it.
-                     {kTakesWholeFiles, value.takes_items}});
+                     {kTakesWholeFiles, value.takes_items},
+                     {kTakesSavedMemory, value.takes_items}});
 }
 
 Result<preflight::DestinationReport> destination_report_from_json(std::string_view text) {

@@ -82,8 +82,9 @@ void check_machine(const DestinationView& view, Findings& findings) {
 }
 
 void check_cpu(const DestinationView& view, Findings& findings) {
-  // Its guest finds another processor at its next boot, as on a new machine.
-  if (view.proposal.request.kind == MoveKind::kOffline) return;
+  // Its guest finds another processor at its next boot, as on a new machine; but one that goes on
+  // from saved memory.
+  if (view.proposal.request.kind == MoveKind::kOffline && !view.proposal.vm.saved) return;
   if (view.live.cpu_mode == "host-passthrough" || view.live.cpu_mode == "maximum") {
     findings.warning(
         Code::kCpuPassthrough, view.name(),

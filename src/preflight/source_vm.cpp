@@ -18,6 +18,7 @@ constexpr std::string_view kSocketPathWithoutName =
 // add-fd through libvirt, which holds the fence, came with 8.2.
 constexpr Version kLibvirtLeast = 8'002'000;
 
+// Of a storage move; what an offline one carries the plan itself says.
 void check_saved(const Vm& vm, Findings& findings) {
   if (!vm.saved) return;
   findings.blocker(
@@ -62,10 +63,8 @@ void check_vm_state(const SourceView& view, Findings& findings) {
                     "It moves as it is and stays paused on the destination.");
       break;
     case VmState::kOff:
-      if (storage || offline) {
-        check_saved(vm, findings);
-        break;
-      }
+      if (storage) check_saved(vm, findings);
+      if (storage || offline) break;
       findings.blocker(Code::kVmOff, vm.name, fmt::format("{} is off.", vm.name),
                        "Live and quick moves carry the memory of a running VM.",
                        {fmt::format("drover move {} {} --offline", word(vm.name),

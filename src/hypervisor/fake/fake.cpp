@@ -65,14 +65,14 @@ Result<std::vector<Vm>> FakeHypervisor::list_vms() {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(answering());
   std::vector<Vm> vms;
-  for (const auto& [uuid, found] : machines_) vms.push_back(found.vm);
+  for (const auto& [uuid, found] : machines_) vms.push_back(as_seen(found));
   return vms;
 }
 
 Result<Vm> FakeHypervisor::find_vm(std::string_view name_or_uuid) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Machine* found, machine(name_or_uuid));
-  return found->vm;
+  return as_seen(*found);
 }
 
 Result<RunState> FakeHypervisor::run_state(std::string_view uuid) {
@@ -136,6 +136,8 @@ Status FakeHypervisor::undefine(std::string_view uuid) {
     if (!found && found.error().code == ErrorCode::kNotFound) return {};
     if (!found) return std::unexpected(found.error());
     shown = (*found)->vm;
+    if (as_seen(**found).saved)
+      return fail(ErrorCode::kConflict, "The memory of the VM {} is kept.", uuid);
     (*found)->persistent_xml.clear();
     (*found)->vm.persistent = false;
     (*found)->vm.autostart = false;

@@ -13,6 +13,7 @@
 
 #include "base/unique_fd.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/saved_memory.h"
 
 namespace drover::fake {
 
@@ -43,7 +44,7 @@ struct FakeOptions {
   std::function<JobProgress(Step)> progress;
 };
 
-class FakeHypervisor final : public Hypervisor {
+class FakeHypervisor final : public Hypervisor, public SavedMemory {
  public:
   explicit FakeHypervisor(FakeOptions options);
 
@@ -108,6 +109,9 @@ class FakeHypervisor final : public Hypervisor {
   Status suspend(std::string_view uuid) override;
   Status save(std::string_view uuid, std::string_view path, Then then) override;
   Status restore(std::string_view path, std::string_view xml) override;
+  std::string saved_memory_file(std::string_view name) const override;
+  Result<std::string> saved_definition(std::string_view path) override;
+  Status define_saved(std::string_view path, std::string_view xml) override;
   Status copy_disk(const DiskCopyCall& call) override;
   Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
   Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;
@@ -120,6 +124,8 @@ class FakeHypervisor final : public Hypervisor {
   std::function<Status()> at_create_volume;
   // Called when a guest is saved or restored, under the lock; set before. Without: all goes well.
   std::function<Status()> at_save, at_restore;
+  // Where memory of VMs that are off is kept; set before any call. Empty: none is.
+  std::string saved_folder;
   // The <cpu> of host-model here, of one model with features that it requires; set before any call.
   // Empty: it is not known, and every CPU is taken.
   std::string cpu;
@@ -152,6 +158,7 @@ class FakeHypervisor final : public Hypervisor {
   };
 
   Result<Machine*> machine(std::string_view name_or_uuid);            // under the lock
+  Vm as_seen(const Machine& machine) const;                           // likewise
   Result<const VolumePool*> pool_named(std::string_view name) const;  // likewise
   Status use_copy(Machine& machine, const DiskCopyCall& copy);
   Status prepare(const MigrateCall& call, const std::string& name);

@@ -14,6 +14,7 @@
 #include "hypervisor/libvirt/connection.h"
 #include "hypervisor/libvirt/handle.h"
 #include "hypervisor/libvirt/libvirt.h"
+#include "hypervisor/saved_memory.h"
 
 namespace drover::libvirt {
 
@@ -28,6 +29,8 @@ VmState vm_state_of(int state, int reason);
 std::string pool_of_device(virConnectPtr connection, const std::string& path);
 // Its snapshots, each after the one it follows from.
 Result<std::vector<CheckpointText>> read_checkpoints(virDomainPtr domain);
+// SavedMemory::saved_memory_file().
+std::string saved_memory_path(std::string_view name);
 
 // What list_vms shows of VMs between changes: read once, dropped by events, and by age for what has
 // no event (snapshots, autostart, the growth of disks). Any thread.
@@ -51,7 +54,7 @@ class Inventory {
   std::uint64_t generation_ = 0;
 };
 
-class Adapter final : public Hypervisor {
+class Adapter final : public Hypervisor, public SavedMemory {
  public:
   explicit Adapter(LibvirtOptions options);
 
@@ -108,6 +111,9 @@ class Adapter final : public Hypervisor {
   Status suspend(std::string_view uuid) override;
   Status save(std::string_view uuid, std::string_view path, Then then) override;
   Status restore(std::string_view path, std::string_view xml) override;
+  std::string saved_memory_file(std::string_view name) const override;
+  Result<std::string> saved_definition(std::string_view path) override;
+  Status define_saved(std::string_view path, std::string_view xml) override;
   Status copy_disk(const DiskCopyCall& call) override;
   Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
   Status end_disk_copy(std::string_view uuid, std::string_view target, DiskCopyEnd end) override;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "hypervisor/backing_chain.h"
 #include "hypervisor/disk_image.h"
@@ -51,6 +52,12 @@ void add_checkpoints(virDomainPtr domain, Vm& vm) {
   }
 }
 
+// libvirt's start goes by the file, whatever its other calls know of it (saved.cpp).
+bool has_saved_memory(virDomainPtr domain, const std::string& name) {
+  if (::access(saved_memory_path(name).c_str(), F_OK) == 0) return virDomainIsActive(domain) == 0;
+  return virDomainHasManagedSaveImage(domain, 0) == 1;
+}
+
 // What libvirt tells of it, with no look into images but at what they are built on.
 Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
   ASSIGN_OR_RETURN(const std::string xml, domain_xml(domain, 0));
@@ -69,7 +76,7 @@ Result<Vm> read_vm(virConnectPtr connection, virDomainPtr domain) {
   vm.persistent = virDomainIsPersistent(domain) == 1;
   int autostart = 0;
   vm.autostart = virDomainGetAutostart(domain, &autostart) == 0 && autostart != 0;
-  vm.saved = virDomainHasManagedSaveImage(domain, 0) == 1;
+  vm.saved = has_saved_memory(domain, vm.name);
   const int snapshots = virDomainSnapshotNum(domain, 0);
   vm.snapshots = snapshots > 0 ? static_cast<std::uint32_t>(snapshots) : 0;
   if (vm.snapshots != 0) add_checkpoints(domain, vm);

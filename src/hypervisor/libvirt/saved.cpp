@@ -33,4 +33,31 @@ Status Adapter::restore(std::string_view path, std::string_view xml) {
   return {};
 }
 
+// libvirt's start looks for it by this name alone, and its undefine refuses while it is there. That
+// it is there libvirt's other calls say as of its daemon's own start, or its own save.
+std::string saved_memory_path(std::string_view name) {
+  return fmt::format("/var/lib/libvirt/qemu/save/{}.save", name);
+}
+
+std::string Adapter::saved_memory_file(std::string_view name) const {
+  return saved_memory_path(name);
+}
+
+Result<std::string> Adapter::saved_definition(std::string_view path) {
+  ASSIGN_OR_RETURN(const auto connection, connection_.get());
+  const Text text(virDomainSaveImageGetXMLDesc(connection.get(), std::string(path).c_str(),
+                                               VIR_DOMAIN_XML_SECURE));
+  if (!text) return fail_libvirt(fmt::format("Cannot read the definition in {}", path));
+  return std::string(text.get());
+}
+
+Status Adapter::define_saved(std::string_view path, std::string_view xml) {
+  ASSIGN_OR_RETURN(const auto connection, connection_.get());
+  if (virDomainSaveImageDefineXML(connection.get(), std::string(path).c_str(),
+                                  std::string(xml).c_str(), 0) != 0) {
+    return fail_libvirt(fmt::format("Cannot change the definition in {}", path));
+  }
+  return {};
+}
+
 }  // namespace drover::libvirt

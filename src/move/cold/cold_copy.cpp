@@ -79,7 +79,9 @@ Status ColdMove::open_source_files() {
   }
   const std::string& nvram = job_.move.plan.vm.nvram_path;
   if (!nvram.empty()) RETURN_IF_ERROR(add(std::string(kItemNvram), nvram));
-  return quick() ? Status() : open_tpm_state();
+  if (quick()) return {};
+  RETURN_IF_ERROR(open_saved());
+  return open_tpm_state();
 }
 
 StepResult ColdMove::copy_disks() {
@@ -108,7 +110,7 @@ StepResult ColdMove::empty_drives_for_good() {
 }
 
 StepResult ColdMove::copy_state() {
-  if (!quick()) return {};
+  if (!quick()) return send_saved();
   release_disks();  // the mirrors end once what they have written was answered
   if (road_error_) return undo_because(*road_error_);
   if (auto still = stand_still(); !still) return still;
@@ -144,15 +146,16 @@ StepResult ColdMove::send_disks() {
 
 // A guest that stands still waits for nobody.
 std::optional<Error> ColdMove::keep_space() {
-  if (road_error_ || (room_for(job_.move.plan).empty() && !quick())) return {};
+  const bool has_memory = quick() || carries_saved_memory(job_.move.plan);
+  if (road_error_ || (room_for(job_.move.plan).empty() && !has_memory)) return {};
   return keep_room(job_.save_called ? RoomWait::kTooLate : RoomWait::kPossible);
 }
 
-// Disks are all of it, or, quick, disks and memory.
+// Disks, and memory if it is carried.
 void ColdMove::count_copied(Progress& progress) const {
   ByteCount total;
   for (const auto& placement : room_for(job_.move.plan)) total += placement.allocated;
-  const ByteCount memory = quick() ? job_.move.plan.vm.memory : ByteCount{};
+  const ByteCount memory = quick() ? job_.move.plan.vm.memory : saved_length_;
   progress.disks.done = {std::min((wire_.disks_taken + files_taken()).bytes, total.bytes)};
   progress.disks.total = total;
   progress.disks.rate = rate_since(copying_since_, progress.disks.done);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 #include <fcntl.h>
 #include <sys/statvfs.h>
@@ -10,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "hypervisor/saved_memory.h"
 #include "move/peer_messages.h"
 #include "move/plan/shared_disks.h"
 #include "preflight/codes.h"
@@ -90,6 +92,11 @@ std::vector<ColdFile> cold_files(const Plan& plan, std::string_view definition,
     files.push_back({std::string(kItemTpm), Kind::kTpm, "", tpm_state_of(tpm_folder, plan.vm.uuid),
                      tpm_state_place(tpm_folder, plan.vm.uuid, tpm), kTpmBytesMax});
   }
+  if (carries_saved_memory(plan)) {
+    files.push_back({std::string(kItemSavedHead), Kind::kSavedHead, "", "", "", {kStateHeadMax}});
+    files.push_back(
+        {std::string(kItemSaved), Kind::kSaved, "", "", "", state_bytes_max(plan.vm.memory)});
+  }
   return files;
 }
 
@@ -112,6 +119,18 @@ std::vector<DiskPlacement> streamed_disks(const Plan& plan) {
 
 bool is_cold(const Plan& plan) {
   return plan.kind == MoveKind::kQuick || plan.kind == MoveKind::kOffline;
+}
+
+bool carries_saved_memory(const Plan& plan) {
+  return plan.kind == MoveKind::kOffline && plan.vm.saved;
+}
+
+ByteCount saved_memory(const Plan& plan, Hypervisor& hypervisor) {
+  std::error_code gone;
+  const std::string path = saved_memory_file(hypervisor, plan.vm.name);
+  if (!carries_saved_memory(plan) || path.empty()) return {};
+  const auto length = std::filesystem::file_size(path, gone);
+  return gone ? ByteCount{} : ByteCount{length};
 }
 
 // A page has 8 bytes of its own beside it.

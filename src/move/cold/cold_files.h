@@ -20,6 +20,9 @@ namespace drover::move {
 // A saved guest is one file, in two streams: its hypervisor writes the head again at the end.
 inline constexpr std::string_view kItemStateHead = "state-head";
 inline constexpr std::string_view kItemState = "state";
+// Likewise one that was saved before, and whose VM is off.
+inline constexpr std::string_view kItemSavedHead = "saved-head";
+inline constexpr std::string_view kItemSaved = "saved";
 inline constexpr std::string_view kItemNvram = "nvram";
 inline constexpr std::string_view kItemTpm = "tpm";
 inline constexpr std::string_view kItemLayer = "file ";   // and its path at the destination
@@ -34,7 +37,9 @@ struct ColdFile {
     kState,      // and the rest
     kImage,      // of a disk; sent while nobody writes it
     kNvram,
-    kTpm,  // offline: the state of an emulated TPM; empty if it has none yet
+    kTpm,        // offline: the state of an emulated TPM; empty if it has none yet
+    kSavedHead,  // offline: the first bytes of the memory that is kept of the VM; hashed
+    kSaved,      // and the rest, likewise
   };
   std::string item;  // the stream's name on both sides
   Kind kind = Kind::kLayer;
@@ -63,6 +68,11 @@ std::vector<DiskPlacement> streamed_disks(const Plan& plan);
 
 // A quick or offline move: one without libvirt's migration.
 bool is_cold(const Plan& plan);
+
+// An offline move carries memory that was kept when the VM was saved.
+bool carries_saved_memory(const Plan& plan);
+// At the source: how long it is; 0: it carries none, or it is gone.
+ByteCount saved_memory(const Plan& plan, Hypervisor& hypervisor);
 
 // The most that a saved state may have: memory, and what else QEMU and libvirt write.
 ByteCount state_bytes_max(ByteCount memory);

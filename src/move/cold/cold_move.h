@@ -2,8 +2,9 @@
 // A move to another host without libvirt's migration: of a VM that is off (offline), or of one that
 // is saved here, carried and restored there (quick); docs/moves.md. cold_move.cpp is the main flow,
 // one page; the copying stands in cold_copy.cpp, by QEMU in cold_mirrors.cpp, of files as they are
-// in cold_items.cpp, the saved guest in cold_state.cpp, the handing over and what follows in
-// cold_switch.cpp, the way back in cold_undo.cpp.
+// in cold_items.cpp, the saved guest in cold_state.cpp, one that was saved before in
+// cold_saved.cpp, the handing over and what follows in cold_switch.cpp, the way back in
+// cold_undo.cpp.
 //
 // The records, the reservation and the destination's word are those of a live move. Instead of the
 // fence within a QEMU: nothing runs here from the copy on, a lock on each image keeps the VM from
@@ -79,6 +80,21 @@ class ColdMove final : public PeerMove {
   Result<UniqueFd> open_to_send(const ColdFile& file) const;
   ByteCount files_taken() const;
 
+  // Memory that is kept of a VM that is off (cold_saved.cpp).
+  std::string saved_path() const;
+  std::string saved_aside_path() const;
+  const KnownFile* saved_file() const;  // nullptr: it has none
+  Status open_saved();
+  StepResult send_saved();
+  StepResult send_saved_part(ColdFile::Kind kind, FileSender::Part part);
+  Status stamp_saved_disks();
+  Status put_saved_aside();
+  Result<std::string> written_since_aside() const;
+  StepResult give_saved_back(const RunState& state);
+  void tell_saved(const std::string& what);
+  StepResult park_saved_aside(Error error, const std::string& why);
+  void drop_saved();
+
   // The guest's memory (cold_state.cpp).
   struct SaveOutcome {
     std::mutex mutex;  // guards both
@@ -90,7 +106,7 @@ class ColdMove final : public PeerMove {
   bool save_is_over();
   StepResult send_state();
   StepResult await_head(std::uint64_t& bytes);
-  StepResult send_saved(ColdFile::Kind kind, FileSender::Part part);
+  StepResult send_state_part(ColdFile::Kind kind, FileSender::Part part);
   StepResult save_ended();
   StepResult check_saved();
 
@@ -137,7 +153,9 @@ class ColdMove final : public PeerMove {
   std::optional<gate::Fence> fence_;
   std::vector<DiskMirror> mirrors_;  // of copied disks, all or none
   std::shared_ptr<SaveOutcome> save_;
-  bool started_since_ = false;  // seen running although its memory was saved
+  bool started_since_ = false;   // seen running although its memory was saved
+  bool put_aside_here_ = false;  // its kept memory, by this droverd
+  ByteCount saved_length_;       // of its kept memory, as it is sent
   std::vector<ArriveRequest::File> sent_files_;
   ByteCount files_sent_;                                  // of those that send_whole() sent
   bool sends_whole_ = false;                              // it sends one now

@@ -65,13 +65,13 @@ bool ColdMove::save_is_over() {
 StepResult ColdMove::send_state() {
   std::uint64_t head = 0;
   if (auto begun = await_head(head); !begun) return begun;
-  if (auto sent = send_saved(ColdFile::Kind::kStateHead, {0, head}); !sent) return sent;
-  if (auto sent = send_saved(ColdFile::Kind::kState, {head, {}}); !sent) return sent;
+  if (auto sent = send_state_part(ColdFile::Kind::kStateHead, {0, head}); !sent) return sent;
+  if (auto sent = send_state_part(ColdFile::Kind::kState, {head, {}}); !sent) return sent;
   return save_ended();
 }
 
 // It grows until libvirt's call is over.
-StepResult ColdMove::send_saved(ColdFile::Kind kind, FileSender::Part part) {
+StepResult ColdMove::send_state_part(ColdFile::Kind kind, FileSender::Part part) {
   const auto all = files();
   const auto file = std::ranges::find(all, kind, &ColdFile::kind);
   UniqueFd opened(::open(state_path().c_str(), O_RDONLY | O_CLOEXEC));

@@ -60,8 +60,10 @@ StepResult ColdMove::take_from_libvirt() {
                          {}});
   }
   if (auto forgotten = forget_checkpoints(); !forgotten) return forgotten;
+  if (auto stamped = stamp_saved_disks(); !stamped) return undo_because(stamped.error());
   job_.undefined = true;
   if (auto saved = save(); !saved) return undo_because(saved.error());
+  if (auto aside = put_saved_aside(); !aside) return undo_because(aside.error());
   if (auto gone = world_.hypervisor.undefine(uuid()); !gone) return undo_because(gone.error());
   const auto left = world_.hypervisor.run_state(uuid());
   if (!left) return undo_because(left.error());
@@ -161,7 +163,9 @@ std::string ColdMove::in_doubt(const std::string& cause) const {
       "it "
       "there, nor use its disks.{4}",
       vm_name(), job_.move.destination, job_.move.source, cause,
-      quick() ? " Its memory is kept in " + state_path() + "." : "");
+      quick()                   ? " Its memory is kept in " + state_path() + "."
+      : saved_file() != nullptr ? " Its memory is kept in " + saved_aside_path() + "."
+                                : "");
 }
 
 // Said before it is defined again and, quick, restored.
@@ -198,6 +202,7 @@ StepResult ColdMove::settle() {
   if (carriers_) (void)carriers_->stop();
   world_.carriage.remove_files(carrier_name());
   remove_state();
+  drop_saved();
   return let_go(
       fmt::format("{} is on {}. Its former disks on {} could not be put aside: do not use them.",
                   vm_name(), job_.move.destination, job_.move.source));

@@ -100,6 +100,9 @@ StepResult ColdMove::define_again() {
   while (true) {
     const auto state = world_.hypervisor.run_state(uuid());
     Status defined;
+    if (state) {
+      if (auto back = give_saved_back(*state); !back) return back;
+    }
     if (!state)
       defined = std::unexpected(state.error());
     else if (state->kind == RunState::Kind::kAbsent)

@@ -59,6 +59,8 @@ Unwritten unwritten_file(const ColdFile& file, const std::string& vm) {
       return {fmt::format("The TPM of {}", vm), file.destination_path, ""};
     case Kind::kStateHead:
     case Kind::kState:
+    case Kind::kSavedHead:
+    case Kind::kSaved:
       break;
   }
   return {fmt::format("The memory of {}", vm), "", ""};

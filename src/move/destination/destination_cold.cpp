@@ -52,8 +52,10 @@ Status write_head(const std::string& path, const std::string& head) {
   return {};
 }
 
+// But the memory of a VM that is off, which take_saved() syncs.
 Status sync_images(const std::vector<KnownFile>& files) {
   for (const KnownFile& file : files) {
+    if (file.target == kItemSaved) continue;
     // A logical volume's path is a link.
     const int follow = file.pool.empty() ? O_NOFOLLOW : 0;
     const UniqueFd image(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | follow));
@@ -76,7 +78,7 @@ Status DestinationSide::start_cold(Entry& entry) {
   files.held = held_files(entry);
   files.group = open_group(world_, entry.job.plan);
   files.images = open_created(entry);
-  if (entry.job.plan.kind == MoveKind::kQuick)
+  if (entry.job.plan.kind == MoveKind::kQuick || carries_saved_memory(entry.job.plan))
     files.memory = world_.memories->find(entry.job.plan.vm.uuid, entry.job.peer);
   files.record_writes =
       copies_disks(entry.job.plan) && entry.job.plan.request.verification != Verification::kNone;
@@ -117,6 +119,10 @@ Status DestinationSide::make_cold_files(Entry& entry, std::vector<FileSink::Slot
       const auto path = world_.carriage.state_file(entry.name()).string();
       ASSIGN_OR_RETURN(auto slot, make_cold_file(entry, file.item, path, file.most));
       slots.push_back(std::move(slot));
+    } else if (file.kind == Kind::kSavedHead) {
+      RETURN_IF_ERROR(make_saved_file(entry, slots));
+    } else if (file.kind == Kind::kSaved) {
+      continue;  // with its head
     } else if (file.kind == Kind::kState) {
       // The second stream goes on where the first one ended.
       const FileSink::Slot& head = slots.back();
@@ -133,17 +139,19 @@ Status DestinationSide::make_cold_files(Entry& entry, std::vector<FileSink::Slot
 // Like an image: written down before it is made.
 Result<FileSink::Slot> DestinationSide::make_cold_file(Entry& entry, const std::string& item,
                                                        const std::string& path, ByteCount most) {
-  RETURN_IF_ERROR(check_nothing_at(path));
+  const std::string made_here = made_at(entry.job, known_file(item, path, {}));
+  RETURN_IF_ERROR(check_nothing_at(made_here));
   entry.job.created.push_back(known_file(item, path, {}));
   RETURN_IF_ERROR(save(entry));
-  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd file(
+      ::open(made_here.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) {
-    Status failed = fail_errno("Cannot create " + path);
+    Status failed = fail_errno("Cannot create " + made_here);
     entry.job.created.pop_back();
     RETURN_IF_ERROR(save(entry));
     return std::unexpected(failed.error());
   }
-  ASSIGN_OR_RETURN(const SeenFile made, see_file_behind(file.get(), path));
+  ASSIGN_OR_RETURN(const SeenFile made, see_file_behind(file.get(), made_here));
   entry.job.created.back() = known_file(item, path, made.identity);
   RETURN_IF_ERROR(save(entry));
   return FileSink::Slot{item, std::move(file), most, FileSink::Slot::Kind::kPart, path};
@@ -199,6 +207,7 @@ Status DestinationSide::take_delivered(Entry& entry, const ArriveRequest& reques
                   entry.job.plan.vm.name);
   }
   RETURN_IF_ERROR(take_whole_files(entry, request));
+  RETURN_IF_ERROR(take_saved(entry, request));
   if (entry.job.plan.kind == MoveKind::kQuick) {
     RETURN_IF_ERROR(
         write_head(world_.carriage.state_file(entry.name()).string(), request.state_head));
@@ -216,8 +225,10 @@ void DestinationSide::go_on_with_arrival(Entry& entry) {
   Status went;
   if (job.never_ran || !entry.refused_because.empty())
     went = give_back(entry);
-  else if (!job.defined)
-    went = define_guest(entry);
+  else if (!job.defined) {
+    went = place_saved(entry);
+    if (went && entry.refused_because.empty()) went = define_guest(entry);
+  }
   if (went && job.defined && !job.never_ran && job.plan.kind == MoveKind::kQuick && !job.restored)
     went = restore_guest(entry);
   entry.waits_because = went ? "" : went.error().text();
@@ -246,6 +257,7 @@ Status DestinationSide::define_guest(Entry& entry) {
 // it, and only then it is said: whoever takes the VM back must be the only one who can start it.
 Status DestinationSide::give_back(Entry& entry) {
   DestinationJob& job = entry.job;
+  RETURN_IF_ERROR(put_saved_aside(entry));
   if (job.never_ran && !job.defined) return {};
   if (!job.never_ran) {
     job.never_ran = true;

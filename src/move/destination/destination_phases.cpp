@@ -49,6 +49,7 @@ Status sync_items(const std::vector<KnownFile>& files, const std::string& vm_nam
   std::set<std::filesystem::path> folders{definitions};
   RETURN_IF_ERROR(sync_file((definitions / (vm_name + ".xml")).string()));
   for (const auto& file : files) {
+    if (file.target == kItemSaved) continue;  // it was, and goes with the VM's first start
     RETURN_IF_ERROR(sync_file(file.path));
     folders.insert(std::filesystem::path(file.path).parent_path());
   }
@@ -127,9 +128,8 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
                 world_.host_name, to_text(facts.memory_free), to_text(promised), vm.name,
                 to_text(vm.memory));
   }
-  const bool quick = request.plan.kind == MoveKind::kQuick;
-  const ByteCount state_bytes = quick ? state_bytes_max(vm.memory) : ByteCount{};
-  if (const auto shortage = space_short(room_for(request.plan), state_bytes, WhoIsBusy::kIsAwaited))
+  if (const auto shortage =
+          space_short(room_for(request.plan), memory_file(request.plan, {}), WhoIsBusy::kIsAwaited))
     return std::unexpected(Error{ErrorCode::kNoSpace, Retry::kLater, shortage->what, {}});
   return {};
 }
@@ -368,6 +368,7 @@ Status DestinationSide::undo(Entry& entry) {
   entry.server.reset();
   world_.carriage.remove_files(entry.name());
   if (entry.job.prepared) {
+    RETURN_IF_ERROR(put_saved_aside(entry));  // libvirt keeps a VM whose memory it has
     RETURN_IF_ERROR(entry.job.abandoned ? undefine_abandoned(entry) : wait_until_gone(vm.uuid));
     // Once more: a QEMU that was being started made its sockets meanwhile, and leaves them when it
     // is killed.
@@ -416,8 +417,9 @@ Status DestinationSide::remove_created(Entry& entry) {
       }
     }
     FileIdentity identity = identity_of(file);
+    const std::string path = made_at(entry.job, file);
     if (file.inode == 0) {
-      const auto found = file_identity(file.path);
+      const auto found = file_identity(path);
       if (!found) continue;  // it was never made
       identity = *found;
     }
@@ -427,7 +429,7 @@ Status DestinationSide::remove_created(Entry& entry) {
     }
     if (keep_ == KeepResidue::kDisks && keep_unfinished(world_, entry.job, file, identity))
       continue;
-    if (auto removed = remove_image(file.path, identity);
+    if (auto removed = remove_image(path, identity);
         !removed && removed.error().code != ErrorCode::kNotFound) {
       return removed;
     }

@@ -169,17 +169,18 @@ Result<std::string> DestinationSide::preflight(std::string_view peer_name, std::
   look_at_items(proposal, brings_layers(body) ? Layers::kComeAhead : Layers::kStay, settings,
                 report);
   look_at_media(proposal, settings, report);
+  look_at_saved(proposal, report);
   // It is known by now which files come.
   const auto is_space = [](const Finding& finding) {
     return finding.code == preflight::code_name(preflight::Code::kSpaceShort);
   };
   if (std::ranges::none_of(report.findings, is_space)) {
-    const bool quick = proposal.request.kind == MoveKind::kQuick;
-    const ByteCount state = quick ? state_bytes_max(proposal.vm.memory) : ByteCount{};
     Plan plan;
+    plan.kind = proposal.request.kind.value_or(MoveKind::kLive);
+    plan.vm = proposal.vm;
     plan.placements = report.placements;
     plan.files = report.files;
-    if (auto shortage = space_short(room_for(plan), state, WhoIsBusy::kIsLeftOut))
+    if (auto shortage = space_short(room_for(plan), memory_file(plan, {}), WhoIsBusy::kIsLeftOut))
       report.findings.push_back(std::move(*shortage));
   }
   // Last of all notes: it stands in nobody's way.

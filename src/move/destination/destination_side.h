@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -114,10 +115,16 @@ class DestinationSide final : public net::PeerHandler {
   Result<std::string> prepare(Entry& entry);
   Result<std::string> space(const Entry& entry);
   enum class WhoIsBusy { kIsAwaited, kIsLeftOut };
-  // What of these disks has no room beside what other moves to this host were promised.
-  // `state`: what the memory of a VM may take that is saved, carried and restored.
-  std::optional<Finding> space_short(const std::vector<DiskPlacement>& placements, ByteCount state,
-                                     WhoIsBusy who_is_busy) const;
+  // The file that a guest's memory comes into, and the most that it may have; 0: there is none.
+  struct MemoryFile {
+    std::filesystem::path path;
+    ByteCount most;
+  };
+  MemoryFile memory_file(const Plan& plan, const CarrierName& name) const;
+  // What of these disks and this memory has no room beside what other moves to this host were
+  // promised.
+  std::optional<Finding> space_short(const std::vector<DiskPlacement>& placements,
+                                     const MemoryFile& memory, WhoIsBusy who_is_busy) const;
   Result<std::string> answer(Entry& entry);
   Result<std::string> look(Entry& entry);
   Result<std::string> arrive(Entry& entry, std::string_view body);
@@ -185,6 +192,15 @@ class DestinationSide final : public net::PeerHandler {
   Result<FileSink::Slot> make_cold_file(Entry& entry, const std::string& item,
                                         const std::string& path, ByteCount most);
   Status take_delivered(Entry& entry, const ArriveRequest& request);
+  // Memory that was kept of a VM that is off (destination_saved.cpp). made_at(): where a file of
+  // DestinationJob::created lies until the move has come so far that it may lie at its path.
+  static std::string made_at(const DestinationJob& job, const KnownFile& file);
+  void look_at_saved(const preflight::Proposal& proposal,
+                     preflight::DestinationReport& report) const;
+  Status make_saved_file(Entry& entry, std::vector<FileSink::Slot>& slots);
+  Status take_saved(Entry& entry, const ArriveRequest& request);
+  Status place_saved(Entry& entry);
+  Status put_saved_aside(Entry& entry);
   // destination_whole_files.cpp
   FileSink::KeepsFree keeps_free() const;
   Result<FileSink::Slot> make_whole_file(Entry& entry, const ColdFile& file);

@@ -56,7 +56,8 @@ Status fill_full_images(const DestinationJob& job) {
 // By file system. What a copy has written already is not free any more, so only the rest of it is
 // promised.
 std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacement>& placements,
-                                                    ByteCount state, WhoIsBusy who_is_busy) const {
+                                                    const MemoryFile& memory,
+                                                    WhoIsBusy who_is_busy) const {
   struct Sum {
     std::filesystem::path folder;
     ByteCount needed, promised;
@@ -76,7 +77,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
     const auto folder = std::filesystem::path(placement.destination_path).parent_path();
     if (Sum* const sum = need(folder, preflight::room_of(placement))) sum->has_disks = true;
   }
-  if (state.bytes > 0) need(world_.carriage.state_file({}).parent_path(), state);
+  if (memory.most.bytes > 0) need(memory.path.parent_path(), memory.most);
   const auto promise = [&](const std::filesystem::path& path, ByteCount bytes) {
     const auto folder = status_of(path.parent_path());
     const auto known = folder ? file_systems.find(folder->st_dev) : file_systems.end();
@@ -92,8 +93,9 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
       if (placement.destination_pool.empty())
         promise(placement.destination_path, preflight::room_of(placement));
     }
-    if (job.plan.kind == MoveKind::kQuick && !job.restored)
-      promise(world_.carriage.state_file(entry->name()), state_bytes_max(job.plan.vm.memory));
+    const MemoryFile coming = memory_file(job.plan, entry->name());
+    const bool has_come = job.plan.kind == MoveKind::kQuick ? job.restored : job.defined;
+    if (coming.most.bytes > 0 && !has_come) promise(coming.path, coming.most);
   }
   const ByteCount reserve = world_.book.settings().space_reserve;
   for (const auto& [device, sum] : file_systems) {
@@ -111,7 +113,7 @@ std::optional<Finding> DestinationSide::space_short(const std::vector<DiskPlacem
                        : "The memory of the VM goes through a file there.",
                    {"Wait until those moves are over, or make room there.",
                     sum.has_disks ? "Choose a folder on another file system with --disks-to."
-                                  : "Move it live, without --quick: then memory needs no file."}};
+                                  : "Move it live while it runs: then memory needs no file."}};
   }
   return {};
 }
@@ -131,8 +133,8 @@ Result<std::string> DestinationSide::space(const Entry& entry) {
     if (placement.destination_pool.empty())
       folders.insert(std::filesystem::path(placement.destination_path).parent_path());
   }
-  if (entry.job.plan.kind == MoveKind::kQuick)
-    folders.insert(world_.carriage.state_file(entry.name()).parent_path());
+  const MemoryFile memory = memory_file(entry.job.plan, entry.name());
+  if (memory.most.bytes > 0) folders.insert(memory.path.parent_path());
   for (const auto& folder : folders) {
     const auto free = free_bytes(folder);
     if (!free || (!reply.folder.empty() && reply.free <= *free)) continue;

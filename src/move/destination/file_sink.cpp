@@ -111,10 +111,13 @@ void FileSink::write_all(std::size_t number, int socket) {
   std::string sha256;
   if (slot.kind == Slot::Kind::kPart) {
     status = write_part(slot, socket);
-  } else if (auto digest = write_whole_file(slot, socket)) {
-    sha256 = std::move(*digest);
   } else {
-    status = std::unexpected(digest.error());
+    auto digest = slot.kind == Slot::Kind::kWhole ? write_whole_file(slot, socket)
+                                                  : write_hashed_part(slot, socket);
+    if (digest)
+      sha256 = std::move(*digest);
+    else
+      status = std::unexpected(digest.error());
   }
   if (status && ::fdatasync(slot.file.get()) != 0) status = fail_writing(slot, errno);
   {
@@ -141,7 +144,7 @@ Status FileSink::check_room(const Slot& slot) const {
             {}});
 }
 
-Status FileSink::write_part(const Slot& slot, int socket) const {
+Status FileSink::write_pieces(const Slot& slot, int socket, const Seen& seen) const {
   std::vector<std::uint8_t> piece(kPieceBytes);
   ByteCount taken;
   while (true) {
@@ -151,7 +154,19 @@ Status FileSink::write_part(const Slot& slot, int socket) const {
     if (taken.bytes > slot.most.bytes) return too_much(slot);
     RETURN_IF_ERROR(check_room(slot));
     RETURN_IF_ERROR(write_whole(slot, piece.data(), n));
+    seen(std::span(piece).first(n));
   }
+}
+
+Status FileSink::write_part(const Slot& slot, int socket) const {
+  return write_pieces(slot, socket, [](std::span<const std::uint8_t>) {});
+}
+
+Result<std::string> FileSink::write_hashed_part(const Slot& slot, int socket) const {
+  content::StreamDigest digest;
+  RETURN_IF_ERROR(
+      write_pieces(slot, socket, [&](std::span<const std::uint8_t> piece) { digest.add(piece); }));
+  return digest.text();
 }
 
 // By pieces that begin where blocks of the file do.

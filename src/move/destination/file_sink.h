@@ -2,8 +2,8 @@
 // The destination's end of the small and large files that a move without gates carries as streams
 // of the kind memory: a guest's saved state, its UEFI variables. Each stream is written into the
 // next of the files that were agreed, from where that file's offset stands; nothing of what comes
-// is believed here. A whole file is hashed on its way, and its zeroes take no room. Any thread; the
-// threads are joined by the destructor.
+// is believed here. A whole file is hashed on its way, and its zeroes take no room; a part of one
+// is hashed where that is wanted. Any thread; the threads are joined by the destructor.
 #pragma once
 
 #include <functional>
@@ -23,11 +23,15 @@ namespace drover::move {
 class FileSink {
  public:
   struct Slot {
-    std::string item;                                      // for people, and to find it again
-    UniqueFd file;                                         // open for writing
-    ByteCount most;                                        // more than that ends the stream
-    enum class Kind { kPart, kWhole } kind = Kind::kPart;  // kWhole: it is empty, and regular
-    std::string path = {};                                 // for people
+    std::string item;  // for people, and to find it again
+    UniqueFd file;     // open for writing
+    ByteCount most;    // more than that ends the stream
+    enum class Kind {
+      kPart,
+      kHashedPart,
+      kWhole,  // it is empty, and regular
+    } kind = Kind::kPart;
+    std::string path = {};  // for people
   };
   // With less than this left on its file system a file takes no more (kNoSpace): a source that is
   // asked to wait before may not listen. Asked again and again, from any thread, for it may change
@@ -48,13 +52,16 @@ class FileSink {
   // What could not be taken, and why: kNoSpace, kSystem; kProtocol, kUnavailable: of the stream.
   // Nothing: all was, so far.
   std::optional<Error> failure() const;
-  // REQUIRES: it is complete. The SHA-256 of what came for a whole file, by the slot's number.
+  // REQUIRES: it is complete. The SHA-256 of what came, by the slot's number; empty for a kPart.
   std::string sha256(std::size_t slot) const;
 
  private:
   void write_all(std::size_t number, int socket);
   Status check_room(const Slot& slot) const;
+  using Seen = std::function<void(std::span<const std::uint8_t>)>;
+  Status write_pieces(const Slot& slot, int socket, const Seen& seen) const;
   Status write_part(const Slot& slot, int socket) const;
+  Result<std::string> write_hashed_part(const Slot& slot, int socket) const;
   Result<std::string> write_whole_file(const Slot& slot, int socket) const;
 
   const std::vector<Slot> slots_;

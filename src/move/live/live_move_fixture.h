@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "hypervisor/saved_memory.h"
 #include "move/live/live_move.h"
 #include "move/world_fixture.h"
 
@@ -35,7 +36,7 @@ inline Vm with_drive(const std::string& path) {
 }
 
 // A source whose libvirt has ended its call, with the guest in `kind`.
-class SourceHypervisor final : public Hypervisor {
+class SourceHypervisor final : public Hypervisor, public SavedMemory {
  public:
   RunState::Kind kind = RunState::Kind::kPaused;
   bool dropped = false, resumed = false, destroyed = false, undefined = false, autostart = false;
@@ -110,8 +111,10 @@ class SourceHypervisor final : public Hypervisor {
   void subscribe(std::function<void(const VmEvent&)>) override {}
   std::vector<std::string> defined, restored;  // in order
   Status restore_says, define_says;
+  std::function<void()> on_define;
   Status define(std::string_view xml) override {
     RETURN_IF_ERROR(define_says);
+    if (on_define) on_define();
     defined.emplace_back(xml);
     kind = RunState::Kind::kOff;
     return {};
@@ -176,6 +179,12 @@ class SourceHypervisor final : public Hypervisor {
     kind = RunState::Kind::kRunning;
     return {};
   }
+  std::string saved_folder;  // empty: it keeps no memory
+  std::string saved_memory_file(std::string_view name) const override {
+    return saved_folder.empty() ? std::string() : fmt::format("{}/{}.save", saved_folder, name);
+  }
+  Result<std::string> saved_definition(std::string_view) override { return "<domain/>"; }
+  Status define_saved(std::string_view, std::string_view) override { return {}; }
   Status copy_disk(const DiskCopyCall&) override { return {}; }
   Result<DiskCopy> disk_copy(std::string_view, std::string_view) override { return DiskCopy{}; }
   Status end_disk_copy(std::string_view, std::string_view, DiskCopyEnd) override { return {}; }

@@ -16,6 +16,7 @@
 #include "forecast/recall.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_speed.h"
+#include "move/cold/cold_files.h"
 #include "move/job.h"
 #include "move/peer_messages.h"
 #include "move/plan/measure.h"
@@ -187,6 +188,8 @@ Forecaster::Draft Forecaster::draft_of(World& world, const Plan& plan,
   scene.convergence = plan.request.convergence.value_or(settings.convergence);
   scene.verification = plan.request.verification;
   if (plan.vm.state != VmState::kOff) scene.memory = scene.memory_used = plan.vm.memory;
+  if (carries_saved_memory(plan))
+    scene.memory = scene.memory_used = saved_memory(plan, world.hypervisor);
   if (!plan.request.measure) {
     draft.notes.emplace_back("Neither the guest nor the link was measured for it, as was asked.");
   } else if (plan.kind == MoveKind::kStorage) {

@@ -20,6 +20,7 @@
 #include "move/plan/media.h"
 #include "move/plan/network_marks.h"
 #include "move/plan/report_check.h"
+#include "move/plan/saved_plan.h"
 #include "move/plan/shared_disks.h"
 #include "move/plan/teaming.h"
 #include "move/regular_file.h"
@@ -39,8 +40,9 @@ constexpr auto kPlanLife = 10min;
 
 // What one pass over memory and disks would carry. Content and compression make it less; the
 // guest's writes, more.
-ByteCount bytes_of(const Plan& plan) {
-  ByteCount total = plan.kind == MoveKind::kOffline ? ByteCount{} : plan.vm.memory;
+ByteCount bytes_of(const Plan& plan, Hypervisor& hypervisor) {
+  ByteCount total =
+      plan.kind == MoveKind::kOffline ? saved_memory(plan, hypervisor) : plan.vm.memory;
   for (const auto& placement : room_for(plan)) total += placement.allocated;
   return total;
 }
@@ -75,7 +77,8 @@ Samples samples_of(const Vm& vm) {
 
 struct Answered {
   preflight::DestinationReport report;
-  bool whole_files = false;  // takes_whole_files()
+  bool whole_files = false;   // takes_whole_files()
+  bool saved_memory = false;  // takes_saved_memory()
   std::vector<KnownFile> layers;
 };
 
@@ -83,6 +86,8 @@ struct Answered {
 // without its checkpoints.
 void check_takes_items(const preflight::SourceView& view, const Answered& answered, Plan& plan) {
   const MoveKind kind = view.request.kind.value_or(MoveKind::kLive);
+  if (kind == MoveKind::kOffline && view.vm.saved && !answered.saved_memory)
+    plan.findings.push_back(saved_memory_left_behind(view));
   if (kind == MoveKind::kLive ? answered.report.takes_items : answered.whole_files) return;
   const bool chain =
       !view.request.flatten && std::ranges::any_of(view.vm.disks, [](const Disk& disk) {
@@ -160,7 +165,8 @@ Result<Answered> ask_destination(World& world, const MoveRequest& request,
     return std::ranges::find(report.files, file.path, &FilePlacement::source_path) ==
            report.files.end();
   });
-  return Answered{std::move(report), takes_whole_files(*text), std::move(samples.files)};
+  return Answered{std::move(report), takes_whole_files(*text), takes_saved_memory(*text),
+                  std::move(samples.files)};
 }
 
 // Of a list of candidates, one before this destination.
@@ -225,6 +231,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   } else {
     view.live_xml = view.persistent_xml;
   }
+  const auto of_saved_memory = look_at_saved_memory(world, view);
   ASSIGN_OR_RETURN(const auto interfaces, choose_interfaces(world, peer, view));
 
   Planned planned;
@@ -236,6 +243,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   plan.made_at = std::chrono::system_clock::now();
   plan.expires_at = plan.made_at + kPlanLife;
   plan.findings = preflight::check_source(view);
+  plan.findings.insert(plan.findings.end(), of_saved_memory.begin(), of_saved_memory.end());
   note_interfaces(interfaces, view, plan.findings);
   if (auto note = memory_not_kept(plan.request, plan.vm, view.host.settings))
     plan.findings.push_back(std::move(*note));
@@ -275,7 +283,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   if (auto blocker = misnamed_layer(plan)) plan.findings.push_back(std::move(*blocker));
   std::ranges::stable_sort(plan.findings, {}, &Finding::level);
   plan.nvram_destination = std::move(report.nvram_destination);
-  plan.bytes_expected = bytes_of(plan);
+  plan.bytes_expected = bytes_of(plan, world.hypervisor);
   if (request.disposal != SourceDisposal::kDeleteNow) {
     for (const auto& placement : copied_disks(plan)) {
       if (placement.source_pool.empty()) plan.quarantine_bytes += placement.allocated;

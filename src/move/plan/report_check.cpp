@@ -127,6 +127,11 @@ bool brings_layers(std::string_view proposal) {
   return reader && reader->flag_or_false(kBringsLayers);
 }
 
+bool takes_saved_memory(std::string_view report) {
+  auto reader = ObjectReader::parse(report, "destination's report");
+  return reader && reader->flag_or_false(kTakesSavedMemory);
+}
+
 Status check_report(const preflight::Proposal& proposal,
                     const preflight::DestinationReport& report) {
   RETURN_IF_ERROR(check_placements(proposal, report));

@@ -23,5 +23,8 @@ inline constexpr const char* kTakesWholeFiles = "takes_whole_files";
 // Likewise of a proposal, as it is: its source sends the layers of a live move ahead of it.
 bool brings_layers(std::string_view proposal);
 inline constexpr const char* kBringsLayers = "brings_layers";
+// Likewise the saved memory of a VM that is off.
+bool takes_saved_memory(std::string_view report);
+inline constexpr const char* kTakesSavedMemory = "takes_saved_memory";
 
 }  // namespace drover::move

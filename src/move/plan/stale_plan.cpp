@@ -23,6 +23,8 @@ void compare_vm(const Vm& shown, const Vm& now, Changes& changes) {
   if (shown.state != now.state)
     changes.push_back(fmt::format("It was {} and is {}.", vm_state_words(shown.state),
                                   vm_state_words(now.state)));
+  if (shown.saved != now.saved)
+    changes.emplace_back(now.saved ? "It was saved." : "Its saved memory is gone.");
   if (shown.memory != now.memory) {
     changes.push_back(
         fmt::format("It had {} of memory and has {}.", to_text(shown.memory), to_text(now.memory)));

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <system_error>
 
 #include "base/log.h"
 #include "hypervisor/disk_image.h"
 #include "json/model_json.h"
+#include "move/cold/cold_files.h"
 #include "move/peer_messages.h"
 #include "move/residue/residue.h"
 
@@ -49,6 +51,11 @@ Status put_aside(World& world, const SourceJob& job, const KnownFile& file) {
   set_identity(disk, identity);
   for (const auto& placement : move.plan.placements) {
     if (placement.target == file.target) disk.allocated = placement.allocated;
+  }
+  if (file.target == kItemSaved) {
+    std::error_code gone;
+    const auto length = std::filesystem::file_size(disk.kept_path, gone);
+    if (!gone) disk.allocated = {length};
   }
   for (const auto& layer : move.plan.files) {
     if (layer.source_path == file.path) disk.allocated = layer.allocated;

@@ -115,7 +115,8 @@ bool keep_unfinished(World& world, const DestinationJob& job, const KnownFile& f
   const bool half_kept = allocated_bytes(kept, identity).has_value();
   const auto allocated = allocated_bytes(half_kept ? kept : file.path, identity);
   const bool is_disk = file.target != kItemNvram && file.target != kItemStateHead &&
-                       file.target != kItemTpm && !file.target.starts_with(kItemLayer);
+                       file.target != kItemTpm && file.target != kItemSaved &&
+                       !file.target.starts_with(kItemLayer);
   if (!is_disk || !allocated) return false;
   const bool worth_it = *allocated >= kKeepLeast && has_room(file.path, *allocated);
   if (!half_kept && !worth_it) return false;
