@@ -25,7 +25,6 @@ struct ServedDisk {
   FileIdentity identity;
   std::string format;                         // never probed
   std::optional<Allocation> allocation = {};  // nothing: what is written as zero becomes a hole
-  std::string format;  // never probed
   // Of a block device, whichever it is: so many of its bytes are the disk. `format` is raw.
   std::optional<ByteCount> volume = {};
 };
