@@ -73,7 +73,7 @@ TEST_P(ImageSenderTest, ZeroesTakeRoomInAFullImageAndNoneInAThinOne) {
                   in("nbd.sock") + "'"),
               0);
     ASSERT_TRUE((*server)->stop());
-    struct stat made{};
+    struct stat made {};
     ASSERT_EQ(::stat(path.c_str(), &made), 0);
     const auto bytes = static_cast<std::uint64_t>(made.st_blocks) * 512;
     if (allocation == Allocation::kThin) {
@@ -102,7 +102,7 @@ TEST_P(ImageSenderTest, WhatItSendsIsServedIntoTheFile) {
                 in("b")),
             0);
   EXPECT_EQ(*file_identity(in("b")), to);
-  struct stat made{};
+  struct stat made {};
   ASSERT_EQ(::stat(in("b").c_str(), &made), 0);
   EXPECT_LT(made.st_blocks * 512, 3 << 20) << "holes stay holes";
 }
@@ -115,7 +115,7 @@ TEST_P(ImageSenderTest, AVolumeIsItsFirstBytesAndHoldsAnything) {
   fill(in("a"));
   std::ofstream(in("a"), std::ios::app) << std::string(1 << 20, 'a');
   std::ofstream(in("b")) << std::string(70 << 20, 'o');
-  auto server = ImageServer::start({{"vda", in("b"), {}, "raw", mib(64)}}, in("nbd.sock"));
+  auto server = ImageServer::start({{"vda", in("b"), {}, "raw", {}, mib(64)}}, in("nbd.sock"));
   ASSERT_TRUE(server) << server.error().text();
   auto sender = ImageSender::start(
       {in("a"), {}, "raw", in("nbd.sock"), "vda", mib(64), ImageSendCall::Export::kHoldsAnything});

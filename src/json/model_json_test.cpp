@@ -90,7 +90,8 @@ Plan full_plan() {
   plan.kind = MoveKind::kStorage;
   plan.request = full_request();
   plan.vm = full_vm();
-  plan.placements = {{"vda", "/a", "/b", "qcow2", gib(20), gib(3), kib(64), false, "vg", "pool2"}};
+  plan.placements = {{"vda", "/a", "/b", "qcow2", gib(20), gib(3), kib(64), false,
+                      Allocation::kFull, "vg", "pool2"}};
   plan.files = {{"vda", "/base", "/b2", "raw", gib(20), gib(3), kib(64), true, true}};
   plan.nvram_destination = "/n";
   plan.networks = {{"10.77.1.0/24", "10.77.1.1", "10.77.1.2"}};
