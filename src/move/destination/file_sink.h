@@ -6,10 +6,12 @@
 // is hashed where that is wanted. Any thread; the threads are joined by the destructor.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
