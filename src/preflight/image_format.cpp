@@ -68,8 +68,8 @@ std::string path_in_format(const std::string& path, const std::string& format) {
 
 std::string format_now(const Plan& plan, const DiskPlacement& placement) {
   const auto disk = std::ranges::find(plan.vm.disks, placement.target, &Disk::target);
-  return plan.request.format.empty() || disk == plan.vm.disks.end() ? placement.format
-                                                                    : disk->format;
+  const bool becomes = !plan.request.format.empty() || !placement.destination_pool.empty();
+  return becomes && disk != plan.vm.disks.end() ? disk->format : placement.format;
 }
 
 bool is_made_anew(const MoveRequest& request, const std::string& format) {

@@ -98,12 +98,13 @@ Status check_checkpoints(const preflight::Proposal& proposal,
               proposal.request.destination, proposal.vm.name);
 }
 
-// An earlier Drover there does not know the wish.
+// An earlier Drover there does not know the wish. A volume holds a raw disk of its whole size.
 Status check_formats(const preflight::Proposal& proposal,
                      const preflight::DestinationReport& report) {
   const std::string& format = proposal.request.format;
   for (const DiskPlacement& placement : report.placements) {
-    if (placement.shared || is_network(placement)) continue;
+    const bool is_volume = !placement.destination_pool.empty();
+    if (placement.shared || is_volume || is_network(placement)) continue;
     const bool other_format = !format.empty() && placement.format != format;
     if (!other_format && placement.allocation == proposal.request.allocation) continue;
     return fail(ErrorCode::kConflict,
