@@ -19,13 +19,13 @@ struct Experience {
   double disk_rate = 330e6;  // where neither link nor disks are slower
   bool disks_shown = false;  // moves have shown disk_rate: what a short measurement says is less
   double memory_rate = 450e6;
-  double zero_rate = 2e9;   // over memory that was never written
-  double proof_rate = 2e9;  // of the disks, after the switch
-  double link_use = 0.93;   // of what the link was measured at
-  double wire_factor = 1;   // of what is usual for the link (usual_wire_share)
+  double zero_rate = 2e9;    // over memory that was never written
+  double proof_rate = 2e9;   // of the disks, after the switch
+  double link_use = 0.93;    // of what the link was measured at
+  double wire_factor = 1;    // of what is usual for the link (usual_wire_share)
   double used_factor = 0.8;  // of the memory that QEMU holds, what is more than zeroes
-  double pause = 0.15;      // of the guest, beyond what its last pages take
-  double spread = 0.35;     // how far off forecasts may be
+  double pause = 0.15;       // of the guest, beyond what its last pages take
+  double spread = 0.35;      // how far off forecasts may be
 };
 
 // Bytes on the wire for one of the guest's that has to travel, where the mover compresses: it takes

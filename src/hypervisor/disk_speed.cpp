@@ -83,7 +83,7 @@ Result<BytesPerSecond> reading_speed(const std::string& path, std::chrono::milli
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK));
   if (!file && errno == EINVAL) return BytesPerSecond{};
   if (!file) return fail_errno("Cannot open " + path);
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(file.get(), &facts) != 0) return fail_errno("Cannot look at " + path);
   if (!S_ISREG(facts.st_mode) && !S_ISBLK(facts.st_mode)) return BytesPerSecond{};
   const std::unique_ptr<void, Free> buffer(std::aligned_alloc(kAligned, kStep));
@@ -108,7 +108,7 @@ Result<BytesPerSecond> reading_speed(const std::string& path, std::chrono::milli
 
 double cached_share(const std::string& path) {
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat facts {};
+  struct stat facts{};
   if (!file || ::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return 0;
   std::size_t looked = 0, cached = 0;
   for (int place = 0; place < kCachePlaces; ++place) {

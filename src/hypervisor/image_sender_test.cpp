@@ -73,7 +73,7 @@ TEST_P(ImageSenderTest, ZeroesTakeRoomInAFullImageAndNoneInAThinOne) {
                   in("nbd.sock") + "'"),
               0);
     ASSERT_TRUE((*server)->stop());
-    struct stat made {};
+    struct stat made{};
     ASSERT_EQ(::stat(path.c_str(), &made), 0);
     const auto bytes = static_cast<std::uint64_t>(made.st_blocks) * 512;
     if (allocation == Allocation::kThin) {
@@ -102,7 +102,7 @@ TEST_P(ImageSenderTest, WhatItSendsIsServedIntoTheFile) {
                 in("b")),
             0);
   EXPECT_EQ(*file_identity(in("b")), to);
-  struct stat made {};
+  struct stat made{};
   ASSERT_EQ(::stat(in("b").c_str(), &made), 0);
   EXPECT_LT(made.st_blocks * 512, 3 << 20) << "holes stay holes";
 }

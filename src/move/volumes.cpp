@@ -46,7 +46,8 @@ void tell_unknown_volume(World& world, const std::string& move_id, const KnownFi
   const auto found = world.hypervisor.find_volume(file.pool, volume_of(file.path));
   if (found && !*found) return;
   log::warning(
-      "Move {}: droverd ended while the volume {} of the pool {} was being made. If it is there and "
+      "Move {}: droverd ended while the volume {} of the pool {} was being made. If it is there "
+      "and "
       "nobody else made it, delete it: virsh vol-delete {}",
       move_id, file.path, file.pool, file.path);
 }

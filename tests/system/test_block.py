@@ -200,12 +200,12 @@ def test_an_undone_move_deletes_its_volume_and_no_other(lab, pair, guest, kind, 
     host1.wait_phase(move, "copy-disks")
     until(lambda: len(volumes(host2)) == len(before) + 1, "its volume is there")
     if end == "kill":
-        host2.kill_droverd()
-        host1.drover("cancel", move)
+        host2.kill_droverd()  # which may end an offline move by itself: it serves the volume
+        host1.drover("cancel", move, check=False)
         host2.start_droverd()
     else:
         host1.drover("cancel", move)
-    assert host1.wait_move(move)["state"] == "cancelled"
+    assert host1.wait_move(move)["state"] in ("cancelled", "failed" if end == "kill" else "cancelled")
     until(lambda: volumes(host2) == before, "its volume is gone")
     assert host2.domstate(NAME) == "" and disk_of(host1) == ("file", guest["disk"])
     if kind == "offline":

@@ -79,8 +79,8 @@ Status DestinationSide::create_volume(Entry& entry, const DiskPlacement& placeme
   return fail(ErrorCode::kHypervisor, "libvirt made {} where {} was expected.", made->path, path);
 }
 
-// What a VM here uses by now is nobody's to delete; nor is what has only the name of the volume that
-// was to be made when droverd died: somebody else may have made it since.
+// What a VM here uses by now is nobody's to delete; nor is what has only the name of the volume
+// that was to be made when droverd died: somebody else may have made it since.
 Status DestinationSide::remove_volume(const Entry& entry, const KnownFile& file) {
   if (entry.job.abandoned) {
     log::warning("Move {}: the volume {} is kept as it is.", entry.job.move_id, file.path);

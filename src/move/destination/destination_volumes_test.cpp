@@ -31,8 +31,8 @@ class DestinationVolumes : public DestinationFixture {
   }
 
   ReserveRequest wanted(const std::string& volume = "web01-vda") const {
-    DiskPlacement disk{"vda", "/a", pool_ + "/" + volume, "raw", mib(4), mib(4), {}, false,
-                       {},    "",   "vg"};
+    DiskPlacement disk{"vda", "/a", pool_ + "/" + volume, "raw", mib(4), mib(4), {}, false, {},
+                       "",    "vg"};
     const std::string here =
         std::string("<domain type='qemu'><name>web01</name><uuid>") + kUuid +
         "</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type arch='x86_64' "

@@ -66,8 +66,7 @@ ByteCount disks_of(const Plan& plan) {
 }
 
 bool same_device(const DiskPlacement& placement) {
-  struct stat from {
-  }, to{};
+  struct stat from{}, to{};
   const auto folder = std::filesystem::path(placement.destination_path).parent_path();
   return ::stat(placement.source_path.c_str(), &from) == 0 && ::stat(folder.c_str(), &to) == 0 &&
          from.st_dev == to.st_dev;
