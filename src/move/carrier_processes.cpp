@@ -245,6 +245,7 @@ Status CarrierProcesses::start_mover(gate::GateRole role, int rpc, int gate,
   start.pause_budget = options_.pause_budget;
   start.content = road.performance != Performance::kDirect;
   start.references = road.references;
+  start.memory_waits = road.memory_waits;
   start.bandwidth_bytes_per_second = road.bandwidth.value;
   start.link_bytes_per_second = road.link.value;
   mover::MoverDescriptors descriptors;

@@ -95,6 +95,9 @@ struct RoadOptions {
   BytesPerSecond link;                          // source: measured for the plan; 0: not
   std::shared_ptr<const MemoryFile> keep = {};  // source: where the guest's pages are kept
   bool gate = true;  // source; false: nothing is said to libvirt there (road_keeper.h)
+  // Source: memory waits until the destination has named what it holds (docs/mover_protocol.md,
+  // "Held content"). REQUIRES: the guest runs while its memory goes.
+  bool memory_waits = false;
 };
 
 struct WireCount {

@@ -42,9 +42,9 @@ RoadOptions PeerMove::road_options() const {
   road.performance = asked.performance.value_or(world_.book.settings().performance);
   road.references = asked.references;
   road.bandwidth = bandwidth_told_;
+  road.memory_waits = is_spared_by_plan(job_.move.plan);
   // On a link that was measured as fast a mover would name nothing, whatever the plan promised.
-  if (job_.move.plan.forecast && !is_spared_by_plan(job_.move.plan))
-    road.link = job_.move.plan.forecast->link_rate;
+  if (job_.move.plan.forecast && !road.memory_waits) road.link = job_.move.plan.forecast->link_rate;
   return road;
 }
 

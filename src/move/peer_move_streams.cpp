@@ -26,6 +26,7 @@ Status PeerMove::open_plain_road() {
   keep_bandwidth();
   RoadOptions road = road_options();
   road.gate = false;
+  road.memory_waits = false;
   wire_ = {};
   streamed_bytes_ = 0;
   ASSIGN_OR_RETURN(carriers_, world_.carriage.start_source(carrier_name(), secret_, {}, road));

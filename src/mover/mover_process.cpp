@@ -76,6 +76,7 @@ json start_message(const MoverSettings& settings, const MoverDescriptors& descri
           {"window_bytes", settings.window_bytes},
           {"content", settings.content},
           {"references", settings.references},
+          {"memory_waits", settings.memory_waits},
           {"bandwidth_bytes_per_second", settings.bandwidth_bytes_per_second},
           {"link_bytes_per_second", settings.link_bytes_per_second},
           {kHeldMember, descriptors.held.size()},

@@ -28,6 +28,7 @@ struct MoverSettings {
   std::uint64_t window_bytes = 16u << 20;
   bool content = true;                           // off: bytes are carried as they are
   bool references = true;                        // source, with content
+  bool memory_waits = true;                      // source: SessionOptions::memory_waits
   std::uint64_t bandwidth_bytes_per_second = 0;  // source; 0: no limit
   std::uint64_t link_bytes_per_second = 0;       // source: as measured before; 0: not
   bool sandbox = true;

@@ -33,6 +33,7 @@ Status read_options(const json& message, SessionOptions& options) {
   }
   ASSIGN_OR_RETURN(options.content, net::flag_member_or(message, "content", true));
   ASSIGN_OR_RETURN(options.references, net::flag_member_or(message, "references", true));
+  ASSIGN_OR_RETURN(options.memory_waits, net::flag_member_or(message, "memory_waits", true));
   ASSIGN_OR_RETURN(options.bandwidth_bytes_per_second,
                    net::count_member_or(message, "bandwidth_bytes_per_second", 0));
   ASSIGN_OR_RETURN(options.link_bytes_per_second,

@@ -39,6 +39,9 @@ struct SessionOptions {
   // it on.
   bool content = true;
   bool references = true;  // source, with content; off: only zero pages are spared
+  // Source: memory waits for names too, for the guest runs while it goes. Off: it is that of a
+  // guest which stands still, or files.
+  bool memory_waits = true;
   std::optional<std::size_t> fixed_way = {};     // of kPackWays; else chosen by measuring
   std::uint64_t bandwidth_bytes_per_second = 0;  // source: of what it sends; 0: no limit
   std::uint64_t link_bytes_per_second = 0;       // source: of all links, measured before; 0: not

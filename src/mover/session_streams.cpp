@@ -82,6 +82,7 @@ void Session::ask_for_held() {
 
 // The guest waits for nothing: what it changed last is new to everybody.
 void Session::await_names(Stream& stream) {
+  if (stream.kind == StreamKind::kMemory && !options_.memory_waits) return;
   std::unique_lock lock(mutex_);
   const auto waits = [&] {
     const double carried = choice_.throughput() / content::kBlockBytes;

@@ -77,7 +77,9 @@ def test_there_and_home(lab, pair, guest):
     host1.drover("move", "kept", "host2", "--yes")
     there = went(host1.moves()[0])
     assert 16 * MIB < there["report"]["memory_sent_bytes"] <= length, there["report"]
-    assert there["report"]["wire_bytes"] < there["report"]["memory_sent_bytes"] + there["report"]["disks_sent_bytes"], there["report"]
+    # Once; on a link that is fast nothing is packed.
+    sent = there["report"]["memory_sent_bytes"] + there["report"]["disks_sent_bytes"]
+    assert there["report"]["wire_bytes"] < 1.05 * sent, there["report"]
     is_kept(host2, host1)
     assert sorted(disk["original_path"] for disk in host1.kept()) == sorted([guest["disk"], f"{SAVES}/kept.save"])
     goes_on(lab, host2)
