@@ -80,6 +80,15 @@ void ColdMove::end(const StepResult& outcome) {
   finish(result, {fmt::format("{} is on {}.", vm_name(), job_.move.destination), undone, ""});
 }
 
+// Also that of a droverd before us: a mover that nobody stops waits for links until its patience
+// ends.
+void ColdMove::end_road() {
+  if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
+  if (carriers_) (void)carriers_->stop();
+  carriers_.reset();
+  if (job_.carriers_started) world_.carriage.remove_files(carrier_name());
+}
+
 // A guest that ran when the move began. Then there is nothing for another attempt to save.
 bool ColdMove::is_off_here() const {
   const auto now = world_.hypervisor.run_state(uuid());

@@ -52,6 +52,7 @@ class ColdMove final : public PeerMove {
   StepResult copy_state();
   StepResult hand_over();
   StepResult settle();
+  void end_road();  // both ways; safe to run twice
 
   // Parts of the copying (cold_copy.cpp).
   Status open_source_files();

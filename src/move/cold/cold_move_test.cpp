@@ -20,6 +20,16 @@ TEST_F(ColdMoveSwitch, ADestinationThatHasItIsBelieved) {
   EXPECT_EQ(asked(verb::kArrive), 0u) << "after a restart it is only asked who has it";
 }
 
+// Its mover went on without droverd, and would wait for the other side's for its whole patience.
+TEST_F(ColdMoveSwitch, TheMoverOfADroverdBeforeIsEnded) {
+  int stopped = 0;
+  carriage_.state.on_stop = [&] { ++stopped; };
+  record(gate::SourceState::kSwitching);
+  answer({Kind::kRuns, Ran::kYes, 0, "it is on host2"});
+  EXPECT_EQ(resume().state, MoveState::kDone);
+  EXPECT_EQ(stopped, 1);
+}
+
 // It is the destination's already: what is left to do here waits for libvirt.
 TEST_F(ColdMoveSwitch, FormerDisksWaitForALibvirtThatIsAway) {
   const auto image = give_disk();

@@ -199,8 +199,7 @@ StepResult ColdMove::disks_differ(const std::string& difference) {
 }
 
 StepResult ColdMove::settle() {
-  if (carriers_) (void)carriers_->stop();
-  world_.carriage.remove_files(carrier_name());
+  end_road();
   remove_state();
   drop_saved();
   return let_go(

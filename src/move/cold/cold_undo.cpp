@@ -33,10 +33,7 @@ StepResult ColdMove::undo() {
   end_space_watch();
   if (auto ended = end_save(); !ended) return ended;
   (void)try_to_end_mirrors();  // again below: one that waits for the mover ends with it
-  if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
-  if (carriers_) (void)carriers_->stop();
-  carriers_.reset();
-  if (job_.carriers_started) world_.carriage.remove_files(carrier_name());
+  end_road();
   if (job_.undefined) {
     const StepResult defined = define_again();
     if (!defined && defined.error().then == AfterFailure::kPark) undo_at_destination();
