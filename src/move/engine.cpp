@@ -152,7 +152,10 @@ Status Engine::check_unchanged(const Vm& vm, std::chrono::steady_clock::time_poi
 Result<Planned> Engine::plan_free(const MoveRequest& request) const {
   ASSIGN_OR_RETURN(const Vm vm, world_.hypervisor.find_vm(request.vm));
   RETURN_IF_ERROR(check_free(vm));
-  return plan_move(world_, request);
+  auto planned = plan_move(world_, request);
+  // Once more: one that began meanwhile has its images there by now.
+  RETURN_IF_ERROR(check_free(vm));
+  return planned;
 }
 
 Result<Plan> Engine::plan(const MoveRequest& request) {

@@ -169,6 +169,19 @@ TEST_F(WhileFree, AParkedMoveDoesNotGoOnWhileTheVmIsExported) {
   EXPECT_EQ(engine_->move("k3f9x2qa")->state, MoveState::kParked);
 }
 
+// What stands in its way there may be its own: of a move that began meanwhile.
+TEST_F(WhileFree, APlanOfAVmThatIsTakenMeanwhileSaysSo) {
+  int looks = 0;
+  engine_->keep_away([&](std::string_view) { return ++looks == 1 ? "" : "e1"; });
+  MoveRequest request;
+  request.vm = kUuid;
+  request.destination = "host2";
+  const auto plan = engine_->plan(request);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(plan.error().message.contains("e1")) << plan.error().message;
+}
+
 TEST_F(WhileFree, AVmThatIsExportedIsNotChanged) {
   engine_->keep_away([](std::string_view uuid) { return uuid == kUuid ? "e1" : ""; });
   EXPECT_FALSE(change().first);
