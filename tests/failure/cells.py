@@ -2,7 +2,6 @@
 """One cell: a move of the guest from where it is to the other host, the fault in the phase, and what was found afterwards. Before an
 offline move the guest is shut off, and it is booted again where it ends."""
 import contextlib
-import dataclasses
 import os
 import shutil
 import sqlite3
@@ -47,19 +46,6 @@ class Scene:
         """As far as the journal says: droverd may be down, held, or out of reach."""
         rows = self.source.sql(f"SELECT job FROM jobs WHERE side = 'source' AND id = '{self.move_id}'")
         return bool(rows) and any(f'"state":"{state}"' in rows[0][0] for state in ENDED)
-
-
-@dataclasses.dataclass
-class Outcome:
-    phase: str
-    fault: str
-    end: str = ""
-    runs_on: str = ""
-    passed: bool = False
-    seconds: float = 0.0
-    wrong: list = dataclasses.field(default_factory=list)
-    move: str = ""
-    foreseeable: bool = False
 
 
 def newest_move(host):
@@ -129,7 +115,7 @@ def play(scene):
 
 def run_cell(rig, cell, moment=None):
     """Makes the cell happen; the guest is left running on one host, and the lab whole, or an outcome that did not pass."""
-    outcome = Outcome(cell.phase, cell.fault)
+    outcome = report.Outcome(cell.phase, cell.fault)
     began = time.monotonic()
     scene = None
     try:

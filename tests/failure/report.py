@@ -3,6 +3,21 @@
 import dataclasses
 import json
 
+import policy
+
+
+@dataclasses.dataclass
+class Outcome:
+    phase: str
+    fault: str
+    end: str = ""
+    runs_on: str = ""
+    passed: bool = False
+    seconds: float = 0.0
+    wrong: list = dataclasses.field(default_factory=list)
+    move: str = ""
+    foreseeable: bool = False
+
 
 def line(outcome, number, count):
     said = f"[{number}/{count}] {outcome.phase}/{outcome.fault}: {outcome.end or 'no end'}"
@@ -11,8 +26,9 @@ def line(outcome, number, count):
     return "\n".join([said, *(f"    {wrong}" for wrong in outcome.wrong)])
 
 
-def matrix(outcomes, phases):
+def matrix(outcomes):
     """A row for each fault, a column for each phase: the end that was found, with ! where the cell did not pass."""
+    phases = policy.phases_of_the_code()
     found = {(outcome.phase, outcome.fault): outcome for outcome in outcomes}
     faults = list(dict.fromkeys(outcome.fault for outcome in outcomes))
     rows = [["", *phases]]
@@ -31,11 +47,28 @@ def summary(outcomes):
             f"moves that failed for a reason that the plan could have known: {foreseeable}")
 
 
-def write(path, outcomes, **members):
+def told(outcomes, kind="", seed=None):
+    """What stands at the end: of the cells of one kind of move, or of the soak with a seed."""
+    if seed is not None:
+        return f"soak with seed {seed}: {summary(outcomes)}"
+    return f"{kind} moves\n\n{matrix(outcomes)}\n\n{summary(outcomes)}"
+
+
+def write(path, outcomes, **what):
+    """`what`: as told() takes it."""
     with open(path, "w") as file:
-        json.dump({**members, "foreseeable": sum(outcome.foreseeable for outcome in outcomes),
+        json.dump({**what, "foreseeable": sum(outcome.foreseeable for outcome in outcomes),
                    "cells": [dataclasses.asdict(outcome) for outcome in outcomes]}, file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+def read(path):
+    """What told() says of a file that write() made."""
+    with open(path) as file:
+        found = json.load(file)
+    outcomes = [Outcome(**cell) for cell in found.pop("cells")]
+    del found["foreseeable"]
+    return told(outcomes, **found)
 
 
 def good(outcomes):
