@@ -280,6 +280,24 @@ def test_cancel_leaves_the_vm_at_the_source(lab, pair, slow):
         assert again.returncode != 0 and "ended already" in again.stderr
 
 
+def test_cancel_while_qemu_stops_the_guest(lab, pair):
+    """QEMU 7.2 that is told to cancel in that instant may wait for ever, its guest stopped."""
+    host1, host2 = pair
+    with lab.guest("host1", "late", memory=96, disk="64M", fill=8, records=8, dirty=1, disk_rate=0.05):
+        lab.run("link", "30mbit")
+        try:
+            move_id = host1.start_move("late", "host2")
+            until(lambda: host1.domstate("late") != "running", "it stands still", 120, pause=0.01)
+            host1.api("POST", f"/v1/moves/{move_id}/cancel")
+            move = host1.wait_move(move_id)
+        finally:
+            lab.run("link", "unlimited")
+        assert move["state"] in ("cancelled", "done"), brief(move)
+        assert_runs(lab, "late", host1 if move["state"] == "cancelled" else host2)
+        assert_clean(*pair)
+        drop_all(*pair)
+
+
 def test_interrupting_the_cli_leaves_the_move_running(lab, pair, slow):
     host1, host2 = pair
     cli = subprocess.Popen([REPO / "lab" / "lab", "exec", "host1", "drover", "move", "slow", "host2", "--yes"], text=True,

@@ -110,6 +110,7 @@ class LiveMove final : public PeerMove {
   bool undo();
   void stop_carriers();
   bool take_back_the_guest();
+  void push_cancel();
   void lift_fence();
   void announce();
 
@@ -134,6 +135,8 @@ class LiveMove final : public PeerMove {
   bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
   WireCount brought_;                        // by the road that went ahead
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
+  Deadline next_cancel_look_ = Deadline::after(std::chrono::milliseconds(0));
+  bool cancelling_seen_ = false;                // QEMU was, at the last look
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
   std::optional<Error> given_up_;   // as the policy says

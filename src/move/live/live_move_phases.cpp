@@ -171,6 +171,8 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
       // Too early for libvirt is no error: it is tried again with the next sample.
       abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
     }
+    // Without a call of our own nobody knows what a droverd before us asked for.
+    if (abort_sent || stood_still_ || !migrate_call_) push_cancel();
     if (auto none = keep_space()) given_up_ = std::move(none);
     keep_window();
     keep_rehearsal();

@@ -119,6 +119,24 @@ TEST_F(LiveMoveSwitch, TheGateIsToldThatTheGuestStandsStill) {
   EXPECT_EQ(carriage_.state.told, (std::vector<std::string>{"standstill", "runs"}));
 }
 
+// Cancelled as it stopped the guest, QEMU 7.2 waits for a word that libvirt does not give.
+TEST_F(LiveMoveSwitch, AQemuThatDoesNotEndItsCancelIsToldTo) {
+  record(gate::SourceState::kKept);
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  std::vector<std::string> told;
+  hypervisor_.qemu = [&](const std::string& command) -> Result<std::string> {
+    if (command.contains("query-migrate")) return R"({"return":{"status":"cancelling"}})";
+    if (command.contains("migrate-continue")) {
+      told.push_back(command);
+      hypervisor_.kind = RunState::Kind::kRunning;
+    }
+    return R"({"return":{}})";
+  };
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_TRUE(told[0].contains(R"("state":"cancelling")")) << told[0];
+}
+
 TEST_F(LiveMoveSwitch, AGateThatLetNothingPassMeansTheSourceKeepsIt) {
   carriage_.state.gate_alive = true;
   carriage_.state.on_stop = [&] { record(gate::SourceState::kKept); };

@@ -2,11 +2,14 @@
 // The way back, after which the VM is on the source as before and nothing is left at the
 // destination. Every part may run twice. REQUIRES: the guest never ran at the destination and never
 // will by this move: either no FINISH was let through by our gate, or the destination proved it.
+#include <utility>
+
 #include "base/log.h"
 #include "gate/fence_recovery.h"
 #include "move/cold/cold_files.h"
 #include "move/live/live_move.h"
 #include "move/plan/shared_disks.h"
+#include "move/qmp.h"
 
 namespace drover::move {
 namespace {
@@ -14,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStopLimit = 10s;  // a gate waits at most 5 s for its folder of records
+constexpr auto kCancelLook = 1s;  // one that QEMU does not end within this time stands still
 
 }  // namespace
 
@@ -75,12 +79,30 @@ bool LiveMove::take_back_the_guest() {
                      resumed.error().text());
       }
     }
+    push_cancel();
     if (!pause_for(200ms)) return false;
   }
   log::error(
       "Move {}: {} does not run on {} although it may: look at virsh domstate --reason there.",
       job_.move.id, job_.move.plan.vm.name, job_.move.source);
   return true;
+}
+
+// QEMU 7.2 that is told to cancel in the instant in which it stops the guest for the switch waits
+// for ever to be told to go on, the guest stopped, and libvirt waits for it; whoever cancelled. It
+// takes that word in this state too, and then cancels; in any other it refuses, and nothing happens
+// (docs/decisions/0009-a-cancel-is-pushed.md).
+void LiveMove::push_cancel() {
+  if (!next_cancel_look_.expired()) return;
+  next_cancel_look_ = Deadline::after(kCancelLook);
+  const auto now = qmp::ask(world_.hypervisor, uuid(), qmp::command("query-migrate"));
+  const bool cancelling = now && qmp::text_of(*now, "status") == "cancelling";
+  if (!std::exchange(cancelling_seen_, cancelling) || !cancelling) return;
+  const auto told = qmp::ask(world_.hypervisor, uuid(),
+                             qmp::command("migrate-continue", {{"state", "cancelling"}}));
+  log::warning(
+      "Move {}: QEMU does not end the migration of {} that was cancelled; it is told to: {}",
+      job_.move.id, vm_name(), told ? "it does" : told.error().text());
 }
 
 // A destination that is lost ran the guest and announced it: the switches of its LAN send there
