@@ -45,7 +45,13 @@ def snapshot(host_dir):
     """A copy of the disk as it is without its host's memory: what was not written out yet is not on it. REQUIRES: the host's
     processes stand still."""
     image, _ = paths(host_dir)
-    run("cp", "--sparse=always", image, image + ".lost")
+    # The kernel writes out what it had begun meanwhile. A copy that has a later write and lacks an earlier one is of no instant: it
+    # counts if the disk is still the same afterwards.
+    for _ in range(20):
+        run("cp", "--sparse=always", image, image + ".lost")
+        if run("cmp", "--silent", image, image + ".lost", check=False).returncode == 0:
+            return
+    raise LabError(f"{image} is written to all the time: something of its host does not stand still.")
 
 
 def take_snapshot(host_dir, renumber):
