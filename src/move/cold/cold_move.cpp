@@ -24,9 +24,7 @@ const std::vector<ColdMove::Step<ColdMove>>& ColdMove::steps() {
       // From here empty images and movers exist. Undo removes them. A VM that is off cannot be
       // started from here on.
       {Phase::kCopyDisks, &ColdMove::copy_disks},
-      // Quick: from here the guest stands still; undo restores it here. Offline: memory that is
-      // kept
-      // of the VM.
+      // Quick: from here the guest stands still; undo restores it here. Offline: its kept memory.
       {Phase::kCopyMemory, &ColdMove::copy_state},
       // From here libvirt here does not know the VM, and the ownership record decides who has it.
       {Phase::kSwitch, &ColdMove::hand_over},

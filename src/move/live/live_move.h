@@ -135,7 +135,7 @@ class LiveMove final : public PeerMove {
   bool slowing_settled_ = false;             // libvirt has been told, or not; guarded by mutex_
   WireCount brought_;                        // by the road that went ahead
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
-  Deadline next_cancel_look_ = Deadline::after(std::chrono::milliseconds(0));
+  std::optional<Deadline> next_cancel_look_;
   bool cancelling_seen_ = false;                // QEMU was, at the last look
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));

@@ -93,8 +93,10 @@ bool LiveMove::take_back_the_guest() {
 // takes that word in this state too, and then cancels; in any other it refuses, and nothing happens
 // (docs/decisions/0009-a-cancel-is-pushed.md).
 void LiveMove::push_cancel() {
-  if (!next_cancel_look_.expired()) return;
+  if (next_cancel_look_ && !next_cancel_look_->expired()) return;
+  const bool first = !next_cancel_look_;
   next_cancel_look_ = Deadline::after(kCancelLook);
+  if (first) return;  // a usual pause is over by then, and hears no question
   const auto now = qmp::ask(world_.hypervisor, uuid(), qmp::command("query-migrate"));
   const bool cancelling = now && qmp::text_of(*now, "status") == "cancelling";
   if (!std::exchange(cancelling_seen_, cancelling) || !cancelling) return;
