@@ -2,6 +2,7 @@
 // drover move: plans for all VMs first, one confirmation, then all moves are asked for: what may
 // not begin yet waits in the hosts' queues.
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "plan_text.h"
 #include "progress_text.h"
 #include "request_options.h"
+#include "side_by_side.h"
 #include "vm_choice.h"
 
 namespace drover::cli {
@@ -161,28 +163,52 @@ Result<std::vector<std::string>> chosen_vms(const Session& session, const Option
   return expand_patterns(session, names_destination(options) ? options.words.back() : "", vms);
 }
 
+Result<Plan> plan_one(const Session& session, const Options& options, FoundVm& found, bool measure,
+                      std::vector<PlacedVm>& placed) {
+  ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
+  request.priority = options.priority;
+  request.rehearse = options.rehearse;
+  request.measure = request.measure && measure;
+  request.hurry = options.yes;  // nobody reads the plan before it is carried out
+  std::string words;
+  if (options.request.storage())
+    words = found.vm.host;
+  else if (!options.destination.best)
+    words = options.words.back();
+  return make_plan(session, found, std::move(request), words, options.destination, placed);
+}
+
+// Many are planned side by side: but what is measured would disturb each other, and where hosts are
+// chosen each choice counts for the next.
 Result<std::vector<Planned>> make_plans(const Session& session, const Options& options,
                                         const std::vector<std::string>& vms) {
+  ASSIGN_OR_RETURN(std::vector<FoundVm> found, find_vms(session, vms));
+  const bool many = vms.size() > kMeasuredMost;
   std::vector<Planned> plans;
   std::vector<PlacedVm> placed;
-  for (const std::string& vm : vms) {
-    ASSIGN_OR_RETURN(FoundVm found, find_vm(session, vm));
-    ASSIGN_OR_RETURN(MoveRequest request, options.request.request(found.vm.uuid, ""));
-    request.priority = options.priority;
-    request.rehearse = options.rehearse;
-    if (vms.size() > kMeasuredMost) request.measure = false;
-    request.hurry = options.yes;  // nobody reads the plan before it is carried out
-    std::string words;
-    if (options.request.storage())
-      words = found.vm.host;
-    else if (!options.destination.best)
-      words = options.words.back();
-    ASSIGN_OR_RETURN(Plan plan, make_plan(session, found, std::move(request), words,
-                                          options.destination, placed));
-    if (!session.json) fmt::print("{}{}", plans.empty() ? "" : "\n", plan_text(plan));
-    plans.push_back({std::move(found), std::move(plan)});
+  Status all;
+  std::atomic<bool> failed = false;
+  const auto work = [&](std::size_t i) -> Result<Plan> {
+    if (failed) return fail(ErrorCode::kCancelled, "One before it has no plan.");
+    return plan_one(session, options, found[i], !many, placed);
+  };
+  const auto take = [&](std::size_t i, Result<Plan> plan) {
+    if (failed) return;
+    if (!plan) {
+      all = std::unexpected(std::move(plan).error());
+      failed = true;
+      return;
+    }
+    if (!session.json) fmt::print("{}{}", plans.empty() ? "" : "\n", plan_text(*plan));
+    std::fflush(stdout);
+    plans.push_back({std::move(found[i]), std::move(*plan)});
+  };
+  if (many && !options.destination.best) {
+    side_by_side(found.size(), work, take);
+  } else {
+    for (std::size_t i = 0; i < found.size() && !failed; ++i) take(i, work(i));
   }
-  std::fflush(stdout);
+  RETURN_IF_ERROR(all);
   return plans;
 }
 
@@ -230,23 +256,35 @@ void say_started(const Move& move) {
   std::fflush(stdout);
 }
 
-// All of them at once. The hosts have changed since the plans were made: the daemon looks again,
-// and accepts no more than was accepted here. One that cannot start stops no other.
+// The plan before this one whose move waits in the same host's queue.
+std::string plan_before(const std::vector<Planned>& plans, std::size_t index) {
+  for (std::size_t i = index; i-- > 0;) {
+    if (plans[i].found.vm.host == plans[index].found.vm.host) return plans[i].plan.id;
+  }
+  return "";
+}
+
+// All of them at once, in the order in which they were named. The hosts have changed since the
+// plans were made: the daemon looks again, and accepts no more than was accepted here. One that
+// cannot start stops no other.
 std::vector<Started> start_all(const Session& session, std::vector<Planned>& plans,
                                const Consent& consent, ExitCode& worst) {
   std::vector<Started> started;
-  for (Planned& planned : plans) {
-    auto move = planned.found.client.start_move(
-        client::Approval{planned.plan.id, consent.yes, consent.accepted});
+  const auto work = [&](std::size_t i) {
+    return plans[i].found.client.start_move(
+        PlanApproval{plans[i].plan.id, consent.yes, consent.accepted, plan_before(plans, i), ""});
+  };
+  const auto take = [&](std::size_t i, Result<Move> move) {
     if (!move) {
-      fmt::print(stderr, "drover: {} was not moved. {}", printable(planned.plan.vm.name),
+      fmt::print(stderr, "drover: {} was not moved. {}", printable(plans[i].plan.vm.name),
                  error_text(move.error()));
       worst = exit_code(move.error().code);
-      continue;
+      return;
     }
     if (!session.json) say_started(*move);
-    started.push_back({std::move(planned.found.client), std::move(*move)});
-  }
+    started.push_back({std::move(plans[i].found.client), std::move(*move)});
+  };
+  side_by_side(plans.size(), work, take);
   return started;
 }
 

@@ -114,7 +114,7 @@ void print_stays(const Leaver& leaver) {
 // again, and has to be as good.
 Result<Move> start(client::ApiClient& client, const FolderOptions& options, Leaver& leaver) {
   const auto begin = [&] {
-    return client.start_move(client::Approval{leaver.plan->id, true, options.accepted});
+    return client.start_move(PlanApproval{leaver.plan->id, true, options.accepted, "", ""});
   };
   auto move = begin();
   if (move || move.error().code != ErrorCode::kNotFound) return move;

@@ -59,15 +59,23 @@ bool Session::can_ask() const { return !json && ::isatty(0) == 1 && ::isatty(1) 
 bool Session::draws() const { return !json && ::isatty(1) == 1 && environment("TERM") != "dumb"; }
 
 Result<FoundVm> find_vm(const Session& session, const std::string& word) {
+  ASSIGN_OR_RETURN(std::vector<FoundVm> found, find_vms(session, {word}));
+  return std::move(found.front());
+}
+
+Result<std::vector<FoundVm>> find_vms(const Session& session,
+                                      const std::vector<std::string>& words) {
   ASSIGN_OR_RETURN(client::ApiClient client, session.connect());
   ASSIGN_OR_RETURN(const VmListing listing, client.vms(session.at.empty()));
-  ASSIGN_OR_RETURN(Vm vm, choose_vm(listing, word));
   ASSIGN_OR_RETURN(const ServerVersion server, client.version());
-  if (!session.at.empty() || vm.host.empty() || vm.host == server.host) {
-    return FoundVm{std::move(vm), std::move(client)};
+  std::vector<FoundVm> found;
+  for (const std::string& word : words) {
+    ASSIGN_OR_RETURN(Vm vm, choose_vm(listing, word));
+    const bool here = !session.at.empty() || vm.host.empty() || vm.host == server.host;
+    ASSIGN_OR_RETURN(client::ApiClient host, session.connect(here ? "" : vm.host));
+    found.push_back({std::move(vm), std::move(host)});
   }
-  ASSIGN_OR_RETURN(client::ApiClient carried, session.connect(vm.host));
-  return FoundVm{std::move(vm), std::move(carried)};
+  return found;
 }
 
 Result<FoundMove> find_move(const Session& session, const std::string& id) {

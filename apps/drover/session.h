@@ -42,6 +42,9 @@ struct FoundVm {
   client::ApiClient client;
 };
 Result<FoundVm> find_vm(const Session& session, const std::string& word);
+// Likewise for several, by one look at all hosts; the first that is not found is the error.
+Result<std::vector<FoundVm>> find_vms(const Session& session,
+                                      const std::vector<std::string>& words);
 
 // A move known to the daemon, else to any paired host.
 struct FoundMove {

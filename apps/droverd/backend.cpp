@@ -17,9 +17,8 @@ Result<Plan> Backend::make_plan(const MoveRequest& request) {
 }
 Result<Plan> Backend::plan(std::string_view id) { return engine_.kept_plan(id); }
 
-Result<Move> Backend::start_move(const api::PlanApproval& approval) {
-  return engine_.start_planned(approval.plan_id, approval.accept_notes, approval.accepted_codes,
-                               approval.requested_by);
+Result<Move> Backend::start_move(const PlanApproval& approval) {
+  return engine_.start_planned(approval);
 }
 
 Result<Move> Backend::start_move(const MoveRequest& request) { return placer_.start(request); }

@@ -33,7 +33,7 @@ class Backend final : public api::Backend {
                                              std::string_view requested_by) override;
   Result<Plan> make_plan(const MoveRequest& request) override;
   Result<Plan> plan(std::string_view id) override;
-  Result<Move> start_move(const api::PlanApproval& approval) override;
+  Result<Move> start_move(const PlanApproval& approval) override;
   Result<Move> start_move(const MoveRequest& request) override;
   Result<std::vector<Move>> moves() override;
   Result<Move> move(std::string_view id) override;

@@ -20,14 +20,6 @@
 
 namespace drover::api {
 
-// `drover move` on a plan that a user has seen.
-struct PlanApproval {
-  std::string plan_id;
-  bool accept_notes = false;
-  std::vector<std::string> accepted_codes;
-  std::string requested_by;
-};
-
 struct MoveClaim {
   std::string runs_on;
   bool peer_is_lost = false;

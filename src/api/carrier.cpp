@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/carrier.h"
 
-#include "api/fan_out.h"
+#include "base/fan_out.h"
 #include "json/access_json.h"
 
 namespace drover::api {

@@ -56,6 +56,7 @@ Answer start_move(const Exchange& exchange) {
                       .need("plan", approval.plan_id)
                       .may("accept_notes", approval.accept_notes)
                       .may("accepted_codes", approval.accepted_codes)
+                      .may("after", approval.after)
                       .finish());
   return move_answer(exchange.services.backend.start_move(approval));
 }

@@ -46,7 +46,7 @@ TEST(LocalUser, MayEverythingButSpeakAsAPeer) {
   EXPECT_EQ(api.host()->name, "host1");
   EXPECT_EQ(api.vms(false)->vms.at(0).host, "host1");
   EXPECT_EQ(api.make_plan(request_for("web"))->request.requested_by, own_name());
-  EXPECT_EQ(api.start_move(client::Approval{"p1", true, {}})->plan.request.requested_by,
+  EXPECT_EQ(api.start_move(PlanApproval{"p1", true, {}, "", ""})->plan.request.requested_by,
             own_name());
   EXPECT_TRUE(api.cancel_move("m1")->cancel_asked);
   const Convergence pause{ConvergencePolicy::kPause, 12s};

@@ -3,8 +3,8 @@
 #include <mutex>
 #include <tuple>
 
-#include "api/fan_out.h"
 #include "api/routes.h"
+#include "base/fan_out.h"
 #include "hypervisor/session_vms.h"
 #include "json/access_json.h"
 

@@ -241,11 +241,12 @@ Result<Plan> ApiClient::plan(std::string_view id) {
   return read_as<Plan>(state_->ask("GET", "/v1/plans/" + part(id)));
 }
 
-Result<Move> ApiClient::start_move(const Approval& approval) {
-  return read_as<Move>(state_->ask("POST", "/v1/moves",
-                                   json::dump({{"plan", approval.plan_id},
-                                               {"accept_notes", approval.accept_notes},
-                                               {"accepted_codes", approval.accepted_codes}})));
+Result<Move> ApiClient::start_move(const PlanApproval& approval) {
+  nlohmann::json body{{"plan", approval.plan_id},
+                      {"accept_notes", approval.accept_notes},
+                      {"accepted_codes", approval.accepted_codes}};
+  if (!approval.after.empty()) body["after"] = approval.after;
+  return read_as<Move>(state_->ask("POST", "/v1/moves", json::dump(body)));
 }
 
 Result<Move> ApiClient::start_move(const MoveRequest& request) {

@@ -41,12 +41,6 @@ struct StreamEvent {
   std::string body;
 };
 
-struct Approval {
-  std::string plan_id;
-  bool accept_notes = false;
-  std::vector<std::string> accepted_codes;
-};
-
 class ApiClient {
  public:
   explicit ApiClient(Target target);
@@ -72,7 +66,8 @@ class ApiClient {
   Result<std::vector<std::string>> replug_vm(std::string_view name_or_uuid);
   Result<Plan> make_plan(const MoveRequest& request);
   Result<Plan> plan(std::string_view id);
-  Result<Move> start_move(const Approval& approval);
+  // `requested_by` is the server's to say.
+  Result<Move> start_move(const PlanApproval& approval);
   Result<Move> start_move(const MoveRequest& request);
   Result<std::vector<Move>> moves();
   Result<Move> move(std::string_view id);

@@ -175,4 +175,15 @@ struct Plan {
   std::chrono::system_clock::time_point expires_at;
 };
 
+// A plan that its user has seen shall be carried out.
+struct PlanApproval {
+  std::string plan_id;
+  bool accept_notes = false;
+  std::vector<std::string> accepted_codes;  // warnings
+  // Another plan of this host, whose move is asked for at the same time: this one takes its place
+  // in the queue behind it.
+  std::string after;
+  std::string requested_by;
+};
+
 }  // namespace drover

@@ -15,11 +15,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kPlansMax = 256;
 constexpr int kMovesListed = 200;
 constexpr auto kEventDelay = 60s;  // within which the hypervisor's events of a move have come
 constexpr std::size_t kIdCharacters = 8;
 constexpr std::size_t kQueueMax = 1000;
+constexpr std::size_t kPlansMax = kQueueMax;  // as many as one command may ask for
+constexpr auto kTurnWait = 20s;               // well within the time a client waits for an answer
 constexpr auto kHouseInterval = 2s;
 constexpr int kExpireEvery = 30;  // rounds of keeping house
 constexpr auto kForecastFresh = 60s;
@@ -73,7 +74,7 @@ void Engine::stop() {
     running.swap(running_);
     for (auto& [id, entry] : running) entry->thread.request_stop();
     housekeeper_.request_stop();
-    stopping_.notify_all();
+    woken_.notify_all();
   }
   if (housekeeper_.joinable()) housekeeper_.join();
   for (auto& [id, entry] : running) {
@@ -162,13 +163,14 @@ Result<Plan> Engine::plan(const MoveRequest& request) {
   ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::system_clock::now();
-  std::erase_if(plans_, [&](const auto& item) { return item.second.plan.expires_at < now; });
+  std::erase_if(plans_,
+                [&](const auto& item) { return item.second.planned.plan.expires_at < now; });
   if (plans_.size() >= kPlansMax) {
     plans_.erase(std::ranges::min_element(
-        plans_, {}, [](const auto& item) { return item.second.plan.made_at; }));
+        plans_, {}, [](const auto& item) { return item.second.planned.plan.made_at; }));
   }
   Plan plan = planned.plan;
-  plans_[plan.id] = std::move(planned);
+  plans_[plan.id] = {std::move(planned)};
   return plan;
 }
 
@@ -187,22 +189,28 @@ Result<Plan> Engine::kept_plan(std::string_view id) const {
 Result<Planned> Engine::kept(std::string_view id) const {
   const std::lock_guard lock(mutex_);
   const auto it = plans_.find(id);
-  if (it == plans_.end() || it->second.plan.expires_at < std::chrono::system_clock::now()) {
+  if (it == plans_.end() || it->second.planned.plan.expires_at < std::chrono::system_clock::now()) {
     return fail(ErrorCode::kNotFound,
                 "There is no plan {}, or it has expired. Make a new one: drover plan VM HOST.", id);
   }
-  return it->second;
+  return it->second.planned;
 }
 
-Result<Move> Engine::start_planned(std::string_view plan_id, bool accept_notes,
-                                   std::vector<std::string> accepted_codes,
-                                   std::string_view requested_by) {
-  ASSIGN_OR_RETURN(const Planned shown, kept(plan_id));
+Result<Move> Engine::start_planned(const PlanApproval& approval) {
+  const auto id = place_planned(approval);
+  end_asking(approval.plan_id);
+  RETURN_IF_ERROR(id);
+  wait_for_a_look();
+  return move(*id);
+}
+
+Result<std::string> Engine::place_planned(const PlanApproval& approval) {
+  ASSIGN_OR_RETURN(const Planned shown, kept(approval.plan_id));
   MoveRequest request = shown.plan.request;
   request.vm = shown.plan.vm.uuid;
-  request.accept_notes = accept_notes;
-  request.accepted_codes = std::move(accepted_codes);
-  request.requested_by = requested_by;
+  request.accept_notes = approval.accept_notes;
+  request.accepted_codes = approval.accepted_codes;
+  request.requested_by = approval.requested_by;
   // What was shown is what the move is held against.
   const bool fresh = std::chrono::system_clock::now() - shown.plan.made_at < kForecastFresh;
   request.measure = shown.plan.request.measure && !(fresh && shown.plan.forecast);
@@ -212,17 +220,37 @@ Result<Move> Engine::start_planned(std::string_view plan_id, bool accept_notes,
   RETURN_IF_ERROR(check_acceptance(planned.plan));
   planned.plan.request.measure = shown.plan.request.measure;
   if (fresh && shown.plan.forecast) planned.plan.forecast = shown.plan.forecast;
-  return start_checked(std::move(planned), since);
+  wait_behind(approval.after);
+  return place(std::move(planned), since);
+}
+
+// Until it has been asked for to the end, is not kept any more, or takes long: whoever stands
+// behind a request that never comes is not to wait for ever.
+void Engine::wait_behind(std::string_view plan_id) {
+  if (plan_id.empty()) return;
+  std::unique_lock lock(mutex_);
+  woken_.wait_for(lock, housekeeper_.get_stop_token(), kTurnWait, [&] {
+    const auto it = plans_.find(plan_id);
+    return it == plans_.end() || it->second.asked_for;
+  });
+}
+
+void Engine::end_asking(std::string_view plan_id) {
+  const std::lock_guard lock(mutex_);
+  if (const auto it = plans_.find(plan_id); it != plans_.end()) it->second.asked_for = true;
+  woken_.notify_all();
 }
 
 Result<Move> Engine::start(const MoveRequest& request) {
   const auto since = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(Planned planned, plan_free(request));
   RETURN_IF_ERROR(check_acceptance(planned.plan));
-  return start_checked(std::move(planned), since);
+  ASSIGN_OR_RETURN(const std::string id, place(std::move(planned), since));
+  wait_for_a_look();
+  return move(id);
 }
 
-Result<Move> Engine::start_checked(Planned planned, std::chrono::steady_clock::time_point since) {
+Result<std::string> Engine::place(Planned planned, std::chrono::steady_clock::time_point since) {
   reap();
   SourceJob job;
   job.move.id = random_name(kIdCharacters);
@@ -264,8 +292,7 @@ Result<Move> Engine::start_checked(Planned planned, std::chrono::steady_clock::t
               first.destination, move_kind_name(first.plan.kind), first.plan.request.requested_by);
     enqueue(std::move(job));
   }
-  wait_for_a_look();
-  return move(first.id);
+  return first.id;
 }
 
 void Engine::launch(SourceJob job, void (MoveWork::*how)(std::stop_token)) {
@@ -389,7 +416,7 @@ void Engine::keep_house(std::stop_token stop) {
       world_.memories->expire(world_.book.settings());
     }
     std::unique_lock lock(mutex_);
-    stopping_.wait_for(lock, stop, kHouseInterval, [] { return false; });
+    woken_.wait_for(lock, stop, kHouseInterval, [] { return false; });
   }
 }
 

@@ -54,10 +54,9 @@ class Engine {
   Status check(const MoveRequest& request) const;
   Result<Plan> kept_plan(std::string_view id) const;
   // A kept plan's request with what its user has accepted since. kConflict: what it was made of has
-  // changed; the causes say what (stale_plan.h).
-  Result<Move> start_planned(std::string_view plan_id, bool accept_notes,
-                             std::vector<std::string> accepted_codes,
-                             std::string_view requested_by);
+  // changed; the causes say what (stale_plan.h). Many may be asked for at once: they are checked
+  // side by side, and each waits for `approval.after` before it takes its place.
+  Result<Move> start_planned(const PlanApproval& approval);
   Result<Move> start(const MoveRequest& request);
 
   // Those that wait for their turn, in order, with their positions.
@@ -102,8 +101,11 @@ class Engine {
   Status go_on(std::string_view id, const Resolution& resolution);
   Result<Planned> plan_free(const MoveRequest& request) const;
   Result<Planned> kept(std::string_view plan_id) const;
-  // `since`: when its plan was begun.
-  Result<Move> start_checked(Planned planned, std::chrono::steady_clock::time_point since);
+  Result<std::string> place_planned(const PlanApproval& approval);
+  void wait_behind(std::string_view plan_id);
+  void end_asking(std::string_view plan_id);
+  // Its id. `since`: when its plan was begun.
+  Result<std::string> place(Planned planned, std::chrono::steady_clock::time_point since);
   MoveListener listener();
   void enqueue(SourceJob job);
   std::vector<Waiting> waiting() const;
@@ -131,15 +133,19 @@ class Engine {
   HealthWatch health_;
   std::mutex starting_;       // one start at a time: two of one VM must see each other
   mutable std::mutex mutex_;  // guards all below; taken after starting_
-  std::map<std::string, Planned, std::less<>> plans_;
+  struct Kept {
+    Planned planned;
+    bool asked_for = false;  // its move has its place, or was refused
+  };
+  std::map<std::string, Kept, std::less<>> plans_;
   std::set<std::string, std::less<>> claimed_;  // UUIDs that while_free() changes
   // When it last did, by UUID; older than any plan's life is forgotten.
   std::map<std::string, std::chrono::steady_clock::time_point, std::less<>> changed_at_;
   std::map<std::string, std::shared_ptr<Running>, std::less<>> running_;
   std::map<std::string, std::string, std::less<>> parked_;  // by id: the VM's UUID; not running_
-  std::condition_variable_any stopping_;
-  QueuePacing pacing_;     // the dispatcher's own
-  std::mutex look_mutex_;  // guards the three below; taken last
+  std::condition_variable_any woken_;  // with mutex_: all of it ends, or a plan was asked for
+  QueuePacing pacing_;                 // the dispatcher's own
+  std::mutex look_mutex_;              // guards the three below; taken last
   std::condition_variable_any look_changed_;
   bool look_wanted_ = false;
   std::uint64_t looks_begun_ = 0, looks_ended_ = 0;

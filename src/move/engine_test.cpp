@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/engine.h"
 
+#include <atomic>
+#include <latch>
+#include <optional>
+#include <thread>
+
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "hypervisor/fake/fake.h"
 #include "move/job.h"
+#include "move/peer_messages.h"
 #include "move/world_fixture.h"
+#include "preflight/preflight.h"
 
 namespace drover::move {
 namespace {
@@ -185,6 +193,104 @@ TEST_F(WhileFree, APlanOfAVmThatIsTakenMeanwhileSaysSo) {
 TEST_F(WhileFree, AVmThatIsExportedIsNotChanged) {
   engine_->keep_away([](std::string_view uuid) { return uuid == kUuid ? "e1" : ""; });
   EXPECT_FALSE(change().first);
+}
+
+constexpr const char* kOtherUuid = "7f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";  // of web02
+
+// A destination that answers for web01 only when it is told to.
+class SlowForOne final : public net::PeerTransport {
+ public:
+  fake::FakeHypervisor hypervisor{{}};
+  HostSettings settings;
+  std::atomic<bool> slow = false;
+  std::latch go{1};
+  std::latch other_answered{1};
+  Result<std::string> call(std::string_view, std::string_view, std::string_view body,
+                           Deadline) override {
+    ASSIGN_OR_RETURN(const auto proposal, proposal_from_json(body));
+    const bool first = body.contains(kUuid);
+    if (slow && first) go.wait();
+    ASSIGN_OR_RETURN(const auto report,
+                     preflight::check_destination(proposal, hypervisor, settings));
+    if (slow && !first) other_answered.count_down();
+    return to_json(report);
+  }
+};
+
+class Asking : public testing::Test, protected WorldFixture {
+ protected:
+  void SetUp() override {
+    open_world(hypervisor_, peers_);
+    pair_with("host2");
+    ASSERT_TRUE(book_->change_settings({{"incoming", SettingChange::Op::kSet, "on"},
+                                        {"outgoing", SettingChange::Op::kSet, "on"}}));
+    peers_.settings = book_->settings();
+    side_ = std::make_unique<DestinationSide>(*world_, [] { return std::vector<Vm>{}; });
+    engine_ = std::make_unique<Engine>(*world_, *side_, [](MoveChange, const Move&) {});
+    for (const auto& [name, uuid] : {std::pair{"web01", kUuid}, {"web02", kOtherUuid}}) {
+      ASSERT_TRUE(hypervisor_.define(
+          fmt::format("<domain type='qemu'><name>{}</name><uuid>{}</uuid><memory "
+                      "unit='MiB'>64</memory><vcpu>1</vcpu><os><type arch='x86_64' "
+                      "machine='pc-q35-7.2'>hvm</type></os><devices/></domain>",
+                      name, uuid)));
+    }
+  }
+  void TearDown() override {
+    engine_.reset();
+    side_.reset();
+    close_world();
+  }
+  PlanApproval plan_of(const char* uuid) {
+    MoveRequest request;
+    request.vm = uuid;
+    request.destination = "host2";
+    request.measure = false;
+    const auto plan = engine_->plan(request);
+    EXPECT_TRUE(plan) << plan.error().text();
+    if (!plan) return {};
+    PlanApproval approval{plan->id, true, {}, "", "alice"};
+    for (const Finding& finding : plan->findings) approval.accepted_codes.push_back(finding.code);
+    return approval;
+  }
+
+  fake::FakeHypervisor hypervisor_{{}};
+  SlowForOne peers_;
+  std::unique_ptr<DestinationSide> side_;
+  std::unique_ptr<Engine> engine_;
+};
+
+// They are checked side by side, and the first one's check takes longer.
+TEST_F(Asking, TheOneBehindTakesItsPlaceBehind) {
+  const PlanApproval first = plan_of(kUuid);
+  PlanApproval second = plan_of(kOtherUuid);
+  second.after = first.plan_id;
+  peers_.slow = true;
+  std::optional<Result<Move>> one, other;
+  {
+    const std::jthread asks([&] { one = engine_->start_planned(first); });
+    const std::jthread asks_too([&] { other = engine_->start_planned(second); });
+    peers_.other_answered.wait();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_TRUE(engine_->queue().empty()) << "it stands behind one that has no place yet";
+    peers_.go.count_down();
+  }
+  ASSERT_TRUE(*one) << one->error().text();
+  ASSERT_TRUE(*other) << other->error().text();
+  const auto queue = engine_->queue();
+  ASSERT_EQ(queue.size(), 2u);
+  EXPECT_EQ(queue[0].plan.vm.name, "web01");
+  EXPECT_EQ(queue[1].plan.vm.name, "web02");
+}
+
+TEST_F(Asking, BehindOneThatIsRefusedOrNotKnownNobodyWaits) {
+  const PlanApproval first = plan_of(kUuid);
+  PlanApproval second = plan_of(kOtherUuid);
+  ASSERT_TRUE(hypervisor_.undefine(kUuid));
+  EXPECT_EQ(engine_->start_planned(first).error().code, ErrorCode::kNotFound);
+  second.after = first.plan_id;
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(engine_->start_planned(second));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(15));
 }
 
 }  // namespace

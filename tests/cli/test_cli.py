@@ -267,11 +267,64 @@ def test_several_vms_are_asked_for_together(daemon, drover):
 def test_one_that_cannot_start_stops_no_other(daemon, drover):
     daemon.answers["GET /v1/vms"] = {"vms": [vm(), vm("größe 2", uuid=UUID.replace("6", "7"))], "unreachable": []}
     daemon.events = [DONE]
-    answers = [(409, error("CONFLICT", "web01 is moving already.")), move(percent=0)]
-    daemon.answers["POST /v1/moves"] = lambda _: answers.pop(0)
+    daemon.answers["POST /v1/plans"] = lambda asked: plan(id=asked[2]["vm"])
+    daemon.answers["POST /v1/moves"] = lambda asked: (
+        (409, error("CONFLICT", "web01 is moving already.")) if asked[2]["plan"] == UUID else move(percent=0))
     done = drover("move", "web01", "größe 2", "host2", "--yes")
     assert done.returncode != 0 and "was not moved. web01 is moving already." in done.stderr
     assert "runs on host2" in done.stdout
+
+
+def test_many_are_asked_for_side_by_side_and_told_in_order(daemon, drover):
+    """The first is the slowest, in its plan and when it is asked for; each says behind which it stands, among those of its host."""
+    names = [f"web{number:02}" for number in range(12)]
+    places = {name: (str(UUID.replace("6c1fa1f0", f"6c1fa1{number:02}")), "host2" if name == "web03" else "host1")
+              for number, name in enumerate(names)}
+    vms = [vm(name, uuid=uuid, host=host) for name, (uuid, host) in places.items()]
+    name_of = {uuid: name for name, (uuid, _) in places.items()}
+    together = {"now": 0, "most": 0}
+
+    def slowly(asked, name, answer):
+        together["now"] += 1
+        together["most"] = max(together["most"], together["now"])
+        time.sleep(0.6 if name == "web00" else 0.1)
+        together["now"] -= 1
+        return answer
+
+    def planned(asked):
+        name = name_of[asked[2]["vm"]]
+        return slowly(asked, name, plan(id="plan-" + name, vm=vm(name)))
+
+    daemon.answers["GET /v1/vms"] = {"vms": vms, "unreachable": []}
+    daemon.answers["POST /v1/plans"] = planned
+    daemon.answers["POST /v1/moves"] = lambda asked: slowly(asked, asked[2]["plan"].removeprefix("plan-"), {
+        **move(percent=0), "id": asked[2]["plan"], "plan": plan(vm=vm(asked[2]["plan"].removeprefix("plan-")))})
+    daemon.events = [DONE, "break"] * len(names)
+    done = drover("move", *names, "host3", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"Move plan-(web\d\d) has begun", done.stdout) == names
+    assert {body["plan"]: body.get("after") for _, body in daemon.times_asked("POST /v1/moves")} == {
+        "plan-" + name: "plan-" + before if before else None
+        for name, before in zip(names, [None, "web00", "web01", None, "web02", *names[4:-1]], strict=True)}
+    assert 2 < together["most"] <= 8, together
+    assert len(daemon.times_asked("GET /v1/vms")) == 1
+
+
+def test_the_first_that_has_no_plan_is_the_error(daemon, drover):
+    names = [f"web{number:02}" for number in range(9)]
+    daemon.answers["GET /v1/vms"] = {"vms": [vm(name, uuid=UUID.replace("6c1fa1f0", f"6c1fa1{number:02}"))
+                                             for number, name in enumerate(names)], "unreachable": []}
+
+    def planned(asked):
+        number = int(asked[2]["vm"][6:8])
+        if number == 2:
+            time.sleep(0.3)
+        return (409, error("CONFLICT", f"web{number:02} is moving already.")) if number in (2, 3) else plan()
+
+    daemon.answers["POST /v1/plans"] = planned
+    done = drover("move", *names, "host2", "--yes")
+    assert done.returncode != 0 and "web02 is moving already." in done.stderr and "web03" not in done.stderr, done
+    assert not daemon.times_asked("POST /v1/moves")
 
 
 def test_all_running_vms_of_the_host(daemon, drover):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same question to many hosts at once, on a few threads. Any thread.
+// The same work for many, several at a time, on a few threads. Any thread.
 #pragma once
 
 #include <algorithm>
@@ -8,10 +8,10 @@
 #include <thread>
 #include <vector>
 
-namespace drover::api {
+namespace drover {
 
-// Calls `work(i)` for each i below `count`, each once, at most 8 at a time, and returns when all
-// are done. `work` must not throw, and bounds its own time.
+// Calls `work(i)` for each i below `count`, each once, begun in order, at most 8 at a time, and
+// returns when all are done. `work` must not throw, and bounds its own time.
 template <typename Work>
 void fan_out(std::size_t count, const Work& work) {
   constexpr std::size_t kThreads = 8;
@@ -24,4 +24,4 @@ void fan_out(std::size_t count, const Work& work) {
   run();
 }
 
-}  // namespace drover::api
+}  // namespace drover
