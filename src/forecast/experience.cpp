@@ -17,6 +17,9 @@ constexpr double kLinkBound = 0.7;      // of the link's rate: then the link was
 constexpr double kUsualLink = 110e6;
 constexpr double kStart = 0.4;  // of copying disks, until QEMU runs at the destination
 constexpr double kMemoryStart = 0.3;
+constexpr double kPagesAgain = 500;  // fewer that were sent again say nothing of the next ones
+// A disk's cache takes what is written to measure it faster than the disk takes all of a VM's.
+constexpr double kUsualCopyWithin = 400e6;
 constexpr double kRestLeast = 0.05;
 constexpr double kAlikeLinks = 1.1;     // the logarithm of how many times one may be as fast
 constexpr double kPauseMost = 2;        // beside what is carried in it
@@ -70,13 +73,16 @@ bool copies_alike(const Plan& plan, const Scene& scene) {
 }
 
 // Times in which a move only waits say nothing about the next one.
-bool counts(const Move& move, const Scene& scene, std::string_view destination) {
+bool is_like(const Move& move, const Scene& scene, std::string_view destination) {
   const Plan& plan = move.plan;
   return move.state == MoveState::kDone && move.report && plan.forecast && !plan.request.window &&
          plan.kind == scene.kind && copies_alike(plan, scene) && !brought_layers(plan) &&
-         move.destination == destination && time_worked(move) &&
-         !plan.forecast->strategies.empty() &&
-         plan.forecast->strategies.front().strategy == strategy_of(scene);
+         move.destination == destination && time_worked(move) && !plan.forecast->strategies.empty();
+}
+
+bool counts(const Move& move, const Scene& scene, std::string_view destination) {
+  return is_like(move, scene, destination) &&
+         move.plan.forecast->strategies.front().strategy == strategy_of(scene);
 }
 
 // Of a move whose link nobody knew it is not known either what held it up.
@@ -134,23 +140,40 @@ double link_of(const Scene& scene) {
 
 void learn_shares(const Scene& scene, const std::vector<const Move*>& moves,
                   Experience& experience) {
-  Samples wire, alike, used;
+  Samples wire, alike;
   for (const Move* move : moves) {
-    const Forecast& made = *move->plan.forecast;
     const double link = link_of(*move);
     if (const auto share = wire_share_of(*move)) {
       const double factor = *share / usual_wire_share(link * experience.link_use);
       wire.push_back(factor);
       if (std::abs(std::log(link / link_of(scene))) < kAlikeLinks) alike.push_back(factor);
     }
-    const auto& passes = move->report->passes;
-    // The first pass takes all memory; what was never written is a mark of a few bytes.
-    if (!passes.empty() && passes.front().number == 1 && made.memory.bytes > 0)
-      used.push_back(number(passes.front().sent) / number(made.memory));
   }
   if (const auto factor = median(alike.empty() ? wire : alike))
     experience.wire_factor = std::clamp(*factor, 0.05, 3.0);
+}
+
+// What a guest does with its memory is the same whatever carries it; what it writes is its own.
+void learn_guest(const Scene& scene, std::string_view destination, std::string_view vm_uuid,
+                 std::span<const Move> moves, Experience& experience) {
+  Samples used, unchanged;
+  for (const Move& move : moves) {
+    const auto& passes = move.report ? move.report->passes : std::vector<MemoryPass>{};
+    if (passes.empty() || !is_like(move, scene, destination)) continue;
+    const double memory = number(move.plan.forecast->memory);
+    // The first pass takes all memory; what was never written is a mark of a few bytes.
+    if (passes.front().number == 1 && memory > 0 && used.size() < kMovesMost)
+      used.push_back(number(passes.front().sent) / memory);
+    double again = 0, same = 0;
+    for (const MemoryPass& pass : passes) {
+      again += static_cast<double>(pass.resent_pages);
+      same += static_cast<double>(pass.unchanged_pages);
+    }
+    const bool own = move.plan.vm.uuid == vm_uuid && unchanged.size() < kMovesMost;
+    if (again >= kPagesAgain && own) unchanged.push_back(std::min(same / again, 1.0));
+  }
   if (const auto factor = median(used)) experience.used_factor = std::clamp(*factor, 0.1, 1.5);
+  if (const auto share = median(unchanged)) experience.unchanged = *share;
 }
 
 void learn_rates(const std::vector<const Move*>& moves, Experience& experience) {
@@ -250,7 +273,7 @@ Experience usual(const Scene& scene) {
   }
   if (scene.kind == MoveKind::kStorage) {
     experience.rest = 0.1;
-    experience.disk_rate = 1e9;
+    experience.disk_rate = scene.one_device ? kUsualCopyWithin : 1e9;
   }
   if (scene.kind == MoveKind::kQuick || scene.kind == MoveKind::kOffline) experience.rest = 1.2;
   if (scene.kind == MoveKind::kQuick) experience.pause = kSavedOverhead;
@@ -261,6 +284,7 @@ Experience learn(const Scene& scene, std::string_view destination, std::string_v
                  std::span<const Move> moves) {
   Experience experience = usual(scene);
   const std::vector<const Move*> found = chosen(scene, destination, vm_uuid, moves);
+  learn_guest(scene, destination, vm_uuid, moves, experience);
   if (found.empty()) return experience;
   experience.moves = static_cast<unsigned>(found.size());
   learn_rates(found, experience);

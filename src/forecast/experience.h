@@ -24,8 +24,9 @@ struct Experience {
   double link_use = 0.93;    // of what the link was measured at
   double wire_factor = 1;    // of what is usual for the link (usual_wire_share)
   double used_factor = 0.8;  // of the memory that QEMU holds, what is more than zeroes
-  double pause = 0.15;       // of the guest, beyond what its last pages take
-  double spread = 0.35;      // how far off forecasts may be
+  double unchanged = 0;  // of what QEMU sends again, what is as it was: it costs next to nothing
+  double pause = 0.15;   // of the guest, beyond what its last pages take
+  double spread = 0.35;  // how far off forecasts may be
 };
 
 // Bytes on the wire for one of the guest's that has to travel, where the mover compresses: it takes
@@ -37,7 +38,7 @@ Experience usual(const Scene& scene);
 
 // From moves of this source, the newest first, of which those count that have ended well, went to
 // this destination, and are of the scene's kind and strategy: the newest eight of them. Those of
-// the same VM are believed more.
+// the same VM are believed more. How much of its memory it uses is learnt from any strategy.
 Experience learn(const Scene& scene, std::string_view destination, std::string_view vm_uuid,
                  std::span<const Move> moves);
 

@@ -149,6 +149,33 @@ TEST(Experience, MovesOfTheSameVmAreBelievedBeforeOthers) {
   EXPECT_EQ(learn(gigabit_scene(), "host2", "third", before).moves, 8u);
 }
 
+// How much is in use, and how much of what it writes is what was there, is the guest's doing.
+TEST(Experience, WhatAGuestDoesWithItsMemoryIsLearntFromAnyStrategy) {
+  Move of_vm = finished(gigabit_scene(), {});
+  MemoryPass first, again;
+  first.number = 1;
+  first.sent = {of_vm.plan.forecast->memory.bytes / 4};
+  again.number = 2;
+  again.resent_pages = 4000;
+  again.unchanged_pages = 3000;
+  of_vm.report->passes = {first, again};
+  of_vm.plan.forecast->strategies.front().strategy = "direct";
+  Move of_another = of_vm;
+  of_another.plan.vm.uuid = "other";
+  of_another.report->passes.back().unchanged_pages = 400;
+  const Experience learnt =
+      learn(gigabit_scene(), "host2", kVm, std::vector<Move>{of_another, of_another, of_vm});
+  EXPECT_EQ(learnt.moves, 0u);
+  EXPECT_DOUBLE_EQ(learnt.used_factor, 0.25);
+  EXPECT_DOUBLE_EQ(learnt.unchanged, 0.75);
+  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, std::vector<Move>{of_another}).unchanged, 0);
+  EXPECT_EQ(learn(gigabit_scene(), "host3", kVm, std::vector<Move>{of_vm}).unchanged, 0);
+  of_vm.report->passes.back().resent_pages = 40;
+  of_vm.report->passes.back().unchanged_pages = 40;
+  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, std::vector<Move>{of_vm}).unchanged, 0)
+      << "too few to go by";
+}
+
 TEST(Experience, TheNewestCountAndAnAbsurdOneDoesNot) {
   std::vector<Move> before(8, finished(gigabit_scene(), {0.3, 4, 3, 0.6, {}, {}}));
   before.push_back(finished(gigabit_scene(), {500, 500, 500, 500, {}, {}}));

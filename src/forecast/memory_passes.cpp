@@ -13,6 +13,8 @@ constexpr double kShrinks = 0.9;  // a pass that leaves more than so much of the
 constexpr double kVerdict = 3;    // seconds until a guest counts as outrunning the link
 constexpr double kDecide = 60;    // seconds after which somebody has decided, if nothing ends it
 
+double rate_again(const MemoryScene& scene) { return scene.again > 0 ? scene.again : scene.rate; }
+
 // Nothing is certain of a guest: it may do more, or less, than in the second in which it was
 // measured.
 double chance(double dirty, double rate) {
@@ -33,24 +35,25 @@ void end_by_pause(const MemoryScene& scene, double pass, MemoryCopy& copy) {
   }
   copy.converges = 0.1;
   copy.ends_by_itself = false;
-  copy.left = std::min(copy.left, limit * scene.rate);
+  copy.left = std::min(copy.left, limit * rate_again(scene));
 }
 
 // From 20 % in steps of 10, one step for two passes, until what is left of the guest fits.
 void end_by_slowing(const MemoryScene& scene, double pass, MemoryCopy& copy) {
-  const double wanted = 1 - scene.rate * 0.5 / std::max(scene.dirty, 1.0);
+  const double wanted = 1 - rate_again(scene) * 0.5 / std::max(scene.dirty, 1.0);
   const double steps = std::clamp(std::ceil((wanted - 0.2) / 0.1), 0.0, 8.0) + 1;
   copy.seconds += steps * 2 * pass;
   copy.sent += steps * 2 * copy.left;
-  copy.left = scene.rate * kPauseLimit / 2;
+  copy.left = rate_again(scene) * kPauseLimit / 2;
   copy.converges = 0.9;
 }
 
 void outruns(const MemoryScene& scene, MemoryCopy& copy) {
-  const double pass = copy.left / scene.rate + kPassOverhead;
+  const double rate = rate_again(scene);
+  const double pass = copy.left / rate + kPassOverhead;
   const double verdict = std::max(kVerdict, 2 * pass);
   copy.seconds += verdict;
-  copy.sent += scene.rate * verdict;
+  copy.sent += rate * verdict;
   switch (scene.convergence.policy) {
     case ConvergencePolicy::kPause:
       end_by_pause(scene, pass, copy);
@@ -60,19 +63,19 @@ void outruns(const MemoryScene& scene, MemoryCopy& copy) {
       return;
     case ConvergencePolicy::kGiveUp:
       copy.seconds += static_cast<double>(scene.convergence.limit.count());
-      copy.sent += scene.rate * static_cast<double>(scene.convergence.limit.count());
+      copy.sent += rate * static_cast<double>(scene.convergence.limit.count());
       copy.left = 0;
       copy.converges = 0.03;
       return;
     case ConvergencePolicy::kWait:
       copy.converges = 0.03;
       copy.ends_by_itself = false;
-      copy.left = scene.rate * kPauseLimit;
+      copy.left = rate * kPauseLimit;
       break;
   }
   if (!copy.ends_by_itself) {
     copy.seconds += kDecide;
-    copy.sent += scene.rate * kDecide;
+    copy.sent += rate * kDecide;
   }
 }
 
@@ -87,14 +90,15 @@ MemoryCopy copy_memory(const MemoryScene& scene) {
   MemoryCopy copy;
   double left = scene.used;
   for (int pass = 0; pass < kPassesMax; ++pass) {
-    const double took = left / scene.rate + kPassOverhead;
+    const double rate = pass == 0 ? scene.rate : rate_again(scene);
+    const double took = left / rate + kPassOverhead;
     copy.seconds += took;
     copy.sent += left;
     const double next = dirtied_in(scene, took);
     copy.left = next;
-    if (next <= scene.rate * kPauseLimit) {
+    if (next <= rate_again(scene) * kPauseLimit) {
       copy.sent += next;
-      copy.converges = chance(scene.dirty, scene.rate);
+      copy.converges = chance(scene.dirty, rate_again(scene));
       return copy;
     }
     // The first pass is long, so the second may well be as large as it.

@@ -9,7 +9,7 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024;
 
 MemoryScene guest(double used, double dirty, double rate, Convergence convergence = {}) {
-  return {used * kMiB, dirty * kMiB, rate * kMiB, convergence};
+  return {used * kMiB, dirty * kMiB, rate * kMiB, 0, convergence};
 }
 
 TEST(MemoryPasses, AnIdleGuestIsCopiedOnce) {
@@ -73,6 +73,16 @@ TEST(MemoryPasses, TheChanceToConvergeFallsWithWhatTheGuestChanges) {
     last = now;
   }
   EXPECT_GE(copy_memory(guest(500, 20, 100)).converges, 0.95);
+}
+
+TEST(MemoryPasses, WhatIsSentAgainUnchangedCostsLittle) {
+  MemoryScene scene = guest(500, 60, 100);
+  const MemoryCopy changed = copy_memory(scene);
+  scene.again = 4 * scene.rate;
+  const MemoryCopy same = copy_memory(scene);
+  EXPECT_LT(same.seconds, changed.seconds - 2);
+  EXPECT_GT(same.seconds, 5) << "the first pass takes as long";
+  EXPECT_GT(same.converges, changed.converges);
 }
 
 // A burst that fits within the pause whole is no reason to wait for anything.

@@ -79,6 +79,8 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   memory.dirty = scene.executes ? number(scene.dirty_rate.value_or(kUsualDirtying)) : 0;
   memory.rate =
       std::min(experience.memory_rate, link_of(scene, experience) / std::max(cost, kReference));
+  memory.again = memory.rate;
+  if (scene.compress) memory.again /= std::max(1 - experience.unchanged, kReference);
   memory.convergence = scene.convergence;
   const MemoryCopy copy = copy_memory(memory);
   parts.memory =
@@ -88,7 +90,7 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   parts.ends_by_itself = copy.ends_by_itself;
   const bool stays = scene.convergence.policy == ConvergencePolicy::kGiveUp && copy.converges < 0.5;
   if (!scene.executes || stays) return;
-  const double carried = copy.left / memory.rate;
+  const double carried = copy.left / memory.again;
   parts.pause = experience.pause + (carried <= kPauseLimit ? carried * kLeftUsual : carried);
 }
 

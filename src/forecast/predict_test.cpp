@@ -223,6 +223,19 @@ TEST(Predict, OnOneDeviceAStorageMoveReadsAndWritesWithTheSameHeads) {
   EXPECT_NEAR(seconds(plain(scene)) - usual(scene).rest, 2 * (two - usual(scene).rest), 0.1);
 }
 
+// What was written to measure it went to its cache.
+TEST(Predict, OneDeviceIsNotBelievedToBeAsFastAsItsCache) {
+  Scene scene = gigabit_scene();
+  scene.kind = MoveKind::kStorage;
+  scene.disks = {1'200'000'000};
+  scene.one_device = true;
+  scene.read = {12'000'000'000};
+  scene.write = {800'000'000};
+  EXPECT_GE(seconds(plain(scene)), 3);
+  scene.one_device = false;
+  EXPECT_LT(seconds(plain(scene)), 2);
+}
+
 TEST(Predict, AForecastHasTheMovesOwnStrategyFirstAndTheOthersBesideIt) {
   const auto names = [](const Forecast& made) {
     std::vector<std::string> list;
