@@ -37,7 +37,9 @@ std::string basis_words(const Forecast& made) {
   };
   add(made.memory.bytes > 0, fmt::format("{} of memory in use", to_text(made.memory)));
   const BytesPerSecond changed = made.dirty_rate.value_or(BytesPerSecond{});
+  const bool again = changed.value > 0 && made.dirty_set.bytes > 0;
   add(changed.value > 0, fmt::format("{} of it changed", to_text(changed)));
+  add(again, fmt::format("the same {} again and again", to_text(made.dirty_set)));
   add(made.disks.bytes > 0, fmt::format("{} of disks", to_text(made.disks)));
   add(made.spared.bytes > 0, fmt::format("{} of that there already", to_text(made.spared)));
   add(made.link_rate.value > 0, fmt::format("a link of {}", to_text(made.link_rate)));

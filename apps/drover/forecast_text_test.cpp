@@ -43,6 +43,16 @@ TEST(ForecastText, APlanShowsTheRangeTheBasisAndTheOtherStrategies) {
   EXPECT_NE(plan_text(plan).find("It will take"), std::string::npos);
 }
 
+TEST(ForecastText, WhatIsChangedAgainAndAgainIsSaid) {
+  Plan plan = sample_plan();
+  plan.forecast = sample_forecast();
+  plan.forecast->dirty_set = mib(24);
+  const std::string text = forecast_text(plan);
+  EXPECT_NE(text.find("3.0 MiB/s of it changed, the same 24 MiB again and again, 559 MiB of disks"),
+            std::string::npos)
+      << text;
+}
+
 TEST(ForecastText, ASmallChanceIsSaidAndSoIsWhatCouldNotBeMeasured) {
   Plan plan = sample_plan();
   plan.forecast = sample_forecast();

@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kPassOverhead = 0.05;  // QEMU's own work between two passes
 constexpr int kPassesMax = 64;
+constexpr double kOfSetMost = 0.98;  // nobody sees how much faster it is changed than in a second
 constexpr double kShrinks = 0.9;  // a pass that leaves more than so much of the last one is no help
 constexpr double kVerdict = 3;    // seconds until a guest counts as outrunning the link
 constexpr double kDecide = 60;    // seconds after which somebody has decided, if nothing ends it
@@ -83,7 +84,10 @@ void outruns(const MemoryScene& scene, MemoryCopy& copy) {
 
 double dirtied_in(const MemoryScene& scene, double seconds) {
   if (scene.used <= 0 || scene.dirty <= 0) return 0;
-  return scene.used * (1 - std::exp(-scene.dirty * seconds / scene.used));
+  if (scene.set <= 0) return scene.used * (1 - std::exp(-scene.dirty * seconds / scene.used));
+  const double set = std::min(scene.set, scene.used);
+  const double stays = 1 - std::min(scene.dirty / set, kOfSetMost);  // for a second
+  return set * (1 - std::pow(stays, seconds));
 }
 
 MemoryCopy copy_memory(const MemoryScene& scene) {

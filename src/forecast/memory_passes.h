@@ -14,6 +14,7 @@ inline constexpr double kPauseLimit = 0.3;
 struct MemoryScene {
   double used = 0;   // to be sent in the first pass
   double dirty = 0;  // changed in a second, as measured over one
+  double set = 0;    // what is changed again and again; 0: all that is used
   double rate = 1;   // of the guest's bytes, as the road carries them; > 0
   double again = 0;  // likewise, of what is sent again, which may be the same; 0: as `rate`
   Convergence convergence;

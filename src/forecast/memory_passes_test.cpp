@@ -9,7 +9,7 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024;
 
 MemoryScene guest(double used, double dirty, double rate, Convergence convergence = {}) {
-  return {used * kMiB, dirty * kMiB, rate * kMiB, 0, convergence};
+  return {used * kMiB, dirty * kMiB, 0, rate * kMiB, 0, convergence};
 }
 
 TEST(MemoryPasses, AnIdleGuestIsCopiedOnce) {
@@ -83,6 +83,21 @@ TEST(MemoryPasses, WhatIsSentAgainUnchangedCostsLittle) {
   EXPECT_LT(same.seconds, changed.seconds - 2);
   EXPECT_GT(same.seconds, 5) << "the first pass takes as long";
   EXPECT_GT(same.converges, changed.converges);
+}
+
+// Twenty-four of five hundred: whatever a pass takes, it leaves those.
+TEST(MemoryPasses, WhatIsChangedAgainAndAgainIsAllThatIsLeft) {
+  MemoryScene scene = guest(500, 23, 12, {ConvergencePolicy::kPause, std::chrono::seconds(30)});
+  const MemoryCopy all = copy_memory(scene);
+  scene.set = 24 * kMiB;
+  EXPECT_NEAR(dirtied_in(scene, 1) / kMiB, 23, 0.1);
+  EXPECT_NEAR(dirtied_in(scene, 40) / kMiB, 24, 0.1);
+  const MemoryCopy few = copy_memory(scene);
+  EXPECT_NEAR(few.left / kMiB, 24, 1);
+  EXPECT_LT(few.left, all.left / 4);
+  EXPECT_LT(few.seconds, all.seconds / 1.5);
+  scene.set = 10 * kMiB;  // less than what was seen changed
+  EXPECT_LE(dirtied_in(scene, 100), 10 * kMiB);
 }
 
 // A burst that fits within the pause whole is no reason to wait for anything.

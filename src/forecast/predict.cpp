@@ -77,6 +77,7 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   const double first = wire_of(memory.used, spared, wire_share(scene, experience));
   const double cost = memory.used > 0 ? first / memory.used : wire_share(scene, experience);
   memory.dirty = scene.executes ? number(scene.dirty_rate.value_or(kUsualDirtying)) : 0;
+  memory.set = number(scene.dirty_set);
   memory.rate =
       std::min(experience.memory_rate, link_of(scene, experience) / std::max(cost, kReference));
   memory.again = memory.rate;
@@ -162,6 +163,12 @@ Parts parts_of(const Scene& scene, const Experience& experience) {
       break;
   }
   return parts;
+}
+
+double usual_rate(const Scene& scene) {
+  const Experience experience = usual(scene);
+  return std::min(experience.memory_rate,
+                  link_of(scene, experience) / wire_share(scene, experience));
 }
 
 namespace {
@@ -256,6 +263,7 @@ Forecast make_forecast(const Scene& scene, std::string_view destination, std::st
     }
   }
   made.dirty_rate = scene.dirty_rate;
+  made.dirty_set = scene.dirty_set;
   made.dirty_age = scene.dirty_age;
   made.link_rate = scene.link;
   made.link_age = scene.link_age;

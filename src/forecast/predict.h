@@ -23,6 +23,9 @@ struct Parts {
 };
 Parts parts_of(const Scene& scene, const Experience& experience);
 
+// Of the guest's bytes, what a road such as the scene's usually carries in a second.
+double usual_rate(const Scene& scene);
+
 // By one strategy.
 StrategyForecast predict(const Scene& scene, const Experience& experience);
 

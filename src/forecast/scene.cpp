@@ -17,6 +17,7 @@ Scene scene_of(const Plan& plan, const Convergence& convergence) {
   scene.memory_used = std::min(made.memory, scene.memory);
   if (made.dirty_rate && (made.dirty_rate->value > 0 || plan.request.measure))
     scene.dirty_rate = made.dirty_rate;
+  scene.dirty_set = made.dirty_set;
   scene.dirty_age = made.dirty_age;
   scene.disks = made.disks;
   scene.spared_disks = std::min(made.spared, made.disks);

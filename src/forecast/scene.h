@@ -22,7 +22,8 @@ struct Scene {
   ByteCount memory_used;  // of that, what the guest ever wrote; at most `memory`
   // Memory changed in a second, each page counted once; nothing: nobody has measured it.
   std::optional<BytesPerSecond> dirty_rate;
-  std::chrono::milliseconds dirty_age{0};  // since that was measured
+  ByteCount dirty_set;  // what it changes again and again; 0: all that it uses, for all we know
+  std::chrono::milliseconds dirty_age{0};  // since those were measured
   ByteCount disks;                         // allocated, to be copied; of running VMs and others
   ByteCount spared_memory;                 // of `memory_used`, likely held by the destination
   ByteCount spared_disks;                  // of `disks`, likewise

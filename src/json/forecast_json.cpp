@@ -30,6 +30,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Strate
 
 Json encode(const Forecast& value) {
   Json out{{"strategies", encode(value.strategies)},
+           {"dirty_set_bytes", value.dirty_set.bytes},
            {"dirty_age_ms", value.dirty_age.count()},
            {"link_bytes_per_second", value.link_rate.value},
            {"link_age_ms", value.link_age.count()},
@@ -49,6 +50,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, Foreca
   return Fields(from, path, unknown)
       .need("strategies", out.strategies)
       .may("dirty_bytes_per_second", out.dirty_rate)
+      .may("dirty_set_bytes", out.dirty_set)
       .may("dirty_age_ms", out.dirty_age)
       .may("link_bytes_per_second", out.link_rate)
       .may("link_age_ms", out.link_age)

@@ -102,6 +102,7 @@ Plan full_plan() {
   plan.forecast = Forecast{
       {{"compress", gib(2), 8s, 10s, 14s, 200ms, 97}, {"quick", gib(1), 5s, 6s, 7s, 4s, 100}},
       BytesPerSecond{11},
+      mib(24),
       15s,
       {12},
       17s,

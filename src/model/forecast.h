@@ -33,7 +33,8 @@ struct Forecast {
   // What it is made from; 0: not known, or no limit.
   // Memory that the guest changes, pages counted once a second; nothing: not known.
   std::optional<BytesPerSecond> dirty_rate;
-  std::chrono::milliseconds dirty_age{0};  // of dirty_rate, when the forecast was made
+  ByteCount dirty_set;  // what it changes again and again; 0: not known, or all that it uses
+  std::chrono::milliseconds dirty_age{0};  // of both, when the forecast was made
   BytesPerSecond link_rate;                // of the plan's networks together, as measured
   std::chrono::milliseconds link_age{0};   // of link_rate, likewise
   BytesPerSecond bandwidth;        // that the move may take, by its request and the host's settings

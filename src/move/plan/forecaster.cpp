@@ -30,8 +30,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kGuestSpan = 1s;    // libvirt measures whole seconds
-constexpr auto kGuestLimit = 2s;   // from its beginning, which was before the checks
+constexpr auto kGuestSpan = 1s;   // libvirt measures whole seconds
+constexpr auto kGuestLimit = 2s;  // from its beginning, which was before the checks
+constexpr auto kAgainSpan = 3s;
+constexpr auto kAgainLimit = 5s;
+constexpr auto kOneMeasurement = 2s;  // by which what began it, and libvirt's own time, may differ
+constexpr double kNear = 0.25;        // of what the link carries: then it depends on the guest
+// Of what three seconds change at an even pace, three times what one does: less is the same pages.
+constexpr double kSamePages = 1.7;
 constexpr auto kGuestFresh = 10s;  // then it is not measured anew
 constexpr auto kGuestKept = 10min;
 constexpr auto kDiskKept = 10min;  // in a hurry; a disk is as busy as what uses it
@@ -103,6 +109,12 @@ void add_held(const MeasureReply& reply, ByteCount written, forecast::Scene& sce
   const double age = static_cast<double>(reply.age.count());
   scene.spared_memory = {
       static_cast<std::uint64_t>(held * kMemorySame * std::exp(-changed * age / held))};
+}
+
+// Whether its memory can be copied at all depends on what it changes.
+bool depends_on_guest(const forecast::Scene& scene) {
+  return scene.kind == MoveKind::kLive && scene.dirty_rate &&
+         static_cast<double>(scene.dirty_rate->value) > kNear * forecast::usual_rate(scene);
 }
 
 std::string road_key(const Plan& plan) {
@@ -301,8 +313,14 @@ void Forecaster::add_guest(World& world, const Plan& plan, const std::vector<Mov
     scene.dirty_rate = BytesPerSecond{};
     return;
   }
-  if (const auto dirtying = dirtying_known(plan, moves)) {
+  if (auto dirtying = dirtying_known(plan, moves)) {
     scene.dirty_rate = dirtying->rate;
+    if (depends_on_guest(scene)) {
+      look_again(world, plan);
+      dirtying = dirtying_known(plan, moves);
+      scene.dirty_rate = dirtying->rate;
+    }
+    scene.dirty_set = known(plan.request.vm).set;
     scene.dirty_age = dirtying->age;
     return;
   }
@@ -328,6 +346,35 @@ std::optional<AgedRate> Forecaster::dirtying_known(const Plan& plan,
     return AgedRate{*guest.rate, age};
   if (!hurry) return std::nullopt;
   return forecast::recall_dirtying(plan.vm.uuid, moves, std::chrono::system_clock::now());
+}
+
+// In a second few of QEMU's samples change, and nobody sees whether they are the same ones each
+// time: a longer look tells of both.
+void Forecaster::look_again(World& world, const Plan& plan) {
+  const Guest first = known(plan.request.vm);
+  if (plan.request.hurry || !first.rate || is_of_both(first, first.measured_at)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    guest_of(plan.request.vm).again_at = Clock::now();
+  }
+  if (!world.hypervisor.measure_dirtying(plan.vm.uuid, kAgainSpan)) return;
+  const Deadline limit = Deadline::after(kAgainLimit);
+  auto load = world.hypervisor.guest_load(plan.vm.uuid);
+  for (; load && !load->dirty_rate && !limit.expired();
+       load = world.hypervisor.guest_load(plan.vm.uuid)) {
+    std::this_thread::sleep_for(50ms);
+  }
+  if (!load || !load->dirty_rate) return;
+  const std::uint64_t once = first.rate->value;
+  const std::uint64_t longer = load->dirty_rate->value * kAgainSpan.count();
+  const bool same = static_cast<double>(longer) < kSamePages * static_cast<double>(once);
+  const std::lock_guard lock(mutex_);
+  Guest& guest = guest_of(plan.request.vm);
+  guest.measured_at = Clock::now() - load->dirty_age;
+  guest.set = {same ? std::max(once, longer) : 0};
+  guest.rate = BytesPerSecond{
+      same ? once
+           : (once + longer) / static_cast<std::uint64_t>((kGuestSpan + kAgainSpan).count())};
 }
 
 // Waits for the measurement that begin() began, but not in a hurry. Nothing: the hypervisor does
@@ -356,8 +403,15 @@ void Forecaster::remember(const std::string& vm, const GuestLoad& load) {
     return;
   }
   Guest& guest = guest_of(vm);
+  const auto measured_at = Clock::now() - load.dirty_age;
+  if (is_of_both(guest, measured_at)) return;
   guest.rate = load.dirty_rate;
-  guest.measured_at = Clock::now() - load.dirty_age;
+  guest.set = {};
+  guest.measured_at = measured_at;
+}
+
+bool Forecaster::is_of_both(const Guest& guest, Clock::time_point measured_at) {
+  return std::chrono::abs(measured_at - guest.again_at) <= kOneMeasurement;
 }
 
 Forecaster::Guest& Forecaster::guest_of(const std::string& vm) {

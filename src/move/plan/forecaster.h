@@ -29,10 +29,10 @@ class Forecaster {
   // only make the forecast poorer. In a hurry nothing is begun.
   void begin(World& world, const MoveRequest& request);
   // Of a plan that may be carried out. Takes as long as the way needs to be measured, about half a
-  // second, or not even that, and up to a second more for a guest that was not measured just now.
-  // In a hurry nothing is measured or waited for, but for a way that nobody has measured for a day.
-  // Nothing: there are blockers.
-  // REQUIRES: all else of the plan is there.
+  // second, or not even that, and up to a second more for a guest that was not measured just now,
+  // or up to five for one on which it depends whether the move can end. In a hurry nothing is
+  // measured or waited for, but for a way that nobody has measured for a day. Nothing: there are
+  // blockers. REQUIRES: all else of the plan is there.
   std::optional<Forecast> make(World& world, const Plan& plan);
 
   // Rates of this host's disks, by what was tried (measure.h).
@@ -42,8 +42,10 @@ class Forecaster {
   using Clock = std::chrono::steady_clock;
   struct Guest {
     std::optional<BytesPerSecond> rate;  // of memory that it changes, as measured last
+    ByteCount set;                       // what it changes again and again; 0: not known
     Clock::time_point measured_at;
     Clock::time_point asked_at;  // when a measurement was last begun for a plan
+    Clock::time_point again_at;  // when a longer one was; `rate` and `set` are of both
   };
 
   // What a forecast is made of, and what its plan is told of that.
@@ -60,6 +62,9 @@ class Forecaster {
   std::optional<MeasureReply> recall(World& world, const Plan& plan, const std::vector<Move>& moves,
                                      Draft& draft);
   void add_guest(World& world, const Plan& plan, const std::vector<Move>& moves, Draft& draft);
+  void look_again(World& world, const Plan& plan);
+  // What was measured then is the longer look: `rate` and `set` are made of it and of the first.
+  static bool is_of_both(const Guest& guest, Clock::time_point measured_at);
   std::optional<AgedRate> dirtying_known(const Plan& plan, const std::vector<Move>& moves);
   BytesPerSecond read_rate(const Plan& plan);
   BytesPerSecond disk_kept(const std::string& what);
