@@ -205,7 +205,8 @@ Result<Evacuation> Evacuator::cancel(std::string_view requested_by) {
     if (found == jobs_.end())
       return fail(ErrorCode::kConflict, "{} is not being evacuated, nor was it.", host_);
     job = *found;
-    if (goes_on(job)) cancelled_by_ = requested_by.empty() ? "somebody" : requested_by;
+    if (goes_on(job))
+      cancelled_ = {job.id, requested_by.empty() ? "somebody" : std::string(requested_by)};
   }
   if (goes_on(job)) {
     job.cancel_asked = true;
@@ -218,15 +219,15 @@ Result<Evacuation> Evacuator::cancel(std::string_view requested_by) {
   return job;
 }
 
-std::string Evacuator::cancelled_by() const {
+std::string Evacuator::cancelled_by(std::string_view job) const {
   const std::lock_guard lock(mutex_);
-  return cancelled_by_;
+  return cancelled_.job == job ? cancelled_.by : "";
 }
 
 // A cancel that was answered survives, also if the run has not seen it yet.
 Status Evacuator::save(Evacuation job) {
   const std::lock_guard saving(saving_);
-  if (goes_on(job) && !cancelled_by().empty()) job.cancel_asked = true;
+  if (goes_on(job) && !cancelled_by(job.id).empty()) job.cancel_asked = true;
   return write(job);
 }
 
@@ -261,19 +262,19 @@ void Evacuator::work(std::stop_token stop) {
     }
     Evacuation ended = run(std::move(*job), stop);
     // It ended by itself just when somebody asked for that.
-    if (!goes_on(ended) && ended.keeps_out && !cancelled_by().empty()) {
+    if (!goes_on(ended) && ended.keeps_out && !cancelled_by(ended.id).empty()) {
       ended.keeps_out = false;
       if (const Status saved = save(ended); !saved) log::warning("{}", saved.error().text());
     }
     const std::lock_guard lock(mutex_);
-    cancelled_by_.clear();
+    if (cancelled_.job == ended.id) cancelled_ = {};
   }
 }
 
 Evacuation Evacuator::run(Evacuation job, std::stop_token stop) {
   EvacuationRun run(std::move(job), ground_, [this](const Evacuation& now) { return save(now); });
   while (!stop.stop_requested() && goes_on(run.job())) {
-    if (const std::string by = cancelled_by(); !by.empty()) run.cancel(by);
+    if (const std::string by = cancelled_by(run.job().id); !by.empty()) run.cancel(by);
     const Status stepped =
         run.step(std::chrono::steady_clock::now(), std::chrono::system_clock::now());
     if (!stepped) log::warning("The evacuation of {}: {}", host_, stepped.error().text());

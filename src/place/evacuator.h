@@ -60,7 +60,7 @@ class Evacuator {
   Evacuation run(Evacuation job, std::stop_token stop);
   Status save(Evacuation job);
   Status write(const Evacuation& job);
-  std::string cancelled_by() const;
+  std::string cancelled_by(std::string_view job) const;
 
   journal::MoveJournal& journal_;
   journal::HostBook& book_;
@@ -74,7 +74,10 @@ class Evacuator {
   std::condition_variable_any changed_;
   std::vector<Evacuation> jobs_;  // newest first, at most kJobsKept
   bool look_wanted_ = false;
-  std::string cancelled_by_;  // of the job that goes on; empty: nobody did
+  // The next job may begin before the run of this one has seen its end.
+  struct Cancelled {
+    std::string job, by;
+  } cancelled_;
   std::jthread worker_;
 };
 

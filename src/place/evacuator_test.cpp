@@ -142,6 +142,19 @@ TEST_F(EvacuatorTest, ACancelIsKeptThroughARestart) {
   EXPECT_EQ(ground.starts, 2U);
 }
 
+// At once, before the cancelled run has looked once more.
+TEST_F(EvacuatorTest, WhoCancelsOneDoesNotCancelTheNext) {
+  for (int i = 0; i < 6; ++i) ground.add_vm("u" + std::to_string(i), "host1");
+  ASSERT_TRUE(evacuator->start(request()));
+  for (int i = 0; i < 3000 && ground.under_way().size() < 2; ++i) std::this_thread::sleep_for(2ms);
+  ASSERT_TRUE(evacuator->cancel("bob"));
+  EXPECT_EQ(finish().state, EvacuationState::kCancelled);
+  ASSERT_TRUE(evacuator->start(request(EvacuationKind::kReturn)));
+  const Evacuation back = finish();
+  EXPECT_EQ(back.state, EvacuationState::kDone);
+  EXPECT_EQ(back.explanation, "2 of 2 VMs are back on host1.");
+}
+
 TEST_F(EvacuatorTest, AnEmptiedHostIsGivenFreeByCancel) {
   ASSERT_TRUE(evacuator->start(request()));
   EXPECT_EQ(finish().explanation, "0 of 0 VMs have left host1.");

@@ -180,7 +180,8 @@ def test_cancelled_it_stops_where_it_is(lab, three):
             host1.drover("settings", "live-moves=2")
         assert code == 1 and job(host1)["state"] == "cancelled" and not job(host1)["keeps_out"], said
         assert sorted(places(lab, names).values())[:2] == ["host1", "host1"]
-        assert ended(begin(host1, "return", "host1", "--yes"))[0] == 0
+        code, said = ended(begin(host1, "return", "host1", "--yes"))
+        assert code == 0, said
         assert set(places(lab, names).values()) == {"host1"}
 
 
