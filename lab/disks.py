@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host's disk: ext4 on a loop file, with all that a host keeps over a boot. So it can be full, and a loss of power takes what was
 not synced."""
+import fnmatch
 import os
+import re
 import time
 
 from base import LabError, run
@@ -41,6 +43,19 @@ def mount(host_dir):
         run("mount", "-o", "noatime", loop, folder)
 
 
+def of_others(host_dir):
+    """Where disks of all other hosts are mounted, of this lab and of those beside it."""
+    own = os.path.realpath(paths(host_dir)[1])
+    with open("/proc/self/mounts") as mounts:
+        points = {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split()[1]) for line in mounts}
+    return sorted(point for point in points if point != own and fnmatch.fnmatch(point, "*/hosts/*/disk"))
+
+
+def is_alive(loop):
+    """The file system on it is in memory still, wherever it is mounted."""
+    return os.path.exists(f"/sys/fs/ext4/{os.path.basename(loop)}")
+
+
 def snapshot(host_dir):
     """A copy of the disk as it is without its host's memory: what was not written out yet is not on it. REQUIRES: the host's
     processes stand still."""
@@ -59,10 +74,12 @@ def take_snapshot(host_dir, renumber):
     on most hosts, or gets another number, as on those that number theirs anew at each boot. REQUIRES: the host has no process any
     more."""
     image, folder = paths(host_dir)
+    loop = loop_of(image)
     end = time.monotonic() + 10
-    while run("umount", folder, check=False).returncode != 0:
+    # As long as it is alive nothing of it is lost, and it would be written on top of what is put there.
+    while (os.path.ismount(folder) and run("umount", folder, check=False).returncode != 0) or is_alive(loop):
         if time.monotonic() > end:
-            raise LabError(f"{folder} is in use: see who has it with fuser -vm, then run `lab down`.")
+            raise LabError(f"{folder} is in use: see who has it with fuser -vm, or grep disk /proc/*/mounts, then run `lab down`.")
         time.sleep(0.05)
     if renumber:
         # Another file, so that a mount of the old one which some namespace still has can write to nothing that matters.

@@ -234,9 +234,8 @@ def setup_script(host, root):
     binds += [(empty, folder) for folder in ("/run/dbus", "/run/systemd") if os.path.isdir(folder)]
     binds += [(node, "/dev/kvm") for node in [kvm_device(host)] if node]
     lines = ["set -e", "mount --make-rprivate /", "mount -t sysfs sysfs /sys"]
-    # Another host's disk must not stay in use here when that host gives it up.
-    lines += [f"! mountpoint -q {point} || umount -l {point}" for point in
-              (shlex.quote(disks.paths(host_dir(other))[1]) for other in known() if other != host)]
+    # Another host's disk, of this lab or of one beside it, must not stay in use here when that host gives it up.
+    lines += [f"! mountpoint -q {point} || umount -l {point}" for point in map(shlex.quote, disks.of_others(host_dir(host)))]
     lines += [f"mount --bind {shlex.quote(source)} {shlex.quote(target)}" for source, target in binds]
     if root:
         lines += [f"mount --bind {shlex.quote(root)} {shlex.quote(root)}"]
