@@ -272,7 +272,7 @@ def test_a_disc_is_copied_over_no_other_and_not_left_behind(lab, pair, disc):
     another = host2.path(disc).read_bytes()
     plan = host1.plan("netdisk", "host2", media="copy")
     assert codes(plan, "blocker") == ["DISK_EXISTS"] and "--item sda=" in str(plan["findings"]), plan["findings"]
-    assert host1.start_move("netdisk", "host2", check=False, media="copy")[0] == 409
+    assert host1.start_move("netdisk", "host2", check=False, media="copy")[0] == 422
     assert host2.path(disc).read_bytes() == another and in_the_drive(host1) == [disc, disc]
     host2.path(disc).unlink()
 
