@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, network, until
+from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, network, until
 
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 STORAGE, OTHER = "10.77.0.200", "10.77.0.201"
@@ -322,3 +322,26 @@ def test_a_disc_is_copied_to_where_files_may_lie(lab, pair, disc, kind):
             runs(lab, host2, "netdisk")
     finally:
         host1.run("rm", "-r", "/srv/isos")
+
+
+@LONG
+def test_a_disc_that_both_hosts_see_is_not_copied(lab, pair, disc):
+    host1, host2 = pair
+    shared = f"{lab_hosts.SHARED}/disc.iso"
+    try:
+        for host in pair:
+            host.drover("settings", f"allowed-folders+={lab_hosts.SHARED}")
+        host1.run("cp", disc, shared)
+        seen = host1.path(shared).stat()
+        host1.virsh("change-media", "netdisk", "sda", shared, "--update", "--live", "--config")
+        plan = host1.plan("netdisk", "host2", media="copy")
+        assert plan["files"][0]["shared"] and "MEDIA_COPIED" not in codes(plan) and not codes(plan, "blocker"), plan
+        host1.drover("move", "netdisk", "host2", "--media", "copy", "--yes")
+        runs(lab, host2, "netdisk")
+        assert in_the_drive(host2) == [shared, shared]
+        now = host2.path(shared).stat()
+        assert (now.st_ino, now.st_mtime) == (seen.st_ino, seen.st_mtime)
+    finally:
+        host1.run("rm", "-f", shared)
+        for host in pair:
+            host.drover("settings", f"allowed-folders-={lab_hosts.SHARED}")
