@@ -309,11 +309,13 @@ Status DestinationSide::compare_file(Entry& entry, std::string_view body) {
     entry.compared.insert(request.path);
     return {};
   }
-  return fail(
-      ErrorCode::kConflict,
-      "{} on {} is not the {} that {} needs, though it looked so. Fix: plan the move again, "
-      "with --disks-to.",
-      file->destination_path, world_.host_name, file->source_path, entry.job.plan.vm.name);
+  const Vm& vm = entry.job.plan.vm;
+  const bool disc = preflight::is_disc(vm, *file);
+  return fail(ErrorCode::kConflict,
+              "{} on {} is not the file that {} of {} {} at the source. Fix: plan the move again, "
+              "with --disks-to or {}.",
+              file->destination_path, world_.host_name, file->item, vm.name,
+              disc ? "holds" : "is built on", disc ? "--item" : "--flatten");
 }
 
 // A source that cannot say what a file here holds might want to read it through a disk that is
