@@ -105,6 +105,7 @@ TEST_F(SharedDisks, ADiscThatBothHostsSeeIsNotCopied) {
   std::string xml = definition(kUuid, "web01", disk_);
   xml.insert(xml.find("</devices>"), "<disk type='file' device='cdrom'><source file='" + disc +
                                          "'/><target dev='sda' bus='sata'/><readonly/></disk>");
+  ASSERT_TRUE(hypervisor_.destroy(kUuid));
   ASSERT_TRUE(hypervisor_.define(xml));
   MoveRequest request;
   request.vm = "web01";
