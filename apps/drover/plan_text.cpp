@@ -163,14 +163,22 @@ std::string plan_text(const Plan& plan) {
                {"SIZE", Table::Align::kRight},
                {"IN USE", Table::Align::kRight}},
               "  ");
+  const auto add_file = [&](const std::string& item, const FilePlacement& file) {
+    disks.add({item, file.source_path, place_words(file), file.format, to_text(file.virtual_size),
+               to_text(file.allocated)});
+  };
   for (const DiskPlacement& disk : plan.placements) {
     disks.add({disk.target, disk.source_path, place_words(disk), format_words(plan, disk),
                to_text(disk.virtual_size), to_text(disk.allocated)});
     for (const FilePlacement& file : plan.files) {
-      if (file.item != disk.target) continue;
-      disks.add({"  on", file.source_path, place_words(file), file.format,
-                 to_text(file.virtual_size), to_text(file.allocated)});
+      if (file.item == disk.target) add_file("  on", file);
     }
+  }
+  // Of no disk: checkpoints' memory, and discs.
+  for (const FilePlacement& file : plan.files) {
+    if (std::ranges::find(plan.placements, file.item, &DiskPlacement::target) ==
+        plan.placements.end())
+      add_file(file.item, file);
   }
   if (!plan.nvram_destination.empty()) {
     disks.add({"nvram", vm.nvram_path,

@@ -44,8 +44,9 @@ void RequestOptions::add_to(CLI::App& command) {
       ->type_name("HOW");
   command
       .add_option("--media", media,
-                  "Discs in the drives: eject takes them out when the move begins, require wants "
-                  "the same ones at the destination; else what it has under that name is used")
+                  "Discs in the drives: eject takes them out when the move begins, copy brings "
+                  "their files along, require wants the same ones at the destination; else what "
+                  "it has under that name is used")
       ->type_name("WHAT");
   CLI::Option* off =
       command.add_flag("--offline", offline, "Move a VM that is off: its definition and disks");
@@ -176,7 +177,8 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
   if (!media.empty()) {
     request.media = media_from_name(media);
     if (!request.media)
-      return fail(ErrorCode::kInvalidArgument, "--media is eject or require, not \"{}\".", media);
+      return fail(ErrorCode::kInvalidArgument, "--media is eject, copy or require, not \"{}\".",
+                  media);
   }
   if (!allocation.empty()) {
     request.allocation = allocation_from_name(allocation);

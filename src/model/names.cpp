@@ -30,8 +30,9 @@ constexpr NameTable<Performance, 3> kPerformances{{
     {Performance::kMultilink, "multilink"},
 }};
 
-constexpr NameTable<Media, 2> kMedia{{
+constexpr NameTable<Media, 3> kMedia{{
     {Media::kEject, "eject"},
+    {Media::kCopy, "copy"},
     {Media::kRequire, "require"},
 }};
 

@@ -56,9 +56,10 @@ std::optional<MoveKind> move_kind_from_name(std::string_view name);
 // What becomes of the discs in a VM's drives.
 enum class Media {
   kEject,    // they are taken out when the move begins; inserted again if it is undone
+  kCopy,     // their files travel too, and stay at the source as well
   kRequire,  // the destination must have the same ones
 };
-std::string_view media_name(Media media);  // "eject", "require"
+std::string_view media_name(Media media);  // "eject", "copy", "require"
 std::optional<Media> media_from_name(std::string_view name);
 
 // Where one item of a VM shall go.
@@ -135,9 +136,10 @@ struct DiskPlacement {
 };
 
 // A whole file that nobody writes any more and that travels before the disks: a layer below a
-// disk's image, or a checkpoint's memory.
+// disk's image, a checkpoint's memory, or a disc.
 struct FilePlacement {
-  std::string item;  // the disk's target, its layers nearest first; of memory: "memory of NAME"
+  std::string item;  // the disk's target, its layers nearest first; of memory: "memory of NAME"; of
+                     // a disc its drive's target
   std::string source_path;
   std::string destination_path;
   std::string format;      // a layer's; of memory "raw"

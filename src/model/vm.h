@@ -46,6 +46,11 @@ struct Disk {
   std::string pool = {};
 };
 
+// What holds discs or floppies that come and go.
+inline bool is_drive(const Disk& disk) {
+  return disk.device == DiskDevice::kCdrom || disk.device == DiskDevice::kFloppy;
+}
+
 // A state of the VM that libvirt can go back to: its snapshot.
 struct Checkpoint {
   std::string name;

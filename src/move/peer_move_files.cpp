@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that the disks of a move stand on: they are compared as a whole with what the destination
-// has.
+// Files that the disks of a move stand on, and discs: they are compared as a whole with what the
+// destination has.
 #include <algorithm>
 
 #include <fcntl.h>

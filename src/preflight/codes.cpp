@@ -112,6 +112,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kImageNotWhole, "IMAGE_NOT_WHOLE"},
     {Code::kDefinitionRefused, "DEFINITION_REFUSED"},
     {Code::kMediaEjected, "MEDIA_EJECTED"},
+    {Code::kMediaCopied, "MEDIA_COPIED"},
     {Code::kVmElsewhere, "VM_ELSEWHERE"},
     {Code::kCandidatePassed, "CANDIDATE_PASSED"},
     {Code::kNoCommonNetwork, "NO_COMMON_NETWORK"},

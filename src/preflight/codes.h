@@ -119,6 +119,7 @@ enum class Code {
   kImageNotWhole,
   kDefinitionRefused,
   kMediaEjected,
+  kMediaCopied,
   kVmElsewhere,
   // The way between the hosts.
   kCandidatePassed,

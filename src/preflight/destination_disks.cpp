@@ -9,6 +9,7 @@
 #include "hypervisor/allowed_folder.h"
 #include "preflight/destination_view.h"
 #include "preflight/image_format.h"
+#include "preflight/layers.h"
 #include "preflight/placement.h"
 
 namespace drover::preflight {
@@ -232,28 +233,33 @@ void check_space(const DestinationView& view, Findings& findings) {
 void check_media(const DestinationView& view, Findings& findings) {
   for (const auto& facts : view.live.disks) {
     const Disk& disk = facts.disk;
-    const bool removable = disk.device == DiskDevice::kCdrom || disk.device == DiskDevice::kFloppy;
-    if (!removable) continue;
-    const std::string eject =
-        fmt::format("virsh change-media {} {} --eject", word(view.name()), disk.target);
-    const std::string without =
-        "--media eject: it is taken out when the move begins, and back in if that is undone.";
-    if (disk.path.empty() && disk.kind != DiskKind::kNetwork) continue;
+    if (!is_drive(disk) || (disk.path.empty() && disk.kind != DiskKind::kNetwork)) continue;
+    // One that travels is told of with what is here in its place.
+    if (std::ranges::find(view.files, disk.target, &FilePlacement::item) != view.files.end())
+      continue;
+    std::vector<std::string> fixes{
+        fmt::format("virsh change-media {} {} --eject", word(view.name()), disk.target),
+        "--media eject: it is taken out when the move begins, and back in if that is undone."};
+    if (can_travel(disk, view.proposal.vm.state))
+      fixes.emplace_back("--media copy: its file travels too, and stays on both hosts.");
     const auto readable = view.readable.find(disk.path);
     if (disk.kind == DiskKind::kFile && readable != view.readable.end() && readable->second) {
       findings.warning(Code::kMediaInserted, disk.target,
                        fmt::format("{} is in the drive {}, and {} has a file of that name.",
                                    disk.path, disk.target, view.host.name),
                        "If the two differ, the guest reads another disc after the move.",
-                       {eject, without});
+                       std::move(fixes));
     } else {
+      fixes.push_back(fmt::format("Put the same file at the same path on {}.", view.host.name));
       findings.blocker(Code::kMediaInserted, disk.target,
                        fmt::format("{} is in the drive {}; {} does not have it.",
                                    disk.path.empty() ? "A network image" : disk.path, disk.target,
                                    view.host.name),
-                       "The VM cannot be started there without it.",
-                       {eject, without,
-                        fmt::format("Put the same file at the same path on {}.", view.host.name)});
+                       view.proposal.request.media == Media::kCopy
+                           ? "It is not copied along (--media copy): only a raw file that no guest "
+                             "writes meanwhile is."
+                           : "The VM cannot be started there without it.",
+                       std::move(fixes));
     }
   }
 }

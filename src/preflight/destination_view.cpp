@@ -180,13 +180,18 @@ Result<DestinationView> gather(const Proposal& proposal, Hypervisor& hypervisor,
   look_at_macs(view, hypervisor);
   look_at_resources(view, hypervisor, conf);
   const auto folders = usable_folders(view.host, view.settings());
-  ASSIGN_OR_RETURN(const MoveRequest asked, with_folders(proposal.request, view.live, view.host));
+  ASSIGN_OR_RETURN(MoveRequest asked,
+                   with_folders(proposal.request, view.live, proposal.vm, view.host));
+  ASSIGN_OR_RETURN(view.volume_pools, volume_pools_asked(proposal.request, view.host, hypervisor));
   view.placements = place_disks(view.live, proposal.vm, asked.disks_to, folders, view.settings());
+  // Such a pool holds disks alone.
+  if (std::ranges::find(view.volume_pools, proposal.request.disks_to, &VolumePool::name) !=
+      view.volume_pools.end())
+    asked.disks_to.clear();
   view.files = place_files(proposal.vm, view.placements, asked, folders, view.settings());
   leave_layers_out(view);
   view.nvram_destination = place_nvram(view.live, folders);
   place_items(asked, view.placements, view.files, view.nvram_destination);
-  ASSIGN_OR_RETURN(view.volume_pools, volume_pools_asked(proposal.request, view.host, hypervisor));
   place_volumes(view, proposal.request);
   look_at_files(view, conf.user);
   for (const auto& interface : view.live.interfaces) {

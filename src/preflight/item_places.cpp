@@ -10,6 +10,7 @@
 
 #include "hypervisor/volume_pool.h"
 #include "preflight/finding.h"
+#include "preflight/layers.h"
 #include "preflight/placement.h"
 
 namespace drover::preflight {
@@ -73,14 +74,17 @@ Result<std::string> place_named(std::string_view item, const std::string& place,
 }
 
 Result<MoveRequest> with_folders(const MoveRequest& request, const DomainFacts& live,
-                                 const HostFacts& host) {
+                                 const Vm& measured, const HostFacts& host) {
   MoveRequest asked = request;
   const bool is_pool = std::ranges::any_of(
       host.pools, [&](const PoolFacts& pool) { return pool.name == request.disks_to; });
   if (is_pool) {
     ASSIGN_OR_RETURN(asked.disks_to, place_named("", request.disks_to, host));
   }
-  const auto known = travelling_items(live);
+  auto known = travelling_items(live);
+  std::vector<std::string> discs;
+  for (const Disk& disc : travelling_discs(request, measured)) discs.push_back(disc.target);
+  known.insert(known.end(), discs.begin(), discs.end());
   std::set<std::string> named;
   for (ItemPlace& item : asked.items) {
     if (std::ranges::find(known, item.item) == known.end()) {
@@ -90,7 +94,9 @@ Result<MoveRequest> with_folders(const MoveRequest& request, const DomainFacts& 
     }
     if (!named.insert(item.item).second)
       return fail(ErrorCode::kInvalidArgument, "The item {} is named twice.", item.item);
-    ASSIGN_OR_RETURN(item.place, place_named(item.item, item.place, host));
+    const bool is_file = std::ranges::find(discs, item.item) != discs.end();
+    ASSIGN_OR_RETURN(item.place, is_file ? folder_named(item.place, host)
+                                         : place_named(item.item, item.place, host));
   }
   return asked;
 }
@@ -112,13 +118,16 @@ void place_items(const MoveRequest& request, std::vector<DiskPlacement>& placeme
 }
 
 std::string misplaced_item(const MoveRequest& request, const HostFacts& host,
-                           const std::vector<DiskPlacement>& placements, const std::string& nvram) {
+                           const std::vector<DiskPlacement>& placements,
+                           const std::vector<FilePlacement>& files, const std::string& nvram) {
   for (const ItemPlace& item : request.items) {
     const auto folder = place_named(item.item, item.place, host);
     const auto placement = std::ranges::find(placements, item.item, &DiskPlacement::target);
+    const auto file = std::ranges::find(files, item.item, &FilePlacement::item);
     const std::string path = item.item == kNvramItem         ? nvram
-                             : placement == placements.end() ? std::string()
-                                                             : placement->destination_path;
+                             : placement != placements.end() ? placement->destination_path
+                             : file != files.end()           ? file->destination_path
+                                                             : std::string();
     if (!folder || folder_of(path) != *folder) return item.item;
   }
   return {};

@@ -28,7 +28,7 @@ Result<std::string> place_named(std::string_view item, const std::string& place,
 // Of a move to `host`: the request with folders in the place of pools, also of block devices.
 // kInvalidArgument: an item is named twice, or is nothing that travels; and as folder_named.
 Result<MoveRequest> with_folders(const MoveRequest& request, const DomainFacts& live,
-                                 const HostFacts& host);
+                                 const Vm& measured, const HostFacts& host);
 
 // Puts what the request names to its place; what a disk is built on goes along. REQUIRES:
 // with_folders.
@@ -38,6 +38,7 @@ void place_items(const MoveRequest& request, std::vector<DiskPlacement>& placeme
 // The first item that is not where the request wants it on `host`, or an empty text: an earlier
 // Drover there places no items.
 std::string misplaced_item(const MoveRequest& request, const HostFacts& host,
-                           const std::vector<DiskPlacement>& placements, const std::string& nvram);
+                           const std::vector<DiskPlacement>& placements,
+                           const std::vector<FilePlacement>& files, const std::string& nvram);
 
 }  // namespace drover::preflight

@@ -14,7 +14,8 @@ DomainFacts vm() {
       "<disk type='file' device='disk'><source file='/old/a.img'/><target dev='vda'/></disk>"
       "<disk type='file' device='disk'><source file='/old/b.img'/><target dev='vdb'/></disk>"
       "<disk type='file' device='disk'><source file='/old/c.img'/><target dev='vdc'/><readonly/>"
-      "</disk></devices></domain>");
+      "</disk><disk type='file' device='cdrom'><source file='/old/a.iso'/><target dev='sda'/>"
+      "<readonly/></disk></devices></domain>");
   EXPECT_TRUE(facts) << facts.error().text();
   return *facts;
 }
@@ -38,7 +39,7 @@ MoveRequest items(std::vector<ItemPlace> places) {
 }
 
 Error refused(std::vector<ItemPlace> places) {
-  const auto asked = with_folders(items(std::move(places)), vm(), host2());
+  const auto asked = with_folders(items(std::move(places)), vm(), vm().vm, host2());
   EXPECT_FALSE(asked);
   return asked ? Error{} : asked.error();
 }
@@ -46,7 +47,7 @@ Error refused(std::vector<ItemPlace> places) {
 TEST(ItemPlaces, EachItemGoesToItsOwnAndItsLayersGoAlong) {
   MoveRequest request = items({{"vdb", "fast"}, {"nvram", "/srv/nv/"}});
   request.disks_to = "fast";
-  const auto asked = with_folders(request, vm(), host2());
+  const auto asked = with_folders(request, vm(), vm().vm, host2());
   ASSERT_TRUE(asked) << asked.error().text();
   EXPECT_EQ(asked->disks_to, "/srv/fast") << "a pool is its folder";
   std::vector<DiskPlacement> placements(2);
@@ -63,9 +64,9 @@ TEST(ItemPlaces, EachItemGoesToItsOwnAndItsLayersGoAlong) {
   EXPECT_EQ(placements[1].destination_path, "/srv/fast/b.img");
   EXPECT_EQ(files[0].destination_path, "/srv/fast/base.img");
   EXPECT_EQ(nvram, "/srv/nv/web01_VARS.fd");
-  EXPECT_EQ(misplaced_item(request, host2(), placements, nvram), "");
+  EXPECT_EQ(misplaced_item(request, host2(), placements, files, nvram), "");
   placements[1].destination_path = "/old/b.img";
-  EXPECT_EQ(misplaced_item(request, host2(), placements, nvram), "vdb")
+  EXPECT_EQ(misplaced_item(request, host2(), placements, files, nvram), "vdb")
       << "a host that knows nothing of items left it where it was";
 }
 
@@ -74,9 +75,28 @@ TEST(ItemPlaces, AVolumeLiesInTheFolderOfItsPool) {
   placements[0].target = "vda";
   placements[0].source_path = "/old/a.img";
   placements[0].destination_path = "/dev/vg/web01-vda";
-  EXPECT_EQ(misplaced_item(items({{"vda", "lvm"}}), host2(), placements, ""), "");
+  EXPECT_EQ(misplaced_item(items({{"vda", "lvm"}}), host2(), placements, {}, ""), "");
   placements[0].destination_path = "/dev/other/web01-vda";
-  EXPECT_EQ(misplaced_item(items({{"vda", "lvm"}}), host2(), placements, ""), "vda");
+  EXPECT_EQ(misplaced_item(items({{"vda", "lvm"}}), host2(), placements, {}, ""), "vda");
+}
+
+TEST(ItemPlaces, ADiscThatTravelsIsAFile) {
+  EXPECT_NE(refused({{"sda", "fast"}}).message.find("no item sda"), std::string::npos);
+  MoveRequest request = items({{"sda", "fast"}});
+  request.media = Media::kCopy;
+  const auto asked = with_folders(request, vm(), vm().vm, host2());
+  ASSERT_TRUE(asked) << asked.error().text();
+  std::vector<DiskPlacement> placements;
+  std::vector<FilePlacement> files(1);
+  files[0].item = "sda";
+  files[0].source_path = "/old/a.iso";
+  std::string nvram;
+  place_items(*asked, placements, files, nvram);
+  EXPECT_EQ(files[0].destination_path, "/srv/fast/a.iso");
+  EXPECT_EQ(misplaced_item(request, host2(), placements, files, nvram), "");
+  request.items[0].place = "lvm";
+  EXPECT_EQ(with_folders(request, vm(), vm().vm, host2()).error().code,
+            ErrorCode::kInvalidArgument);
 }
 
 TEST(ItemPlaces, RequestsThatMakeNoSenseAreRefused) {

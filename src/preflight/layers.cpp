@@ -51,6 +51,15 @@ std::vector<FilePlacement> place_files(const Vm& measured,
                                        std::span<const std::string> folders,
                                        const HostSettings& settings) {
   std::vector<FilePlacement> files;
+  for (const Disk& disc : travelling_discs(request, measured)) {
+    files.push_back({disc.target,
+                     disc.path,
+                     place_for(disc.path, request, folders, settings),
+                     disc.format,
+                     disc.virtual_size,
+                     disc.allocated,
+                     {}});
+  }
   if (request.flatten) return files;
   for (const DiskPlacement& placement : placements) {
     const auto disk = std::ranges::find(measured.disks, placement.target, &Disk::target);
@@ -75,6 +84,24 @@ std::vector<FilePlacement> place_files(const Vm& measured,
   return files;
 }
 
+bool can_travel(const Disk& disc, VmState state) {
+  return is_drive(disc) && disc.kind == DiskKind::kFile && !disc.path.empty() &&
+         disc.format == "raw" && (disc.read_only || state == VmState::kOff);
+}
+
+std::vector<Disk> travelling_discs(const MoveRequest& request, const Vm& vm) {
+  std::vector<Disk> discs;
+  if (request.media != Media::kCopy) return discs;
+  std::ranges::copy_if(vm.disks, std::back_inserter(discs),
+                       [&](const Disk& disk) { return can_travel(disk, vm.state); });
+  return discs;
+}
+
+bool is_disc(const Vm& vm, const FilePlacement& file) {
+  const auto disk = std::ranges::find(vm.disks, file.item, &Disk::target);
+  return disk != vm.disks.end() && is_drive(*disk);
+}
+
 std::vector<FilePlacement> layers_of(const Plan& plan, std::string_view target) {
   std::vector<FilePlacement> layers;
   std::ranges::copy_if(plan.files, std::back_inserter(layers),
@@ -96,14 +123,14 @@ void check_files(const DestinationView& view, Findings& findings) {
     };
     if (std::ranges::none_of(view.placements, clashes) && std::ranges::none_of(view.files, clashes))
       continue;
-    findings.blocker(
-        Code::kDiskCollision, file.item,
-        fmt::format("{} and another file of {} would both become {}.", file.source_path,
-                    view.name(), file.destination_path),
-        "Two files cannot have one name.",
-        {fmt::format("Allow their own folders on {}: drover settings allowed-folders+=FOLDER",
-                     view.host.name),
-         "--flatten makes one image of each chain"});
+    std::vector<std::string> fixes{fmt::format(
+        "Allow their own folders on {}: drover settings allowed-folders+=FOLDER", view.host.name)};
+    if (!is_disc(view.proposal.vm, file))
+      fixes.emplace_back("--flatten makes one image of each chain");
+    findings.blocker(Code::kDiskCollision, file.item,
+                     fmt::format("{} and another file of {} would both become {}.",
+                                 file.source_path, view.name(), file.destination_path),
+                     "Two files cannot have one name.", std::move(fixes));
   }
 }
 

@@ -68,6 +68,17 @@ class Layers : public testing::Test {
   std::string images() const { return (root_ / "images").string(); }
   std::string top() const { return images() + "/web01.qcow2"; }
   std::string base() const { return images() + "/base.img"; }
+  // A raw image into a drive, now and at the next boot.
+  void insert(const std::string& device, const std::string& path,
+              const std::string& drive = "sda") {
+    for (std::string* xml : {&source_.live_xml, &source_.persistent_xml}) {
+      const std::string disk = "<disk type='file' device='" + device + "'><source file='" + path +
+                               "'/><target dev='" + drive + "'/></disk>";
+      xml->insert(xml->find("</devices>"), disk);
+    }
+    source_.vm.disks.push_back(parse_domain(source_.live_xml)->vm.disks.back());
+    source_.vm.disks.back().virtual_size = source_.vm.disks.back().allocated = mib(3);
+  }
   std::vector<Finding> at_source() { return check_source(source_); }
   DestinationReport at_destination() {
     Proposal proposal{source_.vm,      source_.live_xml, source_.persistent_xml,
@@ -218,6 +229,67 @@ TEST_F(Layers, TheMemoryOfACheckpointIsAFileThatTravels) {
   ASSERT_EQ(report.files.size(), 2u);
   EXPECT_EQ(report.files[1].item, memory_item("warm"));
   EXPECT_EQ(report.files[1].destination_path, images() + "/warm.mem");
+}
+
+TEST_F(Layers, ADiscTravelsIfItIsAskedTo) {
+  insert("cdrom", "/iso/a.iso");
+  auto report = at_destination();
+  EXPECT_EQ(report.files.size(), 1u);
+  const Finding* found = find(report.findings, "MEDIA_INSERTED");
+  ASSERT_NE(found, nullptr);
+  EXPECT_TRUE(std::ranges::any_of(
+      found->fixes, [](const std::string& fix) { return fix.starts_with("--media copy"); }));
+
+  source_.request.media = Media::kCopy;
+  for (const bool flatten : {false, true}) {
+    source_.request.flatten = flatten;
+    report = at_destination();
+    ASSERT_EQ(report.files.size(), flatten ? 1u : 2u);
+    EXPECT_EQ(report.files[0].item, "sda");
+    EXPECT_EQ(report.files[0].source_path, "/iso/a.iso");
+    EXPECT_EQ(report.files[0].destination_path, images() + "/a.iso") << "/iso is not allowed";
+    EXPECT_EQ(report.files[0].allocated, mib(3));
+    EXPECT_EQ(find(report.findings, "MEDIA_INSERTED"), nullptr);
+  }
+}
+
+TEST_F(Layers, ADiscThatLandsElsewhereIsFoundByItsDefinitions) {
+  insert("cdrom", "/iso/a.iso");
+  source_.request.media = Media::kCopy;
+  source_.vm.state = VmState::kOff;
+  source_.request.kind = MoveKind::kOffline;
+  auto report = at_destination();
+  for (const std::string& xml : {report.destination_xml, report.persistent_xml}) {
+    EXPECT_TRUE(xml.contains(images() + "/a.iso")) << xml;
+    EXPECT_FALSE(xml.contains("/iso/a.iso"));
+  }
+  auto& later = source_.persistent_xml;
+  later.replace(later.find("/iso/a.iso"), 10, "/iso/b.iso");
+  report = at_destination();
+  EXPECT_TRUE(report.destination_xml.contains(images() + "/a.iso"));
+  EXPECT_TRUE(report.persistent_xml.contains("/iso/b.iso")) << "which is no part of the move";
+}
+
+TEST_F(Layers, WhatAGuestMayWriteToIsNotSentBeforeItsDisks) {
+  source_.request.media = Media::kCopy;
+  insert("floppy", "/iso/a.img");
+  auto report = at_destination();
+  EXPECT_EQ(report.files.size(), 1u);
+  const Finding* found = find(report.findings, "MEDIA_INSERTED");
+  ASSERT_NE(found, nullptr);
+  EXPECT_TRUE(found->why.contains("not copied along")) << found->why;
+  source_.vm.state = VmState::kOff;
+  source_.request.kind = MoveKind::kOffline;
+  EXPECT_EQ(at_destination().files.size(), 2u);
+}
+
+TEST_F(Layers, TwoDiscsDoNotBecomeOne) {
+  source_.request.media = Media::kCopy;
+  insert("cdrom", "/iso/a.iso");
+  insert("cdrom", "/old/a.iso", "sdb");
+  EXPECT_NE(find(at_destination().findings, "DISK_COLLISION"), nullptr);
+  source_.vm.disks.back().path = "/iso/a.iso";
+  EXPECT_EQ(find(at_destination().findings, "DISK_COLLISION"), nullptr) << "it is in both drives";
 }
 
 }  // namespace

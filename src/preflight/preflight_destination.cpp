@@ -6,6 +6,7 @@
 
 #include "hypervisor/adapt_definition.h"
 #include "preflight/destination_view.h"
+#include "preflight/layers.h"
 #include "preflight/volumes.h"
 
 namespace drover::preflight {
@@ -52,23 +53,35 @@ std::vector<DiskPlacement> placed_in(const DomainFacts& domain,
     const bool same =
         std::any_of(domain.disks.begin(), domain.disks.end(), [&](const DiskFacts& facts) {
           return facts.disk.target == placement.target &&
-                 (facts.disk.path == placement.source_path || facts.disk.kind == DiskKind::kVolume);
+                 (facts.disk.path == placement.source_path ||
+                  (facts.disk.kind == DiskKind::kVolume && !is_drive(facts.disk)));
         });
     if (same) matching.push_back(placement);
   }
   return matching;
 }
 
+// All that has a place in a definition: the disks, and discs that travel.
+std::vector<DiskPlacement> with_discs(const DestinationView& view) {
+  std::vector<DiskPlacement> placements = view.placements;
+  for (const FilePlacement& file : view.files) {
+    if (!is_disc(view.proposal.vm, file)) continue;
+    placements.push_back({file.item, file.source_path, file.destination_path, file.format,
+                          file.virtual_size, file.allocated, file.cluster_size, file.shared});
+  }
+  return placements;
+}
+
 // The QEMU that takes a running disk in is told how to write its image, for as long as it runs;
 // what the VM is started from later stays as it was.
 Status adapt(const DestinationView& view, DestinationReport& report) {
-  auto placements = view.placements;
+  const auto running = with_discs(view);
+  auto placements = running;
   for (DiskPlacement& placement : placements) placement.allocation.reset();
   const MoveKind kind = view.proposal.request.kind.value_or(MoveKind::kLive);
-  ASSIGN_OR_RETURN(
-      report.destination_xml,
-      adapt_definition(view.live_xml, kind == MoveKind::kLive ? view.placements : placements,
-                       view.nvram_destination));
+  ASSIGN_OR_RETURN(report.destination_xml,
+                   adapt_definition(view.live_xml, kind == MoveKind::kLive ? running : placements,
+                                    view.nvram_destination));
   if (!view.persistent) return {};
   ASSIGN_OR_RETURN(report.persistent_xml,
                    adapt_definition(view.persistent_xml, placed_in(*view.persistent, placements),

@@ -134,8 +134,10 @@ void check_destination_volumes(const DestinationView& view, Findings& findings) 
                        "A volume holds a raw disk.",
                        {"Leave --format out.", "Choose a folder or pool of files."});
     }
-    const bool has_layers = std::ranges::any_of(
-        view.files, [](const FilePlacement& file) { return !file.item.starts_with("memory of "); });
+    const bool has_layers = std::ranges::any_of(view.files, [&](const FilePlacement& file) {
+      return std::ranges::find(view.placements, file.item, &DiskPlacement::target) !=
+             view.placements.end();
+    });
     if (!has_layers && view.proposal.vm.snapshots == 0) continue;
     findings.blocker(
         Code::kDiskBackingChain, placement.target,

@@ -115,6 +115,20 @@ TEST_F(Volumes, ARawDiskHoldsNoCheckpointsAndStandsOnNothing) {
       << "where one disk keeps its chain, QEMU copies of no disk what it takes for empty";
 }
 
+TEST_F(Volumes, ADiscStaysAFile) {
+  std::string& xml = proposal_.live_xml;
+  xml.insert(
+      xml.find("</devices>"),
+      "<disk type='file' device='cdrom'><source file='/iso/a.iso'/><target dev='sda'/></disk>");
+  proposal_.vm.disks.push_back(parse_domain(xml)->vm.disks.back());
+  proposal_.request.disks_to = "vg";
+  proposal_.request.media = Media::kCopy;
+  const auto report = check();
+  ASSERT_EQ(report.files.size(), 1u) << codes(report.findings);
+  EXPECT_EQ(report.files[0].destination_path, "/var/lib/libvirt/images/a.iso");
+  EXPECT_EQ(found(report, "DISK_BACKING_CHAIN"), nullptr);
+}
+
 TEST_F(Volumes, WithinAHostTheyGoToAPoolAndBack) {
   SourceView view;
   view.vm = proposal_.vm;

@@ -32,7 +32,7 @@ inline constexpr std::string_view kItemImage = "image ";  // and the disk's targ
 // taken: layers that disks stand on, checkpoints' memory, and images that hold more than a disk.
 struct ColdFile {
   enum class Kind {
-    kLayer,      // the destination has no such file; nobody writes it
+    kLayer,      // or a disc: the destination has no such file; nobody writes it
     kStateHead,  // the saved guest's first bytes
     kState,      // and the rest
     kImage,      // of a disk; sent while nobody writes it
@@ -48,8 +48,8 @@ struct ColdFile {
   ByteCount most;                             // that the destination takes
 };
 
-// What disks stand on, and the memory of checkpoints, that the destination does not have; of a live
-// move too, which sends it ahead.
+// What disks stand on, the memory of checkpoints, and discs, that the destination does not have; of
+// a live move too, which sends it ahead.
 std::vector<ColdFile> missing_layers(const Plan& plan);
 // In the order of their streams. `definition`: the VM's persistent one, as it will be at the
 // destination.

@@ -31,10 +31,10 @@ struct Link {
   std::string format;
   bool sent = false;   // as it is
   bool image = false;  // the disk's own
-  std::string item;    // the disk's target, or whose memory it is
+  std::string item;    // as FilePlacement::item
 };
 
-// Of one item: what is nearer comes first. Of memory it is a list of one.
+// Of one item: what is nearer comes first. Of memory, or a disc, it is a list of one.
 using Chain = std::vector<Link>;
 
 std::vector<Chain> chains_of(const Plan& plan) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What travels to this host beside disks and memory: whole files that disks stand on, and
+// What travels to this host beside disks and memory: whole files that disks stand on, discs, and
 // checkpoints. A peer's words are judged here like those on a definition.
 #include <algorithm>
 #include <map>
@@ -15,7 +15,9 @@
 #include "move/destination/destination_rules.h"
 #include "move/destination/destination_side.h"
 #include "move/destination/network_disk_rules.h"
+#include "move/plan/media.h"
 #include "preflight/codes.h"
+#include "preflight/layers.h"
 #include "preflight/placement.h"
 
 namespace drover::move {
@@ -147,9 +149,15 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal, Layers 
       file.present = ours && *ours == theirs->digest;
     }
     if (file.present) continue;
+    const bool disc = preflight::is_disc(proposal.vm, file);
+    if (disc && theirs == proposal.samples.end()) {
+      report.findings.push_back(disc_is_unreadable(file, proposal.source.name));
+      continue;
+    }
     if (!ours && ours.error().code == ErrorCode::kNotFound) {
       const bool live = proposal.request.kind.value_or(MoveKind::kLive) == MoveKind::kLive;
-      report.findings.push_back(live && layers == Layers::kStay
+      report.findings.push_back(disc ? disc_comes(file, world_.host_name)
+                                : live && layers == Layers::kStay
                                     ? left_behind(file, proposal.source.name, world_.host_name)
                                     : brought_along(file, world_.host_name));
       continue;
@@ -160,6 +168,10 @@ void DestinationSide::look_at_items(const preflight::Proposal& proposal, Layers 
           fmt::format("{} is just coming to {} with {}.", path, world_.host_name, *other),
           "Two moves do not bring one file.",
           {fmt::format("Wait until the move of {} is over; then the file is used.", *other)}));
+      continue;
+    }
+    if (disc) {
+      report.findings.push_back(disc_is_another(file, world_.host_name));
       continue;
     }
     report.findings.push_back(
@@ -256,9 +268,8 @@ Status DestinationSide::check_shared_file(const ReserveRequest& request, const F
     if (found && *found && **found == mark->where) return {};
   }
   return fail(ErrorCode::kPolicy,
-              "{} is not shown to be the file that {} is built on at the source. Fix: plan the "
-              "move again.",
-              file.destination_path, file.item);
+              "{} is not shown to be the {} of the source. Fix: plan the move again.",
+              file.destination_path, file.source_path);
 }
 
 // What a disk stands on is compared as a whole before the first byte of the disk is taken: nothing
@@ -298,10 +309,13 @@ Status DestinationSide::compare_file(Entry& entry, std::string_view body) {
     entry.compared.insert(request.path);
     return {};
   }
+  const Vm& vm = entry.job.plan.vm;
+  const bool disc = preflight::is_disc(vm, *file);
   return fail(ErrorCode::kConflict,
-              "{} on {} is not the file that {} of {} is built on at the source. Fix: plan the "
-              "move again, with --disks-to or --flatten.",
-              file->destination_path, world_.host_name, file->item, entry.job.plan.vm.name);
+              "{} on {} is not the file that {} of {} {} at the source. Fix: plan the move again, "
+              "with --disks-to or {}.",
+              file->destination_path, world_.host_name, file->item, vm.name,
+              disc ? "holds" : "is built on", disc ? "--item" : "--flatten");
 }
 
 // A source that cannot say what a file here holds might want to read it through a disk that is

@@ -66,11 +66,24 @@ class Items : public DestinationFixture {
     proposal.source.name = "host1";
     proposal.samples = {{base(), {100'000}, digest_of(base())}};
     proposal.checkpoints = std::move(checkpoints);
+    if (!disc_.empty()) insert_disc(proposal);
     std::string body = to_json(proposal);
     if (!brings_layers_) body.replace(body.find(kBringsLayers), 6, "other_");
     const auto text = side_->handle("host1", verb::kPreflight, body);
     EXPECT_TRUE(text) << text.error().text();
     return text ? *destination_report_from_json(*text) : preflight::DestinationReport{};
+  }
+  // The VM has it in its drive, and no layers.
+  void insert_disc(preflight::Proposal& proposal) const {
+    std::string& xml = proposal.live_xml;
+    xml.insert(xml.find("</devices>"), "<disk type='file' device='cdrom'><source file='" + disc_ +
+                                           "'/><target dev='sda' bus='sata'/><readonly/></disk>");
+    proposal.persistent_xml = xml;
+    proposal.vm = parse_domain(xml)->vm;
+    proposal.vm.disks[0].virtual_size = mib(64);
+    proposal.request.media = Media::kCopy;
+    proposal.samples.clear();
+    if (fs::exists(disc_)) proposal.samples = {{disc_, {100'000}, digest_of(disc_)}};
   }
   static const Finding* find(const preflight::DestinationReport& report, const std::string& code) {
     const auto found = std::ranges::find(report.findings, code, &Finding::code);
@@ -95,6 +108,7 @@ class Items : public DestinationFixture {
   std::string file_there_ = there();
   std::optional<MoveKind> kind_;
   bool brings_layers_ = true;  // the source, ahead of a live move
+  std::string disc_;           // empty: none
 };
 
 TEST_F(Items, AFileOfTheSameContentIsUsed) {
@@ -116,6 +130,39 @@ TEST_F(Items, AFileOfTheSameContentIsUsed) {
   report = preflight();
   EXPECT_FALSE(report.files[0].present);
   EXPECT_NE(find(report, "DISK_EXISTS"), nullptr);
+}
+
+TEST_F(Items, ADiscOfTheSameContentIsUsedAndNoOtherIsInItsPlace) {
+  disc_ = base();
+  auto report = preflight();
+  ASSERT_EQ(report.files.size(), 1u);
+  EXPECT_TRUE(report.files[0].item == "sda" && report.files[0].destination_path == there());
+  EXPECT_EQ(report.files[0].virtual_size.bytes, 100'000u);
+  const Finding* found = find(report, "MEDIA_COPIED");
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->level, FindingLevel::kNote);
+  EXPECT_EQ(find(report, "MEDIA_INSERTED"), nullptr);
+
+  fs::copy_file(base(), there());
+  report = preflight();
+  EXPECT_TRUE(report.files[0].present);
+  EXPECT_EQ(find(report, "MEDIA_COPIED"), nullptr);
+  EXPECT_EQ(find(report, "DISK_EXISTS"), nullptr);
+
+  std::ofstream(there(), std::ios::app) << "x";
+  report = preflight();
+  EXPECT_FALSE(report.files[0].present);
+  found = find(report, "DISK_EXISTS");
+  ASSERT_NE(found, nullptr);
+  EXPECT_TRUE(found->object == "sda" && found->what.contains("not the disc")) << found->what;
+}
+
+TEST_F(Items, ADiscThatCannotBeReadAtTheSourceIsNotPromised) {
+  disc_ = (folder_ / "source/gone.iso").string();
+  const auto report = preflight();
+  EXPECT_EQ(find(report, "MEDIA_COPIED"), nullptr);
+  ASSERT_NE(find(report, "MEDIA_INSERTED"), nullptr);
+  EXPECT_EQ(find(report, "MEDIA_INSERTED")->level, FindingLevel::kBlocker);
 }
 
 TEST_F(Items, AFileThatIsMissingComesWithAColdMoveToo) {

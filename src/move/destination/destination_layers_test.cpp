@@ -135,6 +135,27 @@ TEST_F(Layers, WhatIsSaidToBeRawIsNoImageOfAnotherKind) {
   expect_nothing_is_left();
 }
 
+TEST_F(Layers, ADiscIsAFileThatNothingStandsOn) {
+  std::ofstream(here("disc")) << std::string(50'000, 'd');
+  auto with_disc = request();
+  with_disc.plan.files.push_back({"sda", here("disc"), there("disc"), "raw", mib(1), mib(1), {}});
+  ASSERT_TRUE(reserve(with_disc));
+  ASSERT_TRUE(call(verb::kLayers));
+  bring();
+  deliver(*read_file(here("disc")));
+  ASSERT_TRUE(compare("middle") && compare("base"));
+  EXPECT_EQ(call(verb::kPrepare).error().code, ErrorCode::kConflict) << "the disc was not compared";
+  ASSERT_TRUE(compare("disc"));
+  const auto prepared = call(verb::kPrepare);
+  ASSERT_TRUE(prepared) << prepared.error().text();
+  EXPECT_EQ(*read_file(there("disc")), *read_file(here("disc")));
+  EXPECT_EQ(backing_chain_of(there("top"), "qcow2"),
+            (std::vector<std::string>{there("middle"), there("base")}));
+  ASSERT_TRUE(undo());
+  EXPECT_FALSE(fs::exists(there("disc")));
+  expect_nothing_is_left();
+}
+
 // What is compared as a file that is there would not be looked at as one that came.
 TEST_F(Layers, APlanSaysOneThingOfAPath) {
   auto twice = request();

@@ -412,7 +412,7 @@ Status DestinationSide::remove_created(Entry& entry) {
     if (file.target.starts_with(kItemLayer)) {
       ASSIGN_OR_RETURN(const bool needed, others_need(entry, file.path));
       if (needed) {
-        log::info("Move {}: {} stays: another VM stands on it.", entry.job.move_id, file.path);
+        log::info("Move {}: {} stays: another VM needs it.", entry.job.move_id, file.path);
         continue;
       }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the disks of a live move stand on and the destination does not have. It goes ahead, on a
-// road of its own that has no gate, as whole files that nobody writes: the destination's hypervisor
-// opens it as soon as it is asked to take the VM in.
+// What the disks of a live move stand on, and discs, that the destination does not have. It goes
+// ahead, on a road of its own that has no gate, as whole files that nobody writes: the
+// destination's hypervisor opens it as soon as it is asked to take the VM in.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -20,7 +20,7 @@ StepResult LiveMove::bring_layers() {
   // The destination takes no image that names another file.
   if (auto named = check_layer_names(job_.move.plan, AtSide::kSource); !named)
     return undo_because(named.error());
-  const std::string what = fmt::format("what the disks of {} stand on", vm_name());
+  const std::string what = fmt::format("the files that go ahead of {}", vm_name());
   if (auto prepared = ask_to_prepare(verb::kLayers, what); !prepared) return prepared;
   job_.files.clear();
   job_.carriers_started = true;

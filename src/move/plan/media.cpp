@@ -10,14 +10,12 @@
 namespace drover::move {
 namespace {
 
-bool is_drive(const Disk& disk) {
-  return disk.device == DiskDevice::kCdrom || disk.device == DiskDevice::kFloppy;
-}
-
 // What can be inserted again by its path.
 bool is_medium(const Disk& disk) {
   return is_drive(disk) && disk.kind == DiskKind::kFile && !disk.path.empty();
 }
+
+constexpr const char* kWithout = "--media eject moves the VM without it.";
 
 // Another device than the drive itself may hold it; then this definition has none.
 Result<std::string> emptied(const std::string& definition, std::vector<Disk>& found) {
@@ -62,6 +60,38 @@ Status take_media_out(preflight::SourceView& view, std::vector<Finding>& finding
   return {};
 }
 
+Finding disc_comes(const FilePlacement& disc, const std::string& destination) {
+  return {std::string(preflight::code_name(preflight::Code::kMediaCopied)),
+          FindingLevel::kNote,
+          disc.item,
+          fmt::format("{} is in the drive {}, is not on {} and is brought along, as {}.",
+                      disc.source_path, disc.item, destination, disc.destination_path),
+          "It was asked for (--media copy): it is sent before the disks, once, and stays on both "
+          "hosts.",
+          {}};
+}
+
+Finding disc_is_unreadable(const FilePlacement& disc, const std::string& source) {
+  return {std::string(preflight::code_name(preflight::Code::kMediaInserted)),
+          FindingLevel::kBlocker,
+          disc.item,
+          fmt::format("{} is in the drive {} and cannot be read on {}.", disc.source_path,
+                      disc.item, source),
+          "What cannot be read cannot be brought along (--media copy).",
+          {kWithout}};
+}
+
+Finding disc_is_another(const FilePlacement& disc, const std::string& destination) {
+  return {std::string(preflight::code_name(preflight::Code::kDiskExists)),
+          FindingLevel::kBlocker,
+          disc.item,
+          fmt::format("{} exists on {} already, and is not the disc in the drive {}.",
+                      disc.destination_path, destination, disc.item),
+          "The guest would read another disc; Drover never overwrites a file.",
+          {fmt::format("Choose another folder with --item {}=FOLDER.", disc.item),
+           fmt::format("If nothing uses it, on {}: rename it.", destination), kWithout}};
+}
+
 void require_media(const MoveRequest& request, std::vector<Finding>& findings) {
   if (request.media != Media::kRequire) return;
   for (Finding& finding : findings) {
@@ -72,7 +102,7 @@ void require_media(const MoveRequest& request, std::vector<Finding>& findings) {
     finding.level = FindingLevel::kBlocker;
     finding.why = "The same disc was required (--media require), and it is not shown to be that.";
     finding.fixes.emplace_back("Copy the disc's file to the destination, to the same path.");
-    finding.fixes.emplace_back("--media eject moves the VM without it.");
+    finding.fixes.emplace_back(kWithout);
   }
 }
 

@@ -261,7 +261,7 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   check_takes_items(view, answered, plan);
   check_takes_volumes(view, report, plan);
   if (const std::string item = preflight::misplaced_item(request, report.host, report.placements,
-                                                         report.nvram_destination);
+                                                         report.files, report.nvram_destination);
       !item.empty() && !report.placements.empty()) {
     return fail(ErrorCode::kConflict,
                 "{} has an earlier Drover, which gives {} no place of its own. Fix: upgrade Drover "

@@ -57,10 +57,12 @@ Status check_placements(const preflight::Proposal& proposal,
   return {};
 }
 
-// Each layer of the disks that are placed, and the memory of each checkpoint.
+// Each layer of the disks that are placed, the memory of each checkpoint, and discs.
 std::multiset<Named> files_of(const preflight::Proposal& proposal,
                               const preflight::DestinationReport& report) {
   std::multiset<Named> files;
+  for (const Disk& disc : preflight::travelling_discs(proposal.request, proposal.vm))
+    files.emplace(disc.target, disc.path, disc.format);
   if (proposal.request.flatten) return files;
   for (const DiskPlacement& placement : report.placements) {
     const auto disk = std::ranges::find(proposal.vm.disks, placement.target, &Disk::target);

@@ -109,6 +109,23 @@ TEST_F(ReportCheck, AFlattenedDiskHasNoFiles) {
   EXPECT_TRUE(check_report(proposal_, report_));
 }
 
+TEST_F(ReportCheck, DiscsTravelOnlyIfTheyAreAskedTo) {
+  Disk disc;
+  disc.target = "sda";
+  disc.device = DiskDevice::kCdrom;
+  disc.path = "/iso/a.iso";
+  disc.format = "raw";
+  disc.read_only = true;
+  proposal_.vm.disks.push_back(disc);
+  EXPECT_TRUE(check_report(proposal_, report_));
+  report_.files.push_back({"sda", "/iso/a.iso", "/there/a.iso", "raw", mib(3), mib(3), {}});
+  expect_refused([] {});
+  proposal_.request.media = Media::kCopy;
+  EXPECT_TRUE(check_report(proposal_, report_));
+  expect_refused([&] { report_.files.back().source_path = "/etc/shadow"; });
+  expect_refused([&] { report_.files.pop_back(); });
+}
+
 TEST_F(ReportCheck, CheckpointsAndVariablesAreTheVms) {
   expect_refused([&] { report_.checkpoints.clear(); });
   expect_refused([&] { report_.checkpoints[0].name = "other"; });

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/qemu_conf.h"
+#include "move/plan/media.h"
 #include "move/plan/network_disks.h"
 #include "preflight/layers.h"
 #include "preflight/placement.h"
@@ -26,6 +27,7 @@ const preflight::DiskMark* mark_of(const std::vector<preflight::DiskMark>& marks
 
 DiskMarks DiskMarks::on(const Vm& vm) {
   DiskMarks marks;
+  for (const Disk& disc : media_in(vm)) marks.add(disc.path, disc.path);
   for (const Disk& disk : vm.disks) {
     const bool is_file = disk.kind == DiskKind::kFile || disk.kind == DiskKind::kVolume;
     if (disk.device != DiskDevice::kDisk || !is_file || disk.path.empty()) continue;

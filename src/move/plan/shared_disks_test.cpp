@@ -99,6 +99,25 @@ TEST_F(SharedDisks, ThePlanCountsNothingOfThem) {
   EXPECT_FALSE(copies_disks(*made));
 }
 
+TEST_F(SharedDisks, ADiscThatBothHostsSeeIsNotCopied) {
+  const std::string disc = (folder_ / "share/a.iso").string();
+  std::ofstream(disc) << "disc";
+  std::string xml = definition(kUuid, "web01", disk_);
+  xml.insert(xml.find("</devices>"), "<disk type='file' device='cdrom'><source file='" + disc +
+                                         "'/><target dev='sda' bus='sata'/><readonly/></disk>");
+  ASSERT_TRUE(hypervisor_.destroy(kUuid));
+  ASSERT_TRUE(hypervisor_.define(xml));
+  MoveRequest request;
+  request.vm = "web01";
+  request.destination = "host2";
+  request.media = Media::kCopy;
+  const auto made = plan_move(*world_, request);
+  ASSERT_TRUE(made) << made.error().text();
+  ASSERT_EQ(made->plan.files.size(), 1u);
+  EXPECT_TRUE(made->plan.files[0].item == "sda" && made->plan.files[0].shared);
+  EXPECT_TRUE(room_for(made->plan).empty());
+}
+
 TEST_F(SharedDisks, ADestinationThatDidNotSeeTheMarkIsNotBelieved) {
   for (const std::uint64_t change : {1, -1}) {
     peers_.lie = [=](auto& report) { report.marks.at(0).where.length += change; };
