@@ -77,12 +77,11 @@ def take_snapshot(host_dir, renumber):
     loop = loop_of(image)
     end = time.monotonic() + 10
     # As long as it is alive nothing of it is lost, and it would be written on top of what is put there.
-    while (os.path.ismount(folder) and run("umount", folder, check=False).returncode != 0) or is_alive(loop):
+    while (os.path.ismount(folder) and run("umount", folder, check=False).returncode != 0) or (loop and is_alive(loop)):
         if time.monotonic() > end:
             raise LabError(f"{folder} is in use: see who has it with fuser -vm, or grep disk /proc/*/mounts, then run `lab down`.")
         time.sleep(0.05)
     if renumber:
-        # Another file, so that a mount of the old one which some namespace still has can write to nothing that matters.
         old = loop_of(image)
         os.rename(image + ".lost", image)
         run("losetup", "--find", "--show", image)  # before the old one is free

@@ -6,13 +6,13 @@
 
 #include <fmt/ranges.h>
 
+#include "base/fan_out.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "fit/unsure.h"
 #include "fit/verbs.h"
 #include "hypervisor/adapt_cpu.h"
 #include "hypervisor/domain_xml.h"
-#include "place/at_once.h"
 
 namespace drover::fit {
 namespace {
@@ -47,7 +47,7 @@ Result<std::vector<Reply>> ask_all(move::World& world, const std::vector<std::st
                                    std::string_view verb, const std::string& body,
                                    const Decode& decode) {
   std::vector<Result<Reply>> answers(hosts.size(), Reply{});
-  place::at_once(hosts.size(), [&](std::size_t i) {
+  fan_out(hosts.size(), [&](std::size_t i) {
     const auto text = world.peers.call(hosts[i], verb, body, Deadline::after(kAskLimit));
     answers[i] = text ? decode(*text) : std::unexpected(text.error());
   });

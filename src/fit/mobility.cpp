@@ -6,7 +6,7 @@
 #include <mutex>
 #include <set>
 
-#include "place/at_once.h"
+#include "base/fan_out.h"
 
 namespace drover::fit {
 namespace {
@@ -108,7 +108,7 @@ Mobility look_for_places(const MobilityView& view, const std::vector<Vm>& vms) {
   std::vector<MobilityPlace> places(questions.size());
   std::mutex mutex;  // guards silent
   std::map<std::string, Error> silent;
-  place::at_once(questions.size(), [&](std::size_t i) {
+  fan_out(questions.size(), [&](std::size_t i) {
     MoveRequest request;
     request.vm = vms[questions[i].vm].uuid;
     request.destination = questions[i].host;

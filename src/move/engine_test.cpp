@@ -282,7 +282,7 @@ TEST_F(Asking, TheOneBehindTakesItsPlaceBehind) {
   EXPECT_EQ(queue[1].plan.vm.name, "web02");
 }
 
-TEST_F(Asking, BehindOneThatIsRefusedOrNotKnownNobodyWaits) {
+TEST_F(Asking, BehindOneThatIsRefusedNobodyWaits) {
   const PlanApproval first = plan_of(kUuid);
   PlanApproval second = plan_of(kOtherUuid);
   ASSERT_TRUE(hypervisor_.undefine(kUuid));

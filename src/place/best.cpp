@@ -3,8 +3,8 @@
 // no blocker.
 #include <algorithm>
 
+#include "base/fan_out.h"
 #include "fleet/best_host.h"
-#include "place/at_once.h"
 #include "place/placer.h"
 
 namespace drover::place {
@@ -93,10 +93,10 @@ Result<BestChoice> Placer::best(const BestRequest& asked) {
     choice.hosts.push_back(choice_of(verdict, best, picture));
   }
   // So many at a time, until one can be done.
-  for (std::size_t first = 0; first < choice.hosts.size() && !choice.plan; first += kAtOnce) {
-    const std::size_t count = std::min(kAtOnce, choice.hosts.size() - first);
+  for (std::size_t first = 0; first < choice.hosts.size() && !choice.plan; first += kFanOut) {
+    const std::size_t count = std::min(kFanOut, choice.hosts.size() - first);
     std::vector<Result<Plan>> plans(count, fail(ErrorCode::kInternal, "It was not asked."));
-    at_once(count, [&](std::size_t i) {
+    fan_out(count, [&](std::size_t i) {
       const HostChoice& host = choice.hosts[first + i];
       if (!host.possible) return;
       MoveRequest request = asked.request;

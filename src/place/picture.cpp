@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "place/at_once.h"
+#include "base/fan_out.h"
 #include "place/verbs.h"
 
 namespace drover::place {
@@ -154,7 +154,7 @@ std::vector<PeerAnswer> ask_peers(move::World& world) {
     if (peer.state != PeerState::kPaired) continue;
     answers.push_back({peer, fail(ErrorCode::kUnavailable, "{} was not asked.", peer.name)});
   }
-  at_once(answers.size(), [&](std::size_t i) {
+  fan_out(answers.size(), [&](std::size_t i) {
     const std::string& name = answers[i].peer.name;
     const auto text = world.peers.call(name, verb::kCapacity, "{}", Deadline::after(kAskLimit));
     answers[i].capacity = text ? capacity_from_json(*text) : std::unexpected(text.error());

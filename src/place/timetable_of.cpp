@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "place/at_once.h"
+#include "base/fan_out.h"
 
 namespace drover::place {
 namespace {
@@ -118,7 +118,7 @@ bool check_planned(const Evacuation& job, const std::vector<fleet::PlannedMove>&
     const auto vm = std::ranges::find(job.vms, move.vm, &Evacuee::uuid);
     if (vm != job.vms.end()) questions.push_back({&*vm, move.destination, std::nullopt});
   }
-  at_once(questions.size(), [&](std::size_t i) {
+  fan_out(questions.size(), [&](std::size_t i) {
     if (std::chrono::steady_clock::now() >= deciding.ask_until) return;
     Question& question = questions[i];
     MoveRequest request = request_for(job, *question.vm);

@@ -317,7 +317,7 @@ void Forecaster::add_guest(World& world, const Plan& plan, const std::vector<Mov
     scene.dirty_rate = dirtying->rate;
     if (depends_on_guest(scene)) {
       look_again(world, plan);
-      dirtying = dirtying_known(plan, moves);
+      if (const auto again = dirtying_known(plan, moves)) dirtying = again;
       scene.dirty_rate = dirtying->rate;
     }
     scene.dirty_set = known(plan.request.vm).set;
