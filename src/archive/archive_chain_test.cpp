@@ -73,6 +73,51 @@ TEST_F(ArchivedChain, IsExportedFileByFile) {
   EXPECT_TRUE(manifest->checkpoints[0].current);
 }
 
+// While it runs: what QEMU shows of the disk's own image, and the layers below as they are.
+TEST_F(ArchivedChain, OfARunningVmIsExportedFileByFile) {
+  const auto vdb_alone = [](std::string xml) {  // one server is enough
+    const std::size_t vda = xml.find("<disk type=");
+    return xml.erase(vda, xml.find("<disk type=", vda + 1) - vda);
+  };
+  ASSERT_TRUE(hypervisor_.define(vdb_alone(described(top()))));
+  ASSERT_TRUE(hypervisor_.know_checkpoints(
+      kUuid, std::vector<CheckpointText>{{"clean", vdb_alone(checkpoint(base())), true}}));
+  ASSERT_TRUE(hypervisor_.start(kUuid));
+  std::optional<RunningProgram> server;
+  pictures_.at_begin = [&](const PictureCall& call) -> Status {
+    if (call.disks.size() != 1 || !call.disks[0].layered)
+      return fail(ErrorCode::kConflict, "Another picture was expected.");
+    const std::string& scratch = call.disks[0].scratch;
+    RETURN_IF_ERROR(run_program(
+        {.arguments = {"qemu-img", "rebase", "-q", "-u", "-F", "qcow2", "-b", top(), scratch}}));
+    auto started = RunningProgram::start(
+        {.arguments = {"qemu-nbd", "--read-only", "--shared=16", "--persistent", "-A", "-x",
+                       layers_export(call.disks[0].target), "--format=qcow2",
+                       "--socket=" + call.socket, scratch}});
+    if (!started) return std::unexpected(started.error());
+    server.emplace(std::move(*started));
+    EXPECT_TRUE(until([&] { return fs::exists(call.socket); }));
+    return {};
+  };
+  pictures_.at_end = [&]() -> Status {
+    server.reset();
+    return {};
+  };
+  const Archive done = run(exported(at("exports/web01")));
+  ASSERT_EQ(done.state, ArchiveState::kDone) << (done.error ? done.error->text() : "");
+  const std::string folder = at("exports/web01");
+  EXPECT_EQ(files("exports/web01"),
+            (std::vector<std::string>{"definition.xml", "drover-export.json", "vdb.1.qcow2",
+                                      "vdb.qcow2"}));
+  EXPECT_EQ(chain(folder + "/vdb.qcow2"),
+            (std::vector<std::string>{folder + "/vdb.qcow2", folder + "/vdb.1.qcow2"}));
+  EXPECT_TRUE(same_content(folder + "/vdb.qcow2", top(), "qcow2"));
+  EXPECT_TRUE(same_content(folder + "/vdb.1.qcow2", base(), "qcow2"));
+  EXPECT_LE(allocated(folder + "/vdb.qcow2"), allocated(top()) + (512u << 10));
+  EXPECT_EQ(read_manifest(*read_file(folder + "/drover-export.json"))->checkpoints.size(), 1u);
+  EXPECT_EQ(done.bytes_done, done.bytes_total);
+}
+
 TEST_F(ArchivedChain, WithoutCheckpointsItBecomesOneImage) {
   ASSERT_TRUE(hypervisor_.forget_checkpoints(kUuid));
   EXPECT_TRUE(has(exported(at("exports/x")), "CHAIN_FLATTENED"));

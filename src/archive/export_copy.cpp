@@ -23,10 +23,7 @@ Status ExportWork::copy_disks() {
   for (const ExportedDisk& disk : planned_->disks) {
     RETURN_IF_ERROR(go_on());
     doing(fmt::format("{} is being exported.", disk.target));
-    const Status copied = disk.way == ExportWay::kBytes     ? copy_bytes(disk, disk.target)
-                          : disk.way == ExportWay::kLayers  ? copy_layers(disk)
-                          : disk.way == ExportWay::kPicture ? copy_seen(disk)
-                                                            : convert(disk);
+    const Status copied = copy_disk(disk);
     if (!copied && copied.error().code != ErrorCode::kCancelled) {
       return std::unexpected(wrap(copied.error(), fmt::format("{} of {} cannot be exported.",
                                                               disk.target, archive().vm_name)));
@@ -36,12 +33,28 @@ Status ExportWork::copy_disks() {
   return {};
 }
 
+Status ExportWork::copy_disk(const ExportedDisk& disk) {
+  switch (disk.way) {
+    case ExportWay::kBytes:
+      return copy_bytes(disk, disk.target);
+    case ExportWay::kFlatten:
+      return convert(disk);
+    case ExportWay::kLayers:
+      return copy_layers(disk);
+    case ExportWay::kPicture:
+      return copy_seen(disk);
+    case ExportWay::kPictureOnLayers:
+      return copy_seen_on_layers(disk);
+  }
+  DROVER_CHECK(false);
+}
+
 // The export's own, and, while the guest runs, those in which QEMU keeps what it overwrites: of all
 // disks, whichever is being copied.
 std::vector<std::string> ExportWork::written_folders() const {
   std::set<std::string> folders{staging_->path()};
   for (const ExportedDisk& disk : planned_->disks) {
-    if (disk.way == ExportWay::kPicture) folders.insert(preflight::folder_of(disk.path));
+    if (preflight::is_picture(disk.way)) folders.insert(preflight::folder_of(disk.path));
   }
   return {folders.begin(), folders.end()};
 }
@@ -112,15 +125,34 @@ Status ExportWork::copy_seen(const ExportedDisk& disk) {
   ArchiveItem* const exported = item(disk.target);
   DROVER_CHECK(exported != nullptr);
   ASSIGN_OR_RETURN(const UniqueFd to, staging_->create(exported->file));
+  PictureCopyCall call{socket(),          disk.target,       disk.format,
+                       disk.virtual_size, disk.cluster_size, {}};
+  ByteCount allocated = disk.allocated;
+  if (preflight::keeps_layers(disk.way)) {
+    const ArchiveItem* const below = item_below(items_, disk.target);
+    DROVER_CHECK(below != nullptr);
+    call.name = layers_export(disk.target);
+    call.base = PictureBase{below->file, below->format};
+    for (const DiskLayer& layer : disk.layers)
+      allocated = allocated - std::min(allocated, layer.allocated);
+  }
   const std::uint64_t before = bytes_done_;
   ASSIGN_OR_RETURN(
       HashedFile copied,
-      copy_picture({socket(), disk.target, disk.format, disk.virtual_size, disk.cluster_size},
-                   to.get(), watch(archive().request.bandwidth, written_folders())));
-  bytes_done_ = before + disk.allocated.bytes;
+      copy_picture(call, to.get(), watch(archive().request.bandwidth, written_folders())));
+  bytes_done_ = before + allocated.bytes;
   exported->size = copied.size;
   exported->hash = std::move(copied.hash);
   return {};
+}
+
+// What the disk is based on nobody can write while its QEMU has it open. The layers go first: as
+// long as the picture can be read after them, QEMU had.
+Status ExportWork::copy_seen_on_layers(const ExportedDisk& disk) {
+  for (unsigned i = 1; i <= disk.layers.size(); ++i)
+    RETURN_IF_ERROR(copy_bytes(disk, image_item(disk.target, i)));
+  RETURN_IF_ERROR(copy_seen(disk));
+  return check_chain(disk);
 }
 
 // What qemu-img reads of a disk and all that it is based on.

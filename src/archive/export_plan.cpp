@@ -71,7 +71,7 @@ void list_items(PlannedExport& planned) {
     planned.archive.items.push_back({disk.target, file_of(disk.target, disk.format), disk.path,
                                      disk.format, disk.virtual_size, disk.allocated, ""});
     planned.archive.bytes_total += disk.allocated;
-    if (disk.way != preflight::ExportWay::kLayers) continue;
+    if (!preflight::keeps_layers(disk.way)) continue;
     for (unsigned i = 0; i < disk.layers.size(); ++i) {
       const DiskLayer& layer = disk.layers[i];
       const std::string item = image_item(disk.target, i + 1);

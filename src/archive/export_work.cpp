@@ -119,14 +119,27 @@ Status ExportWork::take_picture() {
       return std::unexpected(identity.error());
     }
     job_.created.back() = move::known_file(disk.target, path, *identity);
-    call.disks.push_back({disk.target, path});
+    call.disks.push_back({disk.target, path, preflight::keeps_layers(disk.way)});
   }
   RETURN_IF_ERROR(drover::make_folder(options_.socket_folder, kSocketFolderMode));
   RETURN_IF_ERROR(give_folder_to_qemu(options_.socket_folder, qemu_conf().user));
   ::unlink(call.socket.c_str());
   job_.picture = true;
   RETURN_IF_ERROR(save());
-  return options_.pictures->begin(call);
+  RETURN_IF_ERROR(options_.pictures->begin(call));
+  return open_layers();
+}
+
+Status ExportWork::open_layers() {
+  for (const ExportedDisk& disk : planned_->disks) {
+    if (!preflight::keeps_layers(disk.way)) continue;
+    ASSIGN_OR_RETURN(images_[disk.target], open_for_reading(disk.path));
+    for (unsigned i = 0; i < disk.layers.size(); ++i) {
+      ASSIGN_OR_RETURN(images_[image_item(disk.target, i + 1)],
+                       open_for_reading(disk.layers[i].path));
+    }
+  }
+  return {};
 }
 
 // While these locks are held no QEMU can open the images for writing: the VM cannot be started in

@@ -34,10 +34,13 @@ class ExportWork final : public ArchiveWork {
   Status make_folder();
   Status take_picture();
   Status fence_images();
+  Status open_layers();
   Status copy_disks();
+  Status copy_disk(const preflight::ExportedDisk& disk);
   Status copy_bytes(const preflight::ExportedDisk& disk, const std::string& image);
   Status copy_layers(const preflight::ExportedDisk& disk);
   Status copy_seen(const preflight::ExportedDisk& disk);
+  Status copy_seen_on_layers(const preflight::ExportedDisk& disk);
   Status convert(const preflight::ExportedDisk& disk);
   Status check_chain(const preflight::ExportedDisk& disk) const;
   Result<HashedFile> hash_copy(int file, const std::string& name);
@@ -52,7 +55,8 @@ class ExportWork final : public ArchiveWork {
   std::optional<PlannedExport> planned_;
   std::optional<Staging> staging_;
   std::optional<gate::Fence> fence_;
-  std::map<std::string, UniqueFd> images_;  // of a VM that is off, by item: what is fenced
+  std::map<std::string, UniqueFd> images_;  // by item: what is fenced of a VM that is off, what the
+                                            // disks of one that runs are based on
   std::vector<ArchiveItem> items_;
 };
 

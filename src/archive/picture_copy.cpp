@@ -25,6 +25,9 @@ constexpr auto kOpenLimit = 30s;
 constexpr auto kReadLimit = 120s;  // of a piece: the disk's storage may be slow, but not dead
 constexpr auto kMapLimit = 600s;   // of a large disk whose tables are not in memory
 
+// A picture's own image has what the guest overwrote since, and below that is the disk's.
+constexpr std::uint32_t kImagesOfDisk = 2;
+
 Result<UniqueFd> connect(const PictureCopyCall& call) {
   return net::connect_unix(call.socket, net::SocketKind::kStream, Deadline::after(kOpenLimit));
 }
@@ -50,6 +53,30 @@ class PictureImage final : public ByteSource {
   std::vector<ByteRange> data_;        // in order
 };
 
+std::vector<ByteRange> byte_ranges(std::span<const mover::DiskRange> ranges) {
+  std::vector<ByteRange> same;
+  for (const mover::DiskRange& range : ranges) same.push_back({range.offset, range.length});
+  return same;
+}
+
+// Those of `data` that lie in a cluster of which any byte is in `own`. Both in order.
+std::vector<ByteRange> data_of_own(std::span<const ByteRange> data, std::span<const ByteRange> own,
+                                   std::uint64_t cluster) {
+  std::vector<ByteRange> found;
+  auto next = data.begin();
+  for (const ByteRange& range : own) {
+    std::uint64_t from = range.offset / cluster * cluster;
+    const std::uint64_t end = (range.offset + range.length + cluster - 1) / cluster * cluster;
+    if (!found.empty()) from = std::max(from, found.back().offset + found.back().length);
+    while (next != data.end() && next->offset + next->length <= from) ++next;
+    for (auto here = next; here != data.end() && here->offset < end; ++here) {
+      const std::uint64_t first = std::max(from, here->offset);
+      found.push_back({first, std::min(end, here->offset + here->length) - first});
+    }
+  }
+  return found;
+}
+
 Result<PictureImage> PictureImage::open(const PictureCopyCall& call) {
   PictureImage image;
   const unsigned readers =
@@ -67,10 +94,22 @@ Result<PictureImage> PictureImage::open(const PictureCopyCall& call) {
   ASSIGN_OR_RETURN(const auto ranges,
                    mover::data_ranges(std::move(socket), call.name, image.disk_bytes_,
                                       Deadline::after(kMapLimit)));
-  for (const mover::DiskRange& range : ranges) image.data_.push_back({range.offset, range.length});
+  image.data_ = byte_ranges(ranges);
   if (call.format == "raw") return image;
+  if (!call.base) {
+    ASSIGN_OR_RETURN(image.layout_,
+                     Qcow2Layout::make(call.virtual_size, call.cluster_size, image.data_));
+    return image;
+  }
+  ASSIGN_OR_RETURN(socket, connect(call));
+  ASSIGN_OR_RETURN(const auto upper,
+                   mover::upper_ranges(std::move(socket), call.name, kImagesOfDisk,
+                                       image.disk_bytes_, Deadline::after(kMapLimit)));
+  const Qcow2Base base{call.base->file, call.base->format, byte_ranges(upper)};
+  const auto own =
+      data_of_own(image.data_, base.zeros, Qcow2Layout::cluster_for(call.cluster_size));
   ASSIGN_OR_RETURN(image.layout_,
-                   Qcow2Layout::make(call.virtual_size, call.cluster_size, image.data_));
+                   Qcow2Layout::make(call.virtual_size, call.cluster_size, own, &base));
   return image;
 }
 

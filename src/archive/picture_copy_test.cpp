@@ -41,9 +41,16 @@ class PictureCopy : public testing::Test {
     for (const std::string& command : commands) words.insert(words.end(), {"-c", command});
     words.push_back(at("disk"));
     if (!commands.empty()) run(words);
-    auto server = RunningProgram::start(
-        {.arguments = {"qemu-nbd", "--read-only", "--persistent", "--shared=16", "-x", "vda",
-                       "--format=" + format, "--socket=" + at("socket"), at("disk")}});
+    serve_disk(format, {});
+  }
+  void serve_chain() { serve_disk("qcow2", {"--allocation-depth"}); }
+  void serve_disk(const std::string& format, const std::vector<std::string>& more) {
+    std::vector<std::string> words{
+        "qemu-nbd", "--read-only", "--persistent",       "--shared=16",
+        "-x",       "vda",         "--format=" + format, "--socket=" + at("socket")};
+    words.insert(words.end(), more.begin(), more.end());
+    words.push_back(at("disk"));
+    auto server = RunningProgram::start({.arguments = words});
     ASSERT_TRUE(server) << server.error().text();
     server_.emplace(std::move(*server));
     for (int i = 0; i < 400 && !fs::exists(at("socket")); ++i) std::this_thread::sleep_for(5ms);
@@ -51,7 +58,7 @@ class PictureCopy : public testing::Test {
   Result<HashedFile> copy(const std::string& format, ByteCount size, ByteCount cluster = {},
                           const CopyWatch& watch = {}) {
     const UniqueFd to(::open(at("copy").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    auto copied = copy_picture({at("socket"), "vda", format, size, cluster}, to.get(), watch);
+    auto copied = copy_picture({at("socket"), "vda", format, size, cluster, {}}, to.get(), watch);
     if (!copied) return copied;
     EXPECT_EQ(hash_file(to.get(), "copy", {})->hash, copied->hash);
     struct stat found{};
@@ -102,6 +109,43 @@ TEST_F(PictureCopy, HolesAndZerosTakeNoRoom) {
   }
 }
 
+// The disk's own image between the picture's and a base: what each of them has, zeros over data,
+// and nothing of what only the base has.
+TEST_F(PictureCopy, WhatIsBasedOnAnotherHasItsOwnAlone) {
+  for (const std::uint64_t cluster : {0u, 4096u, 2u << 20}) {
+    run({"qemu-img", "create", "-q", "-f", "qcow2", at("base"), "64M"});
+    run({"qemu-io", "-f", "qcow2", "-c", "write -q -P 1 0 8M", "-c", "write -q -P 2 40M 8M",
+         at("base")});
+    const auto on = [&](const char* image, const char* below, const std::string& cluster_bytes,
+                        std::vector<std::string> commands) {
+      run({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", at(below), "-o",
+           "cluster_size=" + cluster_bytes, at(image)});
+      std::vector<std::string> words{"qemu-io", "-f", "qcow2"};
+      for (std::string& command : commands) words.insert(words.end(), {"-c", std::move(command)});
+      words.push_back(at(image));
+      run(words);
+    };
+    on("own", "base", std::to_string(cluster == 0 ? 65536 : cluster),
+       {"write -q -P 3 1M 100k", "write -q -P 4 20M 2M", "write -q -z 42M 2M",
+        "write -q -z 47M 12k", "write -q -P 0 60M 64k"});
+    on("disk", "own", "65536", {"write -q -P 1 5M 64k", "write -q -P 4 21M 64k"});
+    serve_chain();
+    const UniqueFd to(::open(at("copy").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    const auto copied = copy_picture(
+        {at("socket"), "vda", "qcow2", mib(64), {cluster}, PictureBase{"base", "qcow2"}}, to.get(),
+        {});
+    ASSERT_TRUE(copied) << copied.error().text();
+    EXPECT_EQ(hash_file(to.get(), "copy", {})->hash, copied->hash);
+    expect_same("qcow2", "qcow2");
+    struct stat found{};
+    EXPECT_EQ(::fstat(to.get(), &found), 0);
+    EXPECT_LE(static_cast<std::uint64_t>(found.st_size), (4u << 20) + 10 * cluster)
+        << "what only the base has is there once more";
+    server_.reset();
+    for (const char* file : {"socket", "base", "own", "disk", "copy"}) fs::remove(at(file));
+  }
+}
+
 TEST_F(PictureCopy, ADiskMayEndWithinACluster) {
   serve("raw", "3146240", {"write -q -P 9 3M 512"});
   ASSERT_TRUE(copy("qcow2", {3146240}));
@@ -115,7 +159,7 @@ TEST_F(PictureCopy, ADiskOfAnotherSizeIsRefused) {
 
 TEST_F(PictureCopy, AServerThatIsGoneIsNamed) {
   serve("raw", "8M", {"write -q -P 1 0 8M"});
-  const auto absent = copy_picture({at("socket"), "vdb", "raw", mib(8), {}}, -1, {});
+  const auto absent = copy_picture({at("socket"), "vdb", "raw", mib(8), {}, {}}, -1, {});
   EXPECT_EQ(absent.error().code, ErrorCode::kUnavailable) << absent.error().text();
   std::once_flag once;
   const auto kill = [&]() -> Status {

@@ -13,10 +13,14 @@
 namespace drover {
 
 struct PictureDisk {
-  std::string target;   // "vda"
-  std::string scratch;  // an empty qcow2 image of the disk's size, made for this: QEMU keeps there
-                        // what the guest overwrites
+  std::string target;    // "vda"
+  std::string scratch;   // an empty qcow2 image of the disk's size, made for this: QEMU keeps there
+                         // what the guest overwrites
+  bool layered = false;  // served a second time, as layers_export(), with its "allocation-depth":
+                         // 1 is the scratch image, 2 the disk's own, more what that is based on
 };
+
+inline std::string layers_export(const std::string& target) { return target + ".layers"; }
 
 struct PictureCall {
   std::string uuid;

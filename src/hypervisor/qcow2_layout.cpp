@@ -16,6 +16,10 @@ constexpr std::uint64_t kReferenceBytes = 2;
 constexpr std::uint16_t kUsedOnce = 1;
 // Of an entry of both levels: its cluster is used once, so it is written in place.
 constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;
+// Of an entry of the second level: its cluster reads as zeros.
+constexpr std::uint64_t kReadsAsZeros = 1;
+constexpr std::uint32_t kFormatOfBase = 0xe2792aca;  // an extension of the header
+constexpr std::size_t kNameMost = 1023;
 // QEMU opens no image with a larger table.
 constexpr std::uint64_t kFirstLevelBytesMost = 32u << 20, kReferenceTableBytesMost = 8u << 20;
 
@@ -23,13 +27,45 @@ constexpr std::uint64_t parts_of(std::uint64_t whole, std::uint64_t part) {
   return (whole + part - 1) / part;
 }
 
+struct Clusters {
+  std::uint64_t first, count;
+};
+
+// Those in which any of these bytes lies, each once, neighbours joined.
+Result<std::vector<Clusters>> clusters_of(std::span<const ByteRange> ranges,
+                                          std::uint64_t disk_bytes, std::uint64_t cluster) {
+  std::vector<Clusters> found;
+  std::uint64_t before = 0;
+  for (const ByteRange& range : ranges) {
+    if (range.offset < before || range.length > disk_bytes ||
+        range.offset > disk_bytes - range.length) {
+      return fail(ErrorCode::kInvalidArgument, "The data of a disk are not in order.");
+    }
+    before = range.offset + range.length;
+    if (range.length == 0) continue;
+    const std::uint64_t end = parts_of(before, cluster);
+    const std::uint64_t placed = found.empty() ? 0 : found.back().first + found.back().count;
+    const std::uint64_t first = std::max(range.offset / cluster, placed);
+    if (first >= end) continue;
+    if (!found.empty() && placed == first)
+      found.back().count += end - first;
+    else
+      found.push_back({first, end - first});
+  }
+  return found;
+}
+
 }  // namespace
 
+std::uint64_t Qcow2Layout::cluster_for(ByteCount cluster) {
+  return cluster.bytes == 0 ? kClusterUsual : cluster.bytes;
+}
+
 Result<Qcow2Layout> Qcow2Layout::make(ByteCount virtual_size, ByteCount cluster,
-                                      std::span<const ByteRange> data) {
+                                      std::span<const ByteRange> data, const Qcow2Base* base) {
   Qcow2Layout made;
   made.virtual_size_ = virtual_size.bytes;
-  made.cluster_ = cluster.bytes == 0 ? kClusterUsual : cluster.bytes;
+  made.cluster_ = cluster_for(cluster);
   if (!std::has_single_bit(made.cluster_) || made.cluster_ < kClusterLeast ||
       made.cluster_ > kClusterMost || virtual_size.bytes % 512 != 0) {
     return fail(ErrorCode::kInvalidArgument, "No qcow2 image has {} in clusters of {}.",
@@ -39,6 +75,10 @@ Result<Qcow2Layout> Qcow2Layout::make(ByteCount virtual_size, ByteCount cluster,
   made.first_level_entries_ =
       std::max<std::uint64_t>(1, parts_of(virtual_size.bytes, made.cluster_ * made.entries()));
   RETURN_IF_ERROR(made.add_data(data));
+  if (base != nullptr) {
+    RETURN_IF_ERROR(made.add_zeros(base->zeros));
+    RETURN_IF_ERROR(made.name_base(*base));
+  }
   made.place_tables();
   if (made.first_level_entries_ * 8 > kFirstLevelBytesMost ||
       (made.references_ - made.reference_table_) * made.cluster_ > kReferenceTableBytesMost) {
@@ -51,31 +91,51 @@ Result<Qcow2Layout> Qcow2Layout::make(ByteCount virtual_size, ByteCount cluster,
 // Whole clusters, each once. Run::in_file counts from the first one with data, until it is known
 // which that is.
 Status Qcow2Layout::add_data(std::span<const ByteRange> data) {
-  std::uint64_t free = 0, before = 0;
-  for (const ByteRange& range : data) {
-    if (range.offset < before || range.length > virtual_size_ ||
-        range.offset > virtual_size_ - range.length) {
-      return fail(ErrorCode::kInvalidArgument, "The data of a disk are not in order.");
-    }
-    before = range.offset + range.length;
-    if (range.length == 0) continue;
-    const std::uint64_t end = parts_of(before, cluster_);
-    std::uint64_t first = range.offset / cluster_;
-    const std::uint64_t placed = runs_.empty() ? 0 : runs_.back().in_disk + runs_.back().count;
-    first = std::max(first, placed);
-    if (first >= end) continue;
-    if (!runs_.empty() && placed == first)
-      runs_.back().count += end - first;
-    else
-      runs_.push_back({first, free, end - first});
-    free += end - first;
-    const std::uint64_t last_table = (end - 1) / entries();
-    for (std::uint64_t table = first / entries(); table <= last_table; ++table) {
-      if (tables_.empty() || tables_.back() != table) tables_.push_back(table);
-    }
+  ASSIGN_OR_RETURN(const auto clusters, clusters_of(data, virtual_size_, cluster_));
+  for (const auto& [first, count] : clusters) {
+    runs_.push_back({first, clusters_, count});
+    clusters_ += count;
+    need_tables(first, first + count);
   }
-  clusters_ = free;
   return {};
+}
+
+Status Qcow2Layout::add_zeros(std::span<const ByteRange> zeros) {
+  ASSIGN_OR_RETURN(const auto clusters, clusters_of(zeros, virtual_size_, cluster_));
+  for (const auto& [first, count] : clusters) {
+    zeros_.push_back({first, count});
+    need_tables(first, first + count);
+  }
+  std::ranges::sort(tables_);
+  tables_.erase(std::ranges::unique(tables_).begin(), tables_.end());
+  return {};
+}
+
+void Qcow2Layout::need_tables(std::uint64_t first, std::uint64_t end) {
+  const std::uint64_t last = (end - 1) / entries();
+  for (std::uint64_t table = first / entries(); table <= last; ++table) {
+    if (tables_.empty() || tables_.back() != table) tables_.push_back(table);
+  }
+}
+
+// The name of the base's format as an extension of the header, the end of all extensions, the name
+// of its file.
+Status Qcow2Layout::name_base(const Qcow2Base& base) {
+  const std::size_t padded = parts_of(base.format.size(), 8) * 8;
+  naming_.resize(8 + padded + 8);
+  store_be(&naming_[0], kFormatOfBase);
+  store_be(&naming_[4], static_cast<std::uint32_t>(base.format.size()));
+  std::ranges::copy(base.format, naming_.begin() + 8);
+  name_at_ = kHeaderBytes + naming_.size();
+  name_bytes_ = base.name.size();
+  naming_.insert(naming_.end(), base.name.begin(), base.name.end());
+  if (!base.name.empty() && base.name.size() <= kNameMost && !base.format.empty() &&
+      kHeaderBytes + naming_.size() <= cluster_) {
+    return {};
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              "No qcow2 image in clusters of {} can be based on \"{}\".",
+              to_text(ByteCount{cluster_}), base.name);
 }
 
 // Of how many clusters the references tell depends on how many they take themselves.
@@ -156,6 +216,8 @@ void Qcow2Layout::write_cluster(std::uint64_t number, std::span<std::uint8_t> in
 void Qcow2Layout::write_header(std::span<std::uint8_t> into) const {
   store_be(&into[0], kMagic);
   store_be(&into[4], kVersion);
+  store_be(&into[8], name_at_);
+  store_be(&into[16], static_cast<std::uint32_t>(name_bytes_));
   store_be(&into[20], static_cast<std::uint32_t>(std::countr_zero(cluster_)));
   store_be(&into[24], virtual_size_);
   store_be(&into[36], static_cast<std::uint32_t>(first_level_entries_));
@@ -164,6 +226,7 @@ void Qcow2Layout::write_header(std::span<std::uint8_t> into) const {
   store_be(&into[56], static_cast<std::uint32_t>(references_ - reference_table_));
   store_be(&into[96], kReferenceOrder);
   store_be(&into[100], kHeaderBytes);
+  std::ranges::copy(naming_, into.begin() + kHeaderBytes);
 }
 
 void Qcow2Layout::write_references(std::uint64_t first, std::span<std::uint8_t> into) const {
@@ -182,17 +245,20 @@ void Qcow2Layout::write_first_level(std::uint64_t first, std::span<std::uint8_t>
 
 void Qcow2Layout::write_second_level(std::uint64_t table, std::span<std::uint8_t> into) const {
   const std::uint64_t first = table * entries(), end = first + entries();
-  // The first one that does not end before the table begins.
-  auto run = std::ranges::upper_bound(runs_, first, {},
-                                      [](const Run& one) { return one.in_disk + one.count; });
-  for (; run != runs_.end() && run->in_disk < end; ++run) {
-    const std::uint64_t from = std::max(first, run->in_disk);
-    const std::uint64_t to = std::min(end, run->in_disk + run->count);
-    for (std::uint64_t i = from; i < to; ++i) {
-      const std::uint64_t in_file = (run->in_file + (i - run->in_disk)) * cluster_;
-      store_be(&into[(i - first) * 8], in_file | kCopied);
+  // Those from the first one on that does not end before the table begins.
+  const auto each_within = [&](const auto& runs, const auto& tell) {
+    auto run = std::ranges::upper_bound(runs, first, {},
+                                        [](const auto& one) { return one.in_disk + one.count; });
+    for (; run != runs.end() && run->in_disk < end; ++run) {
+      const std::uint64_t to = std::min(end, run->in_disk + run->count);
+      for (std::uint64_t i = std::max(first, run->in_disk); i < to; ++i)
+        store_be(&into[(i - first) * 8], tell(*run, i));
     }
-  }
+  };
+  each_within(zeros_, [](const ZeroRun&, std::uint64_t) { return kReadsAsZeros; });
+  each_within(runs_, [this](const Run& run, std::uint64_t i) {
+    return ((run.in_file + (i - run.in_disk)) * cluster_) | kCopied;
+  });
 }
 
 }  // namespace drover

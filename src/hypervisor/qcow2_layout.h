@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/byte_count.h"
@@ -20,12 +21,23 @@ struct ByteRange {
   std::uint64_t length = 0;
 };
 
+// What an image that is based on another one says of that.
+struct Qcow2Base {
+  std::string name;              // of its file; relative: to the folder of the image
+  std::string format;            // "raw", "qcow2"
+  std::vector<ByteRange> zeros;  // of the disk, in order: what reads as zeros whatever the base has
+};
+
 class Qcow2Layout {
  public:
   // `data`: what does not read as zeros, in order, within the disk. `cluster`: 0: as qemu-img has
-  // it. kInvalidArgument: there is no such image.
+  // it. `base`: null: none. Of a cluster with data all is data; else it reads as zeros if any of it
+  // is among base->zeros; else as the base does. kInvalidArgument: there is no such image.
   static Result<Qcow2Layout> make(ByteCount virtual_size, ByteCount cluster,
-                                  std::span<const ByteRange> data);
+                                  std::span<const ByteRange> data, const Qcow2Base* base = nullptr);
+
+  // The bytes of a cluster where `cluster` are wished for.
+  static std::uint64_t cluster_for(ByteCount cluster);
 
   // Of the whole image.
   std::uint64_t file_bytes() const { return clusters_ * cluster_; }
@@ -47,8 +59,15 @@ class Qcow2Layout {
   struct Run {
     std::uint64_t in_disk = 0, in_file = 0, count = 0;
   };
+  // Neighbouring clusters of the disk that are nowhere in the file, and read as zeros.
+  struct ZeroRun {
+    std::uint64_t in_disk = 0, count = 0;
+  };
   Qcow2Layout() = default;
   Status add_data(std::span<const ByteRange> data);
+  Status add_zeros(std::span<const ByteRange> zeros);
+  Status name_base(const Qcow2Base& base);
+  void need_tables(std::uint64_t first, std::uint64_t end);
   void place_tables();
   void write_cluster(std::uint64_t number, std::span<std::uint8_t> into) const;
   void write_header(std::span<std::uint8_t> into) const;
@@ -64,6 +83,9 @@ class Qcow2Layout {
   std::uint64_t data_ = 0, clusters_ = 0;  // the first with data; how many there are
   std::vector<std::uint64_t> tables_;      // which tables of the second level there are
   std::vector<Run> runs_;
+  std::vector<ZeroRun> zeros_;        // may overlap `runs_`, which win
+  std::vector<std::uint8_t> naming_;  // what the header has behind itself: the base
+  std::uint64_t name_at_ = 0, name_bytes_ = 0;
 };
 
 }  // namespace drover

@@ -19,11 +19,18 @@ constexpr std::uint32_t kAskedMax = 1u << 30;        // bytes of the disk at onc
 constexpr std::uint32_t kDirty = 1;                  // flag of a range of a bitmap
 constexpr std::uint32_t kZero = 2;  // of a range of an allocation: it reads as zeros
 
+// Of a range's status these bits have to be between these numbers, both included.
+struct Wanted {
+  std::uint32_t bits, least, most;
+  bool has(std::uint32_t status) const {
+    return (status & bits) >= least && (status & bits) <= most;
+  }
+};
+
 class MapReader {
  public:
-  // Of a range's flags those in `bits` have to be `wanted`.
-  MapReader(UniqueFd socket, std::uint32_t bits, std::uint32_t wanted, Deadline deadline)
-      : socket_(std::move(socket)), bits_(bits), wanted_(wanted), deadline_(deadline) {}
+  MapReader(UniqueFd socket, Wanted wanted, Deadline deadline)
+      : socket_(std::move(socket)), wanted_(wanted), deadline_(deadline) {}
 
   Result<std::vector<DiskRange>> read(std::string_view export_name, std::string_view context,
                                       std::uint64_t offset, std::uint64_t length);
@@ -43,7 +50,7 @@ class MapReader {
   Result<std::vector<std::uint8_t>> take_chunk(std::uint16_t& flags);
 
   UniqueFd socket_;
-  const std::uint32_t bits_, wanted_;
+  const Wanted wanted_;
   const Deadline deadline_;
   std::uint32_t context_ = 0;
   bool has_context_ = false;
@@ -140,7 +147,7 @@ Result<std::uint64_t> MapReader::take_status(std::uint64_t offset, std::uint64_t
       const std::uint64_t from = offset + covered;
       const std::uint64_t inside = std::min(bytes, asked - std::min<std::uint64_t>(covered, asked));
       covered += inside;
-      if ((load_be<std::uint32_t>(&content[at + 4]) & bits_) != wanted_ || inside == 0) continue;
+      if (!wanted_.has(load_be<std::uint32_t>(&content[at + 4])) || inside == 0) continue;
       if (!ranges.empty() && ranges.back().offset + ranges.back().length == from)
         ranges.back().length += inside;
       else
@@ -168,14 +175,22 @@ Result<std::vector<DiskRange>> MapReader::read(std::string_view export_name,
 Result<std::vector<DirtyRange>> dirty_ranges(UniqueFd socket, std::string_view export_name,
                                              std::string_view bitmap, std::uint64_t offset,
                                              std::uint64_t length, Deadline deadline) {
-  return MapReader(std::move(socket), kDirty, kDirty, deadline)
+  return MapReader(std::move(socket), {kDirty, kDirty, kDirty}, deadline)
       .read(export_name, fmt::format("qemu:dirty-bitmap:{}", bitmap), offset, length);
 }
 
 Result<std::vector<DiskRange>> data_ranges(UniqueFd socket, std::string_view export_name,
                                            std::uint64_t length, Deadline deadline) {
-  return MapReader(std::move(socket), kZero, 0, deadline)
+  return MapReader(std::move(socket), {kZero, 0, 0}, deadline)
       .read(export_name, "base:allocation", 0, length);
+}
+
+Result<std::vector<DiskRange>> upper_ranges(UniqueFd socket, std::string_view export_name,
+                                            std::uint32_t images, std::uint64_t length,
+                                            Deadline deadline) {
+  // 0: none of them holds it.
+  return MapReader(std::move(socket), {~std::uint32_t{0}, 1, images}, deadline)
+      .read(export_name, "qemu:allocation-depth", 0, length);
 }
 
 }  // namespace drover::mover

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads from QEMU's NBD server what one of its dirty bitmaps marks, the metadata context
-// "qemu:dirty-bitmap:NAME" (QEMU's docs/interop/nbd.txt), or what has data, "base:allocation"
-// (NBD's proto.md). One thread.
+// "qemu:dirty-bitmap:NAME" (QEMU's docs/interop/nbd.txt), what has data, "base:allocation" (NBD's
+// proto.md), or which image of a chain has it, "qemu:allocation-depth". One thread.
 #pragma once
 
 #include <cstdint>
@@ -30,5 +30,11 @@ Result<std::vector<DirtyRange>> dirty_ranges(UniqueFd socket, std::string_view e
 // What does not read as zeros of the first `length` bytes, likewise.
 Result<std::vector<DiskRange>> data_ranges(UniqueFd socket, std::string_view export_name,
                                            std::uint64_t length, Deadline deadline);
+
+// What the first `images` images of the export's chain hold themselves, zeros too, likewise. The
+// export has to tell its "allocation-depth".
+Result<std::vector<DiskRange>> upper_ranges(UniqueFd socket, std::string_view export_name,
+                                            std::uint32_t images, std::uint64_t length,
+                                            Deadline deadline);
 
 }  // namespace drover::mover

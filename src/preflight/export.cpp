@@ -217,11 +217,15 @@ void check_disks(const Facts& facts, ExportReport& report, Findings& findings) {
   }
 }
 
+bool has_internal(const Vm& vm) {
+  return std::ranges::any_of(vm.checkpoints,
+                             [](const Checkpoint& one) { return !one.internal_disks.empty(); });
+}
+
 // Why the VM's checkpoints cannot go into the folder; empty: they can. Without one of them libvirt
 // would not know what the others follow from: all go, or none.
 std::string why_left(const Facts& facts, const ExportReport& report) {
   const Vm& vm = facts.view.vm;
-  if (facts.runs()) return "Of a VM that runs only a picture of its disks is exported.";
   if (vm.checkpoints.size() != vm.snapshots || facts.view.checkpoints.size() != vm.snapshots)
     return "They cannot be read.";
   std::set<std::string> exported{vm.nvram_path};
@@ -235,6 +239,8 @@ std::string why_left(const Facts& facts, const ExportReport& report) {
                            layer.format);
     }
   }
+  if (facts.runs() && has_internal(vm))
+    return "Of an image that a guest writes to QEMU shows the disk, and no snapshot within.";
   for (const Checkpoint& checkpoint : vm.checkpoints) {
     if (!checkpoint.memory_file.empty())
       return fmt::format("The memory of {} is in a file of its own, {}.", checkpoint.name,
@@ -256,16 +262,18 @@ void check_checkpoints(const Facts& facts, ExportReport& report, Findings& findi
   if (vm.snapshots == 0) return;
   const bool one = vm.snapshots == 1;
   if (const std::string why = why_left(facts, report); !why.empty()) {
-    return findings.warning(Code::kCheckpointsLeft, vm.name,
-                            fmt::format("{} has {} snapshot{}, which {} not exported.", vm.name,
-                                        vm.snapshots, one ? "" : "s", one ? "is" : "are"),
-                            why + " The exported VM has its present state only.",
-                            {facts.runs() ? std::string("Export it while it is off.")
+    return findings.warning(
+        Code::kCheckpointsLeft, vm.name,
+        fmt::format("{} has {} snapshot{}, which {} not exported.", vm.name, vm.snapshots,
+                    one ? "" : "s", one ? "is" : "are"),
+        why + " The exported VM has its present state only.",
+        {facts.runs() && has_internal(vm) ? std::string("Export it while it is off.")
                                           : fmt::format("virsh snapshot-list {}", word(vm.name))});
   }
   report.checkpoints = facts.view.checkpoints;
   for (ExportedDisk& disk : report.disks) {
-    if (disk.way == ExportWay::kFlatten) disk.way = ExportWay::kLayers;
+    if (disk.layers.empty()) continue;
+    disk.way = facts.runs() ? ExportWay::kPictureOnLayers : ExportWay::kLayers;
   }
   findings.note(Code::kCheckpointsTravel, vm.name,
                 fmt::format("{} has {} snapshot{}, which {} exported.", vm.name, vm.snapshots,
@@ -275,7 +283,7 @@ void check_checkpoints(const Facts& facts, ExportReport& report, Findings& findi
 
 void tell_flattened(const ExportReport& report, Findings& findings) {
   for (const ExportedDisk& disk : report.disks) {
-    if (disk.layers.empty() || disk.way == ExportWay::kLayers) continue;
+    if (disk.layers.empty() || keeps_layers(disk.way)) continue;
     findings.note(Code::kChainFlattened, disk.target,
                   fmt::format("{} is based on {} other image{}.", disk.target, disk.layers.size(),
                               disk.layers.size() == 1 ? "" : "s"),
@@ -314,7 +322,7 @@ void check_room(const Facts& facts, const ExportReport& report, Findings& findin
   std::map<std::uint64_t, Demand> demands;
   for (const ExportedDisk& disk : report.disks) {
     if (target.allowed && target.exists) demand_of(target, demands).written += disk.allocated;
-    if (disk.way != ExportWay::kPicture) continue;
+    if (!is_picture(disk.way)) continue;
     demand_of(look_at_folder(folder_of(disk.path), folders, user), demands).overwritten +=
         disk.allocated;
   }

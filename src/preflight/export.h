@@ -28,11 +28,19 @@ struct ExportView {
 
 // How a disk comes into the folder.
 enum class ExportWay {
-  kBytes,    // its image as it is
-  kFlatten,  // it and what it is based on, as one image
-  kLayers,   // it and what it is based on, each as it is but for the name of the one below
-  kPicture,  // of a running VM: as it was at one instant, through its QEMU
+  kBytes,            // its image as it is
+  kFlatten,          // it and what it is based on, as one image
+  kLayers,           // it and what it is based on, each as it is but for the name of the one below
+  kPicture,          // of a running VM: as it was at one instant, through its QEMU
+  kPictureOnLayers,  // likewise, but what it is based on stays apart and is copied as it is
 };
+
+inline bool is_picture(ExportWay way) {
+  return way == ExportWay::kPicture || way == ExportWay::kPictureOnLayers;
+}
+inline bool keeps_layers(ExportWay way) {
+  return way == ExportWay::kLayers || way == ExportWay::kPictureOnLayers;
+}
 
 struct ExportedDisk {
   std::string target, path, format;

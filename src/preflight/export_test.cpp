@@ -96,6 +96,28 @@ TEST_F(CheckExport, AChainIsFlattened) {
   EXPECT_EQ(check().disks.at(0).way, ExportWay::kFlatten);
 }
 
+TEST_F(CheckExport, OfAVmThatRunsExternalCheckpointsTravel) {
+  image("top.qcow2", {"-b", at("base.qcow2"), "-F", "qcow2"});
+  describe(disk("top.qcow2"));
+  Checkpoint external;
+  external.name = "clean";
+  external.external_disks = {"vda"};
+  view_.vm.state = VmState::kRunning;
+  view_.vm.snapshots = 1;
+  view_.vm.checkpoints = {external};
+  view_.checkpoints = {{"clean",
+                        "<domainsnapshot><name>clean</name><disks><disk name='vda' "
+                        "snapshot='external'><source file='" +
+                            at("top.qcow2") + "'/></disk></disks></domainsnapshot>",
+                        true}};
+  EXPECT_EQ(codes(), (Codes{"EXPORT_RUNNING", "CHECKPOINTS_TRAVEL"}));
+  EXPECT_EQ(check().disks.at(0).way, ExportWay::kPictureOnLayers);
+  // One within the image is not in what QEMU shows of it: all of them are left.
+  view_.vm.checkpoints[0].internal_disks = {"vda"};
+  EXPECT_EQ(codes(), (Codes{"CHECKPOINTS_LEFT", "EXPORT_RUNNING", "CHAIN_FLATTENED"}));
+  EXPECT_EQ(check().disks.at(0).way, ExportWay::kPicture);
+}
+
 TEST_F(CheckExport, WhatCannotBeExported) {
   describe(
       "<disk type='block' device='disk'><driver type='raw'/><source dev='/dev/x'/><target "

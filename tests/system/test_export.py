@@ -297,17 +297,26 @@ def chain_of(host, path):
     return [layer["filename"] for layer in said]
 
 
+@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
 @pytest.mark.parametrize("mode", ["restore", pytest.param("copy", marks=LONG), pytest.param("register", marks=LONG)])
-def test_external_checkpoints_come_back(lab, host, guest, mode):
+def test_external_checkpoints_come_back(lab, host, guest, mode, state):
     """A chain stays one, libvirt knows the checkpoint of the imported VM, and what it was then boots."""
     base = disk_of(host, "mover")
     host.virsh("snapshot-create-as", "mover", "clean", "--disk-only", "--atomic")
-    assert "CHECKPOINTS_LEFT" in codes(host.api("POST", "/v1/archives/plan", {"kind": "export", "vm": "mover", "folder": FOLDER})[1])
-    host.virsh("destroy", "mover")
+    time.sleep(2)  # it writes into the new image
+    if state == "off":
+        host.virsh("destroy", "mover")
     made = wait(host, exported(host))
     assert "CHECKPOINTS_TRAVEL" in codes(made, "note") and not codes(made, "warning"), made["findings"]
     assert host.files(FOLDER) == ["definition.xml", "drover-export.json", "vda.1.qcow2", "vda.qcow2"]
     assert chain_of(host, f"{FOLDER}/vda.qcow2") == [f"{FOLDER}/vda.qcow2", f"{FOLDER}/vda.1.qcow2"]
+    if state == "running":
+        assert lab.verify("mover")["ok"] and host.virsh("domstate", "mover").stdout.strip() == "running"
+        host.run("qemu-img", "check", "-f", "qcow2", f"{FOLDER}/vda.qcow2")
+        # The guest may have grown its own image since.
+        assert allocated(host, f"{FOLDER}/vda.qcow2") <= 1.05 * allocated(host, disk_of(host, "mover")) + (1 << 20)
+        host.virsh("destroy", "mover")
+    host.run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", base, f"{FOLDER}/vda.1.qcow2")
     if mode != "copy":
         host.virsh("undefine", "mover", "--snapshots-metadata")
     done = wait(host, imported(host, mode, **({"name": "web01"} if mode == "copy" else {})))
@@ -333,6 +342,9 @@ def test_external_checkpoints_come_back(lab, host, guest, mode):
 @LONG
 def test_internal_checkpoints_come_back(lab, host, guest):
     """They are bytes of the image; libvirt goes back to one of the imported VM."""
+    host.virsh("snapshot-create-as", "mover", "brief")
+    assert "CHECKPOINTS_LEFT" in codes(host.api("POST", "/v1/archives/plan", {"kind": "export", "vm": "mover", "folder": FOLDER})[1])
+    host.virsh("snapshot-delete", "mover", "brief")
     host.virsh("destroy", "mover")
     host.virsh("snapshot-create-as", "mover", "inner")
     host.run("qemu-img", "convert", "-O", "qcow2", guest["disk"], f"{IMAGES}/then.qcow2")

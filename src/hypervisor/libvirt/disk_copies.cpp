@@ -11,6 +11,7 @@
 #include "hypervisor/backing_chain.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
+#include "hypervisor/libvirt/monitor.h"
 
 namespace drover::libvirt {
 namespace {
@@ -77,12 +78,6 @@ Status begin_copy(virDomainPtr domain, const DiskCopyCall& call, Pace pace) {
 Json without_exceptions(const std::string& text) { return Json::parse(text, nullptr, false); }
 
 // QEMU's answers are not trusted to have any shape.
-std::string text_of(const Json& node, const char* member) {
-  if (!node.is_object()) return {};
-  const auto found = node.find(member);
-  return found != node.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 bool flag_of(const Json& node, const char* member) {
   const auto found = node.find(member);
   return found != node.end() && found->is_boolean() && found->get<bool>();

@@ -10,6 +10,7 @@
 
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
+#include "hypervisor/libvirt/monitor.h"
 
 namespace drover::libvirt {
 namespace {
@@ -24,22 +25,7 @@ constexpr std::int64_t kImageSet = 0x44520fff;  // behind those of any VM's disk
 constexpr const char* kImageNode = "drover-fence";
 
 Result<Json> monitor_command(virDomainPtr domain, const Json& command, int descriptor = -1) {
-  char* raw = nullptr;
-  const int failed =
-      virDomainQemuMonitorCommandWithFiles(domain, command.dump().c_str(), descriptor >= 0 ? 1 : 0,
-                                           descriptor >= 0 ? &descriptor : nullptr, nullptr,
-                                           nullptr, &raw, VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT);
-  const Text reply(raw);
-  if (failed != 0) return fail_libvirt("QEMU cannot be asked to keep the fence's descriptors");
-  Json parsed = Json::parse(raw != nullptr ? raw : "", nullptr, false);
-  if (!parsed.is_object())
-    return fail(ErrorCode::kHypervisor, "QEMU's answer to {} is not JSON.", command.dump());
-  if (parsed.contains("error")) {
-    auto refused = fail(ErrorCode::kHypervisor, "QEMU refuses to keep the fence's descriptors.");
-    refused.error().causes.push_back(parsed["error"].dump());
-    return refused;
-  }
-  return parsed.value("return", Json());
+  return ask_monitor(domain, command, "keep the fence's descriptors", descriptor);
 }
 
 // The id of a set of ours; nothing: not ours, or not as QEMU describes sets. QEMU's answers are not

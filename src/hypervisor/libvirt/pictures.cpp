@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures of a running VM's disks: libvirt's backup job of the kind "pull".
+// Pictures of a running VM's disks: libvirt's backup job of the kind "pull". libvirt's exports do
+// not tell layers apart, so such a disk gets another one from QEMU itself, which ends with the
+// server.
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <sstream>
 #include <thread>
 
+#include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 
 #include "base/deadline.h"
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
 #include "hypervisor/libvirt/libvirt.h"
+#include "hypervisor/libvirt/monitor.h"
 
 namespace drover::libvirt {
 namespace {
 
 using namespace std::chrono_literals;
 
+using Json = nlohmann::json;
+
+constexpr const char* kPurpose = "serve the layers of a disk";
 constexpr auto kEndLimit = 30s;                     // QEMU ends one block job for each disk
 constexpr auto kLookLeast = 2ms, kLookMost = 50ms;  // most have ended at once
 
@@ -41,6 +48,45 @@ std::string backup_xml(const PictureCall& call) {
   std::ostringstream text;
   document.save(text, "", pugi::format_raw | pugi::format_no_declaration);
   return text.str();
+}
+
+// The node of the scratch image's format: libvirt names it as it names the file's.
+std::string node_of(const Json& nodes, const std::string& scratch) {
+  constexpr std::string_view kStorage = "-storage", kFormat = "-format";
+  if (!nodes.is_array()) return {};
+  for (const Json& node : nodes) {
+    std::string name = text_of(node, "node-name");
+    if (text_of(node, "file") != scratch || !name.ends_with(kStorage)) continue;
+    name.replace(name.size() - kStorage.size(), kStorage.size(), kFormat);
+    if (std::ranges::any_of(nodes, [&](const Json& one) {
+          return text_of(one, "node-name") == name && text_of(one, "drv") == "qcow2";
+        })) {
+      return name;
+    }
+  }
+  return {};
+}
+
+Status serve_layers(virDomainPtr domain, const PictureDisk& disk) {
+  ASSIGN_OR_RETURN(
+      const Json nodes,
+      ask_monitor(domain, {{"execute", "query-named-block-nodes"}, {"arguments", {{"flat", true}}}},
+                  kPurpose));
+  const std::string node = node_of(nodes, disk.scratch);
+  if (node.empty())
+    return fail(ErrorCode::kHypervisor, "QEMU does not name the picture of {}.", disk.target);
+  const std::string name = layers_export(disk.target);
+  const auto served = ask_monitor(domain,
+                                  {{"execute", "block-export-add"},
+                                   {"arguments",
+                                    {{"type", "nbd"},
+                                     {"id", "drover-" + name},
+                                     {"node-name", node},
+                                     {"name", name},
+                                     {"writable", false},
+                                     {"allocation-depth", true}}}},
+                                  kPurpose);
+  return served ? Status{} : std::unexpected(served.error());
 }
 
 // Where the backup that goes on serves; nothing: there is none, or the VM does not run.
@@ -93,6 +139,9 @@ Status LibvirtPictures::begin(const PictureCall& call) {
   if (virDomainBackupBegin(found.get(), backup_xml(call).c_str(), nullptr,
                            VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL) != 0) {
     return fail_libvirt("Cannot take a picture of the disks");
+  }
+  for (const PictureDisk& disk : call.disks) {
+    if (disk.layered) RETURN_IF_ERROR(serve_layers(found.get(), disk));
   }
   return {};
 }
