@@ -110,7 +110,11 @@ class LiveMove final : public PeerMove {
   bool undo();
   void stop_carriers();
   bool take_back_the_guest();
+  Status end_migration();
+  bool is_switching() const;
   void push_cancel();
+  void tell_qemu_to_cancel();
+  void stop_for_a_moment();
   void lift_fence();
   void announce();
 
@@ -136,7 +140,8 @@ class LiveMove final : public PeerMove {
   WireCount brought_;                        // by the road that went ahead
   bool stood_still_ = false;  // the guest did, for the switch: nothing is judged any more
   std::optional<Deadline> next_cancel_look_;
-  bool cancelling_seen_ = false;                // QEMU was, at the last look
+  std::string cancel_seen_;                     // the state of QEMU's migration at the last look
+  bool stopped_for_a_moment_ = false;           // the guest, by us
   std::chrono::milliseconds downtime_told_{0};  // to libvirt; 0: not known
   Deadline next_downtime_ = Deadline::after(std::chrono::milliseconds(0));
   std::optional<Error> given_up_;   // as the policy says

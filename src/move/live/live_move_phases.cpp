@@ -168,8 +168,9 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
     if ((cancel_asked_ || given_up_ || rehearsed_) && !abort_sent &&
         job_.move.phase < Phase::kSwitch) {
       release_disks();  // a mirror ends once what it has written was answered
-      // Too early for libvirt is no error: it is tried again with the next sample.
-      abort_sent = world_.hypervisor.abort_job(uuid()).has_value();
+      // Too early for libvirt, or too late for the gate, is no error: it is tried again with the
+      // next sample.
+      abort_sent = end_migration().has_value();
     }
     // Without a call of our own nobody knows what a droverd before us asked for.
     if (abort_sent || stood_still_ || !migrate_call_) push_cancel();

@@ -137,6 +137,78 @@ TEST_F(LiveMoveSwitch, AQemuThatDoesNotEndItsCancelIsToldTo) {
   EXPECT_TRUE(told[0].contains(R"("state":"cancelling")")) << told[0];
 }
 
+// QEMU before 10 does not survive a cancel while it writes its devices' state.
+class LiveMoveCancel : public LiveMoveSwitch, public testing::WithParamInterface<const char*> {};
+
+TEST_P(LiveMoveCancel, OnceTheGuestStandsStillTheRoadIsCutInstead) {
+  const std::string status = GetParam();
+  record(gate::SourceState::kSwitching);
+  job_.move.phase = Phase::kCopyMemory;
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  hypervisor_.qemu = [&](const std::string& command) -> Result<std::string> {
+    if (!command.contains("query-migrate")) return R"({"return":{}})";
+    if (hypervisor_.aborted != 0) hypervisor_.kind = RunState::Kind::kRunning;
+    return fmt::format(R"({{"return":{{"status":"{}"}}}})", status);
+  };
+  carriage_.state.gate_alive = true;
+  std::optional<std::size_t> aborted_before_the_cut;
+  carriage_.state.on_stop = [&] {
+    if (!aborted_before_the_cut) {
+      aborted_before_the_cut = hypervisor_.aborted;
+      record(gate::SourceState::kKept);
+    }
+    hypervisor_.kind = RunState::Kind::kRunning;
+  };
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  ASSERT_TRUE(move.cancel());
+  move.resume(std::stop_token());
+  EXPECT_EQ(move.snapshot().state, MoveState::kCancelled);
+  ASSERT_TRUE(aborted_before_the_cut);
+  EXPECT_EQ(*aborted_before_the_cut != 0, status == "active");
+}
+
+INSTANTIATE_TEST_SUITE_P(Status, LiveMoveCancel,
+                         testing::Values("active", "pre-switchover", "device"));
+
+// Cancelled as libvirt was about to wait for the guest to stop: QEMU lets it run again, and libvirt
+// waits for ever.
+TEST_F(LiveMoveSwitch, ALibvirtThatMissedTheStopIsShownOne) {
+  record(gate::SourceState::kKept);
+  job_.move.phase = Phase::kCopyMemory;
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  std::vector<std::string> told;
+  hypervisor_.qemu = [&](const std::string& command) -> Result<std::string> {
+    if (command.contains("query-migrate")) return R"({"return":{"status":"cancelled"}})";
+    if (command.contains("query-status")) return R"({"return":{"status":"running"}})";
+    if (command.contains(R"("stop")") || command.contains(R"("cont")")) told.push_back(command);
+    if (command.contains(R"("cont")")) hypervisor_.kind = RunState::Kind::kRunning;
+    return R"({"return":{}})";
+  };
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told[0].contains("stop") && told[1].contains("cont")) << told[0] << told[1];
+}
+
+// While disks are copied QEMU's last word may be of an earlier move, and the guest is left alone.
+TEST_F(LiveMoveSwitch, AGuestWhoseDisksAreCopiedIsNotStopped) {
+  record(gate::SourceState::kKept);
+  job_.move.phase = Phase::kCopyDisks;
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  int looks = 0;
+  bool stopped = false;
+  hypervisor_.qemu = [&](const std::string& command) -> Result<std::string> {
+    if (command.contains("query-migrate") && ++looks == 4)
+      hypervisor_.kind = RunState::Kind::kRunning;
+    if (command.contains("query-migrate")) return R"({"return":{"status":"cancelled"}})";
+    if (command.contains("query-status")) return R"({"return":{"status":"running"}})";
+    stopped = stopped || command.contains(R"("stop")");
+    return R"({"return":{}})";
+  };
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_GE(looks, 4);
+  EXPECT_FALSE(stopped);
+}
+
 TEST_F(LiveMoveSwitch, AGateThatLetNothingPassMeansTheSourceKeepsIt) {
   carriage_.state.gate_alive = true;
   carriage_.state.on_stop = [&] { record(gate::SourceState::kKept); };

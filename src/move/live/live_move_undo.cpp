@@ -18,13 +18,14 @@ using namespace std::chrono_literals;
 
 constexpr auto kStopLimit = 10s;  // a gate waits at most 5 s for its folder of records
 constexpr auto kCancelLook = 1s;  // one that QEMU does not end within this time stands still
+constexpr auto kMoment = 100ms;   // enough for libvirt to see that the guest has stopped
 
 }  // namespace
 
 bool LiveMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, job_.move.plan.vm.name);
-  if (job_.migrate_called) (void)world_.hypervisor.abort_job(uuid());
   if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
+  if (job_.migrate_called) (void)end_migration();
   if (carriers_) stop_carriers();
   (void)world_.memories->drop(job_.move.id);
   if (job_.carriers_started) {
@@ -88,23 +89,68 @@ bool LiveMove::take_back_the_guest() {
   return true;
 }
 
-// QEMU 7.2 that is told to cancel in the instant in which it stops the guest for the switch waits
-// for ever to be told to go on, the guest stopped, and libvirt waits for it; whoever cancelled. It
-// takes that word in this state too, and then cancels; in any other it refuses, and nothing happens
-// (docs/decisions/0009-a-cancel-is-pushed.md).
+// QEMU before 10 that is told to cancel while it writes the devices' state lets the guest go on
+// with disks that it has let go, and aborts at the guest's next write. A stream that breaks it
+// takes well: so from the moment in which the guest stands still it is the road that is cut.
+Status LiveMove::end_migration() {
+  if (carriers_ && is_switching()) return carriers_->stop();
+  return world_.hypervisor.abort_job(uuid());
+}
+
+bool LiveMove::is_switching() const {
+  if (job_.move.phase != Phase::kCopyMemory) return false;
+  if (stood_still_ || stands_still_) return true;
+  const auto now = qmp::ask(world_.hypervisor, uuid(), qmp::command("query-migrate"));
+  const std::string status = now ? qmp::text_of(*now, "status") : std::string();
+  return status == "pre-switchover" || status == "device";
+}
+
+// A cancel in the instant in which QEMU stops the guest for the switch may end neither with QEMU
+// nor with libvirt, whoever asked for it (docs/decisions/0009-a-cancel-is-pushed.md).
 void LiveMove::push_cancel() {
   if (next_cancel_look_ && !next_cancel_look_->expired()) return;
   const bool first = !next_cancel_look_;
   next_cancel_look_ = Deadline::after(kCancelLook);
   if (first) return;  // a usual pause is over by then, and hears no question
   const auto now = qmp::ask(world_.hypervisor, uuid(), qmp::command("query-migrate"));
-  const bool cancelling = now && qmp::text_of(*now, "status") == "cancelling";
-  if (!std::exchange(cancelling_seen_, cancelling) || !cancelling) return;
+  const std::string status = now ? qmp::text_of(*now, "status") : std::string();
+  if (std::exchange(cancel_seen_, status) != status) return;
+  if (status == "cancelling") {
+    tell_qemu_to_cancel();
+  } else if (status == "cancelled" && job_.move.phase == Phase::kCopyMemory) {
+    stop_for_a_moment();
+  }
+}
+
+// QEMU 7.2 waits for ever to be told to go on, the guest stopped. It takes that word in this state
+// too, and then cancels; in any other it refuses, and nothing happens.
+void LiveMove::tell_qemu_to_cancel() {
   const auto told = qmp::ask(world_.hypervisor, uuid(),
                              qmp::command("migrate-continue", {{"state", "cancelling"}}));
   log::warning(
       "Move {}: QEMU does not end the migration of {} that was cancelled; it is told to: {}",
       job_.move.id, vm_name(), told ? "it does" : told.error().text());
+}
+
+// libvirt may wait for the guest to stop that QEMU, which has cancelled, lets run again. It goes
+// on, and finds the cancel, once the guest stops. What was cancelled runs nowhere else.
+void LiveMove::stop_for_a_moment() {
+  if (job_.move.plan.vm.state != VmState::kRunning) return;
+  const auto tell = [this](const char* what) {
+    return qmp::ask(world_.hypervisor, uuid(), qmp::command(what));
+  };
+  const auto now = tell("query-status");
+  const bool runs = now && qmp::text_of(*now, "status") == "running";
+  if (!runs && !stopped_for_a_moment_) return;
+  if (runs) {
+    log::warning(
+        "Move {}: libvirt waits for {} to stop, which was cancelled; it is stopped for {} ms.",
+        job_.move.id, vm_name(), kMoment.count());
+    if (!tell("stop")) return;
+  }
+  stopped_for_a_moment_ = true;
+  (void)pause_for(kMoment);
+  stopped_for_a_moment_ = !tell("cont");  // libvirt may have done so
 }
 
 // A destination that is lost ran the guest and announced it: the switches of its LAN send there
