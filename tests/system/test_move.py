@@ -281,19 +281,22 @@ def test_cancel_leaves_the_vm_at_the_source(lab, pair, slow):
 
 
 def test_cancel_while_qemu_stops_the_guest(lab, pair):
-    """QEMU 7.2 that is told to cancel in that instant may wait for ever, its guest stopped."""
-    host1, host2 = pair
+    """QEMU 7.2 that is told to cancel in that instant may wait for ever, or end itself; libvirt may wait for ever."""
     with lab.guest("host1", "late", memory=96, disk="64M", fill=8, records=8, dirty=1, disk_rate=0.05):
-        lab.run("link", "30mbit")
-        try:
-            move_id = host1.start_move("late", "host2")
-            until(lambda: host1.domstate("late") != "running", "it stands still", 120, pause=0.01)
-            host1.api("POST", f"/v1/moves/{move_id}/cancel")
-            move = host1.wait_move(move_id)
-        finally:
-            lab.run("link", "unlimited")
-        assert move["state"] in ("cancelled", "done"), brief(move)
-        assert_runs(lab, "late", host1 if move["state"] == "cancelled" else host2)
+        source, destination = pair
+        for _ in range(25 if ALL else 3):
+            lab.run("link", "60mbit")
+            try:
+                move_id = source.start_move("late", destination.name)
+                until(lambda: source.domstate("late") != "running", "it stands still", 120, pause=0.005)
+                source.api("POST", f"/v1/moves/{move_id}/cancel")
+                move = source.wait_move(move_id)
+            finally:
+                lab.run("link", "unlimited")
+            assert move["state"] in ("cancelled", "done"), brief(move)
+            if move["state"] == "done":
+                source, destination = destination, source
+            assert_runs(lab, "late", source)
         assert_clean(*pair)
         drop_all(*pair)
 
