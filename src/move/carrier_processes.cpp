@@ -292,6 +292,10 @@ void CarrierProcesses::attach() {
 
 // The gate first: it may refuse, or be busy and forward FINISH yet, and then the mover must stay as
 // well. Only one whose channel is closed needs no answer.
+Status CarrierProcesses::cut_road() {
+  return mover_alive() ? mover_->stop(Deadline::after(kAskLimit)) : Status{};
+}
+
 Status CarrierProcesses::stop() {
   if (gate_alive()) {
     if (auto stopped = gate_->stop(Deadline::after(kAskLimit));

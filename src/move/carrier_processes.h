@@ -69,6 +69,7 @@ class CarrierProcesses final : public Carriers {
   Status hold_memory(bool held) override;
   Status pass_memory(std::chrono::milliseconds span) override;
   Status hold_disks(std::chrono::milliseconds span) override;
+  Status cut_road() override;
   Status stop() override;
 
  private:

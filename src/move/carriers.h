@@ -154,6 +154,8 @@ class Carriers {
   // Source: what is written to disks does not go out for so long (10 min at most); 0: it goes on.
   virtual Status hold_disks(std::chrono::milliseconds span) = 0;
 
+  // Ends the mover alone: what it carries breaks off. The gate goes on as after any break.
+  virtual Status cut_road() = 0;
   // Ends both processes and removes what they left. May be called again. A source gate that holds
   // an undelivered answer refuses (kConflict), a busy one is silent (kTimeout): then nothing was
   // stopped. Success does not say what the gate did before: its record does.

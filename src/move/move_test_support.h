@@ -22,7 +22,7 @@ struct CarriageState {
   GateState gate;
   std::vector<std::string> told;     // what was delivered to the gate
   std::vector<std::uint16_t> links;  // numbers of those that the mover got
-  std::function<void()> on_delivery, on_stop;
+  std::function<void()> on_delivery, on_cut, on_stop;
   std::function<void(BytesPerSecond)> on_bandwidth;
   Status stops;                // what stop() says
   std::size_t held_files = 0;  // that the destination's mover was given, as the next
@@ -86,6 +86,11 @@ class ScriptedCarriers final : public Carriers {
   }
   Status hold_disks(std::chrono::milliseconds span) override {
     state_.told.emplace_back(span.count() > 0 ? "hold disks" : "disks go on");
+    return {};
+  }
+  Status cut_road() override {
+    state_.told.emplace_back("cut road");
+    if (state_.on_cut) state_.on_cut();
     return {};
   }
   Status stop() override {

@@ -127,6 +127,7 @@ class RoadCarriers final : public Carriers {
   }
   Status pass_memory(std::chrono::milliseconds) override { return {}; }
   Status hold_disks(std::chrono::milliseconds) override { return {}; }
+  Status cut_road() override { return {}; }
   Status stop() override { return {}; }
 
  private:

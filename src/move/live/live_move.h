@@ -111,7 +111,8 @@ class LiveMove final : public PeerMove {
   void stop_carriers();
   bool take_back_the_guest();
   Status end_migration();
-  bool is_switching() const;
+  std::string migration_status() const;  // QEMU's word; empty: it says nothing
+  bool is_at_switch() const;
   void push_cancel();
   void tell_qemu_to_cancel();
   void stop_for_a_moment();
@@ -158,6 +159,8 @@ class LiveMove final : public PeerMove {
   std::optional<Error> migrate_error_;
   std::shared_ptr<MigrateOutcome> migrate_call_;
   std::unique_ptr<BeforeSampler> sampler_;  // while it is copied
+  std::optional<Deadline> switch_due_;      // of a move that shall end
+  bool road_cut_ = false;                   // by us, to end the move
   bool rehearsed_ = false;                  // all that a rehearsal tries has worked
   std::optional<Deadline> rehearsal_until_, all_copy_by_;
   Deadline next_rehearsal_look_ = Deadline::after(std::chrono::milliseconds(0));

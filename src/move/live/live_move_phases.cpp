@@ -168,8 +168,7 @@ StepResult LiveMove::watch(const std::function<bool()>& ended) {
     if ((cancel_asked_ || given_up_ || rehearsed_) && !abort_sent &&
         job_.move.phase < Phase::kSwitch) {
       release_disks();  // a mirror ends once what it has written was answered
-      // Too early for libvirt, or too late for the gate, is no error: it is tried again with the
-      // next sample.
+      // Too early or too late is no error: it is tried again with the next sample.
       abort_sent = end_migration().has_value();
     }
     // Without a call of our own nobody knows what a droverd before us asked for.
@@ -224,7 +223,7 @@ void LiveMove::take_event(const CarrierEvent& event) {
     // After the gate's last word both processes go, as they should.
     case Kind::kGateGone:
     case Kind::kMoverGone:
-      if (gate_ended_ || carrier_error_) break;
+      if (gate_ended_ || carrier_error_ || road_cut_) break;
       carrier_error_ =
           Error{ErrorCode::kInternal,
                 Retry::kLater,

@@ -17,6 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStopLimit = 10s;  // a gate waits at most 5 s for its folder of records
+constexpr auto kSwitchUsual = 2s;
+constexpr auto kLook = 20ms;
 constexpr auto kCancelLook = 1s;  // one that QEMU does not end within this time stands still
 constexpr auto kMoment = 100ms;   // enough for libvirt to see that the guest has stopped
 
@@ -25,7 +27,11 @@ constexpr auto kMoment = 100ms;   // enough for libvirt to see that the guest ha
 bool LiveMove::undo() {
   log::info("Move {} of {}: undone.", job_.move.id, job_.move.plan.vm.name);
   if (!carriers_ && job_.carriers_started) carriers_ = world_.carriage.attach(carrier_name());
-  if (job_.migrate_called) (void)end_migration();
+  if (job_.migrate_called) {
+    for (const Deadline limit = Deadline::after(kSwitchUsual); is_at_switch() && !limit.expired();)
+      if (!pause_for(kLook)) return false;
+    (void)world_.hypervisor.abort_job(uuid());
+  }
   if (carriers_) stop_carriers();
   (void)world_.memories->drop(job_.move.id);
   if (job_.carriers_started) {
@@ -90,19 +96,29 @@ bool LiveMove::take_back_the_guest() {
 }
 
 // QEMU before 10 that is told to cancel while it writes the devices' state lets the guest go on
-// with disks that it has let go, and aborts at the guest's next write. A stream that breaks it
-// takes well: so from the moment in which the guest stands still it is the road that is cut.
+// with disks that it has let go, and aborts at the guest's next write; and libvirt tells it so,
+// too, when it loses the gate. So nothing is done while QEMU switches, which usually ends by
+// itself; one that lasts is ended by a break of the road, which QEMU takes well (decision 0009).
 Status LiveMove::end_migration() {
-  if (carriers_ && is_switching()) return carriers_->stop();
-  return world_.hypervisor.abort_job(uuid());
+  if (!is_at_switch()) return world_.hypervisor.abort_job(uuid());
+  if (!switch_due_) switch_due_ = Deadline::after(kSwitchUsual);
+  if (!switch_due_->expired())
+    return fail(ErrorCode::kConflict, "{} is about to be switched.", vm_name());
+  road_cut_ = true;
+  return carriers_ ? carriers_->cut_road() : Status{};
 }
 
-bool LiveMove::is_switching() const {
-  if (job_.move.phase != Phase::kCopyMemory) return false;
-  if (stood_still_ || stands_still_) return true;
+std::string LiveMove::migration_status() const {
   const auto now = qmp::ask(world_.hypervisor, uuid(), qmp::command("query-migrate"));
-  const std::string status = now ? qmp::text_of(*now, "status") : std::string();
-  return status == "pre-switchover" || status == "device";
+  return now ? qmp::text_of(*now, "status") : std::string();
+}
+
+// From the guest's stop until QEMU has ended, or failed.
+bool LiveMove::is_at_switch() const {
+  if (job_.move.phase != Phase::kCopyMemory) return false;
+  const std::string status = migration_status();
+  const bool stopped = stood_still_ || stands_still_;
+  return status == "pre-switchover" || status == "device" || (status == "active" && stopped);
 }
 
 // A cancel in the instant in which QEMU stops the guest for the switch may end neither with QEMU
@@ -112,8 +128,7 @@ void LiveMove::push_cancel() {
   const bool first = !next_cancel_look_;
   next_cancel_look_ = Deadline::after(kCancelLook);
   if (first) return;  // a usual pause is over by then, and hears no question
-  const auto now = qmp::ask(world_.hypervisor, uuid(), qmp::command("query-migrate"));
-  const std::string status = now ? qmp::text_of(*now, "status") : std::string();
+  const std::string status = migration_status();
   if (std::exchange(cancel_seen_, status) != status) return;
   if (status == "cancelling") {
     tell_qemu_to_cancel();
