@@ -153,6 +153,7 @@ TEST_P(LiveMoveCancel, ASwitchIsNotCancelledAndOneThatLastsLosesItsRoad) {
   };
   carriage_.state.gate_alive = true;
   carriage_.state.on_cut = [&] {
+    EXPECT_EQ(hypervisor_.aborted, 0u);
     status = "failed";
     hypervisor_.kind = RunState::Kind::kRunning;
   };
@@ -166,7 +167,6 @@ TEST_P(LiveMoveCancel, ASwitchIsNotCancelledAndOneThatLastsLosesItsRoad) {
   move.resume(std::stop_token());
   EXPECT_EQ(move.snapshot().state, MoveState::kCancelled);
   EXPECT_EQ(std::ranges::count(carriage_.state.told, "cut road"), at_switch ? 1 : 0);
-  EXPECT_EQ(hypervisor_.aborted != 0, !at_switch);
 }
 
 INSTANTIATE_TEST_SUITE_P(Status, LiveMoveCancel,
