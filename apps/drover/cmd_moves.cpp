@@ -88,7 +88,8 @@ void add_cancel(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("cancel", "End a move; the VM runs on at the source");
   command->add_option("MOVE", *id, "As drover moves shows it")->required();
   command->footer(
-      "A VM that already runs at the destination stays there; move it back instead.\n"
+      "Once the guest has stopped for the switch it is too late: a VM that runs at the\n"
+      "destination stays there; move it back instead.\n"
       "\n"
       "Example:\n"
       "  drover cancel k3f9x2qa");
