@@ -367,8 +367,8 @@ void add_move(CLI::App& app, Session& session) {
   options->destination.add_to(*command);
   options->request.add_to(*command);
   command->add_flag("--rehearse", options->rehearse,
-                    "Do everything up to the copy, with a real QEMU at the destination, and undo "
-                    "it; the VM runs on here");
+                    "Do everything up to the copy, live with a real QEMU at the destination, and "
+                    "undo it; the VM stays here");
   command->add_flag("--yes", options->yes, "Do not ask; notes are accepted, warnings are not");
   command->add_option("--accept", options->accepted, "With --yes: accept the warnings of this code")
       ->type_name("CODE")

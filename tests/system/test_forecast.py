@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from product import ALL, ENDED, IMAGES, assert_clean, brief, codes, drop_all
+from product import ALL, ENDED, IMAGES, assert_clean, brief, codes, drop_all, until
 
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 48, "dirty": 2, "disk_rate": 0.1}
@@ -323,6 +323,23 @@ def test_a_storage_move_is_rehearsed_too(lab, guest):
         assert host1.files(other) == [] and lab.verify("seer")["ok"]
     finally:
         host1.run("rm", "-rf", other)
+
+
+@pytest.mark.parametrize("kind", ["quick", "offline"])
+def test_a_move_that_is_not_live_is_rehearsed_too(lab, guest, kind):
+    host1, host2 = guest
+    files = host2.files()
+    if kind == "offline":
+        host1.virsh("destroy", "seer")
+    move, states = rehearsed(host1, "seer", host2, kind=kind)
+    assert move["plan"]["kind"] == kind and states == {""}, states
+    assert host2.files() == files and host1.kept() == host2.kept() == []
+    if kind == "offline":
+        host1.virsh("start", "seer")
+        until(lambda: lab.verify("seer", "--reboot-allowed")["ok"], "it boots as before", patience=120, pause=1)
+    result = lab.verify("seer", *(["--reboot-allowed"] if kind == "offline" else []))
+    assert result["ok"] and result["states"] == {"host1": "running"}, result
+    assert_clean(*guest)
 
 
 @LONG

@@ -85,6 +85,10 @@ Status ColdMove::open_source_files() {
 }
 
 StepResult ColdMove::copy_disks() {
+  if (job_.move.plan.request.rehearse) {
+    rehearsed_ = true;
+    return undo_because(Error{ErrorCode::kCancelled, Retry::kNever, "It was a rehearsal.", {}});
+  }
   copying_since_ = std::chrono::steady_clock::now();
   if (auto sent = send_whole(ColdFile::Kind::kLayer); !sent) return sent;
   if (quick()) {

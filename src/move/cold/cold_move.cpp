@@ -75,7 +75,14 @@ void ColdMove::end(const StepResult& outcome) {
                                  vm_name(), host)
                            : fmt::format("{} runs on {} as before.", vm_name(), host);
   }
-  finish(result, {fmt::format("{} is on {}.", vm_name(), job_.move.destination), undone, ""});
+  Ending ending{fmt::format("{} is on {}.", vm_name(), job_.move.destination), undone, ""};
+  if (rehearsed_ && !result && result.error().then == AfterFailure::kUndo) {
+    ending.rehearsed = fmt::format(
+        "{} made room for it and both hosts were joined; all of that was "
+        "undone. {}",
+        job_.move.destination, undone);
+  }
+  finish(result, ending);
 }
 
 // Also that of a droverd before us: a mover that nobody stops waits for links until its patience

@@ -154,6 +154,7 @@ class ColdMove final : public PeerMove {
   std::optional<gate::Fence> fence_;
   std::vector<DiskMirror> mirrors_;  // of copied disks, all or none
   std::shared_ptr<SaveOutcome> save_;
+  bool rehearsed_ = false;       // it came as far as a rehearsal goes
   bool started_since_ = false;   // seen running although its memory was saved
   bool put_aside_here_ = false;  // its kept memory, by this droverd
   ByteCount saved_length_;       // of its kept memory, as it is sent

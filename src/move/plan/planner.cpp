@@ -313,12 +313,6 @@ Result<Planned> plan_kind(World& world, const MoveRequest& request) {
 Result<Planned> plan_move(World& world, const MoveRequest& request) {
   world.forecaster->begin(world, request);
   ASSIGN_OR_RETURN(Planned planned, plan_kind(world, request));
-  const MoveKind kind = planned.plan.kind;
-  if (request.rehearse && kind != MoveKind::kLive && kind != MoveKind::kStorage) {
-    return fail(ErrorCode::kInvalidArgument,
-                "Moves of the kind {} cannot be rehearsed: a live move and one of disks can.",
-                move_kind_name(kind));
-  }
   planned.plan.forecast = world.forecaster->make(world, planned.plan);
   return planned;
 }
