@@ -113,11 +113,14 @@ Move MoveWork::snapshot() const {
   return move;
 }
 
+// A further step of the same phase is no news: what a step has done is written down by itself.
 Status MoveWork::enter(Phase phase) {
+  bool is_new = false;
   {
     const std::lock_guard lock(mutex_);
     Move& move = job_.move;
-    if (move.phase != phase || move.phases.empty()) {
+    is_new = move.phase != phase || move.phases.empty();
+    if (is_new) {
       const auto now = std::chrono::system_clock::now();
       if (!move.phases.empty()) move.phases.back().ended_at = now;
       move.phases.push_back({phase, now, {}});
@@ -127,7 +130,7 @@ Status MoveWork::enter(Phase phase) {
     move.progress.phase = phase;
     entering(move, phase);
   }
-  return save();
+  return is_new ? save() : Status{};
 }
 
 Status MoveWork::save() {

@@ -120,9 +120,12 @@ StepResult PeerMove::ask_to_prepare(std::string_view verb, const std::string& wh
       reply.error(), fmt::format("{} could not prepare for {}.", job_.move.destination, what)));
 }
 
+// Where there was none, nothing has to be given back.
 StepResult PeerMove::clear_autostart() {
   job_.autostart_cleared = true;
-  if (auto saved = save(); !saved) return undo_because(saved.error());
+  if (job_.autostart) {
+    if (auto saved = save(); !saved) return undo_because(saved.error());
+  }
   if (auto cleared = world_.hypervisor.set_autostart(uuid(), false); !cleared)
     return undo_because(cleared.error());
   return {};

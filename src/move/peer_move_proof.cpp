@@ -88,10 +88,16 @@ StepResult PeerMove::prove() {
   }
   proof.duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
-  change([&](Move& move) {
+  const auto put_down = [&](Move& move) {
     if (move.report) move.report->proof = proof;
-  });
-  return proof.difference.empty() ? StepResult{} : disks_differ(proof.difference);
+  };
+  if (proof.difference.empty()) {
+    const std::lock_guard lock(mutex_);
+    put_down(job_.move);  // in the journal with the next phase
+    return {};
+  }
+  change(put_down);  // at once: it may not be found a second time
+  return disks_differ(proof.difference);
 }
 
 // In parts, each with what the destination was given, and, where wanted, with what it has.
