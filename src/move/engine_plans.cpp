@@ -128,12 +128,7 @@ Result<std::string> Engine::place(Planned planned, std::chrono::steady_clock::ti
   job.move.id = random_name(kIdCharacters);
   job.move.epoch = job.move.id;
   job.move.plan = std::move(planned.plan);
-  job.persistent_xml = std::move(planned.persistent_xml);
-  job.destination_xml = std::move(planned.destination_xml);
-  job.destination_persistent_xml = std::move(planned.destination_persistent_xml);
-  job.layers = std::move(planned.layers);
-  job.checkpoints = std::move(planned.checkpoints);
-  job.destination_checkpoints = std::move(planned.destination_checkpoints);
+  keep_planned(job, std::move(planned));
   job.autostart = job.move.plan.vm.autostart;
   job.move.convergence =
       job.move.plan.request.convergence.value_or(world_.book.settings().convergence);

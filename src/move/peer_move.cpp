@@ -57,12 +57,7 @@ StepResult PeerMove::plan() {
     planned->plan.id = job_.move.plan.id;
     job_.move.plan = std::move(planned->plan);
   }
-  job_.persistent_xml = std::move(planned->persistent_xml);
-  job_.destination_xml = std::move(planned->destination_xml);
-  job_.destination_persistent_xml = std::move(planned->destination_persistent_xml);
-  job_.layers = std::move(planned->layers);
-  job_.checkpoints = std::move(planned->checkpoints);
-  job_.destination_checkpoints = std::move(planned->destination_checkpoints);
+  keep_planned(job_, std::move(*planned));
   job_.autostart = job_.move.plan.vm.autostart;
   return {};
 }

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from product import assert_clean, brief, codes, drop_all, lab_hosts, network, until
+from product import assert_clean, brief, codes, drop_all, lab_hosts, network, processes, until
 
 SERVER = "10.77.0.202"
 PLACE = "/srv/volume"
@@ -60,6 +60,10 @@ end-volume
             self.ask("volume", "stop", name, "force", check=False)
         self.server.terminate()
         self.server.wait(20)
+        for written in (self.folder / "run").rglob("*.pid"):  # a brick that did not hear
+            with contextlib.suppress(OSError, ValueError):
+                if processes.program(pid := int(written.read_text())) == "glusterfsd":
+                    processes.send(pid, 9)
 
 
 def mount(host, name):

@@ -161,10 +161,10 @@ void LiveMove::stop_for_a_moment() {
     log::warning(
         "Move {}: libvirt waits for {} to stop, which was cancelled; it is stopped for {} ms.",
         job_.move.id, vm_name(), kMoment.count());
-    if (!tell("stop")) return;
+    stopped_for_a_moment_ = true;  // also if the answer is lost
+    (void)tell("stop");
+    (void)pause_for(kMoment);
   }
-  stopped_for_a_moment_ = true;
-  (void)pause_for(kMoment);
   stopped_for_a_moment_ = !tell("cont");  // libvirt may have done so
 }
 

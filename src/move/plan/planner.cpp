@@ -317,6 +317,15 @@ Result<Planned> plan_move(World& world, const MoveRequest& request) {
   return planned;
 }
 
+void keep_planned(SourceJob& job, Planned planned) {
+  job.persistent_xml = std::move(planned.persistent_xml);
+  job.destination_xml = std::move(planned.destination_xml);
+  job.destination_persistent_xml = std::move(planned.destination_persistent_xml);
+  job.layers = std::move(planned.layers);
+  job.checkpoints = std::move(planned.checkpoints);
+  job.destination_checkpoints = std::move(planned.destination_checkpoints);
+}
+
 Status check_acceptance(const Plan& plan) {
   std::vector<std::string> open;
   for (const auto& finding : plan.findings) {

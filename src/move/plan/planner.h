@@ -28,6 +28,9 @@ struct Planned {
 // for which the guest, the disks and the way are measured if the request lets it (a second or two).
 Result<Planned> plan_move(World& world, const MoveRequest& request);
 
+// Into a move's job what it goes by beside its plan.
+void keep_planned(SourceJob& job, Planned planned);
+
 // kBlocked with every open finding when the plan may not be carried out as its request stands:
 // blockers always, warnings unless accepted by code, notes unless accepted at all.
 Status check_acceptance(const Plan& plan);
