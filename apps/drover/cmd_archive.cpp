@@ -34,7 +34,7 @@ struct Options {
   std::string vm, folder, name, disks_to, bandwidth;
   bool as_register = false, as_restore = false, as_copy = false;
   std::vector<std::string> accepted;
-  bool yes = false, plan = false;
+  bool yes = false, plan = false, memory = false;
 };
 
 // One line, redrawn on a terminal; else a line now and then.
@@ -150,6 +150,7 @@ Result<ExitCode> run_export(const Session& session, const Options& options) {
   if (!options.bandwidth.empty()) {
     ASSIGN_OR_RETURN(request.bandwidth, parse_bandwidth(options.bandwidth));
   }
+  request.memory = options.memory;
   return carry_out(session, options, found.client, std::move(request));
 }
 
@@ -230,16 +231,20 @@ void add_export(CLI::App& app, Session& session) {
       ->add_option("--bandwidth", options->bandwidth,
                    "At most so many bytes a second, such as 100M")
       ->type_name("RATE");
+  command->add_flag("--memory", options->memory,
+                    "With the memory of a running VM, for which it stands still");
   add_consent(*command, *options);
   command->footer(
       "The disks of a running VM are exported as they all were at one instant, as after a loss of\n"
-      "power; a VM that is off cannot be started meanwhile. Ctrl-C leaves it running. "
-      "docs/export.md\n"
-      "says what is in the folder.\n"
+      "power; a VM that is off cannot be started meanwhile, and goes along with the memory that\n"
+      "libvirt keeps for it. With --memory a running guest stands still while its memory is\n"
+      "written, and what is restored from the folder goes on from there. Ctrl-C leaves the export\n"
+      "running. docs/export.md says what is in the folder.\n"
       "\n"
       "Examples:\n"
       "  drover export web01 /srv/exports/web01 --plan\n"
-      "  drover export web01 /srv/exports/web01 --yes");
+      "  drover export web01 /srv/exports/web01 --yes\n"
+      "  drover export web01 /srv/exports/web01-now --memory --yes");
   command->callback([options, &session] {
     session.action = [options](Session& s) { return run_export(s, *options); };
   });

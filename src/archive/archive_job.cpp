@@ -35,6 +35,7 @@ std::string to_json(const ArchiveJob& job) {
   return json::dump({{"archive", json::encode(job.archive)},
                      {"staging", encode(job.staging)},
                      {"picture", job.picture},
+                     {"stopped", job.stopped},
                      {"created", created},
                      {"defining", job.defining},
                      {"checkpoints", checkpoints_to_json(job.checkpoints)}});
@@ -49,6 +50,7 @@ Result<ArchiveJob> archive_job_from_json(std::string_view text) {
                       .need("archive", job.archive)
                       .need("staging", staging)
                       .need("picture", job.picture)
+                      .may("stopped", job.stopped)
                       .need("created", created)
                       .need("defining", job.defining)
                       .may("checkpoints", checkpoints)

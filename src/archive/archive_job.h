@@ -20,6 +20,7 @@ struct ArchiveJob {
   // An export: its folder under its first name; inode 0: about to be made.
   move::KnownFile staging;
   bool picture = false;  // QEMU may serve the disks
+  bool stopped = false;  // the guest may stand still because of this job
   // An export: scratch images; an import: the VM's images and NVRAM. Inode 0: about to be made.
   std::vector<move::KnownFile> created;
   bool defining = false;  // an import: libvirt may know the VM, and then keeps it

@@ -255,6 +255,9 @@ ArchiveWork::Undone ArchiveWork::undo_all() {
 }
 
 void ArchiveWork::name_leftovers() {
+  if (job_.stopped)
+    left_.push_back(
+        fmt::format("a guest that may stand still (virsh resume {})", archive().vm_name));
   for (const KnownFile& file : job_.created) left_.push_back(file.path);
   if (!job_.staging.path.empty()) left_.push_back(job_.staging.path);
   if (job_.picture) {

@@ -2,31 +2,25 @@
 #include "archive/export_plan.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+
+#include <sys/stat.h>
 
 #include "archive/manifest.h"
 #include "hypervisor/adapt_definition.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/saved_memory.h"
 #include "hypervisor/tpm_state.h"
 
 namespace drover::archive {
 namespace {
 
-// The same disks in the same files.
 bool same_disks(const std::string& one, const std::string& other) {
   const auto a = parse_domain(one), b = parse_domain(other);
-  if (!a || !b) return false;
-  const auto files = [](const DomainFacts& facts) {
-    std::vector<std::pair<std::string, std::string>> all;
-    for (const DiskFacts& disk : facts.disks) {
-      if (disk.disk.device == DiskDevice::kDisk)
-        all.emplace_back(disk.disk.target, disk.disk.path.empty() ? disk.volume : disk.disk.path);
-    }
-    std::ranges::sort(all);
-    return all;
-  };
-  return files(*a) == files(*b);
+  return a && b && drover::same_disks(*a, *b);
 }
 
 struct Definitions {
@@ -53,19 +47,6 @@ std::string file_of(const std::string& item, const std::string& format) {
   return item + (format == "raw" ? ".img" : "." + format);
 }
 
-// Each exported disk is one file without others below it.
-Result<std::string> whole_disks(const std::string& definition,
-                                const std::vector<preflight::ExportedDisk>& disks) {
-  std::vector<DiskPlacement> placements;
-  for (const preflight::ExportedDisk& disk : disks) {
-    DiskPlacement placement;
-    placement.target = disk.target;
-    placement.destination_path = disk.path;
-    placements.push_back(std::move(placement));
-  }
-  return adapt_definition(definition, placements, "");
-}
-
 void list_items(PlannedExport& planned) {
   for (const preflight::ExportedDisk& disk : planned.disks) {
     planned.archive.items.push_back({disk.target, file_of(disk.target, disk.format), disk.path,
@@ -88,6 +69,17 @@ void list_items(PlannedExport& planned) {
     planned.archive.items.push_back(
         {std::string(kNvramItem), "nvram.fd", planned.nvram, "", {}, {}, ""});
   }
+  if (planned.memory) {
+    planned.archive.items.push_back(
+        {std::string(kMemoryItem), std::string(kMemoryName), "", "", {}, {}, ""});
+    planned.archive.items.push_back({std::string(kMemoryDefinitionItem),
+                                     std::string(kMemoryDefinitionName),
+                                     "",
+                                     "",
+                                     {},
+                                     {},
+                                     ""});
+  }
   planned.archive.items.push_back({std::string(kDefinitionItem),
                                    std::string(kDefinitionName),
                                    "",
@@ -97,7 +89,39 @@ void list_items(PlannedExport& planned) {
                                    ""});
 }
 
+// Its memory, which goes on with these disks and no others.
+Status look_at_memory(Hypervisor& hypervisor, const Definitions& found,
+                      preflight::ExportView& view) {
+  if (!view.vm.saved) return {};
+  const std::string file = saved_memory_file(hypervisor, view.vm.name);
+  ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(hypervisor));
+  const auto definition = keeper->saved_definition(file);
+  struct stat facts{};
+  if (::stat(file.c_str(), &facts) != 0)
+    view.memory_error = fmt::format("{}: {}", file, std::strerror(errno));
+  else if (!definition)
+    view.memory_error = definition.error().text();
+  else if (!same_disks(*definition, found.disks))
+    view.memory_error = "It was saved with other disks than the VM has now.";
+  else
+    view.saved_memory = file;
+  view.saved_bytes = {static_cast<std::uint64_t>(facts.st_size)};
+  return {};
+}
+
 }  // namespace
+
+Result<std::string> whole_disks(const std::string& definition,
+                                const std::vector<preflight::ExportedDisk>& disks) {
+  std::vector<DiskPlacement> placements;
+  for (const preflight::ExportedDisk& disk : disks) {
+    DiskPlacement placement;
+    placement.target = disk.target;
+    placement.destination_path = disk.path;
+    placements.push_back(std::move(placement));
+  }
+  return adapt_definition(definition, placements, "");
+}
 
 Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& request,
                                   const std::string& tpm_folder, const JobOfVm& busy) {
@@ -124,6 +148,7 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
     if (auto texts = world.hypervisor.checkpoints(view.vm.uuid); texts)
       view.checkpoints = std::move(*texts);
   }
+  RETURN_IF_ERROR(look_at_memory(world.hypervisor, found, view));
   ASSIGN_OR_RETURN(auto report, preflight::check_export(view));
 
   PlannedExport planned;
@@ -139,6 +164,9 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
   planned.tpm_state = view.tpm_state;
   planned.snapshots = view.vm.snapshots;
   planned.running = view.vm.state != VmState::kOff;
+  planned.saved_memory = view.saved_memory;
+  planned.memory = planned.running ? request.memory : !view.saved_memory.empty();
+  planned.archive.bytes_total += planned.saved_memory.empty() ? ByteCount{} : view.saved_bytes;
   planned.libvirt_version = view.host.libvirt_version;
   planned.qemu_version = view.host.qemu_version;
   planned.seen_xml = found.disks;
@@ -159,7 +187,7 @@ Status check_unchanged(Hypervisor& hypervisor, const PlannedExport& planned) {
   ASSIGN_OR_RETURN(const Definitions found, definitions(hypervisor, now));
   const bool same = found.next == planned.seen_next && same_disks(found.disks, planned.seen_xml) &&
                     now.snapshots == planned.snapshots;
-  if (same && !now.saved) return {};
+  if (same && now.saved == !planned.saved_memory.empty()) return {};
   return fail(ErrorCode::kConflict, "{} was changed meanwhile. Begin the export anew.",
               archive.vm_name);
 }

@@ -26,9 +26,16 @@ struct PlannedExport {
   std::string nvram;      // empty: the VM has none
   std::string tpm_state;  // likewise
   bool running = false;
+  bool memory = false;          // is exported: written anew if it runs
+  std::string saved_memory;     // of a VM that is off, the file that has it; empty: none
   std::uint32_t snapshots = 0;  // as many as libvirt knows
   Version libvirt_version = 0, qemu_version = 0;
 };
+
+// As the VM of the folder has it: each exported disk is one file without others below it.
+// kInvalidArgument: it lacks one of them.
+Result<std::string> whole_disks(const std::string& definition,
+                                const std::vector<preflight::ExportedDisk>& disks);
 
 // The id of a job that has the VM of this UUID, or empty.
 using JobOfVm = std::function<std::string(std::string_view vm_uuid)>;

@@ -36,13 +36,16 @@ Result<UniqueFd> open_for_reading(const std::string& path) {
 Status ExportWork::work() {
   RETURN_IF_ERROR(plan_anew());
   RETURN_IF_ERROR(make_folder());
+  RETURN_IF_ERROR(write_memory());
   const bool served = planned_->running && !planned_->disks.empty();
   RETURN_IF_ERROR(served ? take_picture() : fence_images());
   // From here on the disks stand still: what is copied now is what the plan says, or nothing is.
   RETURN_IF_ERROR(check_unchanged(world_.hypervisor, *planned_));
   RETURN_IF_ERROR(copy_state(kNvramItem, planned_->nvram));
   RETURN_IF_ERROR(copy_state(kTpmItem, planned_->tpm_state));
+  RETURN_IF_ERROR(let_guest_go_on());
   RETURN_IF_ERROR(copy_disks());
+  RETURN_IF_ERROR(copy_memory());
   RETURN_IF_ERROR(release_disks());
   RETURN_IF_ERROR(write_manifest());
   // From here on the folder is whole; it only lacks its name.
@@ -245,6 +248,7 @@ Status ExportWork::write_manifest() {
 }
 
 Status ExportWork::undo() {
+  RETURN_IF_ERROR(let_guest_go_on());
   RETURN_IF_ERROR(release_disks());
   staging_.reset();
   if (job_.staging.path.empty()) return {};

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a VM into a folder (docs/export.md). Of a VM that runs: a picture of its disks, through
 // its QEMU; of one that is off: its images, locked meanwhile so that it cannot be started. The main
-// flow stands in export_work.cpp, the copying in export_copy.cpp.
+// flow stands in export_work.cpp, the copying in export_copy.cpp, the memory in export_memory.cpp.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -32,6 +33,9 @@ class ExportWork final : public ArchiveWork {
  private:
   Status plan_anew();
   Status make_folder();
+  Status write_memory();
+  Status while_it_stands_still(const std::function<Status()>& act);
+  Status let_guest_go_on();
   Status take_picture();
   Status fence_images();
   Status open_layers();
@@ -45,6 +49,8 @@ class ExportWork final : public ArchiveWork {
   Status check_chain(const preflight::ExportedDisk& disk) const;
   Result<HashedFile> hash_copy(int file, const std::string& name);
   Status copy_state(std::string_view name, const std::string& path);
+  Status copy_memory();
+  Result<HashedFile> take_saved_memory(const std::string& name);
   Status release_disks();
   Status write_manifest();
   std::vector<ArchiveItem> chain_items() const;

@@ -48,6 +48,8 @@ std::vector<ArchiveItem> place_items(const ImportSource& source, const ImportPla
       item.path = places.nvram;
     } else if (item.item == kTpmItem) {
       item.path = tpm_state_place(places.tpm_folder, places.vm_uuid, item.file);
+    } else if (item.item == kMemoryItem) {
+      item.path = places.memory;
     } else if (name) {
       const auto top = std::ranges::find(places.placements, name->target, &DiskPlacement::target);
       if (top == places.placements.end()) continue;

@@ -17,6 +17,7 @@ struct ImportPlaces {
   std::vector<DiskPlacement> placements;  // of the disks' own images
   std::string nvram;                      // empty: it has none
   std::string tpm_folder;                 // where libvirt keeps states of TPMs
+  std::string memory;                     // of saved memory; empty: none is imported
 };
 
 // The items that are used, each with its path.

@@ -14,6 +14,7 @@
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/new_identity.h"
+#include "hypervisor/saved_memory.h"
 #include "hypervisor/stray_image.h"
 #include "hypervisor/tpm_state.h"
 #include "preflight/import.h"
@@ -54,6 +55,9 @@ struct Draft {
   std::vector<std::string> folders;
   ImportSource source;
   std::string definition;
+  std::string memory;       // the definition that its memory goes on with; empty: none is imported
+  std::string memory_file;  // where that goes
+  std::string memory_left;  // why the folder's is not imported; empty: it is, or there is none
   preflight::ImportView view;
 };
 
@@ -85,9 +89,34 @@ Status give_identity(Draft& draft) {
   return {};
 }
 
-// A medium stays in its drive if this host has it, where images may lie.
-Status eject_media(Draft& draft) {
+// The memory is that of a VM of this name and UUID, with these disks.
+Status take_memory(Draft& draft) {
+  if (draft.source.memory_definition.empty()) return {};
+  if (draft.request.mode == ImportMode::kCopy) {
+    draft.memory_left = "It is that of another VM than the copy will be.";
+    return {};
+  }
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(draft.definition));
+  const auto memory = parse_domain(draft.source.memory_definition);
+  const bool same = memory && memory->vm.uuid == domain.vm.uuid &&
+                    memory->vm.name == domain.vm.name && same_disks(*memory, domain);
+  if (!same) {
+    draft.source.damaged.push_back("The memory is that of another VM than the definition.");
+    return {};
+  }
+  draft.memory_file = saved_memory_file(draft.world.hypervisor, domain.vm.name);
+  if (!is_vm_name(domain.vm.name) || !is_plain_path(draft.memory_file)) {
+    draft.memory_left = "The hypervisor here keeps no memory of a VM of this name.";
+    return {};
+  }
+  draft.memory = draft.source.memory_definition;
+  return {};
+}
+
+// A medium stays in its drive if this host has it, where images may lie.
+Result<std::string> eject_media(const Draft& draft, const std::string& definition,
+                                std::vector<std::string>& ejected) {
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
   std::vector<std::string> targets;
   for (const DiskFacts& facts : domain.disks) {
     const Disk& disk = facts.disk;
@@ -98,10 +127,17 @@ Status eject_media(Draft& draft) {
       continue;
     }
     targets.push_back(disk.target);
-    draft.view.ejected.push_back(
+    ejected.push_back(
         fmt::format("{} ({})", disk.path.empty() ? "A medium" : disk.path, disk.target));
   }
-  ASSIGN_OR_RETURN(draft.definition, without_media(draft.definition, targets));
+  return without_media(definition, targets);
+}
+
+Status eject_media(Draft& draft) {
+  ASSIGN_OR_RETURN(draft.definition, eject_media(draft, draft.definition, draft.view.ejected));
+  if (draft.memory.empty()) return {};
+  std::vector<std::string> said;  // of the definition already
+  ASSIGN_OR_RETURN(draft.memory, eject_media(draft, draft.memory, said));
   return {};
 }
 
@@ -188,8 +224,10 @@ Status name_files(Draft& draft) {
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(draft.definition));
   std::vector<DiskPlacement> named;
   RETURN_IF_ERROR(match_disks(draft, domain, named));
-  ASSIGN_OR_RETURN(draft.definition,
-                   adapt_definition(draft.definition, named, nvram_path(draft, domain)));
+  const std::string nvram = nvram_path(draft, domain);
+  ASSIGN_OR_RETURN(draft.definition, adapt_definition(draft.definition, named, nvram));
+  if (draft.memory.empty()) return {};
+  ASSIGN_OR_RETURN(draft.memory, adapt_definition(draft.memory, named, nvram));
   return {};
 }
 
@@ -221,6 +259,8 @@ void describe(Draft& draft, const std::vector<Vm>& elsewhere) {
   view.request.folder = draft.source.folder.path();
   view.host = draft.world.host_name;
   view.definition = draft.definition;
+  view.memory_definition = draft.memory;
+  view.memory_left = draft.memory_left;
   view.has_manifest = draft.source.manifest.has_value();
   view.damaged = draft.source.damaged;
   view.elsewhere = elsewhere;
@@ -237,8 +277,8 @@ void check_places(const Draft& draft, const std::vector<ArchiveItem>& items,
   for (const ArchiveItem& item : items) {
     const auto name = item.format.empty() ? std::nullopt : image_name(item.item);
     const bool layer = name && name->layer != 0;
-    const bool made =
-        item.item == kTpmItem || (layer && draft.request.mode != ImportMode::kRegister);
+    const bool made = item.item == kTpmItem || item.item == kMemoryItem ||
+                      (layer && draft.request.mode != ImportMode::kRegister);
     if (!made || !preflight::path_taken(item.path)) continue;
     findings.push_back(preflight::place_taken(draft.view, item));
   }
@@ -283,6 +323,15 @@ Result<PlannedImport> judge(Draft& draft) {
                    refused_references(definition, draft.host, draft.host.settings));
   const auto own = preflight::refused_definition(domain.vm.name, refused);
   report.findings.insert(report.findings.end(), own.begin(), own.end());
+  std::string memory_definition;
+  if (!draft.memory.empty()) {
+    ASSIGN_OR_RETURN(memory_definition,
+                     adapt_definition(draft.memory, report.placements, report.nvram_destination));
+    ASSIGN_OR_RETURN(const auto refused_there,
+                     refused_references(memory_definition, draft.host, draft.host.settings));
+    const auto of_memory = preflight::refused_definition(domain.vm.name, refused_there);
+    report.findings.insert(report.findings.end(), of_memory.begin(), of_memory.end());
+  }
 
   PlannedImport planned;
   planned.archive.host = draft.world.host_name;
@@ -293,15 +342,19 @@ Result<PlannedImport> judge(Draft& draft) {
   planned.has_manifest = draft.view.has_manifest;
   planned.archive.items =
       place_items(draft.source, {draft.request.mode, domain.vm.name, domain.vm.uuid,
-                                 report.placements, report.nvram_destination, draft.tpm_folder});
+                                 report.placements, report.nvram_destination, draft.tpm_folder,
+                                 draft.memory.empty() ? std::string() : draft.memory_file});
   for (const ArchiveItem& item : planned.archive.items) {
     if (!item.format.empty()) planned.archive.bytes_total += allocated(draft, item.item);
+    if (item.item == kMemoryItem) planned.archive.bytes_total += item.size;
   }
   check_places(draft, planned.archive.items, report.findings);
   take_checkpoints(draft, planned, report.findings);
   preflight::sort_findings(report.findings);
   planned.archive.findings = std::move(report.findings);
-  if (!has_blocker(planned.archive.findings)) planned.definition = definition;
+  if (has_blocker(planned.archive.findings)) return planned;
+  planned.definition = definition;
+  planned.memory_definition = std::move(memory_definition);
   return planned;
 }
 
@@ -315,9 +368,11 @@ Result<PlannedImport> plan_import(move::World& world, const ArchiveRequest& requ
   host.settings = world.book.settings();
   auto folders = preflight::usable_folders(host, host.settings);
   ASSIGN_OR_RETURN(ImportSource source, read_import(request.folder, folders));
-  Draft draft{world, request, tpm_folder, std::move(host), std::move(folders), std::move(source),
-              {},    {}};
+  Draft draft{
+      world, request, tpm_folder, std::move(host), std::move(folders), std::move(source), {}, {},
+      {},    {},      {}};
   RETURN_IF_ERROR(give_identity(draft));
+  RETURN_IF_ERROR(take_memory(draft));
   RETURN_IF_ERROR(eject_media(draft));
   RETURN_IF_ERROR(name_files(draft));
   RETURN_IF_ERROR(check_tpm(draft));

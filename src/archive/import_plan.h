@@ -20,6 +20,7 @@ struct PlannedImport {
                            // the paths that they get
   std::string definition;  // as libvirt would get it; empty: there are blockers
   std::vector<CheckpointText> checkpoints;  // likewise
+  std::string memory_definition;            // with which its memory goes on; empty: it has none
   bool has_manifest = false;
 };
 

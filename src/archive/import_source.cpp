@@ -15,11 +15,11 @@ namespace drover::archive {
 namespace {
 
 // kPolicy: longer than any such file is.
-Result<ByteCount> size_of(const UniqueFd& file, const std::string& name, bool is_disk) {
+Result<ByteCount> size_of(const UniqueFd& file, const std::string& name, bool is_large) {
   struct stat found{};
   if (::fstat(file.get(), &found) != 0) return fail_errno("Cannot look at " + name);
   const ByteCount size{static_cast<std::uint64_t>(found.st_size)};
-  const ByteCount most{is_disk ? kFileMost : kStateMost};
+  const ByteCount most{is_large ? kFileMost : kStateMost};
   if (size <= most) return size;
   return fail(ErrorCode::kPolicy, "{} has {}; {} are the most that is taken.", name, to_text(size),
               to_text(most));
@@ -34,7 +34,8 @@ Status take_item(ImportSource& source, const ArchiveItem& item) {
     return {};
   }
   if (!file) return std::unexpected(file.error());
-  ASSIGN_OR_RETURN(const ByteCount size, size_of(*file, item.file, !item.format.empty()));
+  const bool is_large = !item.format.empty() || item.item == kMemoryItem;
+  ASSIGN_OR_RETURN(const ByteCount size, size_of(*file, item.file, is_large));
   if (size != item.size) {
     source.damaged.push_back(fmt::format("{} has {} bytes; the manifest says {}.", item.file,
                                          size.bytes, item.size.bytes));
@@ -45,21 +46,28 @@ Status take_item(ImportSource& source, const ArchiveItem& item) {
   return {};
 }
 
+// Bounded: it may be any file, of any length.
+Result<std::string> read_definition(const ImportSource& source, const ArchiveItem& item) {
+  ASSIGN_OR_RETURN(std::string text, source.folder.text(item.file, kDefinitionBytesMax));
+  if (hash_of(text) == item.hash) return text;
+  return fail(ErrorCode::kCorrupt,
+              "{}/{} is not the definition that was exported. Take the folder from where it was "
+              "exported once more; or, if you have changed it yourself, remove {}: the files are "
+              "then imported without being verified.",
+              source.folder.path(), item.file, kManifestName);
+}
+
 Status read_with_manifest(ImportSource& source, const std::string& text) {
   ASSIGN_OR_RETURN(source.manifest, read_manifest(text));
   const ArchiveItem* const definition = find_item(*source.manifest, kDefinitionItem);
   DROVER_CHECK(definition != nullptr);
-  // Bounded: it may be any file, of any length.
-  ASSIGN_OR_RETURN(source.definition, source.folder.text(definition->file, kDefinitionBytesMax));
-  if (hash_of(source.definition) != definition->hash) {
-    return fail(ErrorCode::kCorrupt,
-                "{}/{} is not the definition that was exported. Take the folder from where it was "
-                "exported once more; or, if you have changed it yourself, remove {}: the files are "
-                "then imported without being verified.",
-                source.folder.path(), definition->file, kManifestName);
-  }
+  ASSIGN_OR_RETURN(source.definition, read_definition(source, *definition));
   for (const ArchiveItem& item : source.manifest->items) {
-    if (item.item != kDefinitionItem) RETURN_IF_ERROR(take_item(source, item));
+    if (item.item == kMemoryDefinitionItem) {
+      ASSIGN_OR_RETURN(source.memory_definition, read_definition(source, item));
+    } else if (item.item != kDefinitionItem) {
+      RETURN_IF_ERROR(take_item(source, item));
+    }
   }
   return {};
 }
@@ -136,7 +144,7 @@ Status read_without_manifest(ImportSource& source) {
 
 Result<ImportSource> read_import(const std::string& path, std::span<const std::string> allowed) {
   ASSIGN_OR_RETURN(ExportFolder folder, ExportFolder::open(path, allowed));
-  ImportSource source{std::move(folder), std::nullopt, {}, {}, {}, {}};
+  ImportSource source{std::move(folder), std::nullopt, {}, {}, {}, {}, {}};
   const auto manifest = source.folder.text(std::string(kManifestName), kManifestBytesMax);
   if (manifest) {
     RETURN_IF_ERROR(read_with_manifest(source, *manifest));

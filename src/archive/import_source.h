@@ -19,6 +19,7 @@ struct ImportSource {
   ExportFolder folder;
   std::optional<Manifest> manifest;
   std::string definition;          // as the folder has it
+  std::string memory_definition;   // with which its memory goes on, likewise; empty: it has none
   std::vector<ArchiveItem> items;  // what is there of the VM, with the manifest's hashes
   std::map<std::string, std::string> former_paths;  // of items: where the manifest says they were
   std::vector<std::string> damaged;                 // what is not as it should be: sentences

@@ -5,6 +5,7 @@
 #include <set>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "archive/file_use.h"
 #include "archive/manifest.h"
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "hypervisor/backing_chain.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/saved_memory.h"
 #include "hypervisor/stray_image.h"
 #include "preflight/placement.h"
 
@@ -22,15 +24,17 @@ constexpr mode_t kNvramFolderMode = 0755;  // as libvirt makes it
 
 bool is_registered(const Archive& archive) { return archive.request.mode == ImportMode::kRegister; }
 
-// libvirt 9.0 has the state of a TPM in one place only.
+// libvirt has the state of a TPM, and saved memory, in one place only.
 bool stays_in_place(const Archive& archive, const ArchiveItem& item) {
-  return is_registered(archive) && item.item != kTpmItem;
+  return is_registered(archive) && item.item != kTpmItem && item.item != kMemoryItem;
 }
 
 // The disk whose own image a file is; nothing: it is another file of the VM.
 bool is_own_image(const move::KnownFile& file) {
   const auto name = image_name(file.target);
-  return file.target != kNvramItem && file.target != kTpmItem && name && name->layer == 0;
+  const bool is_state =
+      file.target == kNvramItem || file.target == kTpmItem || file.target == kMemoryItem;
+  return !is_state && name && name->layer == 0;
 }
 
 // While it is held no QEMU can begin to write the file, and none does: what is read is one state of
@@ -59,6 +63,11 @@ Status ImportWork::work() {
                    ExportFolder::open(archive().request.folder, allowed));
   allowed.emplace_back(preflight::kNvramFolder);
   allowed.emplace_back(options_.tpm_folder);
+  if (const auto memory =
+          std::ranges::find(planned_->archive.items, kMemoryItem, &ArchiveItem::item);
+      memory != planned_->archive.items.end()) {
+    allowed.push_back(preflight::folder_of(memory->path));
+  }
   for (const ArchiveItem& item : planned_->archive.items) {
     RETURN_IF_ERROR(go_on());
     doing(fmt::format("{} is being {}.", item.item,
@@ -105,8 +114,18 @@ Status ImportWork::take(const ExportFolder& folder, const ArchiveItem& item,
                 "Nothing was imported. Take the folder from where it was exported once more.",
                 folder.path(), item.file);
   }
+  if (item.item == kMemoryItem) return define_memory(item.path);
   RETURN_IF_ERROR(check_image(item, item.path));
   return is_registered(archive()) ? Status{} : place_on_its_own(item);
+}
+
+// The guest goes on with the definition that was allowed here, whatever its memory came with.
+Status ImportWork::define_memory(const std::string& path) {
+  ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(world_.hypervisor));
+  RETURN_IF_ERROR(keeper->define_saved(path, planned_->memory_definition));
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file || ::fsync(file.get()) != 0) return fail_errno("Cannot sync " + path);
+  return {};
 }
 
 Result<HashedFile> ImportWork::copy(int from, const ArchiveItem& item,
@@ -223,8 +242,10 @@ Status ImportWork::undo() {
 }
 
 std::string ImportWork::done_text() const {
-  return fmt::format("{} is defined here, and off. To start it: virsh start {}", archive().vm_name,
-                     archive().vm_name);
+  const auto& items = archive().items;
+  const bool saved = std::ranges::find(items, kMemoryItem, &ArchiveItem::item) != items.end();
+  return fmt::format("{} is defined here, and off{}. To start it: virsh start {}",
+                     archive().vm_name, saved ? ", with its memory" : "", archive().vm_name);
 }
 
 }  // namespace drover::archive

@@ -50,7 +50,10 @@ Status check_item(const ArchiveItem& item) {
     if (!image_name(item.item)) return bad(fmt::format("\"{}\" is no name of a disk", item.item));
     return {};
   }
-  if (item.item == kDefinitionItem || item.item == kNvramItem || item.item == kTpmItem) return {};
+  for (const std::string_view known :
+       {kDefinitionItem, kNvramItem, kTpmItem, kMemoryItem, kMemoryDefinitionItem}) {
+    if (item.item == known) return {};
+  }
   return bad(fmt::format("it has the unknown item \"{}\"", item.item));
 }
 
@@ -74,6 +77,8 @@ Status check(const Manifest& manifest) {
     if (!files.insert(item.file).second) return bad(fmt::format("it names {} twice", item.file));
   }
   if (!items.contains(kDefinitionItem)) return bad("it names no definition");
+  if (items.contains(kMemoryItem) != items.contains(kMemoryDefinitionItem))
+    return bad("it names a memory without its definition, or the other way round");
   for (const ArchiveItem& item : manifest.items) RETURN_IF_ERROR(check_layer(manifest, item));
   if (manifest.checkpoints.size() > kCheckpointsMax)
     return bad(fmt::format("it has more than {} checkpoints", kCheckpointsMax));
@@ -81,6 +86,7 @@ Status check(const Manifest& manifest) {
 }
 
 unsigned version_of(const Manifest& manifest) {
+  if (find_item(manifest, kMemoryItem) != nullptr) return 3;
   const bool plain = manifest.checkpoints.empty() &&
                      std::ranges::none_of(manifest.items, [](const ArchiveItem& item) {
                        const auto name = image_name(item.item);

@@ -23,8 +23,8 @@ namespace drover::archive {
 inline constexpr std::string_view kManifestName = "drover-export.json";
 inline constexpr std::string_view kDefinitionName = "definition.xml";
 // A manifest has the lowest version that has all its members: 1 knows no layers, checkpoints and
-// TPM.
-inline constexpr unsigned kManifestVersion = 2;
+// TPM, 2 no memory.
+inline constexpr unsigned kManifestVersion = 3;
 inline constexpr std::size_t kManifestBytesMax = 8u << 20;
 inline constexpr std::size_t kCheckpointsMax = 256;
 inline constexpr std::size_t kItemsMax = 256;
@@ -34,6 +34,11 @@ inline constexpr std::uint64_t kStateMost = 64u << 20;
 inline constexpr std::string_view kDefinitionItem = "definition";
 inline constexpr std::string_view kNvramItem = "nvram";
 inline constexpr std::string_view kTpmItem = "tpm";
+// The memory, in libvirt's form of saved guests, and the definition that its guest goes on with.
+inline constexpr std::string_view kMemoryItem = "memory";
+inline constexpr std::string_view kMemoryDefinitionItem = "memory-definition";
+inline constexpr std::string_view kMemoryName = "memory.save";
+inline constexpr std::string_view kMemoryDefinitionName = "memory.xml";
 
 // An image of a disk: "vda", or "vda.2", the second of those that it is based on.
 struct ImageName {

@@ -318,6 +318,20 @@ Result<DomainFacts> parse_domain(std::string_view xml) {
   return facts;
 }
 
+bool same_disks(const DomainFacts& one, const DomainFacts& other) {
+  const auto files = [](const DomainFacts& facts) {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (const DiskFacts& disk : facts.disks) {
+      const DiskDevice device = disk.disk.device;
+      if (device == DiskDevice::kCdrom || device == DiskDevice::kFloppy) continue;
+      all.emplace_back(disk.disk.target, disk.disk.path.empty() ? disk.volume : disk.disk.path);
+    }
+    std::ranges::sort(all);
+    return all;
+  };
+  return files(one) == files(other);
+}
+
 Result<std::string> cpu_element(std::string_view domain_xml) {
   ASSIGN_OR_RETURN(const auto document, xml::parse(domain_xml, "domain"));
   const auto cpu = document.document_element().child("cpu");

@@ -92,6 +92,9 @@ struct DomainFacts {
 
 Result<DomainFacts> parse_domain(std::string_view xml);
 
+// The same disks (no drives) in the same files or volumes.
+bool same_disks(const DomainFacts& one, const DomainFacts& other);
+
 // The <cpu> element as text; empty: there is none, any host will do.
 Result<std::string> cpu_element(std::string_view domain_xml);
 

@@ -21,6 +21,11 @@ class SavedMemory {
   virtual std::string saved_memory_file(std::string_view name) const = 0;
   // The live definition within a file of that form, with which its guest goes on.
   virtual Result<std::string> saved_definition(std::string_view path) = 0;
+  // Writes the memory and devices of a guest that stands still (suspend()) into a new file of that
+  // form; a guest restored from it runs. This one stands still on, and until it runs again, or
+  // something else uses its images, nothing locks them. Blocks for all of it, on a connection of
+  // its own; abort_job() ends it.
+  virtual Status write_memory(std::string_view uuid, std::string_view path) = 0;
   // Puts another one into it. kHypervisor and others: it is not for this guest, or too long.
   virtual Status define_saved(std::string_view path, std::string_view xml) = 0;
 };

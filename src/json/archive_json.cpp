@@ -22,6 +22,7 @@ Json encode_request(const ArchiveRequest& value) {
   if (value.kind == ArchiveKind::kExport) {
     out["vm"] = value.vm;
     out["bandwidth_bytes_per_second"] = value.bandwidth.value;
+    out["memory"] = value.memory;
   } else {
     out["mode"] = import_mode_name(value.mode);
     out["name"] = value.name;
@@ -34,7 +35,9 @@ void read_request(Fields& fields, ArchiveRequest& out) {
   fields.need("kind", out.kind).need("folder", out.folder);
   fields.may("accepted_codes", out.accepted_codes);
   if (out.kind == ArchiveKind::kExport) {
-    fields.need("vm", out.vm).may("bandwidth_bytes_per_second", out.bandwidth);
+    fields.need("vm", out.vm)
+        .may("bandwidth_bytes_per_second", out.bandwidth)
+        .may("memory", out.memory);
   } else {
     fields.need("mode", out.mode).may("name", out.name).may("disks_to", out.disks_to);
   }

@@ -46,13 +46,14 @@ struct ArchiveRequest {
   std::string disks_to;                     // of an import: folder for its images; empty: the
                                             // default folder. Never with kRegister
   BytesPerSecond bandwidth;                 // of an export; 0: no limit
+  bool memory = false;                      // of an export: that of a VM that runs, too
   std::vector<std::string> accepted_codes;  // of warnings; notes are accepted
   std::string requested_by;                 // set by the API, never by the caller
 };
 
 // One file of an exported VM.
 struct ArchiveItem {
-  std::string item;        // a disk's target, such as "vda"; "definition", "nvram", "tpm"
+  std::string item;        // a disk's target, such as "vda"; "definition", "nvram", "tpm", "memory"
   std::string file;        // its name in the folder
   std::string path;        // where the VM has it: of an import, where it will
   std::string format;      // of a disk's image, else empty

@@ -105,6 +105,7 @@ constexpr std::pair<Code, std::string_view> kNames[] = {
     {Code::kExportRunning, "EXPORT_RUNNING"},
     {Code::kExportDamaged, "EXPORT_DAMAGED"},
     {Code::kCheckpointsLeft, "CHECKPOINTS_LEFT"},
+    {Code::kMemoryLeft, "MEMORY_LEFT"},
     {Code::kChainFlattened, "CHAIN_FLATTENED"},
     {Code::kTpmLeft, "TPM_LEFT"},
     {Code::kTpmExists, "TPM_EXISTS"},

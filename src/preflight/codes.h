@@ -112,6 +112,7 @@ enum class Code {
   kExportRunning,
   kExportDamaged,
   kCheckpointsLeft,
+  kMemoryLeft,
   kChainFlattened,
   kTpmLeft,
   kTpmExists,

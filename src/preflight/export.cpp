@@ -25,6 +25,10 @@ struct Facts {
   DomainFacts domain;
   const std::string& name() const { return view.vm.name; }
   bool runs() const { return view.vm.state != VmState::kOff; }
+  // At most.
+  ByteCount memory_bytes() const { return runs() ? written_memory() : view.saved_bytes; }
+  ByteCount written_memory() const { return writes_memory() ? view.vm.memory : ByteCount{}; }
+  bool writes_memory() const { return runs() && view.request.memory; }
 };
 
 void check_state(const Facts& facts, Findings& findings) {
@@ -47,11 +51,25 @@ void check_state(const Facts& facts, Findings& findings) {
         "of something.",
         {fmt::format("virsh domstate --reason {}", word(vm.name)),
          fmt::format("virsh destroy {}, and export it while it is off", word(vm.name))});
+  } else if (facts.view.request.memory && vm.state == VmState::kPaused) {
+    findings.blocker(
+        Code::kVmPaused, vm.name,
+        fmt::format("{} is paused, and its memory cannot be exported.", vm.name),
+        "Its images would not be locked for a moment in which nothing says that they "
+        "are in use.",
+        {fmt::format("virsh resume {}", word(vm.name)), "Export it without --memory."});
+  } else if (facts.writes_memory()) {
+    findings.note(
+        Code::kExportRunning, vm.name,
+        fmt::format("{} stands still while its memory is written, up to {} to {}.", vm.name,
+                    to_text(vm.memory), folder_of(facts.view.request.folder)),
+        "Memory, disks, variables and TPM are as they were at one instant. The guest runs on while "
+        "its disks are exported.");
   } else if (facts.runs()) {
     findings.note(Code::kExportRunning, vm.name,
                   fmt::format("{} runs on while its disks are exported.", vm.name),
                   "All its disks are as they were at one instant, as after a loss of power; its "
-                  "memory is not exported.");
+                  "memory is exported with --memory, for which it stands still.");
   }
   if (facts.runs() && vm.name.size() > kNameMost) {
     findings.blocker(Code::kNameTooLong, vm.name,
@@ -60,10 +78,17 @@ void check_state(const Facts& facts, Findings& findings) {
                      "The name is part of a socket's path, which Linux limits to 107 bytes.",
                      {"Export it while it is off.", "virsh domrename, once the VM is off"});
   }
-  if (vm.saved) {
+  if (vm.saved && !facts.view.saved_memory.empty()) {
+    findings.note(Code::kVmSaved, vm.name,
+                  fmt::format("{} is off, and its memory ({}) is exported.", vm.name,
+                              to_text(facts.view.saved_bytes)),
+                  "Restored or registered from the folder, it goes on where it was saved.");
+  } else if (vm.saved) {
     findings.blocker(
-        Code::kVmSaved, vm.name, fmt::format("{} is off, and its memory is kept on disk.", vm.name),
-        "That memory is not exported, and its disks are in the middle of something without it.",
+        Code::kVmSaved, vm.name,
+        fmt::format("{} is off, and its memory is kept on disk, which cannot be exported.",
+                    vm.name),
+        facts.view.memory_error + " Without it its disks are in the middle of something.",
         {fmt::format("virsh start {}, and export it while it runs or after a shutdown",
                      word(vm.name)),
          fmt::format("virsh managedsave-remove {}, if the saved memory is not needed any more",
@@ -320,6 +345,8 @@ void check_room(const Facts& facts, const ExportReport& report, Findings& findin
   const std::string user = qemu_conf().user;
   const FolderFacts target = look_at_folder(folder_of(facts.view.request.folder), folders, user);
   std::map<std::uint64_t, Demand> demands;
+  if (target.allowed && target.exists && facts.memory_bytes().bytes != 0)
+    demand_of(target, demands).written += facts.memory_bytes();
   for (const ExportedDisk& disk : report.disks) {
     if (target.allowed && target.exists) demand_of(target, demands).written += disk.allocated;
     if (!is_picture(disk.way)) continue;

@@ -24,6 +24,10 @@ struct ExportView {
   std::vector<CheckpointText> checkpoints;  // all of the VM's
   std::string tpm_state;  // the file that is exported; empty: there is none, or none that can be
   bool tpm_kept = false;  // its TPM's state is such a file, or there is none yet
+  // Of a VM that is off with its memory kept: the file of it; empty: it cannot be exported, and
+  // why.
+  std::string saved_memory, memory_error;
+  ByteCount saved_bytes;
 };
 
 // How a disk comes into the folder.

@@ -18,10 +18,11 @@ bool is_any(const Finding& finding, std::initializer_list<Code> codes) {
 }
 
 // What a destination's checks say of moves only.
-void drop_what_is_of_moves(std::vector<Finding>& findings, const ArchiveRequest& request) {
+void drop_what_is_of_moves(std::vector<Finding>& findings, const ArchiveRequest& request,
+                           bool has_memory) {
   std::erase_if(findings, [&](const Finding& finding) {
-    // Its guest finds its processor when it boots.
-    if (is(finding, Code::kCpuPassthrough)) return true;
+    // A guest finds its processor when it boots, unless it goes on from its memory.
+    if (is(finding, Code::kCpuPassthrough)) return !has_memory;
     if (is_any(finding, {Code::kMigrationDisabled, Code::kTlsForced, Code::kPlacedElsewhere,
                          Code::kMemoryShort})) {
       return true;
@@ -175,6 +176,20 @@ void check_media(const ImportView& view, Findings& findings) {
   }
 }
 
+void check_memory(const ImportView& view, const DomainFacts& domain, Findings& findings) {
+  const std::string& name = domain.vm.name;
+  if (!view.memory_definition.empty()) {
+    findings.note(Code::kVmSaved, name, fmt::format("{} comes with its memory.", name),
+                  "Started here, it goes on where it was; virsh start --force-boot lets it boot.");
+  }
+  if (view.memory_left.empty()) return;
+  findings.warning(
+      Code::kMemoryLeft, name,
+      fmt::format("{} is imported without the memory in the folder.", name),
+      view.memory_left + " Its disks are as after a loss of power, and its guest will boot.",
+      {"If it is not needed: --accept MEMORY_LEFT"});
+}
+
 Vm measured(const DomainFacts& domain, std::span<const ImportedDisk> disks) {
   Vm vm = domain.vm;
   vm.state = VmState::kOff;
@@ -197,8 +212,14 @@ Vm measured(const DomainFacts& domain, std::span<const ImportedDisk> disks) {
 Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hypervisor,
                                        const HostSettings& settings) {
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(view.definition));
-  Proposal proposal{
-      measured(domain, view.disks), view.definition, view.definition, {}, view.source, {}};
+  const bool has_memory = !view.memory_definition.empty();
+  Proposal proposal{measured(domain, view.disks),
+                    has_memory ? view.memory_definition : view.definition,
+                    view.definition,
+                    {},
+                    view.source,
+                    {}};
+  proposal.vm.saved = has_memory;
   proposal.request.vm = domain.vm.uuid;
   proposal.request.destination = view.host;
   proposal.request.kind = MoveKind::kOffline;
@@ -206,7 +227,7 @@ Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hyper
                               : view.request.disks_to.empty()            ? settings.default_folder
                                                                          : view.request.disks_to;
   ASSIGN_OR_RETURN(DestinationReport report, check_destination(proposal, hypervisor, settings));
-  drop_what_is_of_moves(report.findings, view.request);
+  drop_what_is_of_moves(report.findings, view.request, has_memory);
   adapt_words(report.findings, view);
   Findings findings;
   check_verified(view, findings);
@@ -215,6 +236,7 @@ Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hyper
   check_left_disks(view, domain, findings);
   check_elsewhere(view, domain, findings);
   check_media(view, findings);
+  check_memory(view, domain, findings);
   check_users(view, findings);
   const auto own = findings.take();
   report.findings.insert(report.findings.end(), own.begin(), own.end());
@@ -238,6 +260,13 @@ std::vector<Finding> refused_definition(std::string_view vm, std::span<const std
 
 Finding place_taken(const ImportView& view, const ArchiveItem& item) {
   Findings one;
+  if (item.item == "memory") {
+    one.blocker(Code::kVmSaved, item.path,
+                fmt::format("{} exists on {} already.", item.path, view.host),
+                "It is memory that a VM of this name had there; Drover never overwrites a file.",
+                {fmt::format("If nothing needs it: mv {0} {0}.old", word(item.path))});
+    return one.take().front();
+  }
   const bool tpm = item.format.empty();
   one.blocker(
       tpm ? Code::kTpmExists : Code::kDiskExists, item.path,

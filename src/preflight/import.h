@@ -36,7 +36,9 @@ struct ImportView {
   std::string host;        // this one, as its users call it
   std::string definition;  // as it shall be but for where its disks land: they have, in some
                            // folder, the file names that they shall have
-  HostFacts source;        // where it was exported: versions, 0 if not known
+  std::string memory_definition = {};  // with which its memory goes on; empty: none is imported
+  std::string memory_left = {};        // why the folder's memory is not; empty: it is, or has none
+  HostFacts source;                    // where it was exported: versions, 0 if not known
   bool has_manifest = false;
   std::vector<ImportedDisk> disks;
   std::vector<std::string> damaged;          // what is missing or has another size: sentences

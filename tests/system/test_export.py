@@ -18,6 +18,7 @@ GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 
 EXPORTS = f"{IMAGES}/exports"
 FOLDER = f"{EXPORTS}/mover"
 RESTORED = f"{IMAGES}/restored"
+SAVES = "/var/lib/libvirt/qemu/save"
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def vms(host):
 
 def forget(host, name):
     host.virsh("destroy", name, check=False)
+    host.path(f"{SAVES}/{name}.save").unlink(missing_ok=True)
     host.virsh("undefine", name, "--nvram", "--snapshots-metadata", check=False)
 
 
@@ -337,6 +339,33 @@ def test_external_checkpoints_come_back(lab, host, guest, mode, state):
     host.define(definition)
     assert disk_of(host, name) == below
     proves(lab, host, name)
+
+
+@pytest.mark.parametrize("mode", ["restore", pytest.param("register", marks=LONG)])
+@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
+def test_memory_comes_back(lab, host, guest, mode, state):
+    """Of a running VM it is written while the guest stands still; of one that is off it is what libvirt keeps. The imported VM goes
+    on from it, without a boot."""
+    if state == "off":
+        host.virsh("managedsave", "mover")
+        wait(host, exported(host))
+        host.virsh("managedsave-remove", "mover")
+    else:
+        shown = host.drover("export", "mover", FOLDER, "--memory", "--plan").stdout
+        assert "mover stands still while its memory is written" in shown, shown
+        host.drover("export", "mover", FOLDER, "--memory", "--yes")
+        assert lab.verify("mover")["ok"] and host.domstate("mover") == "running"
+        assert not host.virsh("snapshot-list", "mover", "--name").stdout.split() and left(host) == []
+        host.virsh("destroy", "mover")
+    assert host.files(FOLDER) == ["definition.xml", "drover-export.json", "memory.save", "memory.xml", "vda.qcow2"]
+    host.virsh("undefine", "mover")
+    assert codes(plan(host, "copy")[1], "warning") == ["MEMORY_LEFT"]
+    done = wait(host, imported(host, mode))
+    assert done["verified"] and "VM_SAVED" in codes(done, "note"), done
+    host.virsh("start", "mover")
+    result = lab.verify("mover")
+    assert result["ok"], result
+    assert not host.files(SAVES)
 
 
 @LONG

@@ -111,6 +111,7 @@ class FakeHypervisor final : public Hypervisor, public SavedMemory {
   Status restore(std::string_view path, std::string_view xml) override;
   std::string saved_memory_file(std::string_view name) const override;
   Result<std::string> saved_definition(std::string_view path) override;
+  Status write_memory(std::string_view uuid, std::string_view path) override;
   Status define_saved(std::string_view path, std::string_view xml) override;
   Status copy_disk(const DiskCopyCall& call) override;
   Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;
@@ -124,6 +125,7 @@ class FakeHypervisor final : public Hypervisor, public SavedMemory {
   std::function<Status()> at_create_volume;
   // Called when a guest is saved or restored, under the lock; set before. Without: all goes well.
   std::function<Status()> at_save, at_restore;
+  std::function<Status(const std::string& path)> at_write_memory;  // may call the fake
   // Where memory of VMs that are off is kept; set before any call. Empty: none is.
   std::string saved_folder;
   // The <cpu> of host-model here, of one model with features that it requires; set before any call.

@@ -39,6 +39,18 @@ Result<Saved> read_saved(std::string_view path) {
   return saved;
 }
 
+void write_saved(std::string_view path, const std::string& live_xml, std::string_view uuid,
+                 Hypervisor::Then then) {
+  std::string head(kHeadBytes, '\0');
+  const auto length = static_cast<std::uint32_t>(live_xml.size() + kRoomToGrow);
+  const std::uint32_t running = then == Hypervisor::Then::kRuns ? 1 : 0;
+  std::memcpy(head.data(), kMagic.data(), kMagic.size());
+  std::memcpy(head.data() + kLengthAt, &length, sizeof length);
+  std::memcpy(head.data() + kRunningAt, &running, sizeof running);
+  std::ofstream(std::filesystem::path(path), std::ios::binary)
+      << head << live_xml << std::string(kRoomToGrow, '\0') << "memory of " << uuid;
+}
+
 }  // namespace
 
 Vm FakeHypervisor::as_seen(const Machine& machine) const {
@@ -70,6 +82,17 @@ Status FakeHypervisor::define_saved(std::string_view path, std::string_view xml)
   return {};
 }
 
+Status FakeHypervisor::write_memory(std::string_view uuid, std::string_view path) {
+  if (at_write_memory) RETURN_IF_ERROR(at_write_memory(std::string(path)));
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(answering());
+  ASSIGN_OR_RETURN(const Machine* const found, machine(uuid));
+  if (found->kind != RunState::Kind::kPaused)
+    return fail(ErrorCode::kConflict, "The VM {} does not stand still.", uuid);
+  write_saved(path, found->live_xml, uuid, Then::kRuns);
+  return {};
+}
+
 Status FakeHypervisor::save(std::string_view uuid, std::string_view path, Then then) {
   Vm shown;
   {
@@ -78,14 +101,7 @@ Status FakeHypervisor::save(std::string_view uuid, std::string_view path, Then t
     ASSIGN_OR_RETURN(Machine* const found, machine(uuid));
     if (found->live_xml.empty()) return fail(ErrorCode::kConflict, "The VM {} does not run.", uuid);
     if (at_save) RETURN_IF_ERROR(at_save());
-    std::string head(kHeadBytes, '\0');
-    const auto length = static_cast<std::uint32_t>(found->live_xml.size() + kRoomToGrow);
-    const std::uint32_t running = then == Then::kRuns ? 1 : 0;
-    std::memcpy(head.data(), kMagic.data(), kMagic.size());
-    std::memcpy(head.data() + kLengthAt, &length, sizeof length);
-    std::memcpy(head.data() + kRunningAt, &running, sizeof running);
-    std::ofstream(std::filesystem::path(path), std::ios::binary)
-        << head << found->live_xml << std::string(kRoomToGrow, '\0') << "memory of " << uuid;
+    write_saved(path, found->live_xml, uuid, then);
     found->live_xml.clear();
     found->held.clear();
     found->kind = RunState::Kind::kOff;

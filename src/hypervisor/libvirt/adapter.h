@@ -113,6 +113,7 @@ class Adapter final : public Hypervisor, public SavedMemory {
   Status restore(std::string_view path, std::string_view xml) override;
   std::string saved_memory_file(std::string_view name) const override;
   Result<std::string> saved_definition(std::string_view path) override;
+  Status write_memory(std::string_view uuid, std::string_view path) override;
   Status define_saved(std::string_view path, std::string_view xml) override;
   Status copy_disk(const DiskCopyCall& call) override;
   Result<DiskCopy> disk_copy(std::string_view uuid, std::string_view target) override;

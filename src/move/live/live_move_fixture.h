@@ -184,6 +184,7 @@ class SourceHypervisor final : public Hypervisor, public SavedMemory {
     return saved_folder.empty() ? std::string() : fmt::format("{}/{}.save", saved_folder, name);
   }
   Result<std::string> saved_definition(std::string_view) override { return "<domain/>"; }
+  Status write_memory(std::string_view, std::string_view) override { return {}; }
   Status define_saved(std::string_view, std::string_view) override { return {}; }
   Status copy_disk(const DiskCopyCall&) override { return {}; }
   Result<DiskCopy> disk_copy(std::string_view, std::string_view) override { return DiskCopy{}; }
