@@ -16,6 +16,11 @@ using std::chrono::nanoseconds;
 // A trial packs so much of a batch: long enough to measure, short enough not to be felt.
 constexpr std::size_t kTrialBytes = 96 * 1024;
 constexpr std::size_t kTrialBytesLeast = 8 * 1024;
+constexpr unsigned kTrialsUntilSure = 5;
+constexpr double kTrialWeight = 0.4;
+// Of memory and disks of servers, by the ways of kPackWays (docs/benchmarks.md).
+constexpr std::array<double, kPackWays.size()> kUsualRatios{1, 0.5, 0.4, 0.38, 0.36};
+constexpr std::size_t kUsualOnSlowLinks = 2;  // zstd 1
 // Less than this sent in an interval says nothing about a link: it vanished in its buffers.
 constexpr std::uint64_t kLinkBytesLeast = 1 << 20;
 // And less than this says little of a link whose buffers did not fill: acknowledgements take time.
@@ -85,6 +90,7 @@ PackChoice::PackChoice(unsigned workers, std::optional<std::size_t> fixed,
   } else if (told > 0) {
     link_bytes_per_second_ = told;
     link_was_told_ = true;
+    if (!fixed_) way_ = kUsualOnSlowLinks;  // until a trial has been made
   }
 }
 
@@ -110,13 +116,20 @@ bool PackChoice::links_are_fast() const {
 bool PackChoice::trial_due(Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   if (fixed_ || now < next_trial_) return false;
-  // The first says nothing about the link yet: the second comes soon.
-  next_trial_ = now + (link_bytes_per_second_ > 0 ? kChoiceInterval : kChoiceInterval / 5);
+  // One batch is not like all: it takes a few until they are known, and without packing nothing is
+  // learnt in between. Nor does the first say anything about the link.
+  const bool sure =
+      link_bytes_per_second_ > 0 && trials_made_ >= kTrialsUntilSure && way_ != kNoPacking;
+  next_trial_ = now + (sure ? kChoiceInterval : kChoiceInterval / 5);
   return true;
 }
 
 void PackChoice::try_all(const content::Batch& batch, Clock::time_point now) {
-  if (batch.literals.size() < kTrialBytesLeast) return;
+  if (batch.literals.size() < kTrialBytesLeast) {
+    const std::lock_guard lock(mutex_);
+    next_trial_ = now;  // the next batch will do
+    return;
+  }
   const std::size_t bytes = std::min(batch.literals.size(), kTrialBytes);
   content::Batch sample;
   sample.literals.assign(batch.literals.begin(),
@@ -133,13 +146,15 @@ void PackChoice::try_all(const content::Batch& batch, Clock::time_point now) {
   }
 
   const std::lock_guard lock(mutex_);
-  const bool known = trials_[kNoPacking].bytes_per_second > 0;
+  ++trials_made_;
+  const bool first = trials_[kNoPacking].bytes_per_second <= 0;
   for (std::size_t i = 0; i < trials_.size(); ++i) {
-    // Pages differ: the last few trials count.
-    const double weight = known ? 0.4 : 1.0;
+    // Pages differ: the last few trials count, and at first what is usual.
+    const double last = first ? kUsualRatios[i] : trials_[i].ratio;
+    trials_[i].ratio = last + kTrialWeight * (trials[i].ratio - last);
+    const double weight = first ? 1.0 : kTrialWeight;
     trials_[i].bytes_per_second +=
         weight * (trials[i].bytes_per_second - trials_[i].bytes_per_second);
-    trials_[i].ratio += weight * (trials[i].ratio - trials_[i].ratio);
   }
   measure_links(now);
   measure_supply();

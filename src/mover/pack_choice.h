@@ -94,6 +94,7 @@ class PackChoice {
   std::size_t way_;
   Clock::time_point next_trial_{};
   PackTrials trials_{};
+  unsigned trials_made_ = 0;
   double share_ = 1;                   // processor time got of the time wanted
   double link_bytes_per_second_ = 0;   // 0: never found to be the slowest
   bool link_was_told_ = false;         // and is not confirmed yet

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mover/limits.h"
 #include "mover/rate_limit.h"
 
 namespace drover::mover {
@@ -124,6 +125,33 @@ TEST(PackChoice, AFewMessagesSayNothingOfALink) {
   choice.sent({.bytes = 2 << 20, .busy = 900ms, .handing = 10ms});
   choice.try_all(text, PackChoice::Clock::now() + 1s);
   EXPECT_EQ(choice.way(), kNoPacking);
+}
+
+// A disk of files that are packed already may begin with one.
+TEST(PackChoice, OneBatchIsNotAll) {
+  PackChoice choice(2, {}, 105'000'000);
+  EXPECT_EQ(choice.way(), 2u) << "before the first trial";
+  auto now = PackChoice::Clock::now();
+  content::Batch noise;
+  std::mt19937 random(7);
+  for (int i = 0; i < 100'000; ++i) noise.literals.push_back(static_cast<std::uint8_t>(random()));
+  ASSERT_TRUE(choice.trial_due(now));
+  choice.try_all(noise, now);
+  EXPECT_NE(choice.way(), kNoPacking);
+  EXPECT_TRUE(choice.trial_due(now + kChoiceInterval / 5)) << "it has to be sure of it soon";
+  for (int i = 0; i < 10; ++i) choice.try_all(noise, now += 1s);
+  EXPECT_EQ(choice.way(), kNoPacking);
+}
+
+TEST(PackChoice, ABatchOfAlmostNothingIsNoTrial) {
+  PackChoice choice(2, {}, 105'000'000);
+  const auto now = PackChoice::Clock::now();
+  ASSERT_TRUE(choice.trial_due(now));
+  EXPECT_FALSE(choice.trial_due(now)) << "one at a time";
+  content::Batch little;
+  little.literals.assign(100, 7);
+  choice.try_all(little, now);
+  EXPECT_TRUE(choice.trial_due(now)) << "the next batch will do";
 }
 
 TEST(PackChoice, LinksAreFastOnceTheyHaveShownIt) {
