@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "move/peer_move.h"
+#include "mover/limits.h"
 #include "preflight/codes.h"
 
 namespace drover::move {
@@ -43,8 +44,10 @@ RoadOptions PeerMove::road_options() const {
   road.references = asked.references;
   road.bandwidth = bandwidth_told_;
   road.memory_waits = is_spared_by_plan(job_.move.plan);
+  const BytesPerSecond link =
+      job_.move.plan.forecast ? job_.move.plan.forecast->link_rate : BytesPerSecond{};
   // On a link that was measured as fast a mover would name nothing, whatever the plan promised.
-  if (job_.move.plan.forecast && !road.memory_waits) road.link = job_.move.plan.forecast->link_rate;
+  if (!road.memory_waits || link.value < mover::kSlowLinkBytesPerSecond) road.link = link;
   return road;
 }
 

@@ -41,6 +41,8 @@ inline constexpr std::chrono::milliseconds kRateBurst{50};  // unused share of a
 inline constexpr std::chrono::milliseconds kHoldForEver = std::chrono::hours(24 * 365);
 inline constexpr std::chrono::milliseconds kKeepWait{2};           // for the rest of a record
 inline constexpr std::chrono::milliseconds kChoiceInterval{1000};  // of how to compress
+// A link that takes less than this, of 1 Gbit/s say, is worth the processor that sparing it takes.
+inline constexpr std::uint32_t kSlowLinkBytesPerSecond = 150'000'000;
 // Ranges up to this are packed by who read them, without compression: they are urgent, or rare.
 inline constexpr std::uint32_t kSmallRangeBytes = 4u << 10;
 inline constexpr std::uint32_t kPackWorkersMax = 4;

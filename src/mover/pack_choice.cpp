@@ -32,9 +32,9 @@ constexpr double kStayBonus = 1.02;
 constexpr double kAsGood = 0.97;
 // From this share of waiting on, it is the link that sets the pace.
 constexpr double kLinkIsSlowest = 0.6;
-// A link that takes less than this, of 1 Gbit/s say, is slow whatever makes it so: unless it has
-// shown of late that it can do better, over a span in which buffers account for little.
-constexpr double kSlowLinkBytesPerSecond = 150e6;
+// A slow link is one whatever makes it so: unless it has shown of late that it can do better, over
+// a span in which buffers account for little.
+constexpr double kSlowLink{kSlowLinkBytesPerSecond};
 constexpr auto kShownSpan = std::chrono::milliseconds(400);
 constexpr double kShownDecay = 0.7;  // an interval
 // While something else does, nothing is learnt of the link: it is slowly taken to be faster, so
@@ -76,16 +76,18 @@ std::size_t best_way(const PackTrials& trials, const Road& road, std::size_t now
     if (i == now) rates[i] *= kStayBonus;
   }
   const double best = *std::ranges::max_element(rates);
-  const auto cheapest =
-      std::ranges::find_if(rates, [&](double rate) { return rate >= best * kAsGood; });
-  return static_cast<std::size_t>(cheapest - rates.begin());
+  const auto as_good = [&](double rate) { return rate >= best * kAsGood; };
+  // What a slow link is spared, others may use.
+  const bool slow = road.link_bytes_per_second < kSlowLink;
+  if (slow && as_good(rates[kUsualOnSlowLinks])) return kUsualOnSlowLinks;
+  return static_cast<std::size_t>(std::ranges::find_if(rates, as_good) - rates.begin());
 }
 
 PackChoice::PackChoice(unsigned workers, std::optional<std::size_t> fixed,
                        std::uint64_t told_bytes_per_second)
     : workers_(std::max(workers, 1u)), fixed_(fixed.has_value()), way_(fixed.value_or(kNoPacking)) {
   const auto told = static_cast<double>(told_bytes_per_second);
-  if (told >= kSlowLinkBytesPerSecond) {
+  if (told >= kSlowLink) {
     shown_bytes_per_second_ = told;  // forgotten within seconds unless the links do show it
   } else if (told > 0) {
     link_bytes_per_second_ = told;
@@ -104,12 +106,12 @@ double PackChoice::throughput() const {
   return throughput_;
 }
 
-bool PackChoice::shown_fast() const { return shown_bytes_per_second_ >= kSlowLinkBytesPerSecond; }
+bool PackChoice::shown_fast() const { return shown_bytes_per_second_ >= kSlowLink; }
 
 bool PackChoice::links_are_fast() const {
   const std::lock_guard lock(mutex_);
-  const bool limited = limit_bytes_per_second_ > 0 &&
-                       static_cast<double>(limit_bytes_per_second_) < kSlowLinkBytesPerSecond;
+  const bool limited =
+      limit_bytes_per_second_ > 0 && static_cast<double>(limit_bytes_per_second_) < kSlowLink;
   return shown_fast() && !links_are_slowest_ && !limited;
 }
 
@@ -180,8 +182,8 @@ void PackChoice::measure_links(Clock::time_point now) {
   double& known = link_bytes_per_second_;
   links_are_slowest_ =
       sent_.handing.count() > 0 && duration<double>(sent_.waited) >= kLinkIsSlowest * sent_.handing;
-  const bool slow = links_are_slowest_ || (rate < kSlowLinkBytesPerSecond &&
-                                           sent_.bytes >= kTellingBytesLeast && !shown_fast());
+  const bool slow = links_are_slowest_ ||
+                    (rate < kSlowLink && sent_.bytes >= kTellingBytesLeast && !shown_fast());
   if (!link_was_told_) {
     known = learned(known, rate, slow, shown_fast());
   } else {

@@ -47,6 +47,11 @@ TEST(BestWay, WhereTheEncoderIsTheSlowestNothingIsPacked) {
   EXPECT_EQ(best_way(kMemory, {119 * kMega, 2, 250 * kMega}, kNoPacking), 2u);
 }
 
+TEST(BestWay, ASlowLinkIsSparedWhereItCostsNoTime) {
+  EXPECT_EQ(best_way(kMemory, {119 * kMega, 2, 100 * kMega}, kNoPacking), 2u);
+  EXPECT_EQ(best_way(kMemory, {1200 * kMega, 4, 100 * kMega}, 2), kNoPacking);
+}
+
 TEST(BestWay, StaysWhereNothingIsClearlyBetterOrKnown) {
   for (std::size_t now = 0; now < kPackWays.size(); ++now) {
     EXPECT_EQ(way_on(0, 2, now), now) << "no link has shown its speed";
