@@ -5,7 +5,6 @@
 #include <set>
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "archive/file_use.h"
 #include "archive/manifest.h"
@@ -122,10 +121,7 @@ Status ImportWork::take(const ExportFolder& folder, const ArchiveItem& item,
 // The guest goes on with the definition that was allowed here, whatever its memory came with.
 Status ImportWork::define_memory(const std::string& path) {
   ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(world_.hypervisor));
-  RETURN_IF_ERROR(keeper->define_saved(path, planned_->memory_definition));
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!file || ::fsync(file.get()) != 0) return fail_errno("Cannot sync " + path);
-  return {};
+  return define_saved_for_good(*keeper, path, planned_->memory_definition);
 }
 
 Result<HashedFile> ImportWork::copy(int from, const ArchiveItem& item,

@@ -32,6 +32,8 @@ class SavedMemory {
 
 // kHypervisor: it keeps none.
 Result<SavedMemory*> saved_memory_of(Hypervisor& hypervisor);
+// As SavedMemory::define_saved(), and on stable storage.
+Status define_saved_for_good(SavedMemory& keeper, const std::string& path, std::string_view xml);
 // As SavedMemory::saved_memory_file().
 std::string saved_memory_file(Hypervisor& hypervisor, std::string_view vm_name);
 

@@ -63,6 +63,8 @@ struct SourceJob {
   std::vector<CheckpointText> checkpoints = {};              // as libvirt here knows them
   std::vector<CheckpointText> destination_checkpoints = {};  // the same, as they will be there
   bool checkpoints_forgotten = false;                        // libvirt here may know them no more
+  // Of a storage move, as it was: with what kept memory goes on; empty: it was not told otherwise.
+  std::string saved_xml = {};
 
   std::vector<std::string> unplugged =
       {};                               // cards (hypervisor/teaming.h) taken out, or about to be

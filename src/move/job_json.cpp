@@ -117,6 +117,7 @@ std::string to_json(const SourceJob& job) {
                      {"persistent_xml", job.persistent_xml},
                      {"destination_xml", job.destination_xml},
                      {"destination_persistent_xml", job.destination_persistent_xml},
+                     {"saved_xml", job.saved_xml},
                      {"autostart", job.autostart},
                      {"autostart_cleared", job.autostart_cleared},
                      {"carriers_started", job.carriers_started},
@@ -150,6 +151,7 @@ Result<SourceJob> source_job_from_json(std::string_view text) {
   job.persistent_xml = reader.text("persistent_xml");
   job.destination_xml = reader.text("destination_xml");
   job.destination_persistent_xml = reader.text("destination_persistent_xml");
+  if (reader.has("saved_xml")) job.saved_xml = reader.text("saved_xml");
   job.autostart = reader.flag("autostart");
   job.autostart_cleared = reader.flag("autostart_cleared");
   job.carriers_started = reader.flag("carriers_started");

@@ -18,17 +18,6 @@ constexpr std::string_view kSocketPathWithoutName =
 // add-fd through libvirt, which holds the fence, came with 8.2.
 constexpr Version kLibvirtLeast = 8'002'000;
 
-// Of a storage move; what an offline one carries the plan itself says.
-void check_saved(const Vm& vm, Findings& findings) {
-  if (!vm.saved) return;
-  findings.blocker(
-      Code::kVmSaved, vm.name, fmt::format("{} is off, and its memory is kept on disk.", vm.name),
-      "What was saved goes on with the disks where they lie now.",
-      {fmt::format("virsh start {}, and move it while it runs", word(vm.name)),
-       fmt::format("virsh managedsave-remove {}, if the saved memory is not needed any more",
-                   word(vm.name))});
-}
-
 void check_not_off(const Vm& vm, Findings& findings) {
   findings.blocker(
       Code::kVmRunning, vm.name, fmt::format("{} is not off.", vm.name),
@@ -63,7 +52,6 @@ void check_vm_state(const SourceView& view, Findings& findings) {
                     "It moves as it is and stays paused on the destination.");
       break;
     case VmState::kOff:
-      if (storage) check_saved(vm, findings);
       if (storage || offline) break;
       findings.blocker(Code::kVmOff, vm.name, fmt::format("{} is off.", vm.name),
                        "Live and quick moves carry the memory of a running VM.",

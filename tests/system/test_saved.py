@@ -98,6 +98,36 @@ def test_there_and_home(lab, pair, guest):
         host1.run("rm", "-r", other)
 
 
+@pytest.mark.parametrize("dies", [False, pytest.param(True, marks=LONG)])
+def test_it_goes_on_with_disks_that_have_moved(lab, pair, guest, dies):
+    """A storage move of its disks; with a droverd that dies at the switch, they are all in one place or the other."""
+    host1, _ = pair
+    other = f"{IMAGES}/other"
+    host1.run("mkdir", "-p", "-m", "711", other)
+    try:
+        plan = host1.plan("kept", "", kind="storage", disks_to=other)
+        assert "VM_SAVED" in codes(plan, "note") and not codes(plan, "blocker"), plan["findings"]
+        if dies:
+            [pid] = host1.pids("droverd")
+            move = host1.start_move("kept", "", kind="storage", disks_to=other, accepted_codes=["SAME_DEVICE"])
+            host1.wait_phase(move, "switch", pause=0)
+            host1.run("kill", "-9", str(pid))
+            host1.start_droverd()
+        else:
+            host1.drover("move", "kept", "--to-storage", other, "--yes", "--accept", "SAME_DEVICE")
+            move = host1.moves()[0]["id"]
+        ended = host1.wait_move(move)
+        assert ended["state"] in ("done", "failed") and (dies or ended["state"] == "done"), brief(ended)
+        place = f"{other}/" if ended["state"] == "done" else f"{IMAGES}/kept"
+        for shown in ("dumpxml", "managedsave-dumpxml"):
+            assert f"<source file='{place}" in host1.virsh(shown, "kept").stdout, shown
+        goes_on(lab, host1)
+        assert place in host1.virsh("domblklist", "kept").stdout
+    finally:
+        host1.virsh("destroy", "kept", check=False)
+        host1.run("rm", "-rf", other)
+
+
 def test_a_paused_guest_stays_paused(lab, pair):
     host1, host2 = pair
     with lab.guest("host1", "kept", **GUEST):

@@ -107,6 +107,7 @@ Status FakeHypervisor::define(std::string_view xml) {
   {
     const std::lock_guard lock(mutex_);
     RETURN_IF_ERROR(answering());
+    if (at_define) RETURN_IF_ERROR(at_define());
     for (const auto& [uuid, other] : machines_) {
       if ((uuid == facts.vm.uuid) != (other.vm.name == facts.vm.name)) {
         return fail(ErrorCode::kConflict, "Name or UUID of {} is taken by {}.", facts.vm.name,

@@ -123,6 +123,8 @@ class FakeHypervisor final : public Hypervisor, public SavedMemory {
   std::vector<VolumePool> volume_pools;
   // Called before a volume is made, under the lock; set before. Without: all goes well.
   std::function<Status()> at_create_volume;
+  // Called when a definition comes, under the lock; set before. Without: it is taken.
+  std::function<Status()> at_define;
   // Called when a guest is saved or restored, under the lock; set before. Without: all goes well.
   std::function<Status()> at_save, at_restore;
   std::function<Status(const std::string& path)> at_write_memory;  // may call the fake

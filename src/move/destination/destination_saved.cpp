@@ -5,9 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/log.h"
 #include "hypervisor/allowed_folder.h"
 #include "hypervisor/disk_image.h"
@@ -28,12 +25,6 @@ Result<std::string> place_in(Hypervisor& hypervisor, const std::string& vm_name)
   if (!is_plain_path(place) || vm_name.contains('/'))
     return fail(ErrorCode::kPolicy, "{} is no name for a file.", vm_name);
   return place;
-}
-
-Status sync_file(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!file || ::fsync(file.get()) != 0) return fail_errno("Cannot sync " + path);
-  return {};
 }
 
 }  // namespace
@@ -109,8 +100,7 @@ Status DestinationSide::take_saved(Entry& entry, const ArriveRequest& request) {
   }
   const std::string path = made_at(entry.job, *made);
   ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(world_.hypervisor));
-  RETURN_IF_ERROR(keeper->define_saved(path, entry.job.destination_xml));
-  return sync_file(path);
+  return define_saved_for_good(*keeper, path, entry.job.destination_xml);
 }
 
 // Accepted, and not defined yet. Safe to repeat.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "move/plan/saved_plan.h"
 
-#include <set>
+#include <optional>
 #include <utility>
 
 #include "hypervisor/domain_xml.h"
@@ -26,16 +26,34 @@ Finding blocker(const preflight::SourceView& view, std::string what, std::string
                        word(view.vm.name))}};
 }
 
-std::set<std::pair<std::string, std::string>> disks_of(const DomainFacts& domain) {
-  std::set<std::pair<std::string, std::string>> disks;
-  for (const Disk& disk : domain.vm.disks) disks.emplace(disk.target, disk.path);
-  return disks;
-}
-
 // A guest goes on from its memory with the very disks that it had.
 bool has_same_disks(const std::string& saved, const std::string& persistent) {
   const auto one = parse_domain(saved), other = parse_domain(persistent);
-  return one && other && disks_of(*one) == disks_of(*other);
+  return one && other && same_disks(*one, *other);
+}
+
+// What its guest goes on with, or what keeps it from moving.
+std::optional<Finding> read_saved(World& world, const preflight::SourceView& view,
+                                  std::string& saved_xml) {
+  const Vm& vm = view.vm;
+  const auto keeper = saved_memory_of(world.hypervisor);
+  auto saved = keeper ? (*keeper)->saved_definition((*keeper)->saved_memory_file(vm.name))
+                      : std::unexpected(keeper.error());
+  if (!saved) {
+    return blocker(
+        view,
+        fmt::format("{} is off, and its memory is kept on disk, but cannot be read.", vm.name),
+        saved.error().text());
+  }
+  saved_xml = std::move(*saved);
+  if (has_same_disks(saved_xml, view.persistent_xml)) return std::nullopt;
+  return blocker(
+      view,
+      fmt::format("{} has other disks in its definition than its saved memory goes on with.",
+                  vm.name),
+      fmt::format("One of both would be left behind: virsh managedsave-dumpxml {0}, and virsh "
+                  "dumpxml {0}, show them.",
+                  word(vm.name)));
 }
 
 }  // namespace
@@ -43,25 +61,7 @@ bool has_same_disks(const std::string& saved, const std::string& persistent) {
 std::vector<Finding> look_at_saved_memory(World& world, preflight::SourceView& view) {
   const Vm& vm = view.vm;
   if (view.request.kind != MoveKind::kOffline || vm.state != VmState::kOff || !vm.saved) return {};
-  const auto keeper = saved_memory_of(world.hypervisor);
-  auto saved = keeper ? (*keeper)->saved_definition((*keeper)->saved_memory_file(vm.name))
-                      : std::unexpected(keeper.error());
-  if (!saved) {
-    return {blocker(
-        view,
-        fmt::format("{} is off, and its memory is kept on disk, but cannot be read.", vm.name),
-        saved.error().text())};
-  }
-  view.live_xml = std::move(*saved);
-  if (!has_same_disks(view.live_xml, view.persistent_xml)) {
-    return {blocker(
-        view,
-        fmt::format("{} has other disks in its definition than its saved memory goes on with.",
-                    vm.name),
-        fmt::format("One of both would be left behind: virsh managedsave-dumpxml {0}, and virsh "
-                    "dumpxml {0}, show them.",
-                    word(vm.name)))};
-  }
+  if (auto why = read_saved(world, view, view.live_xml)) return {std::move(*why)};
   Plan plan;
   plan.kind = MoveKind::kOffline;
   plan.vm = vm;
@@ -80,6 +80,19 @@ std::vector<Finding> look_at_saved_memory(World& world, preflight::SourceView& v
                        "saved. Only then does {1} need room for the guest's memory; its processor "
                        "has to suit already now.",
                        word(vm.name), view.request.destination),
+           {}}};
+}
+
+std::vector<Finding> look_at_saved_memory_here(World& world, const preflight::SourceView& view) {
+  const Vm& vm = view.vm;
+  if (vm.state != VmState::kOff || !vm.saved) return {};
+  std::string saved_xml;
+  if (auto why = read_saved(world, view, saved_xml)) return {std::move(*why)};
+  return {{std::string(preflight::code_name(preflight::Code::kVmSaved)),
+           FindingLevel::kNote,
+           vm.name,
+           fmt::format("{} is off, and its memory is kept on disk.", vm.name),
+           "It stays where it is, and goes on with the disks in their new places.",
            {}}};
 }
 

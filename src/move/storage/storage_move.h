@@ -77,6 +77,7 @@ class StorageMove final : public MoveWork {
   enum class Outcome { kMoved, kStayed, kUnclear };
   StepResult switch_disk(const DiskPlacement& placement);
   StepResult redefine();
+  Status redefine_memory();
   Result<Outcome> outcome_of(const DiskPlacement& placement);
   Status write_into_persistent(const std::vector<DiskPlacement>& moved);
   Status sync_new_images();
@@ -88,6 +89,8 @@ class StorageMove final : public MoveWork {
   bool undo();
   bool another_follows(const Error& error);
   bool end_mirror(const DiskPlacement& placement);
+  bool put_memory_back();
+  Result<bool> is_in_memory(const std::string& path);
   bool remove_created();
   Result<bool> is_used(const std::string& path);
 

@@ -20,7 +20,7 @@
 namespace drover::move {
 
 inline constexpr const char* kStorageUuid = "6f0f6b0e-7d0a-4c0e-9d0c-0123456789ab";
-enum class VmIs { kRunning, kOff };
+enum class VmIs { kRunning, kOff, kSaved };
 
 // One host with one VM of two disks, which shall move from old/ to new/.
 class StorageScene : private WorldFixture {
@@ -31,8 +31,12 @@ class StorageScene : private WorldFixture {
     allow_only(folder_);
     for (const char* target : {"vda", "vdb"}) add_disk(target);
     EXPECT_TRUE(hypervisor.define(definition()));
-    if (state == VmIs::kRunning) {
+    if (state != VmIs::kOff) {
       EXPECT_TRUE(hypervisor.start(kStorageUuid));
+    }
+    if (state == VmIs::kSaved) {
+      hypervisor.saved_folder = folder_.string();
+      EXPECT_TRUE(hypervisor.save(kStorageUuid, memory_file(), Hypervisor::Then::kRuns));
     }
     job.move.id = job.move.epoch = "k3f9x2qa";
     job.move.source = job.move.destination = "host1";
@@ -47,6 +51,16 @@ class StorageScene : private WorldFixture {
   }
   ~StorageScene() { close_world(); }
 
+  // Of a VM whose memory is kept.
+  std::string memory_file() const { return hypervisor.saved_memory_file("web01"); }
+  // What its guest goes on with.
+  std::string path_in_memory(const std::string& target) {
+    const auto facts = parse_domain(*hypervisor.saved_definition(memory_file()));
+    for (const auto& disk : facts->disks) {
+      if (disk.disk.target == target) return disk.disk.path;
+    }
+    return {};
+  }
   std::string old_path(const std::string& target) { return (folder_ / "old" / target).string(); }
   std::string new_path(const std::string& target) { return (folder_ / "new" / target).string(); }
   bool is_kept(const std::string& target) {

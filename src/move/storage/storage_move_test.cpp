@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "move/plan/planner.h"
 #include "move/storage/storage_move_fixture.h"
 
 namespace drover::move {
@@ -24,6 +25,9 @@ void expect_moved(StorageScene& scene, const Move& move) {
   EXPECT_EQ(move.state, MoveState::kDone) << (move.error ? move.error->text() : "");
   for (const char* target : {"vda", "vdb"}) {
     EXPECT_EQ(scene.path_of(target), scene.new_path(target));
+    if (scene.job.move.plan.vm.saved) {
+      EXPECT_EQ(scene.path_in_memory(target), scene.new_path(target));
+    }
     EXPECT_TRUE(fs::exists(scene.new_path(target)));
     EXPECT_TRUE(scene.is_kept(target));
   }
@@ -37,6 +41,9 @@ void expect_as_before(StorageScene& scene, const Move& move, MoveState state) {
   EXPECT_TRUE(move.error);
   for (const char* target : {"vda", "vdb"}) {
     EXPECT_EQ(scene.path_of(target), scene.old_path(target));
+    if (scene.job.move.plan.vm.saved) {
+      EXPECT_EQ(scene.path_in_memory(target), scene.old_path(target));
+    }
     EXPECT_TRUE(fs::exists(scene.old_path(target)));
   }
   EXPECT_EQ(scene.new_files(), 0u);
@@ -175,6 +182,24 @@ TEST(StorageMove, IsUndoneWhenTheVmIsShutOffMeanwhile) {
   EXPECT_NE(move.error->message.find("shut off"), std::string::npos) << move.error->text();
 }
 
+// Its guest goes on with the new images, and the plan says so.
+TEST(StorageMove, KeptMemoryGoesOnWithTheNewImages) {
+  StorageScene scene(VmIs::kSaved);
+  const auto plan = plan_move(scene.world(), scene.job.move.plan.request);
+  ASSERT_TRUE(plan) << plan.error().text();
+  const auto note = std::ranges::find(plan->plan.findings, "VM_SAVED", &Finding::code);
+  ASSERT_NE(note, plan->plan.findings.end());
+  EXPECT_EQ(note->level, FindingLevel::kNote);
+  expect_moved(scene, scene.run());
+  EXPECT_TRUE(scene.hypervisor.find_vm(kUuid)->saved);
+}
+
+TEST(StorageMove, KeptMemoryIsAsBeforeWhenLibvirtRefusesTheDefinition) {
+  StorageScene scene(VmIs::kSaved);
+  scene.hypervisor.at_define = [] { return fail(ErrorCode::kHypervisor, "no"); };
+  expect_as_before(scene, scene.run(), MoveState::kFailed);
+}
+
 TEST(StorageMove, EndsWhenTheVmIsNotAsThePlanHadIt) {
   StorageScene scene(VmIs::kOff);
   EXPECT_TRUE(scene.hypervisor.start(kUuid));
@@ -242,7 +267,7 @@ TEST_P(StorageMoveCrash, EndsAsItShouldWhereverDroverdDied) {
     const bool ended = first.state != MoveState::kRunning;
     const Move last = ended ? first : scene.resume();
     // Off, and the definition not written yet: nothing kept the VM from being started since.
-    if (GetParam() == VmIs::kOff && last.state == MoveState::kFailed) {
+    if (GetParam() != VmIs::kRunning && last.state == MoveState::kFailed) {
       expect_as_before(scene, last, MoveState::kFailed);
       EXPECT_LE(++undone, 3) << "only in the phase switch";
     } else {
@@ -253,9 +278,12 @@ TEST_P(StorageMoveCrash, EndsAsItShouldWhereverDroverdDied) {
   FAIL() << "it changes for ever";
 }
 
-INSTANTIATE_TEST_SUITE_P(Vm, StorageMoveCrash, testing::Values(VmIs::kRunning, VmIs::kOff),
+INSTANTIATE_TEST_SUITE_P(Vm, StorageMoveCrash,
+                         testing::Values(VmIs::kRunning, VmIs::kOff, VmIs::kSaved),
                          [](const auto& tested) {
-                           return tested.param == VmIs::kRunning ? "Running" : "Off";
+                           return tested.param == VmIs::kRunning ? "Running"
+                                  : tested.param == VmIs::kOff   ? "Off"
+                                                                 : "Saved";
                          });
 
 }  // namespace

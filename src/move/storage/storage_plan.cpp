@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "move/plan/saved_plan.h"
 #include "move/storage/storage_files.h"
 #include "preflight/storage.h"
 
@@ -72,6 +73,8 @@ Result<Planned> plan_storage_move(World& world, const MoveRequest& request) {
   plan.made_at = std::chrono::system_clock::now();
   plan.expires_at = plan.made_at + kPlanLife;
   plan.findings = std::move(report.findings);
+  const auto of_memory = look_at_saved_memory_here(world, view);
+  plan.findings.insert(plan.findings.end(), of_memory.begin(), of_memory.end());
   plan.placements = std::move(report.placements);
   plan.files = std::move(report.files);
   for (const FilePlacement& file : moved_files(plan)) plan.bytes_expected += file.allocated;

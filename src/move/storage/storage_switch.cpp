@@ -10,6 +10,7 @@
 #include "hypervisor/adapt_definition.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/saved_memory.h"
 #include "move/image_fence.h"
 #include "move/storage/storage_files.h"
 #include "move/storage/storage_move.h"
@@ -93,6 +94,9 @@ StepResult StorageMove::redefine() {
               {}});
   }
   if (!fence_) {
+    // Somebody has let its guest go on from its memory, which was told of the new images.
+    const auto now = world_.hypervisor.run_state(uuid());
+    if (!job_.saved_xml.empty() && now && now->kind != RunState::Kind::kOff) return {};
     return undo_because(
         Error{ErrorCode::kUnavailable,
               Retry::kNow,
@@ -113,9 +117,24 @@ StepResult StorageMove::redefine() {
   for (const DiskPlacement& placement : job_.move.plan.placements)
     job_.switched.push_back(placement.target);
   if (auto saved = save(); !saved) return undo_because(saved.error());
+  if (auto told = redefine_memory(); !told) return undo_because(told.error());
   // Whether it was taken is read from it: the answer may be lost.
   if (auto defined = world_.hypervisor.define(*adapted); !defined) switch_error_ = defined.error();
   return {};
+}
+
+// Memory that is kept of the VM goes on with the new images. It is told so before the definition: a
+// guest that somebody starts in between runs from the new images, which verify() sees; one whose
+// memory still had the old ones would run from images that the definition has no more.
+Status StorageMove::redefine_memory() {
+  const std::string file = saved_memory_file(world_.hypervisor, vm_name());
+  if (!job_.move.plan.vm.saved || ::access(file.c_str(), F_OK) != 0) return {};
+  ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(world_.hypervisor));
+  ASSIGN_OR_RETURN(job_.saved_xml, keeper->saved_definition(file));
+  ASSIGN_OR_RETURN(const std::string adapted,
+                   adapt_definition(job_.saved_xml, job_.move.plan.placements, ""));
+  RETURN_IF_ERROR(save());
+  return define_saved_for_good(*keeper, file, adapted);
 }
 
 Result<StorageMove::Outcome> StorageMove::outcome_of(const DiskPlacement& placement) {

@@ -5,12 +5,14 @@
 #include <filesystem>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/random.h"
 #include "hypervisor/backing_chain.h"
 #include "hypervisor/disk_image.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/saved_memory.h"
 #include "move/residue/quarantine.h"
 #include "move/retry.h"
 #include "move/storage/storage_move.h"
@@ -48,6 +50,7 @@ bool StorageMove::undo() {
     if (std::ranges::find(job_.begun, placement.target) == job_.begun.end()) continue;
     if (!end_mirror(placement)) return false;
   }
+  if (!put_memory_back()) return false;
   if (!remove_created()) return false;
   fence_.reset();
   return true;
@@ -84,8 +87,38 @@ bool StorageMove::end_mirror(const DiskPlacement& placement) {
   }
 }
 
-// A definition of this VM, or of another, or a chain, names the file.
+// Kept memory goes on with the images that stay. Nothing is kept, or it was never told otherwise,
+// is success; where libvirt does not take it, the new images stay too.
+bool StorageMove::put_memory_back() {
+  if (job_.saved_xml.empty()) return true;
+  const std::string file = saved_memory_file(world_.hypervisor, vm_name());
+  while (::access(file.c_str(), F_OK) == 0) {
+    const auto keeper = saved_memory_of(world_.hypervisor);
+    const Status told = keeper ? define_saved_for_good(**keeper, file, job_.saved_xml)
+                               : std::unexpected(keeper.error());
+    if (told) break;
+    log::warning("Move {}: {}", job_.move.id, told.error().text());
+    if (told.error().code != ErrorCode::kUnavailable) break;
+    if (!pause_for(kAskAgain)) return false;
+  }
+  return true;
+}
+
+// Memory that is kept of this VM goes on with it.
+Result<bool> StorageMove::is_in_memory(const std::string& path) {
+  const std::string file = saved_memory_file(world_.hypervisor, vm_name());
+  if (job_.saved_xml.empty() || ::access(file.c_str(), F_OK) != 0) return false;
+  ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(world_.hypervisor));
+  ASSIGN_OR_RETURN(const std::string xml, keeper->saved_definition(file));
+  ASSIGN_OR_RETURN(const DomainFacts facts, parse_domain(xml));
+  return std::ranges::any_of(facts.disks,
+                             [&](const DiskFacts& disk) { return disk.disk.path == path; });
+}
+
+// A definition of this VM, or of another, or a chain, or kept memory names the file.
 Result<bool> StorageMove::is_used(const std::string& path) {
+  ASSIGN_OR_RETURN(const bool in_memory, is_in_memory(path));
+  if (in_memory) return true;
   for (const DefinitionKind kind : {DefinitionKind::kLive, DefinitionKind::kPersistent}) {
     const auto xml = world_.hypervisor.definition(uuid(), kind);
     if (!xml && xml.error().code == ErrorCode::kUnavailable) return std::unexpected(xml.error());
