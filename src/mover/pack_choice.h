@@ -22,7 +22,7 @@ inline constexpr std::array<content::Compression, 5> kPackWays{{
     {content::Compression::kLz4, 1},
     {content::Compression::kZstd, 1},
     {content::Compression::kZstd, 3},
-    {content::Compression::kZstd, 6},
+    {content::Compression::kZstd, 9},
 }};
 inline constexpr std::size_t kNoPacking = 0;
 
