@@ -36,7 +36,9 @@ class Carried {
   std::uint64_t wire_bytes = 0;
   std::uint64_t misses = 0;
   Compression compression{Compression::kLz4, 1};
-  std::function<void()> on_the_way;  // between encoding and decoding
+  std::uint64_t passed = 0;               // ranges that went as they were
+  std::function<void()> before_encoding;  // of each range
+  std::function<void()> on_the_way;       // between encoding and decoding
   Encoder encoder;
   Decoder decoder;
 
@@ -46,6 +48,13 @@ class Carried {
     ASSERT_LE(size, kBatchRawBytesMax);
     const Bytes raw(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(size));
     kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(size));
+    if (before_encoding) before_encoding();
+    if (encoder.passes(raw)) {
+      ++passed;
+      wire_bytes += raw.size();
+      output.insert(output.end(), raw.begin(), raw.end());
+      return;
+    }
     const Batch batch = encoder.encode(raw);
     ASSERT_LE(kPackedHeaderBytes + batch.ops.size() + batch.literals.size(),
               raw.size() + kPackedOverheadMax);

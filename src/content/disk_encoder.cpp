@@ -11,6 +11,15 @@ DiskEncoder::DiskEncoder(std::shared_ptr<SourceContent> content)
       disks_(content_),
       watching_(content_->limits().references) {}
 
+// Requests are followed all the same: what they write over is held no more.
+bool DiskEncoder::passes(std::span<const std::uint8_t> raw) {
+  if (content_->names_content()) return false;
+  passing_ = true;
+  if (watching_) requests_.feed(raw, *this);
+  passing_ = false;
+  return true;
+}
+
 Batch DiskEncoder::encode(std::span<const std::uint8_t> raw) {
   unwritten_ = raw;
   if (watching_) requests_.feed(raw, *this);
@@ -87,7 +96,7 @@ std::optional<Name> DiskEncoder::add_block(std::uint64_t block,
   const auto clashed = [&](const Range& range) { return range.has(block); };
   if (write_blocks_.size() == kBlocksOfWriteMax || std::ranges::any_of(clashes_, clashed))
     return {};
-  if (!content_->names_content()) return {};
+  if (passing_ || !content_->names_content()) return {};
   if (is_zero(content)) return {};  // memory has its own mark for zeros, and here they compress
   const Name name = namer_.name(content);
   write_blocks_.emplace_back(block, name);

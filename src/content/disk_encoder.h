@@ -31,6 +31,7 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
 
   explicit DiskEncoder(std::shared_ptr<SourceContent> content);
 
+  bool passes(std::span<const std::uint8_t> raw) override;
   Batch encode(std::span<const std::uint8_t> raw) override;
   void take_answers(std::span<const std::uint8_t> bytes) override;
 
@@ -72,8 +73,9 @@ class DiskEncoder : public StreamEncoder, NbdRequestParser::Sink, NbdReplyParser
   std::span<const std::uint8_t> unwritten_;  // of the range: not yet in the batch
   NbdRequestParser requests_;
   std::string export_name_;
-  bool begun_ = false;  // the first request came
-  bool watching_;       // until something unknown came
+  bool passing_ = false;  // this range goes as it is
+  bool begun_ = false;    // the first request came
+  bool watching_;         // until something unknown came
   std::uint64_t write_cookie_ = 0;
   std::uint64_t write_at_ = 0;  // bytes
   std::uint64_t write_end_ = 0;

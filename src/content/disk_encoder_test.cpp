@@ -102,6 +102,19 @@ TEST(DiskEncoder, ForgetsABlockWhenALaterWriteIsSent) {
   }
 }
 
+TEST(DiskEncoder, WhatPassesUnnamedWritesOverWhatWasKnown) {
+  DiskMove move;
+  move.written(0, pages({1, 2}));
+  EXPECT_TRUE(move.known(1) && move.known(2));
+  move.pair.source->name_content(false);
+  move.written(0, pages({3}));
+  EXPECT_GT(move.stream.passed, 0u);
+  move.pair.source->name_content(true);
+  EXPECT_FALSE(move.known(1) || move.known(3));
+  EXPECT_TRUE(move.known(2));
+  EXPECT_EQ(move.stream.output, move.sent);
+}
+
 TEST(DiskEncoder, CountsNeitherOfTwoWritesThatWereUnderWayTogether) {
   DiskMove move;
   move.write(1, 0, pages({1, 2}));

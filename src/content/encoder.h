@@ -23,6 +23,7 @@ class StreamEncoder {
  public:
   virtual ~StreamEncoder() = default;
   virtual std::size_t cut(std::span<const std::uint8_t> raw) const;
+  virtual bool passes(std::span<const std::uint8_t>) { return false; }
   virtual Batch encode(std::span<const std::uint8_t> raw);
   virtual void take_answers(std::span<const std::uint8_t>) {}
   virtual bool urgent() const { return false; }
@@ -36,6 +37,10 @@ class Encoder {
   // kBatchRawBytesMax. What it leaves is a record's beginning: keep it and ask again with more
   // bytes; if none come within a few milliseconds, or the stream ends, encode it as it is.
   std::size_t cut(std::span<const std::uint8_t> raw) const { return stream_->cut(raw); }
+  // Whether the next range goes as it is, because nothing is named now: on a fast link a
+  // description saves less than it costs. True: it has been taken note of, and is not to be
+  // encoded.
+  bool passes(std::span<const std::uint8_t> raw) { return stream_->passes(raw); }
   // The next range of the stream, of any length up to kBatchRawBytesMax. Never fails: what is not
   // understood is literal, and a stream that turns unknown is bytes from there on.
   Batch encode(std::span<const std::uint8_t> raw) { return stream_->encode(raw); }

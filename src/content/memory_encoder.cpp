@@ -30,10 +30,23 @@ std::size_t MemoryEncoder::cut(std::span<const std::uint8_t> raw) const {
   return at == 0 || hurry ? limit : at;
 }
 
+// What its pages hold is not known any more: it comes without names.
+bool MemoryEncoder::passes(std::span<const std::uint8_t> raw) {
+  if (content_->names_content()) return false;
+  passing_ = true;
+  go_through(raw);
+  passing_ = false;
+  return true;
+}
+
 Batch MemoryEncoder::encode(std::span<const std::uint8_t> raw) {
+  go_through(raw);
+  return writer_.finish();
+}
+
+void MemoryEncoder::go_through(std::span<const std::uint8_t> raw) {
   std::size_t at = finish_record(raw);
   while (at < raw.size()) at += encode_token(raw.subspan(at));
-  return writer_.finish();
 }
 
 std::size_t MemoryEncoder::finish_record(std::span<const std::uint8_t> raw) {
@@ -110,6 +123,7 @@ void MemoryEncoder::begin_pages() {
 void MemoryEncoder::encode_zero(const MemoryToken& token, std::span<const std::uint8_t> record) {
   table_->forget(token.index);
   content_->tally().zero_pages.fetch_add(1, std::memory_order_relaxed);
+  if (passing_) return;
   if ((token.header & kFlagContinue) != 0) {
     writer_.record(OpKind::kZeroPages, token.header / kBlockBytes);
     return;
@@ -123,6 +137,10 @@ void MemoryEncoder::encode_page(const Page& page) {
   const MemoryToken& token = page.token;
   Tally& tally = content_->tally();
   if (table_->mark_sent(token.index)) tally.resent_pages.fetch_add(1, std::memory_order_relaxed);
+  if (passing_) {
+    table_->forget(token.index);
+    return keep(page);
+  }
   std::optional<std::uint64_t> number = token.header / kBlockBytes;
   if (page.names_block()) {
     const auto head = page.record.first(token.head_bytes);
@@ -179,6 +197,7 @@ bool MemoryEncoder::refer(const Name& name, std::optional<std::uint64_t> number)
 }
 
 void MemoryEncoder::literal(std::span<const std::uint8_t> bytes) {
+  if (passing_) return;
   writer_.literal(bytes);
   content_->tally().literal_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
 }

@@ -25,6 +25,7 @@ class MemoryEncoder : public StreamEncoder {
   explicit MemoryEncoder(std::shared_ptr<SourceContent> content);
 
   std::size_t cut(std::span<const std::uint8_t> raw) const override;
+  bool passes(std::span<const std::uint8_t> raw) override;
   Batch encode(std::span<const std::uint8_t> raw) override;
   bool urgent() const override { return urgent_; }
 
@@ -36,6 +37,8 @@ class MemoryEncoder : public StreamEncoder {
     std::span<const std::uint8_t, kBlockBytes> body() const { return record.last<kBlockBytes>(); }
     bool names_block() const { return (token.header & kFlagContinue) == 0; }
   };
+  // The range, by records: each is described, or, while passing_, only taken note of.
+  void go_through(std::span<const std::uint8_t> raw);
   // The end of a record that began in an earlier range; gives how many bytes that took.
   std::size_t finish_record(std::span<const std::uint8_t> raw);
   // The record at the start of `rest`; gives its bytes, all of `rest` if it does not end there.
@@ -58,6 +61,7 @@ class MemoryEncoder : public StreamEncoder {
   BatchWriter writer_;
   std::vector<std::uint8_t> carried_;  // a head's beginning, already sent
   std::size_t skip_ = 0;               // bytes of a record whose head was sent before
+  bool passing_ = false;               // this range goes as it is
   std::atomic<bool> urgent_{false};
   std::unique_ptr<PageTable> table_;    // from the first record on
   std::unique_ptr<PageRing> ring_;      // null: another stream has the cache

@@ -63,6 +63,28 @@ TEST(MemoryEncoder, KeepsTheMeaningOfRandomStreams) {
   }
 }
 
+// Links become fast and slow again: what went without a name is not taken for known.
+TEST(MemoryEncoder, KeepsTheMeaningWhileNamesComeAndGo) {
+  std::uint64_t same = 0;
+  for (unsigned seed = 1; seed <= 40; ++seed) {
+    ContentPair pair;
+    const Bytes in = random_stream(seed);
+    Carried carried = pair.stream(StreamKind::kMemory);
+    std::mt19937 random(seed);
+    carried.before_encoding = [&] { pair.source->name_content(random() % 2 == 0); };
+    for (std::size_t at = 0; at < in.size(); at += 20'000) {
+      carried.feed(std::span(in).subspan(at, std::min<std::size_t>(20'000, in.size() - at)));
+      if (random() % 2 == 0) carried.flush();
+    }
+    carried.flush();
+    expect_same_meaning(in, carried.output);
+    EXPECT_GT(carried.passed, 0u);
+    same += pair.source->tally().same_pages;
+    if (HasFailure()) FAIL() << "seed " << seed;
+  }
+  EXPECT_GT(same, 0u);
+}
+
 TEST(MemoryEncoder, GivesTheVeryBytesWhereNoPageIsResent) {
   MemoryStream stream(kBlocks);
   stream.part();

@@ -242,12 +242,13 @@ void Session::took_range(Stream& stream, Range range) {
 }
 
 void Session::append_range(Stream& stream, Range range) {
-  choice_.encoded(range.batch.literals.size(), range.encoding);
-  const bool plain = is_plain(range.batch, range.raw.size);
+  choice_.encoded(range.plain ? range.raw.size : range.batch.literals.size(), range.encoding);
+  const bool plain = range.plain || is_plain(range.batch, range.raw.size);
   const bool small = range.raw.size <= kSmallRangeBytes;
   const bool trial = !small && choice_.trial_due(std::chrono::steady_clock::now());
   const bool as_it_is = small || (choice_.way() == kNoPacking && !trial);
   if (as_it_is && plain) return stream.out.append(std::move(range.raw));
+  if (range.plain) range.batch = content::literal_batch(range.raw.view());
   auto ops = plain ? std::vector<std::uint8_t>{} : range.batch.ops;
   const std::uint64_t offset = stream.out.append_unpacked(std::move(range.raw), std::move(ops));
   if (as_it_is) {

@@ -127,7 +127,9 @@ void hand_out(StreamOwner& owner, Stream& stream, Unencoded& unencoded, std::siz
   if (bytes > kSmallRangeBytes) owner.await_names(stream);
   Range range;
   const auto started = thread_processor_time();
-  range.batch = stream.encoder->encode(unencoded.view().first(bytes));
+  const auto raw = unencoded.view().first(bytes);
+  range.plain = stream.encoder->passes(raw);
+  if (!range.plain) range.batch = stream.encoder->encode(raw);
   range.encoding = thread_processor_time() - started;
   range.raw = unencoded.take(bytes);
   range.kept = unencoded.size();

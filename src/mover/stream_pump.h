@@ -18,6 +18,7 @@ namespace drover::mover {
 struct Range {
   Chunk raw;
   content::Batch batch;
+  bool plain = false;  // it goes as it is, and `batch` is empty
   std::size_t kept = 0;
   std::chrono::nanoseconds encoding{0};  // processor time
 };
