@@ -63,11 +63,7 @@ StepResult MoveWork::interrupted() const {
 }
 
 Status MoveWork::wait_at(QueuePlace place) {
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.queue = std::move(place);
-  }
-  return save();
+  return put_down([&](Move& move) { move.queue = std::move(place); });
 }
 
 void MoveWork::tell_place(unsigned position, std::string waits_for) {
@@ -115,44 +111,73 @@ Move MoveWork::snapshot() const {
 
 // A further step of the same phase is no news: what a step has done is written down by itself.
 Status MoveWork::enter(Phase phase) {
-  bool is_new = false;
-  {
+  if (job_.move.phase == phase && !job_.move.phases.empty()) {
     const std::lock_guard lock(mutex_);
-    Move& move = job_.move;
-    is_new = move.phase != phase || move.phases.empty();
-    if (is_new) {
-      const auto now = std::chrono::system_clock::now();
-      if (!move.phases.empty()) move.phases.back().ended_at = now;
-      move.phases.push_back({phase, now, {}});
-      log::info("Move {} of {}: {}.", move.id, move.plan.vm.name, phase_name(phase));
-    }
+    job_.move.progress.phase = phase;
+    entering(job_.move, phase);
+    return {};
+  }
+  RETURN_IF_ERROR(put_down([&](Move& move) {
+    const auto now = std::chrono::system_clock::now();
+    if (!move.phases.empty()) move.phases.back().ended_at = now;
+    move.phases.push_back({phase, now, {}});
     move.phase = phase;
     move.progress.phase = phase;
     entering(move, phase);
-  }
-  return is_new ? save() : Status{};
+  }));
+  log::info("Move {} of {}: {}.", job_.move.id, vm_name(), phase_name(phase));
+  return {};
 }
 
 Status MoveWork::save() {
-  const bool untold = job_.reserved || !job_.left_epoch.empty();
-  const auto state = job_.move.state == MoveState::kRunning || untold ? journal::JobState::kOpen
-                                                                      : journal::JobState::kEnded;
-  if (auto saved = world_.journal.save(journal::Side::kSource, job_.move.id, state, to_json(job_));
-      !saved) {
-    return std::unexpected(
-        wrap(saved.error(), "The journal cannot be written; the move may not go on."));
-  }
-  const Move move = snapshot();
-  changed_(move.state == MoveState::kRunning ? MoveChange::kPhase : MoveChange::kState, move);
+  RETURN_IF_ERROR(write(job_));
+  tell();
+  return {};
+}
+
+// Nobody but the move's own thread changes the job, so nothing is lost between the copy and show().
+Status MoveWork::put_down(const std::function<void(Move&)>& edit) {
+  SourceJob next = job_;
+  edit(next.move);
+  RETURN_IF_ERROR(write(next));
+  show(std::move(next.move));
   return {};
 }
 
 void MoveWork::change(const std::function<void(Move&)>& edit) {
+  SourceJob next = job_;
+  edit(next.move);
+  if (auto written = write(next); !written)
+    log::error("Move {}: {}", job_.move.id, written.error().text());
+  show(std::move(next.move));
+}
+
+Status MoveWork::write(const SourceJob& job) {
+  const Move& move = job.move;
+  const bool untold = job.reserved || !job.left_epoch.empty();
+  const auto state = move.state == MoveState::kRunning || untold ? journal::JobState::kOpen
+                                                                 : journal::JobState::kEnded;
+  auto saved = world_.journal.save(journal::Side::kSource, move.id, state, to_json(job));
+  if (!saved) {
+    return std::unexpected(
+        wrap(saved.error(), "The journal cannot be written; the move may not go on."));
+  }
+  return {};
+}
+
+// The plan stays where it is: steps hold references to what it consists of.
+void MoveWork::show(Move move) {
   {
     const std::lock_guard lock(mutex_);
-    edit(job_.move);
+    move.plan = std::move(job_.move.plan);
+    job_.move = std::move(move);
   }
-  if (auto saved = save(); !saved) log::error("Move {}: {}", job_.move.id, saved.error().text());
+  tell();
+}
+
+void MoveWork::tell() {
+  const Move seen = snapshot();
+  changed_(seen.state == MoveState::kRunning ? MoveChange::kPhase : MoveChange::kState, seen);
 }
 
 void MoveWork::finish(const StepResult& result, const Ending& ending) {

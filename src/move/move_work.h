@@ -123,9 +123,13 @@ class MoveWork {
 
   // Journal and people.
   Status enter(Phase phase);
-  // A phase begins; under the lock that guards `move`.
   virtual void entering(Move& /*move*/, Phase /*phase*/) {}
+  // The job as it is, written down.
   Status save();
+  // The Move as `edit` leaves it, whose plan is not for it to change, is written down first and
+  // seen then. An error: it is as it was.
+  Status put_down(const std::function<void(Move&)>& edit);
+  // Likewise of what has happened already: it is seen even if it cannot be written.
   void change(const std::function<void(Move&)>& edit);
   // The final state, and why. What is said of it, beside the error:
   struct Ending {
@@ -134,7 +138,6 @@ class MoveWork {
     std::string rehearsed;  // likewise; empty: it was no rehearsal, or did not try everything
   };
   void finish(const StepResult& result, const Ending& ending);
-  // The move has ended; under the lock that guards `move`.
   virtual void ended(Move& /*move*/) {}
   // The attempt failed with this error and was undone: does another follow? Then the move waits for
   // its turn again, under another epoch. `forget` clears what the journal has of this attempt.
@@ -158,6 +161,9 @@ class MoveWork {
 
  private:
   StepResult come_to(Phase phase);
+  Status write(const SourceJob& job);
+  void show(Move move);
+  void tell();
 };
 
 // The class that does moves of the job's kind.

@@ -22,22 +22,21 @@ Status PeerMove::resolve(const Resolution& resolution) {
 
 // The word is in the journal before it is followed.
 bool PeerMove::take_resolution() {
+  std::optional<Resolution> said;
   {
     const std::lock_guard lock(mutex_);
-    if (!resolution_asked_) return true;
-    job_.move.resolution = std::exchange(resolution_asked_, std::nullopt);
+    said = std::exchange(resolution_asked_, std::nullopt);
   }
-  const Resolution& said = *job_.move.resolution;
-  log::warning("Move {}: {} says that {} runs on {}{}.", job_.move.id, said.by,
-               job_.move.plan.vm.name, said.runs_on,
-               said.peer_is_lost ? " and that " + job_.move.destination + " is lost" : "");
-  if (const auto saved = save(); !saved) {
-    log::error("Move {}: {}", job_.move.id, saved.error().text());
-    const std::lock_guard lock(mutex_);
-    resolution_asked_ = std::exchange(job_.move.resolution, std::nullopt);
-    return false;
-  }
-  return true;
+  if (!said) return true;
+  log::warning("Move {}: {} says that {} runs on {}{}.", job_.move.id, said->by,
+               job_.move.plan.vm.name, said->runs_on,
+               said->peer_is_lost ? " and that " + job_.move.destination + " is lost" : "");
+  const auto written = put_down([&](Move& move) { move.resolution = said; });
+  if (written) return true;
+  log::error("Move {}: {}", job_.move.id, written.error().text());
+  const std::lock_guard lock(mutex_);
+  if (!resolution_asked_) resolution_asked_ = said;
+  return false;
 }
 
 // The destination failed to answer so: may the VM be taken back without it?
@@ -64,16 +63,9 @@ bool PeerMove::withdraw_word() {
   const Resolution said = *job_.move.resolution;
   log::warning("Move {}: {} said that {} is lost, but it answers.", job_.move.id, said.by,
                job_.move.destination);
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.resolution.reset();
-  }
-  const auto saved = save();
-  if (saved) return true;
-  log::error("Move {}: {}", job_.move.id, saved.error().text());
-  const std::lock_guard lock(mutex_);
-  job_.move.resolution = said;
-  return false;
+  const auto written = put_down([](Move& move) { move.resolution.reset(); });
+  if (!written) log::error("Move {}: {}", job_.move.id, written.error().text());
+  return written.has_value();
 }
 
 std::string PeerMove::taken_back() const {
@@ -86,22 +78,20 @@ std::string PeerMove::taken_back() const {
 // What is left here becomes the VM again. Written down first, like a proven refusal: whatever the
 // destination may say later comes too late.
 StepResult PeerMove::give_up_destination() {
-  const Move& move = job_.move;
   const std::string now = taken_back();
   job_.refusal_proven = true;
   job_.abandon = true;
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.runner = Runner::kSource;
-    job_.move.explanation = fmt::format(
+  const auto written = put_down([&](Move& move) {
+    move.runner = Runner::kSource;
+    move.explanation = fmt::format(
         "{0} was taken back to {1}, for {2} said that {3} is lost. {4} What it did on {3} since is "
         "gone. Should {3} come back, its copy must not be started; once its droverd answers, it "
-        "puts "
-        "that copy aside.",
+        "puts that copy aside.",
         move.plan.vm.name, move.source, move.resolution->by, move.destination, now);
-  }
-  if (auto saved = save(); !saved)
-    return parked(saved.error(), "The journal cannot be written; nothing was resumed.");
+  });
+  if (!written)
+    return parked(written.error(), "The journal cannot be written; nothing was resumed.");
+  const Move& move = job_.move;
   return std::unexpected(StepFailure{
       AfterFailure::kUndo,
       Error{ErrorCode::kUnavailable,

@@ -64,12 +64,8 @@ StepResult PeerMove::record_refusal(std::string_view nothing_was) {
   }
   if (destination_given_up_) return give_up_destination();
   job_.refusal_proven = true;
-  {
-    const std::lock_guard lock(mutex_);
-    job_.move.explanation.clear();
-  }
-  if (auto saved = save(); !saved) {
-    return parked(saved.error(),
+  if (auto written = put_down([](Move& move) { move.explanation.clear(); }); !written) {
+    return parked(written.error(),
                   fmt::format("The journal cannot be written; nothing was {}.", nothing_was));
   }
   return {};

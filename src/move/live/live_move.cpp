@@ -123,7 +123,6 @@ Status LiveMove::cancel() {
   return {};
 }
 
-// Under the lock of enter().
 void LiveMove::entering(Move& move, Phase phase) {
   if (phase < Phase::kSwitch || !sampler_) return;
   sampler_->stop();

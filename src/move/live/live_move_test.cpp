@@ -289,18 +289,26 @@ TEST_F(LiveMoveSwitch, ACancelThatTheRecordsAllowIsCancelled) {
   EXPECT_TRUE(hypervisor_.resumed && hypervisor_.autostart);
 }
 
-// The destination has it: no error here may lead back.
+// The destination has it: no error here may lead back, and what cannot be written down is neither
+// done nor seen.
 TEST_F(LiveMoveSwitch, AFullDiskAfterTheSwitchIsWaitedFor) {
   record(gate::SourceState::kSwitching);
   record(gate::SourceState::kReleased);
   hypervisor_.kind = RunState::Kind::kOff;
+  ASSERT_TRUE(
+      journal_->save(journal::Side::kSource, kMove, journal::JobState::kOpen, to_json(job_)));
   const auto run = [&](const char* sql) { ASSERT_TRUE(database_->prepare(sql)->run()); };
   run("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
   const std::jthread room([&] {
-    std::this_thread::sleep_for(200ms);
+    std::this_thread::sleep_for(1200ms);  // it has tried twice
+    const Move seen = move.snapshot();
+    EXPECT_EQ(seen.state, MoveState::kRunning);
+    EXPECT_EQ(seen.phase, Phase::kSwitch) << phase_name(seen.phase);
     run("DROP TRIGGER full");
   });
-  EXPECT_EQ(resume().state, MoveState::kDone);
+  move.resume(std::stop_token());
+  EXPECT_EQ(move.snapshot().state, MoveState::kDone);
   EXPECT_EQ(std::ranges::count(peer_.verbs, verb::kUndo), 0);
   EXPECT_TRUE(hypervisor_.undefined && !hypervisor_.autostart && !hypervisor_.resumed);
 }
