@@ -17,10 +17,10 @@ constexpr double kLinkBound = 0.7;      // of the link's rate: then the link was
 constexpr double kUsualLink = 110e6;
 constexpr double kStart = 0.4;  // of copying disks, until QEMU runs at the destination
 constexpr double kMemoryStart = 0.3;
-constexpr double kPagesAgain = 500;  // fewer that were sent again say nothing of the next ones
 // A disk's cache takes what is written to measure it faster than the disk takes all of a VM's.
 constexpr double kUsualCopyWithin = 400e6;
 constexpr double kRestLeast = 0.05;
+constexpr double kPackedLink = 120e6;   // on a faster one not everything is packed
 constexpr double kAlikeLinks = 1.1;     // the logarithm of how many times one may be as fast
 constexpr double kPauseMost = 2;        // beside what is carried in it
 constexpr double kSavedPauseMost = 10;  // likewise, of a quick move
@@ -37,10 +37,14 @@ std::optional<double> median(Samples samples) {
   return samples.size() % 2 == 1 ? samples[half] : (samples[half - 1] + samples[half]) / 2;
 }
 
-// One or two moves are not believed against what is usual.
-std::optional<double> median_with(double usual, Samples samples) {
-  if (!samples.empty() && samples.size() < kEnoughOfVm) samples.insert(samples.end(), 2, usual);
-  return median(std::move(samples));
+// What is usual, unless moves show that it is something else here: one or two are not believed, and
+// those that scatter around it confirm it.
+double usual_unless(double usual, Samples samples) {
+  if (samples.size() < kEnoughOfVm) return usual;
+  std::ranges::sort(samples);
+  const std::size_t odd = samples.size() / 4;  // at either end
+  const bool scattered = samples[odd] <= usual && usual <= samples[samples.size() - 1 - odd];
+  return scattered ? usual : *median(std::move(samples));
 }
 
 double seconds(std::chrono::system_clock::duration span) {
@@ -138,25 +142,31 @@ double link_of(const Scene& scene) {
   return limit > 0 ? std::min(link, limit) : link;
 }
 
-void learn_shares(const Scene& scene, const std::vector<const Move*>& moves,
-                  Experience& experience) {
-  Samples wire, alike;
+// Of what compression leaves, by moves over links that leave it the time. A guest's own content
+// goes before what others' on like links have shown.
+void learn_shares(const Scene& scene, std::string_view vm_uuid,
+                  const std::vector<const Move*>& moves, Experience& experience) {
+  Samples own, alike, all;
   for (const Move* move : moves) {
     const double link = link_of(*move);
-    if (const auto share = wire_share_of(*move)) {
-      const double factor = *share / usual_wire_share(link * experience.link_use);
-      wire.push_back(factor);
-      if (std::abs(std::log(link / link_of(scene))) < kAlikeLinks) alike.push_back(factor);
-    }
+    const auto share = wire_share_of(*move);
+    if (!share || link * experience.link_use > kPackedLink) continue;
+    const double factor = *share / wire_share(link * experience.link_use, 1);
+    all.push_back(factor);
+    if (std::abs(std::log(link / link_of(scene))) < kAlikeLinks) alike.push_back(factor);
+    if (move->plan.vm.uuid == vm_uuid) own.push_back(factor);
   }
-  if (const auto factor = median(alike.empty() ? wire : alike))
-    experience.wire_factor = std::clamp(*factor, 0.05, 3.0);
+  for (const Samples* samples : {&own, &alike, &all}) {
+    if (samples->empty()) continue;
+    experience.packs = std::clamp(*median(*samples), 0.05, 2.0);
+    return;
+  }
 }
 
-// What a guest does with its memory is the same whatever carries it; what it writes is its own.
-void learn_guest(const Scene& scene, std::string_view destination, std::string_view vm_uuid,
-                 std::span<const Move> moves, Experience& experience) {
-  Samples used, unchanged;
+// What a guest does with its memory is the same whatever carries it.
+void learn_guest(const Scene& scene, std::string_view destination, std::span<const Move> moves,
+                 Experience& experience) {
+  Samples used;
   for (const Move& move : moves) {
     const auto& passes = move.report ? move.report->passes : std::vector<MemoryPass>{};
     if (passes.empty() || !is_like(move, scene, destination)) continue;
@@ -164,16 +174,8 @@ void learn_guest(const Scene& scene, std::string_view destination, std::string_v
     // The first pass takes all memory; what was never written is a mark of a few bytes.
     if (passes.front().number == 1 && memory > 0 && used.size() < kMovesMost)
       used.push_back(number(passes.front().sent) / memory);
-    double again = 0, same = 0;
-    for (const MemoryPass& pass : passes) {
-      again += static_cast<double>(pass.resent_pages);
-      same += static_cast<double>(pass.unchanged_pages);
-    }
-    const bool own = move.plan.vm.uuid == vm_uuid && unchanged.size() < kMovesMost;
-    if (again >= kPagesAgain && own) unchanged.push_back(std::min(same / again, 1.0));
   }
   if (const auto factor = median(used)) experience.used_factor = std::clamp(*factor, 0.1, 1.5);
-  if (const auto share = median(unchanged)) experience.unchanged = *share;
 }
 
 void learn_rates(const std::vector<const Move*>& moves, Experience& experience) {
@@ -221,7 +223,8 @@ std::optional<Scene> scene_shown(const Move& move) {
 
 // What the parts that were forecast leave over is the rest: so each move that ended would have been
 // forecast right, but for what differs between moves.
-void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
+void learn_rest(std::string_view vm_uuid, const std::vector<const Move*>& moves,
+                Experience& experience) {
   Samples rest, pause, off;
   std::vector<std::pair<double, double>> copied;  // by the scene, and in truth
   for (const Move* move : moves) {
@@ -232,17 +235,19 @@ void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
     const double worked = seconds(*time_worked(*move)) - proof_seconds(*move);
     copied.emplace_back(copying, worked);
     rest.push_back(worked - copying);
-    if (move->report->pause && parts.pause > 0 && parts.ends_by_itself) {
+    // What a live move's pause is depends on the guest; saving one and starting it there does not.
+    const bool quick = move->plan.kind == MoveKind::kQuick;
+    const bool tells = quick || move->plan.vm.uuid == vm_uuid;
+    if (tells && move->report->pause && parts.pause > 0 && parts.ends_by_itself) {
       const double carried = parts.pause - experience.pause;
       // A live move's last pass is never longer; all of a saved guest is carried in its pause.
-      const bool quick = move->plan.kind == MoveKind::kQuick;
       pause.push_back(seconds(*move->report->pause) - (quick ? carried : std::min(carried, 0.3)));
     }
   }
   if (const auto value = median(rest)) experience.rest = std::clamp(*value, kRestLeast, 60.0);
   const bool saved = !moves.empty() && moves.front()->plan.kind == MoveKind::kQuick;
-  if (const auto value = median_with(experience.pause, pause))
-    experience.pause = std::clamp(*value, 0.02, saved ? kSavedPauseMost : kPauseMost);
+  experience.pause =
+      std::clamp(usual_unless(experience.pause, pause), 0.02, saved ? kSavedPauseMost : kPauseMost);
   for (const auto& [copying, worked] : copied) {
     if (worked > 0) off.push_back(std::abs(copying + experience.rest - worked) / worked);
   }
@@ -253,16 +258,17 @@ void learn_rest(const std::vector<const Move*>& moves, Experience& experience) {
 
 // Seen on two cores: 0.3 to 0.54 at 100 Mbit/s, 0.4 to 0.54 at 1 Gbit/s, by what the guest holds;
 // all of it from 150 MB/s on, where the mover packs no more (docs/mover_protocol.md).
-double usual_wire_share(double link) {
+double wire_share(double link, double packs) {
   constexpr double kSlow = 12e6, kSlowShare = 0.46;
-  constexpr double kFast = 120e6, kFastShare = 0.5;
+  constexpr double kFastShare = 0.5;
   constexpr double kFree = 200e6, kFreeShare = 1;
   const auto between = [&](double from, double at, double to, double first, double last) {
     const double way = std::log(at / from) / std::log(to / from);
     return first + std::clamp(way, 0.0, 1.0) * (last - first);
   };
-  return link <= kFast ? between(kSlow, link, kFast, kSlowShare, kFastShare)
-                       : between(kFast, link, kFree, kFastShare, kFreeShare);
+  return link <= kPackedLink
+             ? between(kSlow, link, kPackedLink, kSlowShare * packs, kFastShare * packs)
+             : between(kPackedLink, link, kFree, kFastShare * packs, kFreeShare);
 }
 
 Experience usual(const Scene& scene) {
@@ -284,12 +290,12 @@ Experience learn(const Scene& scene, std::string_view destination, std::string_v
                  std::span<const Move> moves) {
   Experience experience = usual(scene);
   const std::vector<const Move*> found = chosen(scene, destination, vm_uuid, moves);
-  learn_guest(scene, destination, vm_uuid, moves, experience);
+  learn_guest(scene, destination, moves, experience);
   if (found.empty()) return experience;
   experience.moves = static_cast<unsigned>(found.size());
   learn_rates(found, experience);
-  learn_shares(scene, found, experience);
-  learn_rest(found, experience);
+  learn_shares(scene, vm_uuid, found, experience);
+  learn_rest(vm_uuid, found, experience);
   return experience;
 }
 

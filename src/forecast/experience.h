@@ -15,23 +15,22 @@ namespace drover::forecast {
 // Rates in bytes a second of what the guest has, times in seconds.
 struct Experience {
   unsigned moves = 0;        // it was learnt from
-  double rest = 0.8;         // of a move, in which nothing is copied; the proof apart
+  double rest = 0.5;         // of a move, in which nothing is copied; the proof apart
   double disk_rate = 330e6;  // where neither link nor disks are slower
   bool disks_shown = false;  // moves have shown disk_rate: what a short measurement says is less
   double memory_rate = 450e6;
   double zero_rate = 2e9;    // over memory that was never written
-  double proof_rate = 2e9;   // of the disks, after the switch
+  double proof_rate = 5e9;   // of the disks, after the switch
   double link_use = 0.93;    // of what the link was measured at
-  double wire_factor = 1;    // of what is usual for the link (usual_wire_share)
+  double packs = 1;          // what compression leaves of the guest's content, to what is usual
   double used_factor = 0.8;  // of the memory that QEMU holds, what is more than zeroes
-  double unchanged = 0;  // of what QEMU sends again, what is as it was: it costs next to nothing
-  double pause = 0.15;   // of the guest, beyond what its last pages take
-  double spread = 0.35;  // how far off forecasts may be
+  double pause = 0.15;       // of the guest, beyond what its last pages take
+  double spread = 0.35;      // how far off forecasts may be
 };
 
 // Bytes on the wire for one of the guest's that has to travel, where the mover compresses: it takes
-// its time on a slow link and none on one that is faster than the processor.
-double usual_wire_share(double link);
+// its time on a slow link and none on one that is faster than the processor, whatever the content.
+double wire_share(double link, double packs);
 
 // Before any move.
 Experience usual(const Scene& scene);

@@ -149,31 +149,58 @@ TEST(Experience, MovesOfTheSameVmAreBelievedBeforeOthers) {
   EXPECT_EQ(learn(gigabit_scene(), "host2", "third", before).moves, 8u);
 }
 
-// How much is in use, and how much of what it writes is what was there, is the guest's doing.
-TEST(Experience, WhatAGuestDoesWithItsMemoryIsLearntFromAnyStrategy) {
-  Move of_vm = finished(gigabit_scene(), {});
-  MemoryPass first, again;
+TEST(Experience, HowMuchMemoryAGuestUsesIsLearntFromAnyStrategy) {
+  Move move = finished(gigabit_scene(), {});
+  MemoryPass first;
   first.number = 1;
-  first.sent = {of_vm.plan.forecast->memory.bytes / 4};
-  again.number = 2;
-  again.resent_pages = 4000;
-  again.unchanged_pages = 3000;
-  of_vm.report->passes = {first, again};
-  of_vm.plan.forecast->strategies.front().strategy = "direct";
-  Move of_another = of_vm;
-  of_another.plan.vm.uuid = "other";
-  of_another.report->passes.back().unchanged_pages = 400;
-  const Experience learnt =
-      learn(gigabit_scene(), "host2", kVm, std::vector<Move>{of_another, of_another, of_vm});
+  first.sent = {move.plan.forecast->memory.bytes / 4};
+  move.report->passes = {first};
+  move.plan.forecast->strategies.front().strategy = "direct";
+  const Experience learnt = learn(gigabit_scene(), "host2", kVm, std::vector<Move>{move});
   EXPECT_EQ(learnt.moves, 0u);
   EXPECT_DOUBLE_EQ(learnt.used_factor, 0.25);
-  EXPECT_DOUBLE_EQ(learnt.unchanged, 0.75);
-  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, std::vector<Move>{of_another}).unchanged, 0);
-  EXPECT_EQ(learn(gigabit_scene(), "host3", kVm, std::vector<Move>{of_vm}).unchanged, 0);
-  of_vm.report->passes.back().resent_pages = 40;
-  of_vm.report->passes.back().unchanged_pages = 40;
-  EXPECT_EQ(learn(gigabit_scene(), "host2", kVm, std::vector<Move>{of_vm}).unchanged, 0)
-      << "too few to go by";
+}
+
+// What a guest's content packs to shows on any link that leaves the mover time for it.
+TEST(Experience, AGuestsOwnContentGoesBeforeOthers) {
+  Scene slow = gigabit_scene();
+  slow.link = kFastEthernet;
+  Took others, own;
+  others.wire = {900'000'000};
+  own.wire = {300'000'000};
+  std::vector<Move> before(5, finished(slow, others, "other"));
+  EXPECT_GT(learn(slow, "host2", kVm, before).packs, 1.4);
+  before.push_back(finished(gigabit_scene(), own));
+  EXPECT_LT(learn(slow, "host2", kVm, before).packs, 0.7);
+  EXPECT_GT(learn(slow, "host2", "third", before).packs, 1.4);
+}
+
+TEST(Experience, AMoveThatPackedNothingSaysNothingOfTheContent) {
+  Scene fast = gigabit_scene();
+  fast.link = {900'000'000};
+  Took took;
+  took.wire = fast.disks + fast.memory_used;
+  const std::vector<Move> before(3, finished(fast, took));
+  EXPECT_DOUBLE_EQ(learn(gigabit_scene(), "host2", kVm, before).packs, 1);
+  EXPECT_DOUBLE_EQ(wire_share(900e6, 0.5), 1) << "nor does the content say anything of that";
+}
+
+// Pauses of 60 to 300 ms come of the same guest by turns.
+TEST(Experience, PausesThatScatterAroundWhatIsUsualConfirmIt) {
+  const auto pause_after = [](std::initializer_list<int> pauses, const std::string& vm) {
+    std::vector<Move> before;
+    for (const int pause : pauses) {
+      Took took;
+      took.pause = std::chrono::milliseconds(pause);
+      before.push_back(finished(gigabit_scene(), took));
+    }
+    return learn(gigabit_scene(), "host2", vm, before).pause;
+  };
+  const double usually = usual(gigabit_scene()).pause;
+  EXPECT_DOUBLE_EQ(pause_after({60, 110, 250, 300}, kVm), usually);
+  EXPECT_DOUBLE_EQ(pause_after({900, 900}, kVm), usually) << "two are not believed";
+  EXPECT_NEAR(pause_after({380, 420, 500, 60}, kVm), 0.4, 0.03) << "one odd one is nothing";
+  EXPECT_DOUBLE_EQ(pause_after({380, 420, 500}, "another guest"), usually);
 }
 
 TEST(Experience, TheNewestCountAndAnAbsurdOneDoesNot) {

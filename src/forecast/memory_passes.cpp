@@ -11,10 +11,22 @@ constexpr double kPassOverhead = 0.05;  // QEMU's own work between two passes
 constexpr int kPassesMax = 64;
 constexpr double kOfSetMost = 0.98;  // nobody sees how much faster it is changed than in a second
 constexpr double kShrinks = 0.9;  // a pass that leaves more than so much of the last one is no help
-constexpr double kVerdict = 3;    // seconds until a guest counts as outrunning the link
-constexpr double kDecide = 60;    // seconds after which somebody has decided, if nothing ends it
+// Of pages that are sent as they were, what the mover sees to be so: QEMU's own pages between them
+// are others, and a guest changes more in a moment than spread evenly.
+constexpr double kSeenUnchanged = 0.8;
+constexpr double kVerdict = 3;  // seconds until a guest counts as outrunning the link
+constexpr double kDecide = 60;  // seconds after which somebody has decided, if nothing ends it
 
-double rate_again(const MemoryScene& scene) { return scene.again > 0 ? scene.again : scene.rate; }
+// What the guest changes at all.
+double changing(const MemoryScene& scene) {
+  return scene.set > 0 ? std::min(scene.set, scene.used) : scene.used;
+}
+
+// How often a second it changes a page of it.
+double times_a_second(const MemoryScene& scene) {
+  const double part = scene.dirty / changing(scene);
+  return scene.set > 0 ? -std::log1p(-std::min(part, kOfSetMost)) : part;
+}
 
 // Nothing is certain of a guest: it may do more, or less, than in the second in which it was
 // measured.
@@ -25,42 +37,45 @@ double chance(double dirty, double rate) {
   return 0.99 - (share - 0.3) / 0.9 * 0.96;
 }
 
-// The limit is raised to what the last pass left needs and a quarter more.
-void end_by_pause(const MemoryScene& scene, double pass, MemoryCopy& copy) {
+// The limit is raised to what the last pass left needs and a quarter more, and QEMU stops the guest
+// as soon as what is left fits.
+void end_by_pause(const MemoryScene& scene, double rate, double pass, MemoryCopy& copy) {
+  constexpr double kMore = 1.25;
   const double limit = static_cast<double>(scene.convergence.limit.count());
   copy.seconds += pass;
   copy.sent += copy.left;
-  if (pass * 1.25 <= limit) {
+  if (pass * kMore <= limit) {
+    copy.left = std::min(copy.left * kMore, changing(scene));
     copy.converges = 0.9;
     return;
   }
   copy.converges = 0.1;
   copy.ends_by_itself = false;
-  copy.left = std::min(copy.left, limit * rate_again(scene));
+  copy.left = std::min(copy.left, limit * rate);
 }
 
 // From 20 % in steps of 10, one step for two passes, until what is left of the guest fits.
-void end_by_slowing(const MemoryScene& scene, double pass, MemoryCopy& copy) {
-  const double wanted = 1 - rate_again(scene) * 0.5 / std::max(scene.dirty, 1.0);
+void end_by_slowing(const MemoryScene& scene, double rate, double pass, MemoryCopy& copy) {
+  const double wanted = 1 - rate * 0.5 / std::max(scene.dirty, 1.0);
   const double steps = std::clamp(std::ceil((wanted - 0.2) / 0.1), 0.0, 8.0) + 1;
   copy.seconds += steps * 2 * pass;
   copy.sent += steps * 2 * copy.left;
-  copy.left = rate_again(scene) * kPauseLimit / 2;
+  copy.left = rate * kPauseLimit / 2;
   copy.converges = 0.9;
 }
 
-void outruns(const MemoryScene& scene, MemoryCopy& copy) {
-  const double rate = rate_again(scene);
+// `rate`: of what is sent again.
+void outruns(const MemoryScene& scene, double rate, MemoryCopy& copy) {
   const double pass = copy.left / rate + kPassOverhead;
   const double verdict = std::max(kVerdict, 2 * pass);
   copy.seconds += verdict;
   copy.sent += rate * verdict;
   switch (scene.convergence.policy) {
     case ConvergencePolicy::kPause:
-      end_by_pause(scene, pass, copy);
+      end_by_pause(scene, rate, pass, copy);
       break;
     case ConvergencePolicy::kSlowGuest:
-      end_by_slowing(scene, pass, copy);
+      end_by_slowing(scene, rate, pass, copy);
       return;
     case ConvergencePolicy::kGiveUp:
       copy.seconds += static_cast<double>(scene.convergence.limit.count());
@@ -84,32 +99,45 @@ void outruns(const MemoryScene& scene, MemoryCopy& copy) {
 
 double dirtied_in(const MemoryScene& scene, double seconds) {
   if (scene.used <= 0 || scene.dirty <= 0) return 0;
-  if (scene.set <= 0) return scene.used * (1 - std::exp(-scene.dirty * seconds / scene.used));
-  const double set = std::min(scene.set, scene.used);
-  const double stays = 1 - std::min(scene.dirty / set, kOfSetMost);  // for a second
-  return set * (1 - std::pow(stays, seconds));
+  return changing(scene) * -std::expm1(-times_a_second(scene) * seconds);
+}
+
+// Of a page that changes at random instants of the pass, and is sent at one of them, the last
+// change came before that; by the mean of all pages. Memory that changes again and again does so
+// once more.
+double unchanged_after(const MemoryScene& scene, double seconds, double part) {
+  constexpr double kHardly = 1e-3;  // of a change in all of the pass: then it is the first order
+  if (!scene.skips_unchanged || scene.set > 0 || scene.used <= 0 || scene.dirty <= 0) return 0;
+  const double times = times_a_second(scene) * seconds;
+  const double share = times < kHardly ? 0.5 : 1 / times - 1 / std::expm1(times);
+  return kSeenUnchanged * std::min(part, 1.0) * share;
 }
 
 MemoryCopy copy_memory(const MemoryScene& scene) {
   MemoryCopy copy;
-  double left = scene.used;
+  double left = scene.used, unchanged = 0, rate = scene.rate;
   for (int pass = 0; pass < kPassesMax; ++pass) {
-    const double rate = pass == 0 ? scene.rate : rate_again(scene);
     const double took = left / rate + kPassOverhead;
     copy.seconds += took;
-    copy.sent += left;
+    copy.sent += left * (1 - unchanged);
     const double next = dirtied_in(scene, took);
+    // The first pass takes all that the guest may change.
+    const double part = pass == 0 || next <= 0 ? 1 : left / changing(scene);
+    unchanged = unchanged_after(scene, took, part);
+    rate = scene.rate / (1 - unchanged);
     copy.left = next;
-    if (next <= rate_again(scene) * kPauseLimit) {
-      copy.sent += next;
-      copy.converges = chance(scene.dirty, rate_again(scene));
+    copy.last = next / rate;
+    if (copy.last <= kPauseLimit) {
+      copy.sent += next * (1 - unchanged);
+      copy.converges = chance(scene.dirty, rate);
       return copy;
     }
     // The first pass is long, so the second may well be as large as it.
     if (pass > 0 && next > left * kShrinks) break;
     left = next;
   }
-  outruns(scene, copy);
+  outruns(scene, rate, copy);
+  copy.last = copy.left / rate;
   return copy;
 }
 

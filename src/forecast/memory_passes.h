@@ -16,14 +16,16 @@ struct MemoryScene {
   double dirty = 0;  // changed in a second, as measured over one
   double set = 0;    // what is changed again and again; 0: all that is used
   double rate = 1;   // of the guest's bytes, as the road carries them; > 0
-  double again = 0;  // likewise, of what is sent again, which may be the same; 0: as `rate`
+  // The road carries pages that are sent again as they were for next to nothing.
+  bool skips_unchanged = true;
   Convergence convergence;
 };
 
 struct MemoryCopy {
   double seconds = 0;    // until the guest stands still, or the move is given up
-  double sent = 0;       // of the guest's bytes, what is sent again included
+  double sent = 0;       // of the guest's bytes, again included, but for those as they were
   double left = 0;       // when it stands still: what the pause has to carry
+  double last = 0;       // seconds that it takes for that
   double converges = 1;  // the chance that it ends as the policy wants it, 0 to 1
   bool ends_by_itself =
       true;  // false: somebody has to decide; `seconds` is then the time till that
@@ -31,6 +33,11 @@ struct MemoryCopy {
 
 // What the guest has changed after so long: pages that it changes twice count once.
 double dirtied_in(const MemoryScene& scene, double seconds);
+
+// Of the pages that changed within a pass of so many seconds, the share that it sent after they had
+// changed: the next pass sends them as they were. `part`: of all that the guest changes, what the
+// pass sent.
+double unchanged_after(const MemoryScene& scene, double seconds, double part);
 
 MemoryCopy copy_memory(const MemoryScene& scene);
 

@@ -9,7 +9,7 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024;
 
 MemoryScene guest(double used, double dirty, double rate, Convergence convergence = {}) {
-  return {used * kMiB, dirty * kMiB, 0, rate * kMiB, 0, convergence};
+  return {used * kMiB, dirty * kMiB, 0, rate * kMiB, true, convergence};
 }
 
 TEST(MemoryPasses, AnIdleGuestIsCopiedOnce) {
@@ -22,9 +22,9 @@ TEST(MemoryPasses, AnIdleGuestIsCopiedOnce) {
 
 TEST(MemoryPasses, WhatIsChangedIsSentAgainUntilItFitsThePause) {
   const MemoryCopy copy = copy_memory(guest(500, 20, 100));
-  EXPECT_GT(copy.sent, 580 * kMiB);
+  EXPECT_GT(copy.sent, 550 * kMiB);
   EXPECT_LT(copy.sent, 640 * kMiB);
-  EXPECT_GT(copy.seconds, 5.8);
+  EXPECT_GT(copy.seconds, 5.5);
   EXPECT_LT(copy.seconds, 6.8);
   EXPECT_LE(copy.left, 30 * kMiB);
   EXPECT_TRUE(copy.ends_by_itself);
@@ -49,7 +49,7 @@ TEST(MemoryPasses, PoliciesDecideAboutAGuestThatOutrunsTheLink) {
   using std::chrono::seconds;
   const Row rows[] = {
       {{kPause, seconds(5)}, true, 6, 14, 18, 24.1},
-      {{kPause, seconds(1)}, false, 60, 80, 5, 12},
+      {{kPause, seconds(1)}, false, 60, 80, 5, 14},
       {{kGiveUp, seconds(10)}, true, 14, 20, 0, 0},
       {{kWait, seconds(0)}, false, 60, 80, 1, 5},
       {{kSlowGuest, seconds(0)}, true, 10, 60, 0.1, 5},
@@ -75,14 +75,30 @@ TEST(MemoryPasses, TheChanceToConvergeFallsWithWhatTheGuestChanges) {
   EXPECT_GE(copy_memory(guest(500, 20, 100)).converges, 0.95);
 }
 
+// Measured: a guest that changed 16 MiB/s of 150 MB at random, over 8 MiB/s (docs/forecast.md).
+TEST(MemoryPasses, OfPagesThatChangeAtRandomSomeAreSentAsTheyWere) {
+  MemoryScene scene = guest(143, 15, 8);
+  EXPECT_NEAR(unchanged_after(scene, 16, 1), 0.28, 0.05);
+  EXPECT_NEAR(unchanged_after(scene, 3.9, 0.55), 0.2, 0.05);
+  EXPECT_NEAR(unchanged_after(scene, 2.4, 0.27), 0.1, 0.03);
+  EXPECT_NEAR(unchanged_after(scene, 1e-9, 1), 0.4, 0.01);
+  EXPECT_NEAR(unchanged_after(scene, 1e9, 1), 0, 0.01) << "each has changed since";
+  EXPECT_EQ(unchanged_after(scene, 2, 7), unchanged_after(scene, 2, 1));
+  scene.set = 20 * kMiB;
+  EXPECT_EQ(unchanged_after(scene, 2, 1), 0) << "it changes again and again";
+  EXPECT_EQ(unchanged_after(guest(143, 0, 8), 2, 1), 0);
+  EXPECT_EQ(unchanged_after(guest(0, 15, 8), 2, 1), 0);
+}
+
 TEST(MemoryPasses, WhatIsSentAgainUnchangedCostsLittle) {
   MemoryScene scene = guest(500, 60, 100);
-  const MemoryCopy changed = copy_memory(scene);
-  scene.again = 4 * scene.rate;
-  const MemoryCopy same = copy_memory(scene);
-  EXPECT_LT(same.seconds, changed.seconds - 2);
-  EXPECT_GT(same.seconds, 5) << "the first pass takes as long";
-  EXPECT_GT(same.converges, changed.converges);
+  const MemoryCopy skipped = copy_memory(scene);
+  scene.skips_unchanged = false;
+  const MemoryCopy carried = copy_memory(scene);
+  EXPECT_LT(skipped.seconds, carried.seconds - 1);
+  EXPECT_GT(skipped.seconds, 5) << "the first pass takes as long";
+  EXPECT_LT(skipped.sent, carried.sent);
+  EXPECT_GT(skipped.converges, carried.converges);
 }
 
 // Twenty-four of five hundred: whatever a pass takes, it leaves those.

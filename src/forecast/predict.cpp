@@ -44,8 +44,7 @@ double link_of(const Scene& scene, const Experience& experience) {
 
 double wire_share(const Scene& scene, const Experience& experience) {
   if (!scene.compress) return 1;
-  return std::clamp(usual_wire_share(link_of(scene, experience)) * experience.wire_factor, 0.02,
-                    1.05);
+  return std::clamp(forecast::wire_share(link_of(scene, experience), experience.packs), 0.02, 1.05);
 }
 
 // Of a part whose other end may hold some of it.
@@ -80,8 +79,7 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   memory.set = number(scene.dirty_set);
   memory.rate =
       std::min(experience.memory_rate, link_of(scene, experience) / std::max(cost, kReference));
-  memory.again = memory.rate;
-  if (scene.compress) memory.again /= std::max(1 - experience.unchanged, kReference);
+  memory.skips_unchanged = scene.compress;
   memory.convergence = scene.convergence;
   const MemoryCopy copy = copy_memory(memory);
   parts.memory =
@@ -91,8 +89,7 @@ void add_live_memory(const Scene& scene, const Experience& experience, Parts& pa
   parts.ends_by_itself = copy.ends_by_itself;
   const bool stays = scene.convergence.policy == ConvergencePolicy::kGiveUp && copy.converges < 0.5;
   if (!scene.executes || stays) return;
-  const double carried = copy.left / memory.again;
-  parts.pause = experience.pause + (carried <= kPauseLimit ? carried * kLeftUsual : carried);
+  parts.pause = experience.pause + (copy.last <= kPauseLimit ? copy.last * kLeftUsual : copy.last);
 }
 
 // It is carried while it is saved, and restored there afterwards.
