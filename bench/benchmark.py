@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark's command line: which cases on which links, how often; the report and the JSON file."""
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -62,6 +63,7 @@ def parser():
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
     top.add_argument("--no-literal", action="store_true", help="leave out Drover without references, which takes its time too")
     top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")
+    top.add_argument("--go-on", action="store_true", help="with --json: what FILE has already, of as many runs, is not measured again")
     top.add_argument("--guest", choices=stage.GUESTS, default="redis", help="redis: a Debian of 1 GiB with a full Redis under "
                      "write load; probe: the lab's own guest, whose size and load can be chosen (default: %(default)s)")
     top.add_argument("--writes", type=int, default=REDIS_WRITES, metavar="N", help="values that the Redis guest writes each second "
@@ -121,31 +123,56 @@ def machine():
             f"guests run by {accelerator}.")
 
 
-def run_cases(options, scene, say):
-    """Yields the results as they come."""
-    for name in options.case:
-        make, links, _ = CASES[name]
-        case = make(options, scene, say)
-        for link in (options.link or links) if links else [None]:
-            try:
-                yield case.run(link)
-            except LabError as error:
-                scene.failures.append(f"{name} {link or ''}: {error}")
-                say(f"FAILED  {scene.failures[-1]}")
+def wanted(options):
+    """(case, link) of all that is asked for; link None: the case has none."""
+    return [(name, link) for name in options.case for link in ((options.link or CASES[name][1]) if CASES[name][1] else [None])]
+
+
+def known(options):
+    """What an earlier run with --json measured: (case, link) -> result, in the order of `wanted`."""
+    if not options.go_on or not os.path.exists(options.json):
+        return {}
+    with open(options.json) as file:
+        earlier = [result for result in json.load(file) if result["runs"] >= options.runs]
+    return {(name, link): result for name, link in wanted(options) for result in earlier
+            if result["case"] == name and link in (None, result["link"])}
+
+
+def run_cases(options, scene, missing, say):
+    """Yields what is measured, as it comes: (case, link), result."""
+    cases = {}
+    for name, link in missing:
+        try:
+            if name not in cases:
+                cases[name] = CASES[name][0](options, scene, say)
+            yield (name, link), cases[name].run(link)
+        except LabError as error:
+            scene.failures.append(f"{name} {link or ''}: {error}")
+            say(f"FAILED  {scene.failures[-1]}")
+
+
+def write(path, results):
+    with open(path, "w") as file:
+        json.dump(results, file, indent=2)
+        file.write("\n")
 
 
 def collect(options, scene, results, say):
+    """Fills `results`, which are written as they come, too: a run of hours may be ended at any time."""
     drover = "drover" in options.side
     if drover:
         ensure_programs(options)
-    with_lab = [name for name in options.case if CASES[name][2]]
-    if with_lab:
-        with stage.Stage(drover, options.keep):
-            for result in run_cases(options, scene, say):
-                results.append(result)
-    else:
-        for result in run_cases(options, scene, say):
-            results.append(result)
+    found = known(options)
+    missing = [key for key in wanted(options) if key not in found]
+    with contextlib.ExitStack() as stack:
+        if any(CASES[name][2] for name, _ in missing):
+            stack.enter_context(stage.Stage(drover, options.keep))
+        results[:] = found.values()
+        for key, result in run_cases(options, scene, missing, say):
+            found[key] = result
+            results[:] = [found[key] for key in wanted(options) if key in found]
+            if options.json:
+                write(options.json, results)
 
 
 def fill_in(options):
@@ -161,7 +188,10 @@ def interrupted(*_):
 
 
 def main(words):
-    options = parser().parse_args(words)
+    top = parser()
+    options = top.parse_args(words)
+    if options.go_on and not options.json:
+        top.error("--go-on needs --json FILE")
     fill_in(options)
     # Whoever ends us, the lab is put in order first.
     signal.signal(signal.SIGTERM, interrupted)
@@ -179,9 +209,7 @@ def main(words):
         if results:
             print("\n" + report.text(machine(), results, scene), flush=True)
             if options.json:
-                with open(options.json, "w") as file:
-                    json.dump(results, file, indent=2)
-                    file.write("\n")
+                write(options.json, results)
             if options.picture:
                 with open(options.picture, "w") as file:
                     file.write(picture.draw(results))
