@@ -93,7 +93,7 @@ Status ExportWork::copy_memory() {
     ASSIGN_OR_RETURN(const UniqueFd file, own_file(path));
     ASSIGN_OR_RETURN(hashed, hash_copy(file.get(), exported->file));
   } else {
-    ASSIGN_OR_RETURN(hashed, take_saved_memory(exported->file));
+    ASSIGN_OR_RETURN(hashed, take_file(planned_->saved_memory, exported->file));
   }
   exported->size = hashed.size;
   exported->hash = std::move(hashed.hash);
@@ -107,17 +107,29 @@ Status ExportWork::copy_memory() {
   return staging_->write(described->file, definition);
 }
 
-// The images are locked, so the VM cannot go on from it; but it may be thrown away.
-Result<HashedFile> ExportWork::take_saved_memory(const std::string& name) {
-  const std::string& path = planned_->saved_memory;
-  const UniqueFd from(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+// With the definition that libvirt wrote into it: the checkpoint's own says where the disks were.
+Status ExportWork::copy_checkpoint_memories() {
+  for (ArchiveItem& exported : items_) {
+    if (!is_checkpoint_memory(exported.item)) continue;
+    doing("The memory of a checkpoint is being exported.");
+    ASSIGN_OR_RETURN(HashedFile copied, take_file(exported.path, exported.file));
+    exported.size = copied.size;
+    exported.hash = std::move(copied.hash);
+  }
+  return {};
+}
+
+// What libvirt wrote once and never changes: of a VM that is off, whose images are locked, so that
+// it cannot go on from it, or of a checkpoint. But it may be thrown away.
+Result<HashedFile> ExportWork::take_file(const std::string& path, const std::string& name) {
+  const UniqueFd from(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!from) return fail_errno("Cannot open " + path);
   ASSIGN_OR_RETURN(const UniqueFd to, staging_->create(name));
   ASSIGN_OR_RETURN(
       HashedFile copied,
       copy_file(from.get(), to.get(), path, watch(archive().request.bandwidth, written_folders())));
   if (same_file(from, path)) return copied;
-  return fail(ErrorCode::kConflict, "The saved memory of {} was taken away meanwhile.",
+  return fail(ErrorCode::kConflict, "{}, memory of {}, was taken away meanwhile.", path,
               archive().vm_name);
 }
 

@@ -80,6 +80,17 @@ void list_items(PlannedExport& planned) {
                                      {},
                                      ""});
   }
+  for (unsigned i = 0; i < planned.memories.size(); ++i) {
+    const preflight::CheckpointMemory& memory = planned.memories[i];
+    planned.archive.items.push_back({checkpoint_memory_item(i + 1),
+                                     fmt::format("checkpoint.{}.save", i + 1),
+                                     memory.path,
+                                     "",
+                                     {},
+                                     {},
+                                     ""});
+    planned.archive.bytes_total += memory.size;
+  }
   planned.archive.items.push_back({std::string(kDefinitionItem),
                                    std::string(kDefinitionName),
                                    "",
@@ -160,6 +171,7 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
   planned.archive.started_at = std::chrono::system_clock::now();
   planned.disks = std::move(report.disks);
   planned.checkpoints = std::move(report.checkpoints);
+  planned.memories = std::move(report.memories);
   planned.nvram = view.vm.nvram_path;
   planned.tpm_state = view.tpm_state;
   planned.snapshots = view.vm.snapshots;

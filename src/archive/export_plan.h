@@ -23,8 +23,9 @@ struct PlannedExport {
                                     // that of the next boot (empty: there is none)
   std::vector<preflight::ExportedDisk> disks;
   std::vector<CheckpointText> checkpoints;
-  std::string nvram;      // empty: the VM has none
-  std::string tpm_state;  // likewise
+  std::vector<preflight::CheckpointMemory> memories;  // of these
+  std::string nvram;                                  // empty: the VM has none
+  std::string tpm_state;                              // likewise
   bool running = false;
   bool memory = false;          // is exported: written anew if it runs
   std::string saved_memory;     // of a VM that is off, the file that has it; empty: none

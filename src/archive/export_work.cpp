@@ -46,6 +46,7 @@ Status ExportWork::work() {
   RETURN_IF_ERROR(let_guest_go_on());
   RETURN_IF_ERROR(copy_disks());
   RETURN_IF_ERROR(copy_memory());
+  RETURN_IF_ERROR(copy_checkpoint_memories());
   RETURN_IF_ERROR(release_disks());
   RETURN_IF_ERROR(write_manifest());
   // From here on the folder is whole; it only lacks its name.

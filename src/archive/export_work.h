@@ -50,7 +50,8 @@ class ExportWork final : public ArchiveWork {
   Result<HashedFile> hash_copy(int file, const std::string& name);
   Status copy_state(std::string_view name, const std::string& path);
   Status copy_memory();
-  Result<HashedFile> take_saved_memory(const std::string& name);
+  Result<HashedFile> take_file(const std::string& path, const std::string& name);
+  Status copy_checkpoint_memories();
   Status release_disks();
   Status write_manifest();
   std::vector<ArchiveItem> chain_items() const;

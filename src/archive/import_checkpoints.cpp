@@ -13,27 +13,47 @@
 namespace drover::archive {
 namespace {
 
-// Nothing but what was imported, and what the administrator lets any definition have. A volume of a
-// pool is named by no path: another VM's disk may be behind it.
-Status judge(const CheckpointText& text, const std::set<std::string>& imported,
-             const HostFacts& host, const HostSettings& settings) {
+struct Judge {
+  const CheckpointsToImport& from;
+  const HostFacts& host;
+  const HostSettings& settings;
+  std::set<std::string> imported;  // paths
+  std::string uuid;                // of the imported VM
+
+  Status judge(const CheckpointText& text) const;
+  Status judge_definition(const std::string& definition) const;
+};
+
+// Nothing but what was imported.
+Status Judge::judge(const CheckpointText& text) const {
   ASSIGN_OR_RETURN(const auto named, checkpoint_paths(text.xml));
   for (const std::string& path : named) {
     if (!imported.contains(path))
       return fail(ErrorCode::kPolicy, "It names {}, which is not imported.", path);
   }
   ASSIGN_OR_RETURN(const auto definitions, checkpoint_definitions(text.xml));
-  for (const std::string& definition : definitions) {
-    ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
-    if (std::ranges::any_of(domain.disks, [](const DiskFacts& disk) {
-          return disk.disk.kind == DiskKind::kVolume || disk.disk.kind == DiskKind::kNetwork ||
-                 disk.disk.kind == DiskKind::kOther;
-        })) {
+  for (const std::string& definition : definitions) RETURN_IF_ERROR(judge_definition(definition));
+  return {};
+}
+
+// And what the administrator lets any definition have. A volume of a pool is named by no path:
+// another VM's disk may be behind it.
+Status Judge::judge_definition(const std::string& definition) const {
+  ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
+  if (domain.vm.uuid != uuid)
+    return fail(ErrorCode::kPolicy, "It is one of another VM, {}.", domain.vm.uuid);
+  for (const DiskFacts& facts : domain.disks) {
+    const Disk& disk = facts.disk;
+    if (disk.kind == DiskKind::kVolume || disk.kind == DiskKind::kNetwork ||
+        disk.kind == DiskKind::kOther) {
       return fail(ErrorCode::kPolicy, "It has a disk that is no file.");
     }
-    ASSIGN_OR_RETURN(const auto refused, refused_references(definition, host, settings));
-    if (!refused.empty()) return fail(ErrorCode::kPolicy, "{}", fmt::join(refused, "; "));
+    // A guest that could write there would choose what libvirt restores from it.
+    if (from.memories.contains(disk.path))
+      return fail(ErrorCode::kPolicy, "{} is memory, and no disk.", disk.path);
   }
+  ASSIGN_OR_RETURN(const auto refused, refused_references(definition, host, settings));
+  if (!refused.empty()) return fail(ErrorCode::kPolicy, "{}", fmt::join(refused, "; "));
   return {};
 }
 
@@ -43,8 +63,12 @@ Result<CheckpointText> adapt(const CheckpointText& text, const CheckpointsToImpo
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, parse_checkpoint(text));
   if (checkpoint.name != text.name)
     return fail(ErrorCode::kInvalidArgument, "Its text calls it {}.", checkpoint.name);
-  if (!checkpoint.memory_file.empty())
-    return fail(ErrorCode::kPolicy, "Its memory is in a file, which has a definition of its own.");
+  const bool has_memory = !checkpoint.memory_file.empty();
+  if (has_memory && !from.memory_left.empty())
+    return fail(ErrorCode::kPolicy, "{}", from.memory_left);
+  const auto memory = from.paths.find(checkpoint.memory_file);
+  if (has_memory && (memory == from.paths.end() || !from.memories.contains(memory->second)))
+    return fail(ErrorCode::kPolicy, "Its memory, {}, is not imported.", checkpoint.memory_file);
   CheckpointText adapted = text;
   ASSIGN_OR_RETURN(adapted.xml, adapt_checkpoint(text.xml, from.paths));
   if (!from.new_identity) return adapted;
@@ -57,13 +81,14 @@ Result<CheckpointText> adapt(const CheckpointText& text, const CheckpointsToImpo
 Result<std::vector<CheckpointText>> import_checkpoints(const CheckpointsToImport& from,
                                                        const HostFacts& host,
                                                        const HostSettings& settings) {
-  std::set<std::string> imported;
-  for (const auto& [before, now] : from.paths) imported.insert(now);
+  ASSIGN_OR_RETURN(const DomainFacts vm, parse_domain(from.now));
+  Judge judge{from, host, settings, {}, vm.vm.uuid};
+  for (const auto& [before, now] : from.paths) judge.imported.insert(now);
   std::vector<CheckpointText> taken;
   for (const CheckpointText& text : from.texts) {
     auto adapted = adapt(text, from);
-    const Status judged = adapted ? judge(*adapted, imported, host, settings)
-                                  : Status(std::unexpected(adapted.error()));
+    const Status judged =
+        adapted ? judge.judge(*adapted) : Status(std::unexpected(adapted.error()));
     if (!judged) {
       return std::unexpected(
           wrap(judged.error(), fmt::format("The snapshot {} cannot be taken.", text.name)));

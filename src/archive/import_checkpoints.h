@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct CheckpointsToImport {
   std::map<std::string, std::string> paths;  // where each file was, and where it will be
   std::string before, now;                   // definitions: the folder's, and the imported VM's
   bool new_identity = false;
+  std::set<std::string> memories;  // of `paths`, where the memory of checkpoints will be
+  std::string memory_left;         // why there is none of these
 };
 
 // An error says why none of them can be taken: kPolicy, kInvalidArgument.

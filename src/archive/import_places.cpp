@@ -38,6 +38,19 @@ std::string layer_path(const ImportSource& source, const ImportPlaces& places,
                               item.format == "raw" ? ".img" : "." + item.format);
 }
 
+// Beside the first disk. Empty: it is not imported (take_checkpoints()).
+std::string checkpoint_memory_path(const ImportSource& source, const ImportPlaces& places,
+                                   const std::vector<ArchiveItem>& placed,
+                                   const ArchiveItem& item) {
+  if (places.mode != ImportMode::kRestore || places.placements.empty()) return {};
+  const auto folder =
+      std::filesystem::path(places.placements.front().destination_path).parent_path();
+  const std::string name = former_name(source, item);
+  const std::string path = (folder / name).string();
+  if (!name.empty() && !is_taken(placed, places, path)) return path;
+  return folder / fmt::format("{}-{}", places.vm_name, item.file);
+}
+
 }  // namespace
 
 std::vector<ArchiveItem> place_items(const ImportSource& source, const ImportPlaces& places) {
@@ -50,6 +63,8 @@ std::vector<ArchiveItem> place_items(const ImportSource& source, const ImportPla
       item.path = tpm_state_place(places.tpm_folder, places.vm_uuid, item.file);
     } else if (item.item == kMemoryItem) {
       item.path = places.memory;
+    } else if (is_checkpoint_memory(item.item)) {
+      item.path = checkpoint_memory_path(source, places, placed, item);
     } else if (name) {
       const auto top = std::ranges::find(places.placements, name->target, &DiskPlacement::target);
       if (top == places.placements.end()) continue;

@@ -278,10 +278,25 @@ void check_places(const Draft& draft, const std::vector<ArchiveItem>& items,
     const auto name = item.format.empty() ? std::nullopt : image_name(item.item);
     const bool layer = name && name->layer != 0;
     const bool made = item.item == kTpmItem || item.item == kMemoryItem ||
+                      is_checkpoint_memory(item.item) ||
                       (layer && draft.request.mode != ImportMode::kRegister);
     if (!made || !preflight::path_taken(item.path)) continue;
     findings.push_back(preflight::place_taken(draft.view, item));
   }
+}
+
+// In its place it goes on with the definition that was allowed here; where it lies, with its own.
+std::string checkpoint_memory_left(ImportMode mode) {
+  switch (mode) {
+    case ImportMode::kRestore:
+      return {};
+    case ImportMode::kCopy:
+      return "Its memory is that of another VM than the copy will be.";
+    case ImportMode::kRegister:
+      return "Its memory goes on with the disks as they were named where it was made: import it "
+             "with --restore.";
+  }
+  DROVER_CHECK(false);
 }
 
 void take_checkpoints(const Draft& draft, PlannedImport& planned, std::vector<Finding>& findings) {
@@ -290,16 +305,30 @@ void take_checkpoints(const Draft& draft, PlannedImport& planned, std::vector<Fi
   from.texts = draft.source.manifest->checkpoints;
   for (const ArchiveItem& item : planned.archive.items) {
     const auto former = draft.source.former_paths.find(item.item);
-    if (former != draft.source.former_paths.end()) from.paths[former->second] = item.path;
+    if (former == draft.source.former_paths.end()) continue;
+    from.paths[former->second] = item.path;
+    if (is_checkpoint_memory(item.item)) from.memories.insert(item.path);
   }
   from.before = draft.source.definition;
   from.now = draft.definition;
   from.new_identity = draft.request.mode == ImportMode::kCopy;
+  from.memory_left = checkpoint_memory_left(draft.request.mode);
   auto taken = import_checkpoints(from, draft.host, draft.host.settings);
   if (taken)
     planned.checkpoints = std::move(*taken);
   else
     findings.push_back(preflight::checkpoints_refused(draft.view, taken.error().text()));
+}
+
+// Memory of checkpoints of which none needs it.
+void leave_memories(PlannedImport& planned) {
+  std::set<std::string> needed;
+  for (const CheckpointText& text : planned.checkpoints) {
+    if (const auto checkpoint = parse_checkpoint(text)) needed.insert(checkpoint->memory_file);
+  }
+  std::erase_if(planned.archive.items, [&](const ArchiveItem& item) {
+    return is_checkpoint_memory(item.item) && !needed.contains(item.path);
+  });
 }
 
 ByteCount allocated(const Draft& draft, const std::string& image) {
@@ -344,12 +373,14 @@ Result<PlannedImport> judge(Draft& draft) {
       place_items(draft.source, {draft.request.mode, domain.vm.name, domain.vm.uuid,
                                  report.placements, report.nvram_destination, draft.tpm_folder,
                                  draft.memory.empty() ? std::string() : draft.memory_file});
+  take_checkpoints(draft, planned, report.findings);
+  leave_memories(planned);
   for (const ArchiveItem& item : planned.archive.items) {
     if (!item.format.empty()) planned.archive.bytes_total += allocated(draft, item.item);
-    if (item.item == kMemoryItem) planned.archive.bytes_total += item.size;
+    if (item.item == kMemoryItem || is_checkpoint_memory(item.item))
+      planned.archive.bytes_total += item.size;
   }
   check_places(draft, planned.archive.items, report.findings);
-  take_checkpoints(draft, planned, report.findings);
   preflight::sort_findings(report.findings);
   planned.archive.findings = std::move(report.findings);
   if (has_blocker(planned.archive.findings)) return planned;

@@ -34,7 +34,8 @@ Status take_item(ImportSource& source, const ArchiveItem& item) {
     return {};
   }
   if (!file) return std::unexpected(file.error());
-  const bool is_large = !item.format.empty() || item.item == kMemoryItem;
+  const bool is_large =
+      !item.format.empty() || item.item == kMemoryItem || is_checkpoint_memory(item.item);
   ASSIGN_OR_RETURN(const ByteCount size, size_of(*file, item.file, is_large));
   if (size != item.size) {
     source.damaged.push_back(fmt::format("{} has {} bytes; the manifest says {}.", item.file,

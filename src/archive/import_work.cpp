@@ -113,15 +113,30 @@ Status ImportWork::take(const ExportFolder& folder, const ArchiveItem& item,
                 "Nothing was imported. Take the folder from where it was exported once more.",
                 folder.path(), item.file);
   }
-  if (item.item == kMemoryItem) return define_memory(item.path);
+  if (item.item == kMemoryItem || is_checkpoint_memory(item.item)) return define_memory(item);
   RETURN_IF_ERROR(check_image(item, item.path));
   return is_registered(archive()) ? Status{} : place_on_its_own(item);
 }
 
 // The guest goes on with the definition that was allowed here, whatever its memory came with.
-Status ImportWork::define_memory(const std::string& path) {
+Status ImportWork::define_memory(const ArchiveItem& item) {
+  std::string definition = planned_->memory_definition;
+  if (is_checkpoint_memory(item.item)) {
+    ASSIGN_OR_RETURN(definition, checkpoint_definition(item.path));
+  }
   ASSIGN_OR_RETURN(SavedMemory* const keeper, saved_memory_of(world_.hypervisor));
-  return define_saved_for_good(*keeper, path, planned_->memory_definition);
+  return define_saved_for_good(*keeper, item.path, definition);
+}
+
+// What the VM was at the checkpoint whose memory is in this file.
+Result<std::string> ImportWork::checkpoint_definition(const std::string& memory_file) const {
+  for (const CheckpointText& text : planned_->checkpoints) {
+    ASSIGN_OR_RETURN(const Checkpoint checkpoint, parse_checkpoint(text));
+    if (checkpoint.memory_file != memory_file) continue;
+    ASSIGN_OR_RETURN(const auto definitions, checkpoint_definitions(text.xml));
+    if (!definitions.empty()) return definitions.front();
+  }
+  return fail(ErrorCode::kCorrupt, "No checkpoint says with what {} goes on.", memory_file);
 }
 
 Result<HashedFile> ImportWork::copy(int from, const ArchiveItem& item,

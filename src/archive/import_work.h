@@ -33,7 +33,8 @@ class ImportWork final : public ArchiveWork {
   Status take(const ExportFolder& folder, const ArchiveItem& item,
               std::span<const std::string> allowed);
   Result<HashedFile> copy(int from, const ArchiveItem& item, std::span<const std::string> allowed);
-  Status define_memory(const std::string& path);
+  Status define_memory(const ArchiveItem& item);
+  Result<std::string> checkpoint_definition(const std::string& memory_file) const;
   Status place_on_its_own(const ArchiveItem& item);
   Status check_image(const ArchiveItem& item, const std::string& path);
   Status check_users();

@@ -21,6 +21,8 @@ using json::Unknown;
 constexpr std::string_view kFormat = "drover-export";
 constexpr std::size_t kFileNameMax = 128;
 constexpr std::size_t kTargetMax = 16;  // "vda"
+constexpr std::string_view kCheckpointMemory = "checkpoint-memory.";
+constexpr std::size_t kNumberMax = 3;  // digits
 constexpr const char* kHint =
     "It was changed or damaged since it was written, or is not one. Take the folder from where it "
     "was exported once more; or, if you trust the files as they are, remove drover-export.json: "
@@ -50,6 +52,7 @@ Status check_item(const ArchiveItem& item) {
     if (!image_name(item.item)) return bad(fmt::format("\"{}\" is no name of a disk", item.item));
     return {};
   }
+  if (is_checkpoint_memory(item.item)) return {};
   for (const std::string_view known :
        {kDefinitionItem, kNvramItem, kTpmItem, kMemoryItem, kMemoryDefinitionItem}) {
     if (item.item == known) return {};
@@ -86,7 +89,10 @@ Status check(const Manifest& manifest) {
 }
 
 unsigned version_of(const Manifest& manifest) {
-  if (find_item(manifest, kMemoryItem) != nullptr) return 3;
+  const bool memory = std::ranges::any_of(manifest.items, [](const ArchiveItem& item) {
+    return item.item == kMemoryItem || is_checkpoint_memory(item.item);
+  });
+  if (memory) return 3;
   const bool plain = manifest.checkpoints.empty() &&
                      std::ranges::none_of(manifest.items, [](const ArchiveItem& item) {
                        const auto name = image_name(item.item);
@@ -107,6 +113,17 @@ bool is_plain_file_name(std::string_view name) {
   return std::ranges::all_of(name, [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("._-+").contains(c);
   });
+}
+
+std::string checkpoint_memory_item(unsigned number) {
+  return fmt::format("{}{}", kCheckpointMemory, number);
+}
+
+bool is_checkpoint_memory(std::string_view item) {
+  if (!item.starts_with(kCheckpointMemory)) return false;
+  item.remove_prefix(kCheckpointMemory.size());
+  return !item.empty() && item.size() <= kNumberMax &&
+         std::ranges::all_of(item, [](char c) { return c >= '0' && c <= '9'; });
 }
 
 std::string image_item(std::string_view target, unsigned layer) {

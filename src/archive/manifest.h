@@ -23,7 +23,7 @@ namespace drover::archive {
 inline constexpr std::string_view kManifestName = "drover-export.json";
 inline constexpr std::string_view kDefinitionName = "definition.xml";
 // A manifest has the lowest version that has all its members: 1 knows no layers, checkpoints and
-// TPM, 2 no memory.
+// TPM, 2 no memory, the VM's or a checkpoint's.
 inline constexpr unsigned kManifestVersion = 3;
 inline constexpr std::size_t kManifestBytesMax = 8u << 20;
 inline constexpr std::size_t kCheckpointsMax = 256;
@@ -39,6 +39,10 @@ inline constexpr std::string_view kMemoryItem = "memory";
 inline constexpr std::string_view kMemoryDefinitionItem = "memory-definition";
 inline constexpr std::string_view kMemoryName = "memory.save";
 inline constexpr std::string_view kMemoryDefinitionName = "memory.xml";
+
+// The memory of a checkpoint that has a file of its own: "checkpoint-memory.1".
+std::string checkpoint_memory_item(unsigned number);
+bool is_checkpoint_memory(std::string_view item);
 
 // An image of a disk: "vda", or "vda.2", the second of those that it is based on.
 struct ImageName {

@@ -247,6 +247,20 @@ bool has_internal(const Vm& vm) {
                              [](const Checkpoint& one) { return !one.internal_disks.empty(); });
 }
 
+std::vector<CheckpointMemory> memories_of(const Vm& vm) {
+  std::vector<CheckpointMemory> memories;
+  for (const Checkpoint& checkpoint : vm.checkpoints) {
+    if (checkpoint.memory_file.empty()) continue;
+    struct stat found{};
+    const bool is_file =
+        ::stat(checkpoint.memory_file.c_str(), &found) == 0 && S_ISREG(found.st_mode);
+    memories.push_back({checkpoint.name,
+                        checkpoint.memory_file,
+                        {is_file ? static_cast<std::uint64_t>(found.st_size) : 0}});
+  }
+  return memories;
+}
+
 // Why the VM's checkpoints cannot go into the folder; empty: they can. Without one of them libvirt
 // would not know what the others follow from: all go, or none.
 std::string why_left(const Facts& facts, const ExportReport& report) {
@@ -266,10 +280,10 @@ std::string why_left(const Facts& facts, const ExportReport& report) {
   }
   if (facts.runs() && has_internal(vm))
     return "Of an image that a guest writes to QEMU shows the disk, and no snapshot within.";
-  for (const Checkpoint& checkpoint : vm.checkpoints) {
-    if (!checkpoint.memory_file.empty())
-      return fmt::format("The memory of {} is in a file of its own, {}.", checkpoint.name,
-                         checkpoint.memory_file);
+  for (const CheckpointMemory& memory : memories_of(vm)) {
+    if (memory.size.bytes == 0)
+      return fmt::format("The memory of {} is not there: {}.", memory.checkpoint, memory.path);
+    exported.insert(memory.path);
   }
   for (const CheckpointText& text : facts.view.checkpoints) {
     const auto paths = checkpoint_paths(text.xml);
@@ -296,6 +310,7 @@ void check_checkpoints(const Facts& facts, ExportReport& report, Findings& findi
                                           : fmt::format("virsh snapshot-list {}", word(vm.name))});
   }
   report.checkpoints = facts.view.checkpoints;
+  report.memories = memories_of(vm);
   for (ExportedDisk& disk : report.disks) {
     if (disk.layers.empty()) continue;
     disk.way = facts.runs() ? ExportWay::kPictureOnLayers : ExportWay::kLayers;
@@ -345,8 +360,10 @@ void check_room(const Facts& facts, const ExportReport& report, Findings& findin
   const std::string user = qemu_conf().user;
   const FolderFacts target = look_at_folder(folder_of(facts.view.request.folder), folders, user);
   std::map<std::uint64_t, Demand> demands;
-  if (target.allowed && target.exists && facts.memory_bytes().bytes != 0)
-    demand_of(target, demands).written += facts.memory_bytes();
+  ByteCount memory = facts.memory_bytes();
+  for (const CheckpointMemory& one : report.memories) memory += one.size;
+  if (target.allowed && target.exists && memory.bytes != 0)
+    demand_of(target, demands).written += memory;
   for (const ExportedDisk& disk : report.disks) {
     if (target.allowed && target.exists) demand_of(target, demands).written += disk.allocated;
     if (!is_picture(disk.way)) continue;

@@ -53,10 +53,17 @@ struct ExportedDisk {
   std::vector<DiskLayer> layers;  // what it is based on, nearest first
 };
 
+// The memory of a checkpoint, a file of its own.
+struct CheckpointMemory {
+  std::string checkpoint, path;
+  ByteCount size;
+};
+
 struct ExportReport {
   std::vector<Finding> findings;
   std::vector<ExportedDisk> disks;
   std::vector<CheckpointText> checkpoints;  // those that are exported: all of the VM's, or none
+  std::vector<CheckpointMemory> memories;   // of these
 };
 
 // An error only when the definition cannot be read.

@@ -341,6 +341,38 @@ def test_external_checkpoints_come_back(lab, host, guest, mode, state):
     proves(lab, host, name)
 
 
+@pytest.mark.parametrize("state", ["off", pytest.param("running", marks=LONG)])
+def test_the_memory_of_a_checkpoint_comes_back(lab, host, guest, state):
+    """It is in a file of its own. The imported VM's guest goes back to that instant, with the disks as they are named now."""
+    base = disk_of(host, "mover")
+    memory = f"{os.path.dirname(base)}/clean.memory"
+    host.virsh("snapshot-create-as", "mover", "clean", "--atomic", "--memspec", f"file={memory},snapshot=external")
+    time.sleep(2)  # it writes into the new image
+    if state == "off":
+        host.virsh("destroy", "mover")
+    made = wait(host, exported(host))
+    assert "CHECKPOINTS_TRAVEL" in codes(made, "note") and not codes(made, "warning"), made["findings"]
+    assert host.files(FOLDER) == ["checkpoint.1.save", "definition.xml", "drover-export.json", "vda.1.qcow2", "vda.qcow2"]
+    if state == "running":
+        assert lab.verify("mover")["ok"]
+        host.virsh("destroy", "mover")
+    host.run("cmp", memory, f"{FOLDER}/checkpoint.1.save")
+    host.virsh("undefine", "mover", "--snapshots-metadata")
+    assert codes(plan(host, "copy")[1], "warning") == ["CHECKPOINTS_LEFT"]
+    assert codes(plan(host, "register")[1], "warning") == ["CHECKPOINTS_LEFT"]
+    done = wait(host, imported(host, "restore"))
+    assert done["verified"], done
+    assert host.virsh("snapshot-list", "mover", "--name").stdout.split() == ["clean"]
+    proves(lab, host, "mover")
+    # libvirt 9.0 goes back to no external snapshot by itself, but restores its memory.
+    here = f"{RESTORED}/clean.memory"
+    assert f"file='{here}'" in host.virsh("snapshot-dumpxml", "mover", "clean").stdout
+    host.virsh("restore", here)
+    assert disk_of(host, "mover") == f"{RESTORED}/{os.path.basename(base)}"
+    result = lab.verify("mover")
+    assert result["ok"], result
+
+
 @pytest.mark.parametrize("mode", ["restore", pytest.param("register", marks=LONG)])
 @pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
 def test_memory_comes_back(lab, host, guest, mode, state):
