@@ -25,7 +25,7 @@ import image
 import picture
 import report
 import stage
-from base import LabError
+from base import LabError, UsageError
 
 LINKS = ("unlimited", "1gbit", "100mbit")
 # Case -> what runs it, the links that it is measured on (none: it has no link), whether it needs the lab.
@@ -128,14 +128,28 @@ def wanted(options):
     return [(name, link) for name in options.case for link in ((options.link or CASES[name][1]) if CASES[name][1] else [None])]
 
 
-def known(options):
-    """What an earlier run with --json measured: (case, link) -> result, in the order of `wanted`."""
+def told(options):
+    """What of the command line makes figures comparable."""
+    left_out = ("case", "link", "runs", "json", "picture", "go_on", "keep", "no_build")
+    return {name: value for name, value in vars(options).items() if name not in left_out}
+
+
+def earlier(options):
+    """What runs with --json have left there, if this one goes on with it."""
     if not options.go_on or not os.path.exists(options.json):
-        return {}
-    with open(options.json) as file:
-        earlier = [result for result in json.load(file) if result["runs"] >= options.runs]
-    return {(name, link): result for name, link in wanted(options) for result in earlier
-            if result["case"] == name and link in (None, result["link"])}
+        return []
+    try:
+        with open(options.json) as file:
+            return json.load(file)
+    except ValueError as error:
+        raise UsageError(f"{options.json} holds no results: {error}") from error
+
+
+def known(options, results):
+    """Of these, those that need not be measured again: (case, link) -> result, in the order of `wanted`."""
+    return {(name, link): result for name, link in wanted(options) for result in results
+            if result["case"] == name and link in (None, result["link"]) and result["runs"] >= options.runs
+            and result.get("options") == told(options)}
 
 
 def run_cases(options, scene, missing, say):
@@ -152,9 +166,10 @@ def run_cases(options, scene, missing, say):
 
 
 def write(path, results):
-    with open(path, "w") as file:
+    with open(f"{path}.new", "w") as file:
         json.dump(results, file, indent=2)
         file.write("\n")
+    os.replace(f"{path}.new", path)
 
 
 def collect(options, scene, results, say):
@@ -162,17 +177,19 @@ def collect(options, scene, results, say):
     drover = "drover" in options.side
     if drover:
         ensure_programs(options)
-    found = known(options)
+    before = earlier(options)
+    found = known(options, before)
     missing = [key for key in wanted(options) if key not in found]
     with contextlib.ExitStack() as stack:
         if any(CASES[name][2] for name, _ in missing):
             stack.enter_context(stage.Stage(drover, options.keep))
         results[:] = found.values()
         for key, result in run_cases(options, scene, missing, say):
-            found[key] = result
+            found[key] = {**result, "options": told(options)}
             results[:] = [found[key] for key in wanted(options) if key in found]
             if options.json:
-                write(options.json, results)
+                replaced = {(result["case"], result["link"]) for result in results}
+                write(options.json, results + [result for result in before if (result["case"], result["link"]) not in replaced])
 
 
 def fill_in(options):
@@ -208,8 +225,6 @@ def main(words):
     finally:
         if results:
             print("\n" + report.text(machine(), results, scene), flush=True)
-            if options.json:
-                write(options.json, results)
             if options.picture:
                 with open(options.picture, "w") as file:
                     file.write(picture.draw(results))

@@ -2,6 +2,7 @@
 // Exports and imports of a VM that is off with what it has beside its disks: layers that its disk
 // is based on, checkpoints, the state of a TPM.
 #include "archive/archive_test_support.h"
+#include "archive/socket_fixture.h"
 
 namespace drover::archive {
 namespace {
@@ -96,7 +97,7 @@ TEST_F(ArchivedChain, OfARunningVmIsExportedFileByFile) {
                        "--socket=" + call.socket, scratch}});
     if (!started) return std::unexpected(started.error());
     server.emplace(std::move(*started));
-    EXPECT_TRUE(until([&] { return fs::exists(call.socket); }));
+    EXPECT_TRUE(until([&] { return listens(call.socket); }));
     return {};
   };
   pictures_.at_end = [&]() -> Status {
@@ -349,7 +350,45 @@ TEST_F(ArchivedCheckpointMemory, AHostileOneReachesNothing) {
                        "'/><target dev='vdc'/></disk>"
                        "<interface "))
       << "a guest that writes what libvirt restores from";
+  EXPECT_TRUE(left("<os>", "<os><nvram>" + memory() + "</nvram>")) << "likewise, by its variables";
   EXPECT_TRUE(left(kUuid, "7f0f6b0e-7d0a-4c0e-9d0c-0123456789ab")) << "another VM's";
+}
+
+// What libvirt reads of a path is not what stands there: blanks are left out.
+TEST_F(ArchivedCheckpointMemory, AHostileOneIsNoDiskByAnyOtherName) {
+  const std::string folder = export_it();
+  forget();
+  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
+  ASSERT_TRUE(manifest);
+  for (ArchiveItem& item : manifest->items) {
+    if (is_checkpoint_memory(item.item)) item.path = at("images/web01.img") + " ";
+  }
+  replace(manifest->checkpoints[0].xml, "file='" + memory(),
+          "file='" + at("images/web01.img") + " ");
+  std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
+  EXPECT_TRUE(has(imported(folder, ImportMode::kRestore), "CHECKPOINTS_LEFT"));
+}
+
+TEST_F(ArchivedCheckpointMemory, AFileInItsPlaceIsNeverReplaced) {
+  const std::string folder = export_it();
+  forget();
+  std::ofstream(at("restored/clean.memory")) << "somebody's";
+  EXPECT_EQ(blockers(imported(folder, ImportMode::kRestore)),
+            std::vector<std::string>{"DISK_EXISTS"});
+}
+
+TEST_F(ArchivedCheckpointMemory, AnImportNeedsRoomForIt) {
+  const std::string folder = export_it();
+  forget();
+  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
+  ASSERT_TRUE(manifest);
+  for (ArchiveItem& item : manifest->items) {
+    if (!is_checkpoint_memory(item.item)) continue;
+    item.size = gib(8192);
+    fs::resize_file(folder + "/" + item.file, item.size.bytes);
+  }
+  std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
+  EXPECT_TRUE(has(imported(folder, ImportMode::kRestore), "SPACE_SHORT"));
 }
 
 TEST_F(ArchivedChain, AnImageIsBasedOnWhatTheManifestSays) {

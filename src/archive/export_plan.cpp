@@ -185,6 +185,12 @@ Result<PlannedExport> plan_export(move::World& world, const ArchiveRequest& requ
   planned.seen_next = found.next;
   ASSIGN_OR_RETURN(planned.definition, whole_disks(found.kept, planned.disks));
   list_items(planned);
+  if (planned.archive.items.size() > kItemsMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{} would be exported in {} files; a folder has at most {}. Fix: delete snapshots "
+                "that are not needed any more.",
+                planned.archive.vm_name, planned.archive.items.size(), kItemsMax);
+  }
   return planned;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exports: what the folder holds, what is refused, and a VM that changes meanwhile.
 #include "archive/archive_test_support.h"
+#include "archive/socket_fixture.h"
 
 namespace drover::archive {
 namespace {
@@ -104,7 +105,7 @@ TEST_F(Archives, ARunningVmIsExportedThroughItsPicture) {
                        "--format=raw", "--socket=" + call.socket, at("images/web01.img")}});
     if (!started) return std::unexpected(started.error());
     servers.push_back(std::move(*started));
-    EXPECT_TRUE(until([&] { return fs::exists(call.socket); }));
+    EXPECT_TRUE(until([&] { return listens(call.socket); }));
     return {};
   };
   const auto begun = archivist_->start(exported(at("exports/web01")));

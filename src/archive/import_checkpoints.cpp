@@ -2,6 +2,7 @@
 #include "archive/import_checkpoints.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include <fmt/ranges.h>
@@ -12,6 +13,21 @@
 
 namespace drover::archive {
 namespace {
+
+bool holds(const std::string& value, const std::string& path) {
+  return value.contains(path) ||
+         std::filesystem::path(value).lexically_normal().string().contains(path);
+}
+
+// A guest that could write there, by a disk or by variables, would choose what libvirt restores.
+Status spares_memories(const std::string& definition, const std::set<std::string>& memories) {
+  ASSIGN_OR_RETURN(const auto values, definition_values(definition));
+  for (const std::string& memory : memories) {
+    if (std::ranges::any_of(values, [&](const auto& value) { return holds(value, memory); }))
+      return fail(ErrorCode::kPolicy, "{} is memory, and nothing else.", memory);
+  }
+  return {};
+}
 
 struct Judge {
   const CheckpointsToImport& from;
@@ -48,10 +64,8 @@ Status Judge::judge_definition(const std::string& definition) const {
         disk.kind == DiskKind::kOther) {
       return fail(ErrorCode::kPolicy, "It has a disk that is no file.");
     }
-    // A guest that could write there would choose what libvirt restores from it.
-    if (from.memories.contains(disk.path))
-      return fail(ErrorCode::kPolicy, "{} is memory, and no disk.", disk.path);
   }
+  RETURN_IF_ERROR(spares_memories(definition, from.memories));
   ASSIGN_OR_RETURN(const auto refused, refused_references(definition, host, settings));
   if (!refused.empty()) return fail(ErrorCode::kPolicy, "{}", fmt::join(refused, "; "));
   return {};
@@ -66,11 +80,12 @@ Result<CheckpointText> adapt(const CheckpointText& text, const CheckpointsToImpo
   const bool has_memory = !checkpoint.memory_file.empty();
   if (has_memory && !from.memory_left.empty())
     return fail(ErrorCode::kPolicy, "{}", from.memory_left);
-  const auto memory = from.paths.find(checkpoint.memory_file);
-  if (has_memory && (memory == from.paths.end() || !from.memories.contains(memory->second)))
-    return fail(ErrorCode::kPolicy, "Its memory, {}, is not imported.", checkpoint.memory_file);
   CheckpointText adapted = text;
   ASSIGN_OR_RETURN(adapted.xml, adapt_checkpoint(text.xml, from.paths));
+  // What libvirt will read is what counts, however it was written.
+  ASSIGN_OR_RETURN(const Checkpoint placed, parse_checkpoint(adapted));
+  if (has_memory && !from.memories.contains(placed.memory_file))
+    return fail(ErrorCode::kPolicy, "Its memory, {}, is not imported.", checkpoint.memory_file);
   if (!from.new_identity) return adapted;
   ASSIGN_OR_RETURN(adapted.xml, checkpoint_with_identity(adapted.xml, from.before, from.now));
   return adapted;
@@ -82,6 +97,7 @@ Result<std::vector<CheckpointText>> import_checkpoints(const CheckpointsToImport
                                                        const HostFacts& host,
                                                        const HostSettings& settings) {
   ASSIGN_OR_RETURN(const DomainFacts vm, parse_domain(from.now));
+  RETURN_IF_ERROR(spares_memories(from.now, from.memories));
   Judge judge{from, host, settings, {}, vm.vm.uuid};
   for (const auto& [before, now] : from.paths) judge.imported.insert(now);
   std::vector<CheckpointText> taken;

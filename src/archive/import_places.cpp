@@ -19,7 +19,8 @@ std::string former_name(const ImportSource& source, const ArchiveItem& item) {
 
 bool is_taken(const std::vector<ArchiveItem>& items, const ImportPlaces& places,
               const std::string& path) {
-  return std::ranges::find(items, path, &ArchiveItem::path) != items.end() ||
+  return path == places.nvram || path == places.memory ||
+         std::ranges::find(items, path, &ArchiveItem::path) != items.end() ||
          std::ranges::find(places.placements, path, &DiskPlacement::destination_path) !=
              places.placements.end();
 }

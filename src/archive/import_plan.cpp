@@ -264,6 +264,10 @@ void describe(Draft& draft, const std::vector<Vm>& elsewhere) {
   view.has_manifest = draft.source.manifest.has_value();
   view.damaged = draft.source.damaged;
   view.elsewhere = elsewhere;
+  for (const ArchiveItem& item : draft.source.items) {
+    if (is_checkpoint_memory(item.item) && draft.request.mode == ImportMode::kRestore)
+      view.checkpoint_memory += item.size;
+  }
   view.source.name = view.host;
   if (!draft.source.manifest) return;
   view.source.name = draft.source.manifest->host;
@@ -299,7 +303,9 @@ std::string checkpoint_memory_left(ImportMode mode) {
   DROVER_CHECK(false);
 }
 
-void take_checkpoints(const Draft& draft, PlannedImport& planned, std::vector<Finding>& findings) {
+// `definition`: the VM's, as it will be.
+void take_checkpoints(const Draft& draft, const std::string& definition, PlannedImport& planned,
+                      std::vector<Finding>& findings) {
   if (!draft.source.manifest || draft.source.manifest->checkpoints.empty()) return;
   CheckpointsToImport from;
   from.texts = draft.source.manifest->checkpoints;
@@ -310,7 +316,7 @@ void take_checkpoints(const Draft& draft, PlannedImport& planned, std::vector<Fi
     if (is_checkpoint_memory(item.item)) from.memories.insert(item.path);
   }
   from.before = draft.source.definition;
-  from.now = draft.definition;
+  from.now = definition;
   from.new_identity = draft.request.mode == ImportMode::kCopy;
   from.memory_left = checkpoint_memory_left(draft.request.mode);
   auto taken = import_checkpoints(from, draft.host, draft.host.settings);
@@ -373,7 +379,7 @@ Result<PlannedImport> judge(Draft& draft) {
       place_items(draft.source, {draft.request.mode, domain.vm.name, domain.vm.uuid,
                                  report.placements, report.nvram_destination, draft.tpm_folder,
                                  draft.memory.empty() ? std::string() : draft.memory_file});
-  take_checkpoints(draft, planned, report.findings);
+  take_checkpoints(draft, definition, planned, report.findings);
   leave_memories(planned);
   for (const ArchiveItem& item : planned.archive.items) {
     if (!item.format.empty()) planned.archive.bytes_total += allocated(draft, item.item);

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "archive/socket_fixture.h"
 #include "base/random.h"
 #include "base/unique_fd.h"
 #include "hypervisor/program.h"
@@ -53,7 +54,7 @@ class PictureCopy : public testing::Test {
     auto server = RunningProgram::start({.arguments = words});
     ASSERT_TRUE(server) << server.error().text();
     server_.emplace(std::move(*server));
-    for (int i = 0; i < 400 && !fs::exists(at("socket")); ++i) std::this_thread::sleep_for(5ms);
+    for (int i = 0; i < 400 && !listens(at("socket")); ++i) std::this_thread::sleep_for(5ms);
   }
   Result<HashedFile> copy(const std::string& format, ByteCount size, ByteCount cluster = {},
                           const CopyWatch& watch = {}) {

@@ -43,7 +43,7 @@ void end_by_pause(const MemoryScene& scene, double rate, double pass, MemoryCopy
   constexpr double kMore = 1.25;
   const double limit = static_cast<double>(scene.convergence.limit.count());
   copy.seconds += pass;
-  copy.sent += copy.left;
+  copy.sent += scene.rate * pass;
   if (pass * kMore <= limit) {
     copy.left = std::min(copy.left * kMore, changing(scene));
     copy.converges = 0.9;
@@ -59,7 +59,7 @@ void end_by_slowing(const MemoryScene& scene, double rate, double pass, MemoryCo
   const double wanted = 1 - rate * 0.5 / std::max(scene.dirty, 1.0);
   const double steps = std::clamp(std::ceil((wanted - 0.2) / 0.1), 0.0, 8.0) + 1;
   copy.seconds += steps * 2 * pass;
-  copy.sent += steps * 2 * copy.left;
+  copy.sent += steps * 2 * scene.rate * pass;
   copy.left = rate * kPauseLimit / 2;
   copy.converges = 0.9;
 }
@@ -69,7 +69,7 @@ void outruns(const MemoryScene& scene, double rate, MemoryCopy& copy) {
   const double pass = copy.left / rate + kPassOverhead;
   const double verdict = std::max(kVerdict, 2 * pass);
   copy.seconds += verdict;
-  copy.sent += rate * verdict;
+  copy.sent += scene.rate * verdict;
   switch (scene.convergence.policy) {
     case ConvergencePolicy::kPause:
       end_by_pause(scene, rate, pass, copy);
@@ -79,7 +79,7 @@ void outruns(const MemoryScene& scene, double rate, MemoryCopy& copy) {
       return;
     case ConvergencePolicy::kGiveUp:
       copy.seconds += static_cast<double>(scene.convergence.limit.count());
-      copy.sent += rate * static_cast<double>(scene.convergence.limit.count());
+      copy.sent += scene.rate * static_cast<double>(scene.convergence.limit.count());
       copy.left = 0;
       copy.converges = 0.03;
       return;
@@ -91,7 +91,7 @@ void outruns(const MemoryScene& scene, double rate, MemoryCopy& copy) {
   }
   if (!copy.ends_by_itself) {
     copy.seconds += kDecide;
-    copy.sent += rate * kDecide;
+    copy.sent += scene.rate * kDecide;
   }
 }
 

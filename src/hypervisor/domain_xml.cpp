@@ -339,4 +339,12 @@ Result<std::string> cpu_element(std::string_view domain_xml) {
   return xml::write(cpu);
 }
 
+Result<std::vector<std::string>> definition_values(std::string_view xml) {
+  ASSIGN_OR_RETURN(const auto document, xml::parse(xml, "domain"));
+  std::vector<std::string> values;
+  for (const pugi::xpath_node& found : document.select_nodes("//@* | //text()"))
+    values.emplace_back(found.attribute() ? found.attribute().value() : found.node().value());
+  return values;
+}
+
 }  // namespace drover

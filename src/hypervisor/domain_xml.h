@@ -98,4 +98,7 @@ bool same_disks(const DomainFacts& one, const DomainFacts& other);
 // The <cpu> element as text; empty: there is none, any host will do.
 Result<std::string> cpu_element(std::string_view domain_xml);
 
+// All that the definition says: each attribute and each text in it.
+Result<std::vector<std::string>> definition_values(std::string_view xml);
+
 }  // namespace drover

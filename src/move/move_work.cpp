@@ -85,9 +85,10 @@ Status MoveWork::converge(const Convergence&) {
 }
 
 Status MoveWork::resolve(const Resolution&) {
+  const Move move = snapshot();
   return fail(ErrorCode::kConflict,
-              "Move {} never leaves its host: there is no doubt of who runs {}.", job_.move.id,
-              vm_name());
+              "Move {} never leaves its host: there is no doubt of who runs {}.", move.id,
+              move.plan.vm.name);
 }
 
 SourceJob MoveWork::take_job() {
@@ -117,16 +118,23 @@ Status MoveWork::enter(Phase phase) {
     entering(job_.move, phase);
     return {};
   }
-  RETURN_IF_ERROR(put_down([&](Move& move) {
-    const auto now = std::chrono::system_clock::now();
-    if (!move.phases.empty()) move.phases.back().ended_at = now;
-    move.phases.push_back({phase, now, {}});
-    move.phase = phase;
-    move.progress.phase = phase;
-    entering(move, phase);
-  }));
+  RETURN_IF_ERROR(put_down([&](Move& move) { begin_phase(move, phase); }));
   log::info("Move {} of {}: {}.", job_.move.id, vm_name(), phase_name(phase));
   return {};
+}
+
+void MoveWork::has_entered(Phase phase) {
+  change([&](Move& move) { begin_phase(move, phase); });
+  log::info("Move {} of {}: {}.", job_.move.id, vm_name(), phase_name(phase));
+}
+
+void MoveWork::begin_phase(Move& move, Phase phase) {
+  const auto now = std::chrono::system_clock::now();
+  if (!move.phases.empty()) move.phases.back().ended_at = now;
+  move.phases.push_back({phase, now, {}});
+  move.phase = phase;
+  move.progress.phase = phase;
+  entering(move, phase);
 }
 
 Status MoveWork::save() {
@@ -135,18 +143,24 @@ Status MoveWork::save() {
   return {};
 }
 
-// Nobody but the move's own thread changes the job, so nothing is lost between the copy and show().
-Status MoveWork::put_down(const std::function<void(Move&)>& edit) {
+// Nobody but the move's own thread changes the job, so nothing is lost between the copy and show();
+// of one that waits, at most its place in the queue, which it is told again.
+SourceJob MoveWork::edited(const std::function<void(Move&)>& edit) const {
+  const std::lock_guard lock(mutex_);
   SourceJob next = job_;
   edit(next.move);
+  return next;
+}
+
+Status MoveWork::put_down(const std::function<void(Move&)>& edit) {
+  SourceJob next = edited(edit);
   RETURN_IF_ERROR(write(next));
   show(std::move(next.move));
   return {};
 }
 
 void MoveWork::change(const std::function<void(Move&)>& edit) {
-  SourceJob next = job_;
-  edit(next.move);
+  SourceJob next = edited(edit);
   if (auto written = write(next); !written)
     log::error("Move {}: {}", job_.move.id, written.error().text());
   show(std::move(next.move));

@@ -123,6 +123,8 @@ class MoveWork {
 
   // Journal and people.
   Status enter(Phase phase);
+  // It has come so far by itself: that is seen, and counts, even if it cannot be written.
+  void has_entered(Phase phase);
   virtual void entering(Move& /*move*/, Phase /*phase*/) {}
   // The job as it is, written down.
   Status save();
@@ -161,6 +163,8 @@ class MoveWork {
 
  private:
   StepResult come_to(Phase phase);
+  void begin_phase(Move& move, Phase phase);
+  SourceJob edited(const std::function<void(Move&)>& edit) const;
   Status write(const SourceJob& job);
   void show(Move move);
   void tell();

@@ -253,7 +253,7 @@ std::vector<CheckpointMemory> memories_of(const Vm& vm) {
     if (checkpoint.memory_file.empty()) continue;
     struct stat found{};
     const bool is_file =
-        ::stat(checkpoint.memory_file.c_str(), &found) == 0 && S_ISREG(found.st_mode);
+        ::lstat(checkpoint.memory_file.c_str(), &found) == 0 && S_ISREG(found.st_mode);
     memories.push_back({checkpoint.name,
                         checkpoint.memory_file,
                         {is_file ? static_cast<std::uint64_t>(found.st_size) : 0}});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "hypervisor/domain_xml.h"
 #include "preflight/finding.h"
@@ -190,7 +191,9 @@ void check_memory(const ImportView& view, const DomainFacts& domain, Findings& f
       {"If it is not needed: --accept MEMORY_LEFT"});
 }
 
-Vm measured(const DomainFacts& domain, std::span<const ImportedDisk> disks) {
+Vm measured(const DomainFacts& domain, const ImportView& view) {
+  const std::span<const ImportedDisk> disks = view.disks;
+  ByteCount beside_first = view.checkpoint_memory;
   Vm vm = domain.vm;
   vm.state = VmState::kOff;
   for (Disk& disk : vm.disks) {
@@ -203,6 +206,7 @@ Vm measured(const DomainFacts& domain, std::span<const ImportedDisk> disks) {
       const bool its = image.target == disk.target || image.target.starts_with(disk.target + ".");
       if (its && image.facts) disk.allocated += image.facts->allocated;
     }
+    disk.allocated += std::exchange(beside_first, {});
   }
   return vm;
 }
@@ -213,7 +217,7 @@ Result<DestinationReport> check_import(const ImportView& view, Hypervisor& hyper
                                        const HostSettings& settings) {
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(view.definition));
   const bool has_memory = !view.memory_definition.empty();
-  Proposal proposal{measured(domain, view.disks),
+  Proposal proposal{measured(domain, view),
                     has_memory ? view.memory_definition : view.definition,
                     view.definition,
                     {},
@@ -267,7 +271,7 @@ Finding place_taken(const ImportView& view, const ArchiveItem& item) {
                 {fmt::format("If nothing needs it: mv {0} {0}.old", word(item.path))});
     return one.take().front();
   }
-  const bool tpm = item.format.empty();
+  const bool tpm = item.item == "tpm";
   one.blocker(
       tpm ? Code::kTpmExists : Code::kDiskExists, item.path,
       fmt::format("{} exists on {} already.", item.path, view.host),

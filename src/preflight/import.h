@@ -41,6 +41,7 @@ struct ImportView {
   HostFacts source;                    // where it was exported: versions, 0 if not known
   bool has_manifest = false;
   std::vector<ImportedDisk> disks;
+  ByteCount checkpoint_memory;               // files that land beside the first disk
   std::vector<std::string> damaged;          // what is missing or has another size: sentences
   std::vector<std::string> ejected;          // media that are not on this host: "/iso/a.iso (sda)"
   std::vector<Vm> elsewhere;                 // VMs of paired hosts

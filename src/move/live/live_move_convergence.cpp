@@ -26,7 +26,7 @@ void LiveMove::sample_progress() {
   // QEMU has begun, and nothing of it goes out.
   if (sample->copying_memory && memory_held_) return memory_waits();
   if (sample->copying_memory && job_.move.phase < Phase::kCopyMemory)
-    (void)enter(Phase::kCopyMemory);
+    has_entered(Phase::kCopyMemory);
   if (passes_->is_new(*sample) && carriers_->mover_alive())
     wire_ = carriers_->wire_count().value_or(wire_);
   passes_->take(*sample, wire_, PassBook::Clock::now());

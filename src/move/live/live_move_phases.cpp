@@ -199,13 +199,13 @@ void LiveMove::take_event(const CarrierEvent& event) {
   using Kind = CarrierEvent::Kind;
   switch (event.kind) {
     case Kind::kSwitching:
-      if (job_.move.phase < Phase::kCopyMemory) (void)enter(Phase::kCopyMemory);
+      if (job_.move.phase < Phase::kCopyMemory) has_entered(Phase::kCopyMemory);
       break;
     case Kind::kFinishSeen:
       // The last good moment to count: the mover may end with the answer.
       wire_ = carriers_->wire_count().value_or(wire_);
       if (passes_) passes_->end(wire_, PassBook::Clock::now());
-      if (!event.cancelled && job_.move.phase < Phase::kSwitch) (void)enter(Phase::kSwitch);
+      if (!event.cancelled && job_.move.phase < Phase::kSwitch) has_entered(Phase::kSwitch);
       break;
     case Kind::kInDoubt:
       in_doubt_ = true;
@@ -244,7 +244,7 @@ bool LiveMove::job_is_over() {
   const auto gate = carriers_->gate_state();
   if (gate && gate->in_doubt && !record_is_final()) in_doubt_ = true;
   if (gate && gate->finish_forwarded && job_.move.phase < Phase::kSwitch)
-    (void)enter(Phase::kSwitch);
+    has_entered(Phase::kSwitch);
   const auto state = world_.hypervisor.run_state(uuid());
   if (!state || state->kind == RunState::Kind::kMigratingOut) return false;
   if (!carriers_->gate_alive() || record_is_final()) return true;
