@@ -109,6 +109,30 @@ TEST_F(LiveMoveSwitch, AnAnswerThatIsLateIsFetched) {
   EXPECT_TRUE(hypervisor_.resumed);
 }
 
+// FINISH passed while the journal's disk was full: it is a switch all the same, which nobody
+// cancels, and whose answer is fetched.
+TEST_F(LiveMoveSwitch, ASwitchThatCannotBeWrittenIsOneAllTheSame) {
+  gate_awaits_answer(false, gate::SourceState::kReleased, RunState::Kind::kOff);
+  job_.move.phase = Phase::kCopyMemory;
+  answer({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"});
+  peer_.looks.push_back(to_json({Answer::Kind::kRuns, Answer::Ran::kYes, 3, "runs"}));
+  const auto run = [&](const char* sql) { ASSERT_TRUE(database_->prepare(sql)->run()); };
+  run("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+  LiveMove move(*world_, job_, [](MoveChange, const Move&) {});
+  std::optional<Status> cancelled;
+  const std::jthread user([&] {
+    for (int i = 0; i < 2000 && move.snapshot().phase < Phase::kSwitch; ++i)
+      std::this_thread::sleep_for(5ms);
+    cancelled = move.cancel();
+    run("DROP TRIGGER full");
+  });
+  move.resume(std::stop_token());
+  ASSERT_TRUE(cancelled);
+  EXPECT_FALSE(*cancelled);
+  EXPECT_EQ(move.snapshot().state, MoveState::kDone);
+  EXPECT_EQ(carriage_.state.told, std::vector<std::string>{"runs"});
+}
+
 // From then on a break may last as long as the pause budget only; the gate passes it to the mover.
 TEST_F(LiveMoveSwitch, TheGateIsToldThatTheGuestStandsStill) {
   gate_awaits_answer(true, gate::SourceState::kReleased, RunState::Kind::kOff);
