@@ -67,6 +67,14 @@ TEST_F(ArchivesWithMemory, WhatIsKeptOfAVmThatIsOffGoesAlong) {
   EXPECT_TRUE(domain->disks.at(2).disk.path.empty()) << "the medium is not on this host";
 }
 
+TEST_F(ArchivesWithMemory, OfAVmThatIsOffWithoutAnyThereIsNoneAndItIsSaid) {
+  EXPECT_TRUE(has(with_memory(), "MEMORY_LEFT"));
+  EXPECT_FALSE(has(exported(at("exports/web01")), "MEMORY_LEFT"));
+  EXPECT_EQ(run(with_memory()).state, ArchiveState::kDone);
+  EXPECT_TRUE(std::ranges::none_of(
+      files("exports/web01"), [](const std::string& file) { return file.starts_with("memory"); }));
+}
+
 TEST_F(ArchivesWithMemory, ARegisteredOneHasItsMemoryWhereItIsLookedFor) {
   const std::string folder = exported_and_gone();
   const Archive done = run(imported(folder, ImportMode::kRegister));

@@ -93,6 +93,10 @@ void check_state(const Facts& facts, Findings& findings) {
                      word(vm.name)),
          fmt::format("virsh managedsave-remove {}, if the saved memory is not needed any more",
                      word(vm.name))});
+  } else if (!facts.runs() && facts.view.request.memory) {
+    findings.note(Code::kMemoryLeft, vm.name,
+                  fmt::format("{} is off, and no memory of it is kept: none is exported.", vm.name),
+                  "Its guest will boot from the exported disks.");
   }
 }
 
