@@ -8,8 +8,11 @@
 namespace drover::gate {
 namespace {
 
-constexpr unsigned kParseOptions = pugi::parse_default | pugi::parse_comments |
-                                   pugi::parse_declaration | pugi::parse_doctype | pugi::parse_pi;
+// With everything that could be there, and references (`&lt;`) as they are written.
+constexpr unsigned kAsWritten = (pugi::parse_default & ~pugi::parse_escapes) |
+                                pugi::parse_comments | pugi::parse_declaration |
+                                pugi::parse_doctype | pugi::parse_pi;
+constexpr unsigned kAsMeant = kAsWritten | pugi::parse_escapes;
 
 std::unexpected<Error> refuse(std::string_view why) {
   return fail(ErrorCode::kProtocol, "The XML is refused: {}.", why);
@@ -23,6 +26,37 @@ bool has_control_characters(std::string_view xml) {
   });
 }
 
+// What may stand between `&` and `;` without a doctype. pugixml takes any other for text.
+bool is_reference(std::string_view name) {
+  if (name.starts_with("#x")) {
+    return name.size() > 2 &&
+           name.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
+  }
+  if (name.starts_with('#')) {
+    return name.size() > 1 && name.find_first_not_of("0123456789", 1) == std::string_view::npos;
+  }
+  return name == "amp" || name == "lt" || name == "gt" || name == "quot" || name == "apos";
+}
+
+// The value of an attribute or a text. pugixml reads bare `<` in a value and bare `&` in either as
+// themselves; XML has neither.
+bool has_bare_markup(std::string_view written) {
+  for (auto at = written.find_first_of("<&"); at != std::string_view::npos;
+       at = written.find_first_of("<&", at + 1)) {
+    if (written[at] == '<') return true;
+    const std::string_view rest = written.substr(at + 1);
+    const auto end = rest.find(';');
+    if (end == std::string_view::npos || !is_reference(rest.substr(0, end))) return true;
+  }
+  return false;
+}
+
+bool has_bare_markup(const pugi::xml_node& element) {
+  return std::ranges::any_of(element.attributes(), [](const pugi::xml_attribute& attribute) {
+    return has_bare_markup(std::string_view(attribute.value()));
+  });
+}
+
 bool has_attribute_twice(const pugi::xml_node& element) {
   std::set<std::string_view> names;
   for (const auto& attribute : element.attributes()) {
@@ -31,7 +65,7 @@ bool has_attribute_twice(const pugi::xml_node& element) {
   return false;
 }
 
-// pugixml walks without recursion.
+// Of a tree as written. pugixml walks without recursion.
 class Inspector : public pugi::xml_tree_walker {
  public:
   const char* complaint = nullptr;
@@ -41,8 +75,10 @@ class Inspector : public pugi::xml_tree_walker {
     switch (node.type()) {
       case pugi::node_element:
         if (has_attribute_twice(node)) complaint = "an attribute is there twice";
+        if (has_bare_markup(node)) complaint = "an attribute holds a bare < or &";
         break;
       case pugi::node_pcdata:
+        if (has_bare_markup(std::string_view(node.value()))) complaint = "a text holds a bare &";
         break;
       case pugi::node_cdata:
       case pugi::node_comment:
@@ -69,7 +105,7 @@ Result<pugi::xml_document> parse_strictly(std::string_view xml) {
   if (has_control_characters(xml)) return refuse("it holds control characters");
   pugi::xml_document document;
   const auto parsed =
-      document.load_buffer(xml.data(), xml.size(), kParseOptions, pugi::encoding_utf8);
+      document.load_buffer(xml.data(), xml.size(), kAsWritten, pugi::encoding_utf8);
   if (!parsed) return refuse(parsed.description());
   Inspector inspector;
   document.traverse(inspector);
@@ -77,6 +113,7 @@ Result<pugi::xml_document> parse_strictly(std::string_view xml) {
   if (std::ranges::distance(document.children()) != 1 || !document.document_element()) {
     return refuse("it is not one element");
   }
+  document.load_buffer(xml.data(), xml.size(), kAsMeant, pugi::encoding_utf8);
   return document;
 }
 

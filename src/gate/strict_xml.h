@@ -17,7 +17,8 @@ inline constexpr int kXmlDepthMax = 64;
 
 // Refuses doctypes, declarations, processing instructions, comments and CDATA (in <metadata> of a
 // <domain> comments and CDATA pass), control characters, deep nesting, attributes that are there
-// twice, and anything but one root element.
+// twice, bare `<` and `&`, references to other than characters and XML's own five entities, and
+// anything but one root element.
 Result<pugi::xml_document> parse_strictly(std::string_view xml);
 
 // All text directly below the element, in one piece.

@@ -3,6 +3,7 @@
 
 #include "gate/definition_policy.h"
 #include "gate/definition_test_support.h"
+#include "gate/strict_xml.h"
 
 namespace drover::gate {
 namespace {
@@ -23,6 +24,11 @@ TEST(StrictXml, RefusesWhatParsersReadDifferently) {
       std::string("<domain>\0</domain>", 18),
       "<domain>\x01</domain>",
       "<network/>",
+      "<domain><os a='0<!DOCTYPEx'/></domain>",
+      "<domain><os a='a&b'/></domain>",
+      "<domain><title>a & b</title></domain>",
+      "<domain><title>&nbsp;</title></domain>",
+      "<domain><title>&#;&#x;&#xg;</title></domain>",
   };
   for (const std::string& xml : wrong) EXPECT_FALSE(host_references(xml)) << xml;
   std::string deep;
@@ -30,6 +36,13 @@ TEST(StrictXml, RefusesWhatParsersReadDifferently) {
   EXPECT_FALSE(host_references(deep));
   for (int i = 0; i < 100000; ++i) deep += "</domain>";
   EXPECT_FALSE(host_references(deep));
+}
+
+TEST(StrictXml, ReadsReferences) {
+  const auto parsed = parse_strictly("<domain a='&lt;&#65;&#x42;'>&amp;&gt;&quot;&apos;</domain>");
+  ASSERT_TRUE(parsed);
+  EXPECT_STREQ(parsed->document_element().attribute("a").value(), "<AB");
+  EXPECT_EQ(element_text(parsed->document_element()), "&>\"'");
 }
 
 TEST(StrictXml, PassesCommentsInMetadataOnly) {
