@@ -29,7 +29,7 @@ from base import LabError, UsageError
 
 LINKS = ("unlimited", "1gbit", "100mbit")
 # Case -> what runs it, the links that it is measured on (none: it has no link), whether it needs the lab.
-CASES = {case_moves.NAME: (case_moves.Moves, LINKS, True), case_memory.NAME: (case_memory.Memory, LINKS, True),
+CASES = {case_moves.NAME: (case_moves.SharedNothing, LINKS, True), case_memory.NAME: (case_memory.Memory, LINKS, True),
          case_return.NAME: (case_return.Return, case_return.LINKS, True),
          case_return.WITH_MEMORY: (case_return.ReturnWithMemory, case_return.LINKS, True),
          case_group.NAME: (case_group.Group, case_group.LINKS, True),
@@ -58,10 +58,12 @@ def parser():
     top.add_argument("--case", action="append", choices=CASES, help="only this case; may be given several times")
     top.add_argument("--link", action="append", choices=LINKS, help="only this link; may be given several times (default: all; "
                      "of the cases return, return-memory, group, quick and quick-memory only 1gbit)")
-    top.add_argument("--runs", type=int, default=3, metavar="N", help="moves of each side on each link; medians count "
+    top.add_argument("--runs", type=int, default=5, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
     top.add_argument("--no-literal", action="store_true", help="leave out Drover without references, which takes its time too")
+    top.add_argument("--plain", action="store_true", help="of libvirt's ways to send memory only the plain one, without xbzrle, mt "
+                     "compression and parallel connections")
     top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")
     top.add_argument("--go-on", action="store_true", help="with --json: what FILE has already, of as many runs, is not measured again")
     top.add_argument("--guest", choices=stage.GUESTS, default="redis", help="redis: a Debian of 1 GiB with a full Redis under "

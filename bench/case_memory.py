@@ -9,7 +9,7 @@ import os
 import hosts
 import stage
 from case_moves import Moves
-from sides import Libvirt
+from sides import LIBVIRT_WAYS
 
 NAME = "memory"
 
@@ -39,9 +39,9 @@ def shared(guest):
 
 class Memory(Moves):
     name = NAME
+    ways = LIBVIRT_WAYS
+    storage = ("--unsafe",)
 
     def __init__(self, options, scene, say):
         super().__init__(options, scene, say)
         self.guest = shared(self.guest)
-        if "libvirt" in self.sides:
-            self.sides["libvirt"] = Libvirt(storage=["--unsafe"])

@@ -11,7 +11,7 @@ import time
 import goals
 import stage
 from base import LabError
-from sides import LITERAL, NO_REFERENCES, SIDES, Drover, MoveFailed, has_switch
+from sides import COPY_STORAGE, LIBVIRT_WAYS, LITERAL, NO_REFERENCES, PLAIN, Drover, Libvirt, MoveFailed, has_switch
 
 NAME = "shared-nothing"
 REST_SECONDS = 2.0
@@ -22,15 +22,22 @@ SLOW_LINK = "100mbit"
 
 
 class Moves:
-    name = NAME
-    against = "libvirt"
+    """What all cases in which a guest changes its host have in common."""
+    name = None
+    against = PLAIN
+    ways = {PLAIN: ()}  # how libvirt moves it: side -> flags
+    storage = COPY_STORAGE  # what libvirt's side says of the disk
 
     def __init__(self, options, scene, say):
         self.options, self.say = options, say
         self.guest = stage.GUESTS[options.guest](options)
-        self.sides = {name: SIDES[name]() for name in options.side}
-        if "drover" in self.sides and not options.no_literal and has_switch(NO_REFERENCES):
-            self.sides[LITERAL] = Drover([NO_REFERENCES])
+        self.sides = {}
+        if "libvirt" in options.side:
+            self.sides = {name: Libvirt(flags, self.storage) for name, flags in self.ways.items() if name == PLAIN or not options.plain}
+        if "drover" in options.side:
+            self.sides["drover"] = Drover()
+            if not options.no_literal and has_switch(NO_REFERENCES):
+                self.sides[LITERAL] = Drover([NO_REFERENCES])
         self.scene = scene
         self.warmed_up = False
 
@@ -103,6 +110,11 @@ class Moves:
     def tell(self, where, what):
         where.append(what)
         self.say(f"FAILED  {what}")
+
+
+class SharedNothing(Moves):
+    name = NAME
+    ways = LIBVIRT_WAYS
 
 
 def text(value):

@@ -75,7 +75,8 @@ def compare(case, link, samples, against="libvirt"):
     absolute = {side: {**medians(moves), "samples": moves} for side, moves in samples.items()}
     ours, theirs = (absolute.get(side, dict.fromkeys(FIGURES)) for side in ("drover", against))
     difference = None if None in (ours["pause_ms"], theirs["pause_ms"]) else round(ours["pause_ms"] - theirs["pause_ms"], 1)
-    return {"case": case, "link": link, "against": against, "runs": min((len(moves) for moves in samples.values()), default=0),
+    runs = min((len(moves) for side, moves in samples.items() if side in ("drover", against)), default=0)
+    return {"case": case, "link": link, "against": against, "runs": runs,
             "wire_ratio": ratio(ours["wire_bytes"], theirs["wire_bytes"]), "wall_ratio": ratio(ours["wall_s"], theirs["wall_s"]),
             "pause_ratio": ratio(ours["pause_ms"], theirs["pause_ms"]), "pause_diff_ms": difference,
             "silence_ratio": ratio(ours["silence_ms"], theirs["silence_ms"]),

@@ -7,6 +7,7 @@ import case_group
 import case_idle
 import case_mover
 import goals
+from sides import LIBVIRT_WAYS
 
 DROVERS = ("drover", case_group.UNGROUPED, "drover_literal")
 MOVER_PEAK_BYTES_MAX = 256 << 20
@@ -107,6 +108,20 @@ def copies(results):
     return table(["case", "disk", "side", "wall", "of the disk", "Drover to it"], rows) if rows else ""
 
 
+def ways(results):
+    """libvirt's own ways beside Drover's, where more than the plain one was measured; "" if nowhere."""
+    rows = []
+    for result in results:
+        sides = [side for side in LIBVIRT_WAYS if side in result]
+        for side in [*sides, "drover"] if len(sides) > 1 else []:
+            found = result.get(side, {})
+            rows.append([result["case"], result["link"], side,
+                         *(show(found.get(figure), form, scale) for _, figure, form, scale in FIGURES),
+                         *(show(goals.ratio(result.get("drover", {}).get(figure), found.get(figure)), "{:.2f}")
+                           for figure in ("wall_s", "wire_bytes"))])
+    return table(["case", "link", "side", *(name for name, *_ in FIGURES), "Drover's wall to it", "wire"], rows) if rows else ""
+
+
 def savings(results):
     """(what, measured, goal, reached) of what references save."""
     rows = []
@@ -148,6 +163,8 @@ def text(machine, results, scene):
                   "Processor seconds of one move, mean:", processors(moves), "Where the time goes, mean:", phases(moves)]
         told = copies(moves)
         parts += ["Disks that stay on their host, medians:", told] if told else []
+        told = ways(moves)
+        parts += ["What else libvirt can do, medians:", told] if told else []
         told = kinds(moves)
         parts += ["How bytes travelled, medians in MB:", told] if told else []
     extra = others(results, moves)

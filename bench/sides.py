@@ -77,12 +77,15 @@ def check_arrival(guest, destination):
         raise MoveFailed(f"afterwards the guest is {states or 'nowhere'}, not running on {destination} alone")
 
 
+COPY_STORAGE = ("--copy-storage-all",)
+
+
 class Libvirt:
     """`virsh migrate` as its manual has it for hosts that share nothing. The image at the destination is made before the clock
     runs and the source's is deleted after it stopped: libvirt does neither."""
     name = "libvirt"
 
-    def __init__(self, flags=(), storage=("--copy-storage-all",)):
+    def __init__(self, flags=(), storage=COPY_STORAGE):
         self.flags = [*storage, *flags]
 
     def move(self, guest, source, destination, timeout):
@@ -99,7 +102,6 @@ class Libvirt:
         guest.remove_image(source)
         return {**meters.read, "pause_ms": job.get("Total downtime"), "job_s": elapsed(job),
                 "memory_passes": job.get("Iteration")}
-
 
     def leave(self, guest, source, destination, timeout):
         """A move that is followed by one back. Nothing stays that could help it."""
@@ -211,4 +213,7 @@ def has_switch(name):
 # Drover once more, sending everything as bytes: what references save is the difference.
 NO_REFERENCES = "--no-references"
 LITERAL = "drover_literal"
-SIDES = {"libvirt": Libvirt, "drover": Drover}
+PLAIN = "libvirt"  # what the goals are held against
+# What else `virsh migrate` can do about memory, as flags beside the plain move's.
+LIBVIRT_WAYS = {PLAIN: (), "libvirt_xbzrle": ("--compressed", "--comp-methods", "xbzrle"),
+                "libvirt_mt": ("--compressed", "--comp-methods", "mt"), "libvirt_parallel": ("--parallel", "--parallel-connections", "2")}
