@@ -1,61 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exports and imports of a VM that is off with what it has beside its disks: layers that its disk
 // is based on, checkpoints, the state of a TPM.
-#include "archive/archive_test_support.h"
+#include "archive/archive_chain_fixture.h"
 #include "archive/socket_fixture.h"
 
 namespace drover::archive {
 namespace {
-
-void replace(std::string& text, const std::string& from, const std::string& to) {
-  const std::size_t place = text.find(from);
-  ASSERT_NE(place, std::string::npos) << from;
-  text.replace(place, from.size(), to);
-}
-
-// vdb is web01.clean, which is based on web01.qcow2: what it was at the checkpoint.
-class ArchivedChain : public Archives {
- protected:
-  void SetUp() override {
-    Archives::SetUp();
-    ASSERT_TRUE(run_program({.arguments = {"qemu-img", "create", "-q", "-f", "qcow2", "-b", base(),
-                                           "-F", "qcow2", top()}}));
-    ASSERT_TRUE(
-        run_program({.arguments = {"qemu-io", "-f", "qcow2", "-c", "write -P 9 4M 1M", top()}}));
-    ASSERT_TRUE(hypervisor_.define(described(top())));
-    ASSERT_TRUE(hypervisor_.know_checkpoints(
-        kUuid, std::vector<CheckpointText>{{"clean", checkpoint(base()), true}}));
-  }
-  std::string base() const { return at("images/web01.qcow2"); }
-  std::string top() const { return at("images/web01.clean"); }
-  std::string described(const std::string& vdb) const {
-    std::string xml = definition();
-    const std::size_t drive = xml.find("<disk type='file' device='cdrom'>");
-    xml.erase(drive, xml.find("<interface", drive) - drive);
-    replace(xml, at("images/web01.qcow2"), vdb);
-    return xml;
-  }
-  std::string checkpoint(const std::string& vdb) const {
-    return "<domainsnapshot><name>clean</name><state>shutoff</state><creationTime>1</creationTime>"
-           "<memory snapshot='no'/><disks><disk name='vda' snapshot='no'/><disk name='vdb' "
-           "snapshot='external' type='file'><driver type='qcow2'/><source file='" +
-           top() + "'/></disk></disks>" + described(vdb) + "</domainsnapshot>";
-  }
-  static std::vector<std::string> chain(const std::string& path) {
-    std::vector<std::string> all{path};
-    const auto facts = image_facts(path, "qcow2");
-    EXPECT_TRUE(facts) << facts.error().text();
-    if (facts) all.insert(all.end(), facts->backing_chain.begin(), facts->backing_chain.end());
-    return all;
-  }
-  std::vector<CheckpointText> known(const std::string& uuid) {
-    return hypervisor_.checkpoints(uuid).value_or(std::vector<CheckpointText>{});
-  }
-  void forget() {
-    ASSERT_TRUE(hypervisor_.forget_checkpoints(kUuid));
-    forget_vm();
-  }
-};
 
 TEST_F(ArchivedChain, IsExportedFileByFile) {
   EXPECT_TRUE(has(exported(at("exports/x")), "CHECKPOINTS_TRAVEL"));
@@ -228,167 +178,18 @@ TEST_F(ArchivedChain, CheckpointsThatLibvirtRefusesAreSaid) {
 TEST_F(ArchivedChain, AHostileCheckpointReachesNothing) {
   const std::string folder = export_it();
   forget();
-  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
-  ASSERT_TRUE(manifest);
-  const std::string honest = manifest->checkpoints[0].xml;
-  const auto left = [&](const std::string& from, const std::string& to) {
-    manifest->checkpoints[0].xml = honest;
-    replace(manifest->checkpoints[0].xml, from, to);
-    std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
-    const auto plan = archivist_->plan(imported(folder, ImportMode::kRestore));
-    EXPECT_TRUE(plan) << plan.error().text();
-    return has(imported(folder, ImportMode::kRestore), "CHECKPOINTS_LEFT");
-  };
-  EXPECT_FALSE(left("<name>clean", "<name>clean"));
-  EXPECT_TRUE(left(base(), "/etc/shadow"));
-  EXPECT_TRUE(left("<interface ",
-                   "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='3' "
-                   "slot='0' function='0'/></source></hostdev><interface "));
-  EXPECT_TRUE(left("<interface ",
-                   "<disk type='volume' device='disk'><source pool='default' volume='other'/>"
-                   "<target dev='vdc'/></disk><interface "));
-  EXPECT_TRUE(left("<memory snapshot='no'/>",
-                   "<memory snapshot='external' file='" + at("restored/web01.img") + "'/>"));
-  EXPECT_TRUE(left("<os>", "<os><kernel>/etc/shadow</kernel>"));
-  EXPECT_TRUE(left("<state>", "<unknown/><state>"));
-}
-
-// The checkpoint was made of the running VM, with its memory in a file beside the images.
-class ArchivedCheckpointMemory : public ArchivedChain {
- protected:
-  void SetUp() override {
-    ArchivedChain::SetUp();
-    ASSERT_TRUE(hypervisor_.define(described(base())));
-    ASSERT_TRUE(hypervisor_.start(kUuid));
-    ASSERT_TRUE(hypervisor_.suspend(kUuid));
-    ASSERT_TRUE(hypervisor_.write_memory(kUuid, memory()));
-    ASSERT_TRUE(hypervisor_.destroy(kUuid));
-    ASSERT_TRUE(hypervisor_.define(described(top())));
-    std::string xml = checkpoint(base());
-    replace(xml, "<memory snapshot='no'/>",
-            "<memory snapshot='external' file='" + memory() + "'/>");
-    ASSERT_TRUE(
-        hypervisor_.know_checkpoints(kUuid, std::vector<CheckpointText>{{"clean", xml, true}}));
-  }
-  std::string memory() const { return at("images/clean.memory"); }
-};
-
-TEST_F(ArchivedCheckpointMemory, GoesAlong) {
-  EXPECT_FALSE(has(exported(at("exports/x")), "CHECKPOINTS_LEFT"));
-  const std::string folder = export_it();
-  EXPECT_EQ(files("exports/web01"),
-            (std::vector<std::string>{"checkpoint.1.save", "definition.xml", "drover-export.json",
-                                      "vda.img", "vdb.1.qcow2", "vdb.qcow2"}));
-  EXPECT_EQ(*read_file(folder + "/checkpoint.1.save"), *read_file(memory()));
-  EXPECT_NE(read_file(folder + "/drover-export.json")->find("\"version\": 3"), std::string::npos);
-  forget();
-  const Archive done = run(imported(folder, ImportMode::kRestore));
-  ASSERT_EQ(done.state, ArchiveState::kDone) << (done.error ? done.error->text() : "");
-  EXPECT_EQ(done.bytes_done, done.bytes_total);
-  const std::string here = at("restored/clean.memory");
-  ASSERT_EQ(known(kUuid).size(), 1u);
-  EXPECT_EQ(parse_checkpoint(known(kUuid)[0])->memory_file, here);
-  // Its guest goes on with the disks as they are here.
-  const auto domain = parse_domain(*hypervisor_.saved_definition(here));
-  EXPECT_EQ(domain->disks.at(0).disk.path, at("restored/web01.img"));
-  EXPECT_EQ(domain->disks.at(1).disk.path, at("restored/web01.qcow2"));
-}
-
-TEST_F(ArchivedCheckpointMemory, OfACopyAndWhereItLiesIsLeftWithItsCheckpoint) {
-  const std::string folder = export_it();
-  forget();
-  for (const ImportMode mode : {ImportMode::kCopy, ImportMode::kRegister}) {
-    ArchiveRequest request = imported(folder, mode);
-    EXPECT_TRUE(has(request, "CHECKPOINTS_LEFT"));
-    request.accepted_codes = {"CHECKPOINTS_LEFT"};
-    const Archive done = run(request);
-    ASSERT_EQ(done.state, ArchiveState::kDone) << (done.error ? done.error->text() : "");
-    EXPECT_TRUE(known(done.vm_uuid).empty());
-  }
-  for (const std::string& file : files("restored")) EXPECT_FALSE(file.contains("memory")) << file;
-}
-
-TEST_F(ArchivedCheckpointMemory, ThatIsGoneLeavesTheCheckpointsBehind) {
-  fs::remove(memory());
-  EXPECT_TRUE(has(exported(at("exports/x")), "CHECKPOINTS_LEFT"));
-  ASSERT_TRUE(make_folder(memory(), 0700));
-  EXPECT_TRUE(has(exported(at("exports/x")), "CHECKPOINTS_LEFT"));
-}
-
-TEST_F(ArchivedCheckpointMemory, ThatWasChangedIsNotImported) {
-  const std::string folder = export_it();
-  forget();
-  {
-    std::fstream file(folder + "/checkpoint.1.save", std::ios::in | std::ios::out | std::ios::ate);
-    file.seekp(-3, std::ios::end);
-    file << "X";
-  }
-  const Archive failed = run(imported(folder, ImportMode::kRestore));
-  EXPECT_EQ(failed.state, ArchiveState::kFailed);
-  EXPECT_TRUE(files("restored").empty());
-}
-
-TEST_F(ArchivedCheckpointMemory, AHostileOneReachesNothing) {
-  const std::string folder = export_it();
-  forget();
-  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
-  ASSERT_TRUE(manifest);
-  const std::string honest = manifest->checkpoints[0].xml;
-  const auto left = [&](const std::string& from, const std::string& to) {
-    manifest->checkpoints[0].xml = honest;
-    replace(manifest->checkpoints[0].xml, from, to);
-    std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
-    return has(imported(folder, ImportMode::kRestore), "CHECKPOINTS_LEFT");
-  };
-  EXPECT_FALSE(left("<name>clean", "<name>clean"));
-  EXPECT_TRUE(left("file='" + memory(), "file='/etc/shadow"));
-  EXPECT_TRUE(left("file='" + memory(), "file='" + base())) << "an image";
-  EXPECT_TRUE(left("<interface ",
-                   "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
-                   "<source file='" +
-                       memory() +
-                       "'/><target dev='vdc'/></disk>"
-                       "<interface "))
-      << "a guest that writes what libvirt restores from";
-  EXPECT_TRUE(left("<os>", "<os><nvram>" + memory() + "</nvram>")) << "likewise, by its variables";
-  EXPECT_TRUE(left(kUuid, "7f0f6b0e-7d0a-4c0e-9d0c-0123456789ab")) << "another VM's";
-}
-
-// What libvirt reads of a path is not what stands there: blanks are left out.
-TEST_F(ArchivedCheckpointMemory, AHostileOneIsNoDiskByAnyOtherName) {
-  const std::string folder = export_it();
-  forget();
-  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
-  ASSERT_TRUE(manifest);
-  for (ArchiveItem& item : manifest->items) {
-    if (is_checkpoint_memory(item.item)) item.path = at("images/web01.img") + " ";
-  }
-  replace(manifest->checkpoints[0].xml, "file='" + memory(),
-          "file='" + at("images/web01.img") + " ");
-  std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
-  EXPECT_TRUE(has(imported(folder, ImportMode::kRestore), "CHECKPOINTS_LEFT"));
-}
-
-TEST_F(ArchivedCheckpointMemory, AFileInItsPlaceIsNeverReplaced) {
-  const std::string folder = export_it();
-  forget();
-  std::ofstream(at("restored/clean.memory")) << "somebody's";
-  EXPECT_EQ(blockers(imported(folder, ImportMode::kRestore)),
-            std::vector<std::string>{"DISK_EXISTS"});
-}
-
-TEST_F(ArchivedCheckpointMemory, AnImportNeedsRoomForIt) {
-  const std::string folder = export_it();
-  forget();
-  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
-  ASSERT_TRUE(manifest);
-  for (ArchiveItem& item : manifest->items) {
-    if (!is_checkpoint_memory(item.item)) continue;
-    item.size = gib(8192);
-    fs::resize_file(folder + "/" + item.file, item.size.bytes);
-  }
-  std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
-  EXPECT_TRUE(has(imported(folder, ImportMode::kRestore), "SPACE_SHORT"));
+  EXPECT_FALSE(is_left(folder, "<name>clean", "<name>clean"));
+  EXPECT_TRUE(is_left(folder, base(), "/etc/shadow"));
+  EXPECT_TRUE(is_left(folder, "<interface ",
+                      "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='3' "
+                      "slot='0' function='0'/></source></hostdev><interface "));
+  EXPECT_TRUE(is_left(folder, "<interface ",
+                      "<disk type='volume' device='disk'><source pool='default' volume='other'/>"
+                      "<target dev='vdc'/></disk><interface "));
+  EXPECT_TRUE(is_left(folder, "<memory snapshot='no'/>",
+                      "<memory snapshot='external' file='" + at("restored/web01.img") + "'/>"));
+  EXPECT_TRUE(is_left(folder, "<os>", "<os><kernel>/etc/shadow</kernel>"));
+  EXPECT_TRUE(is_left(folder, "<state>", "<unknown/><state>"));
 }
 
 TEST_F(ArchivedChain, AnImageIsBasedOnWhatTheManifestSays) {
@@ -466,13 +267,12 @@ TEST_F(ArchivedTpm, AnImportThatFailsLeavesNoState) {
 
 TEST_F(ArchivedTpm, AStateIsCalledAsStatesAre) {
   const std::string folder = export_it();
-  auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
-  ASSERT_TRUE(manifest);
-  for (ArchiveItem& item : manifest->items) {
-    if (item.item == kTpmItem) item.file = "authorized_keys";
-  }
+  forge(folder, [](Manifest& manifest) {
+    for (ArchiveItem& item : manifest.items) {
+      if (item.item == kTpmItem) item.file = "authorized_keys";
+    }
+  });
   fs::rename(folder + "/tpm2-00.permall", folder + "/authorized_keys");
-  std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
   EXPECT_EQ(archivist_->plan(imported(folder, ImportMode::kCopy)).error().code, ErrorCode::kPolicy);
 }
 

@@ -36,15 +36,14 @@ class ArchivesWithMemory : public Archives {
   }
   // As by somebody who can write the manifest as well.
   void replace_memory_definition(const std::string& folder, const std::string& text) {
-    auto manifest = read_manifest(*read_file(folder + "/drover-export.json"));
-    ASSERT_TRUE(manifest);
-    for (ArchiveItem& item : manifest->items) {
-      if (item.item != kMemoryDefinitionItem) continue;
-      std::ofstream(folder + "/" + item.file, std::ios::trunc) << text;
-      item.size = {text.size()};
-      item.hash = hash_of(text);
-    }
-    std::ofstream(folder + "/drover-export.json", std::ios::trunc) << manifest_text(*manifest);
+    forge(folder, [&](Manifest& manifest) {
+      for (ArchiveItem& item : manifest.items) {
+        if (item.item != kMemoryDefinitionItem) continue;
+        std::ofstream(folder + "/" + item.file, std::ios::trunc) << text;
+        item.size = {text.size()};
+        item.hash = hash_of(text);
+      }
+    });
   }
   std::string memory_definition(const std::string& folder) {
     return *read_file(folder + "/memory.xml");

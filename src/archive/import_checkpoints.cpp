@@ -36,25 +36,25 @@ struct Judge {
   std::set<std::string> imported;  // paths
   std::string uuid;                // of the imported VM
 
-  Status judge(const CheckpointText& text) const;
-  Status judge_definition(const std::string& definition) const;
+  Status check(const CheckpointText& text) const;
+  Status check_definition(const std::string& definition) const;
 };
 
 // Nothing but what was imported.
-Status Judge::judge(const CheckpointText& text) const {
+Status Judge::check(const CheckpointText& text) const {
   ASSIGN_OR_RETURN(const auto named, checkpoint_paths(text.xml));
   for (const std::string& path : named) {
     if (!imported.contains(path))
       return fail(ErrorCode::kPolicy, "It names {}, which is not imported.", path);
   }
   ASSIGN_OR_RETURN(const auto definitions, checkpoint_definitions(text.xml));
-  for (const std::string& definition : definitions) RETURN_IF_ERROR(judge_definition(definition));
+  for (const std::string& definition : definitions) RETURN_IF_ERROR(check_definition(definition));
   return {};
 }
 
 // And what the administrator lets any definition have. A volume of a pool is named by no path:
 // another VM's disk may be behind it.
-Status Judge::judge_definition(const std::string& definition) const {
+Status Judge::check_definition(const std::string& definition) const {
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
   if (domain.vm.uuid != uuid)
     return fail(ErrorCode::kPolicy, "It is one of another VM, {}.", domain.vm.uuid);
@@ -104,7 +104,7 @@ Result<std::vector<CheckpointText>> import_checkpoints(const CheckpointsToImport
   for (const CheckpointText& text : from.texts) {
     auto adapted = adapt(text, from);
     const Status judged =
-        adapted ? judge.judge(*adapted) : Status(std::unexpected(adapted.error()));
+        adapted ? judge.check(*adapted) : Status(std::unexpected(adapted.error()));
     if (!judged) {
       return std::unexpected(
           wrap(judged.error(), fmt::format("The snapshot {} cannot be taken.", text.name)));

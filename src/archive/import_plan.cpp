@@ -281,8 +281,7 @@ void check_places(const Draft& draft, const std::vector<ArchiveItem>& items,
   for (const ArchiveItem& item : items) {
     const auto name = item.format.empty() ? std::nullopt : image_name(item.item);
     const bool layer = name && name->layer != 0;
-    const bool made = item.item == kTpmItem || item.item == kMemoryItem ||
-                      is_checkpoint_memory(item.item) ||
+    const bool made = item.item == kTpmItem || is_memory(item.item) ||
                       (layer && draft.request.mode != ImportMode::kRegister);
     if (!made || !preflight::path_taken(item.path)) continue;
     findings.push_back(preflight::place_taken(draft.view, item));
@@ -383,8 +382,7 @@ Result<PlannedImport> judge(Draft& draft) {
   leave_memories(planned);
   for (const ArchiveItem& item : planned.archive.items) {
     if (!item.format.empty()) planned.archive.bytes_total += allocated(draft, item.item);
-    if (item.item == kMemoryItem || is_checkpoint_memory(item.item))
-      planned.archive.bytes_total += item.size;
+    if (is_memory(item.item)) planned.archive.bytes_total += item.size;
   }
   check_places(draft, planned.archive.items, report.findings);
   preflight::sort_findings(report.findings);

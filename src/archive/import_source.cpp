@@ -34,8 +34,7 @@ Status take_item(ImportSource& source, const ArchiveItem& item) {
     return {};
   }
   if (!file) return std::unexpected(file.error());
-  const bool is_large =
-      !item.format.empty() || item.item == kMemoryItem || is_checkpoint_memory(item.item);
+  const bool is_large = !item.format.empty() || is_memory(item.item);
   ASSIGN_OR_RETURN(const ByteCount size, size_of(*file, item.file, is_large));
   if (size != item.size) {
     source.damaged.push_back(fmt::format("{} has {} bytes; the manifest says {}.", item.file,

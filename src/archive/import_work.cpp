@@ -113,7 +113,7 @@ Status ImportWork::take(const ExportFolder& folder, const ArchiveItem& item,
                 "Nothing was imported. Take the folder from where it was exported once more.",
                 folder.path(), item.file);
   }
-  if (item.item == kMemoryItem || is_checkpoint_memory(item.item)) return define_memory(item);
+  if (is_memory(item.item)) return define_memory(item);
   RETURN_IF_ERROR(check_image(item, item.path));
   return is_registered(archive()) ? Status{} : place_on_its_own(item);
 }

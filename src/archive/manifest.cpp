@@ -89,9 +89,8 @@ Status check(const Manifest& manifest) {
 }
 
 unsigned version_of(const Manifest& manifest) {
-  const bool memory = std::ranges::any_of(manifest.items, [](const ArchiveItem& item) {
-    return item.item == kMemoryItem || is_checkpoint_memory(item.item);
-  });
+  const bool memory = std::ranges::any_of(
+      manifest.items, [](const ArchiveItem& item) { return is_memory(item.item); });
   if (memory) return 3;
   const bool plain = manifest.checkpoints.empty() &&
                      std::ranges::none_of(manifest.items, [](const ArchiveItem& item) {
@@ -125,6 +124,8 @@ bool is_checkpoint_memory(std::string_view item) {
   return !item.empty() && item.size() <= kNumberMax &&
          std::ranges::all_of(item, [](char c) { return c >= '0' && c <= '9'; });
 }
+
+bool is_memory(std::string_view item) { return item == kMemoryItem || is_checkpoint_memory(item); }
 
 std::string image_item(std::string_view target, unsigned layer) {
   return layer == 0 ? std::string(target) : fmt::format("{}.{}", target, layer);

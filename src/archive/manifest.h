@@ -43,6 +43,8 @@ inline constexpr std::string_view kMemoryDefinitionName = "memory.xml";
 // The memory of a checkpoint that has a file of its own: "checkpoint-memory.1".
 std::string checkpoint_memory_item(unsigned number);
 bool is_checkpoint_memory(std::string_view item);
+// The VM's, or a checkpoint's: large, and of no format.
+bool is_memory(std::string_view item);
 
 // An image of a disk: "vda", or "vda.2", the second of those that it is based on.
 struct ImageName {
