@@ -104,8 +104,7 @@ Result<pugi::xml_document> parse_strictly(std::string_view xml) {
   if (xml.size() > kXmlBytesMax) return refuse("it is too large");
   if (has_control_characters(xml)) return refuse("it holds control characters");
   pugi::xml_document document;
-  const auto parsed =
-      document.load_buffer(xml.data(), xml.size(), kAsWritten, pugi::encoding_utf8);
+  const auto parsed = document.load_buffer(xml.data(), xml.size(), kAsWritten, pugi::encoding_utf8);
   if (!parsed) return refuse(parsed.description());
   Inspector inspector;
   document.traverse(inspector);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "gate/strict_xml.h"
+
 #include <gtest/gtest.h>
 
 #include "gate/definition_policy.h"
 #include "gate/definition_test_support.h"
-#include "gate/strict_xml.h"
 
 namespace drover::gate {
 namespace {
