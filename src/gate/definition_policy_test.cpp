@@ -94,7 +94,16 @@ TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
                                "<host name='10.0.0.9' port='10809' transport='tcp'/></source>"),
                        rules),
             "");
+  rules.network_disks.insert(rules.network_disks.end(),
+                             {"iscsi://storage1", "gluster://storage1:24007/vms/web.img"});
+  for (const std::string name :
+       {"protocol='iscsi' name='iqn.a:vms/1'", "protocol='gluster' name='vms/web.img'"}) {
+    EXPECT_EQ(violations(network("<source " + name + ">" + host + "</source>"), rules), "") << name;
+  }
   const std::string wrong[] = {
+      "<source protocol='iscsi' name='iqn.a:vms'>" + host + "</source>",
+      "<source protocol='iscsi' name='iqn.a:vms/1'>" + host + "<initiator/></source>",
+      "<source protocol='gluster' name='vms/web.im'>" + host + "</source>",
       "<source protocol='nbd' name='any'><host name='storage11'/></source>",
       "<source protocol='nbd' name='webby'><host name='10.0.0.9'/></source>",
       "<source protocol='nbd' name='web'><host name='10.0.0.9' port='10810'/></source>",

@@ -67,9 +67,8 @@ void judge_disk_use(const pugi::xml_node& source, const string& type, const stri
   if (formats == 0) found.add(kDiskUse, (top ? "raw" : "none") + use, path);
 }
 
-// Empty: it is not a plain NBD export, open to who can reach it.
+// Empty: it is no plain disk of one server, open to who can reach it.
 string network_name(const pugi::xml_node& source) {
-  if (attribute(source, "protocol") != "nbd") return {};
   for (const auto& own : source.attributes()) {
     const string_view name = own.name();
     const bool plain = name == "protocol" || name == "name" || name == "index" ||
@@ -89,7 +88,8 @@ string network_name(const pugi::xml_node& source) {
                        (name == "transport" && string_view(own.value()) == "tcp");
     if (!plain) return {};
   }
-  return nbd_uri(attribute(host, "name"), attribute(host, "port"), attribute(source, "name"));
+  return network_disk_uri(attribute(source, "protocol"), attribute(host, "name"),
+                          attribute(host, "port"), attribute(source, "name"));
 }
 
 // A server is proven for a disk, not for a layer below one (docs/decisions/0007).

@@ -109,22 +109,19 @@ void read_secrets(const pugi::xml_node& element, std::vector<std::string>& secre
   }
 }
 
-// Names its server only where nothing else is to be known of it.
 void read_server(const pugi::xml_node& source, DiskFacts& facts) {
-  const std::string tls = attribute(source, "tls");
-  if (facts.protocol.empty() || (!tls.empty() && tls != "no")) return;
-  if (source.parent().child("backingStore").child("source")) return;
-  pugi::xml_node host;
-  for (const auto& child : source.children()) {
-    if (child.type() != pugi::node_element) continue;
-    if (std::string_view(child.name()) != "host" || host) return;
-    host = child;
-  }
-  const std::string transport = attribute(host, "transport");
-  if (!host || (!transport.empty() && transport != "tcp")) return;
+  if (facts.protocol.empty()) return;
+  const auto host = source.child("host");
   facts.network_host = attribute(host, "name");
   facts.network_port = attribute(host, "port");
   facts.network_name = attribute(source, "name");
+  const std::string tls = attribute(source, "tls"), transport = attribute(host, "transport");
+  const auto elements = std::ranges::count_if(source.children(), [](const pugi::xml_node& child) {
+    return child.type() == pugi::node_element;
+  });
+  facts.network_plain = host && elements == 1 && (tls.empty() || tls == "no") &&
+                        (transport.empty() || transport == "tcp") &&
+                        !source.parent().child("backingStore").child("source");
 }
 
 DiskFacts read_disk(const pugi::xml_node& element) {

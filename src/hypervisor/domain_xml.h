@@ -22,9 +22,10 @@ struct DiskFacts {
   Disk disk;             // sizes are zero, the backing chain is as far as the definition tells
   std::string alias;     // of a running VM: "virtio-disk0"
   std::string protocol;  // kNetwork: "nbd", "rbd", ...
-  // kNetwork, of a server on TCP that asks for no secret and no TLS, and of an image that stands on
-  // no other; else empty.
-  std::string network_host, network_port, network_name;
+  std::string network_host, network_port, network_name;  // kNetwork: its first server's
+  // There is but that one, on TCP, that asks for no secret and no TLS, and the image stands on no
+  // other.
+  bool network_plain = false;
   std::string pool, volume;  // kVolume
   std::string cache;
   std::string job;        // "copy", "active-commit": a block job mirrors it right now

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/image_server.h"
 
-#include <array>
 #include <chrono>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <pwd.h>
 #include <unistd.h>
 
 #include "base/deadline.h"
 #include "hypervisor/file_identity.h"
 #include "hypervisor/program.h"
 #include "hypervisor/qemu_conf.h"
+#include "hypervisor/qemu_user.h"
 #include "hypervisor/volume_pool.h"
 
 namespace drover {
@@ -25,26 +24,6 @@ constexpr auto kLook = 50ms;
 constexpr auto kStartLimit = 10s;
 constexpr auto kEndLimit = 30s;  // it writes what it holds before it goes
 constexpr std::size_t kConnectionsMax = 100;
-
-// "setpriv" and its options: QEMU's user, and an end with the thread that started it.
-Result<std::vector<std::string>> as_qemu_user(const std::string& user) {
-  std::vector<std::string> words{"setpriv", "--pdeathsig", "KILL", "--no-new-privs"};
-  if (::geteuid() == 0 && user != "root") {
-    passwd found{};
-    passwd* result = nullptr;
-    std::array<char, 4096> room{};
-    if (::getpwnam_r(user.c_str(), &found, room.data(), room.size(), &result) != 0 ||
-        result == nullptr) {
-      return fail(ErrorCode::kNotFound,
-                  "There is no user {}, whom qemu.conf names: QEMU cannot run here.", user);
-    }
-    words.push_back("--reuid=" + std::to_string(found.pw_uid));
-    words.push_back("--regid=" + std::to_string(found.pw_gid));
-    words.emplace_back("--clear-groups");
-  }
-  words.emplace_back("--");
-  return words;
-}
 
 Status give(const ServedDisk& disk, const QemuConf& conf) {
   // A logical volume's path is a link.

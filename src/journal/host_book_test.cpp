@@ -161,6 +161,11 @@ TEST(SettingsChange, RefusesWhatCannotBeMeant) {
       {"network-disks", Op::kSet, "nbd://storage1:web"},
       {"network-disks", Op::kSet, "nbd://[fd00::9"},
       {"network-disks", Op::kSet, "nbd://fd00::9:10809"},
+      {"network-disks", Op::kSet, "rbd://storage1"},
+      {"network-disks", Op::kSet, "iscsi://storage1:3260/iqn.2026-11.example:vms"},
+      {"network-disks", Op::kSet, "iscsi://storage1:3260/iqn.2026-11.example:vms/01"},
+      {"network-disks", Op::kSet, "gluster://storage1:24007/vms"},
+      {"network-disks", Op::kSet, "gluster://storage1:24007/vms/../web"},
       {"network-disks", Op::kAdd, "off"},
       {"network-disks", Op::kRemove, "nbd://storage1"},
       {"residue-max", Op::kSet, "much"},
@@ -238,18 +243,31 @@ TEST(SettingsChange, NetworksKeepTheirOrderAndNeverRunOut) {
   EXPECT_EQ(settings.network_disks,
             (std::vector<std::string>{"nbd://storage1", "nbd://[fd00::9]:10810/a/b",
                                       "nbd://10.0.0.9:10809"}));
-  EXPECT_TRUE(admits_network_disk(settings.network_disks, nbd_uri("storage1", "", "web")));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("storage11", "", "web")));
-  EXPECT_TRUE(admits_network_disk(settings.network_disks, nbd_uri("fd00::9", "10810", "a/b")));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("fd00::9", "10810", "a/b/c")));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("fd00::9", "10810", "a")));
-  EXPECT_TRUE(admits_network_disk(settings.network_disks, nbd_uri("10.0.0.9", "", "")));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("10.0.0.9", "108090", "")));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("10.0.0.9", "10810", "")));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("storage1/x", "", "")));
+  const auto uri = [](std::string_view host, std::string_view port, std::string_view name) {
+    return network_disk_uri("nbd", host, port, name);
+  };
+  EXPECT_TRUE(admits_network_disk(settings.network_disks, uri("storage1", "", "web")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("storage11", "", "web")));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks, uri("fd00::9", "10810", "a/b")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("fd00::9", "10810", "a/b/c")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("fd00::9", "10810", "a")));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks, uri("10.0.0.9", "", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("10.0.0.9", "108090", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("10.0.0.9", "10810", "")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("storage1/x", "", "")));
   EXPECT_FALSE(admits_network_disk(settings.network_disks, ""));
   ASSERT_TRUE(apply({"network-disks", Op::kRemove, "nbd://storage1"}, settings));
-  EXPECT_FALSE(admits_network_disk(settings.network_disks, nbd_uri("storage1", "", "web")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("storage1", "", "web")));
+  ASSERT_TRUE(
+      apply({"network-disks", Op::kSet, "iscsi://storage1,gluster://storage1:24007/vms/a/web.img"},
+            settings));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks, uri("storage1", "", "web")));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks,
+                                  network_disk_uri("iscsi", "storage1", "", "iqn.a:b/1")));
+  EXPECT_TRUE(admits_network_disk(settings.network_disks,
+                                  network_disk_uri("gluster", "storage1", "", "vms/a/web.img")));
+  EXPECT_FALSE(admits_network_disk(settings.network_disks,
+                                   network_disk_uri("gluster", "storage1", "", "vms/a/web")));
   ASSERT_TRUE(apply({"network-disks", Op::kSet, "off"}, settings));
   EXPECT_TRUE(settings.network_disks.empty());
 

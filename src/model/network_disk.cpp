@@ -9,9 +9,7 @@
 namespace drover {
 namespace {
 
-constexpr std::string_view kNbd = "nbd://";
-constexpr std::string_view kNbdPort = "10809";
-constexpr std::size_t kNameMax = 4096;  // of an export, as in NBD's proto.md
+constexpr std::string_view kMark = "://";
 constexpr std::size_t kHostMax = 255;
 
 bool all_of(std::string_view text, std::string_view marks) {
@@ -20,15 +18,54 @@ bool all_of(std::string_view text, std::string_view marks) {
   });
 }
 
-bool is_port(std::string_view text) {
+bool is_number(std::string_view text) {
   return !text.empty() && text.size() <= 5 &&
          std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-bool is_name(std::string_view text) {
-  return text.size() <= kNameMax && std::ranges::none_of(text, [](char c) {
+bool is_export(std::string_view name) {
+  constexpr std::size_t kNameMax = 4096;  // NBD's proto.md
+  return name.size() <= kNameMax && std::ranges::none_of(name, [](char c) {
            return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
          });
+}
+
+// RFC 7143, 4.2.7.1: such letters, at most 223 of them.
+bool is_target_and_lun(std::string_view name) {
+  constexpr std::size_t kTargetMax = 223;
+  const std::size_t slash = name.find('/');
+  if (slash == name.npos || slash == 0 || slash > kTargetMax) return false;
+  const std::string_view lun = name.substr(slash + 1);
+  const bool one_form = lun.size() == 1 || !lun.starts_with('0');
+  return all_of(name.substr(0, slash), ".-:") && is_number(lun) && one_form;
+}
+
+// A path that has one form.
+bool is_volume_and_path(std::string_view name) {
+  const std::size_t slash = name.find('/');
+  if (slash == name.npos || slash == 0 || !all_of(name.substr(0, slash), "-_")) return false;
+  if (!is_export(name)) return false;
+  for (std::string_view rest = name.substr(slash + 1);;) {
+    const std::size_t end = std::min(rest.find('/'), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    if (part.empty() || part == "." || part == "..") return false;
+    if (end == rest.size()) return true;
+    rest = rest.substr(end + 1);
+  }
+}
+
+struct Protocol {
+  std::string_view name;
+  std::uint16_t port;
+  bool (*is_name)(std::string_view);
+};
+constexpr Protocol kProtocols[] = {{"nbd", 10809, is_export},
+                                   {"iscsi", 3260, is_target_and_lun},
+                                   {"gluster", 24007, is_volume_and_path}};
+
+const Protocol* protocol_called(std::string_view name) {
+  const auto* const found = std::ranges::find(kProtocols, name, &Protocol::name);
+  return found == std::end(kProtocols) ? nullptr : found;
 }
 
 // A name's colon would end it within a rule.
@@ -39,24 +76,43 @@ std::string host_text(std::string_view host) {
   return {};
 }
 
+// "nbd", and what comes behind "://".
+struct Parts {
+  std::string_view protocol, rest;
+};
+Parts parts_of(std::string_view uri) {
+  const std::size_t mark = uri.find(kMark);
+  if (mark == uri.npos) return {};
+  return {uri.substr(0, mark), uri.substr(mark + kMark.size())};
+}
+
 }  // namespace
 
-std::string nbd_uri(std::string_view host, std::string_view port, std::string_view name) {
+std::uint16_t network_disk_port(std::string_view protocol) {
+  const Protocol* const known = protocol_called(protocol);
+  return known == nullptr ? std::uint16_t{0} : known->port;
+}
+
+std::string network_disk_uri(std::string_view protocol, std::string_view host,
+                             std::string_view port, std::string_view name) {
+  const Protocol* const known = protocol_called(protocol);
   const std::string at = host_text(host);
-  if (port.empty()) port = kNbdPort;
-  if (at.empty() || !is_port(port) || !is_name(name)) return {};
-  return fmt::format("{}{}:{}/{}", kNbd, at, port, name);
+  if (known == nullptr || at.empty() || !known->is_name(name)) return {};
+  if (port.empty()) return fmt::format("{}{}{}:{}/{}", known->name, kMark, at, known->port, name);
+  if (!is_number(port)) return {};
+  return fmt::format("{}{}{}:{}/{}", known->name, kMark, at, port, name);
 }
 
 Status check_network_disk_rule(std::string_view rule) {
   const auto wrong = [&] {
     return fail(ErrorCode::kInvalidArgument,
                 "\"{}\" names no network disks. Write nbd://HOST, nbd://HOST:PORT or "
-                "nbd://HOST:PORT/EXPORT.",
+                "nbd://HOST:PORT/EXPORT, likewise iscsi://HOST:PORT/TARGET/LUN and "
+                "gluster://HOST:PORT/VOLUME/PATH.",
                 rule);
   };
-  if (!rule.starts_with(kNbd)) return wrong();
-  std::string_view rest = rule.substr(kNbd.size());
+  auto [protocol, rest] = parts_of(rule);
+  if (network_disk_port(protocol) == 0) return wrong();
   const std::size_t slash = rest.find('/');
   const bool has_name = slash != rest.npos;
   const std::string_view name = has_name ? rest.substr(slash + 1) : std::string_view();
@@ -68,22 +124,27 @@ Status check_network_disk_rule(std::string_view rule) {
   const std::string_view after = rest.substr(brackets ? end + 1 : end);
   const bool has_port = after.starts_with(':');
   if (!has_port && (!after.empty() || has_name)) return wrong();
-  if (has_port && !is_port(after.substr(1))) return wrong();
-  if (host_text(host).starts_with('[') != brackets || nbd_uri(host, "", name).empty())
-    return wrong();
+  if (has_port && !is_number(after.substr(1))) return wrong();
+  const std::string at = host_text(host);
+  if (at.empty() || at.starts_with('[') != brackets) return wrong();
+  if (has_name && network_disk_uri(protocol, host, after.substr(1), name) != rule) return wrong();
   return {};
 }
 
 bool admits_network_disk(std::span<const std::string> rules, std::string_view uri) {
   if (!is_network_path(uri)) return false;
   return std::ranges::any_of(rules, [&](std::string_view rule) {
-    if (!rule.starts_with(kNbd) || !uri.starts_with(rule)) return false;
+    const auto [protocol, beyond] = parts_of(rule);
+    if (protocol.empty() || !uri.starts_with(rule)) return false;
     const std::string_view rest = uri.substr(rule.size());
     if (rest.empty()) return true;
-    const std::string_view beyond = rule.substr(kNbd.size());
     if (beyond.find('/') != beyond.npos) return false;  // it names another export
     return rest.front() == ':' || rest.front() == '/';
   });
+}
+
+bool is_network_path(std::string_view path) {
+  return network_disk_port(parts_of(path).protocol) != 0;
 }
 
 }  // namespace drover

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks that QEMU opens over the network, by one name: "nbd://storage1:10809/web01". Pure.
+// Disks that QEMU opens over the network, by one name: "nbd://storage1:10809/web01",
+// "iscsi://storage1:3260/iqn.2026-11.example:vms/1", "gluster://storage1:24007/volume/web01.qcow2".
+// Pure.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,10 +13,15 @@
 
 namespace drover {
 
-// "nbd://storage1:10809/web01", "nbd://[fd00::9]:10809/"; `port` may be empty: 10809. Empty: the
-// host is neither a DNS name nor an IP address, the port is no number, or the export's name has
-// control characters.
-std::string nbd_uri(std::string_view host, std::string_view port, std::string_view name);
+// The port of servers of this protocol that a definition names without one; 0: nothing is proven of
+// such disks (docs/decisions/0007).
+std::uint16_t network_disk_port(std::string_view protocol);
+
+// `host`, `port` (may be empty) and `name` as libvirt's definitions have them, "target/lun" of
+// iSCSI, "volume/path" of GlusterFS. Empty: a protocol of which nothing is proven; the host is
+// neither a DNS name nor an IP address; the port is no number; the name is none of that protocol.
+std::string network_disk_uri(std::string_view protocol, std::string_view host,
+                             std::string_view port, std::string_view name);
 
 // An administrator's word on which of them VMs that come here may have: "nbd://storage1", all of
 // that host; "nbd://storage1:10809", all of that server; "nbd://storage1:10809/web01", one.
@@ -24,6 +32,6 @@ Status check_network_disk_rule(std::string_view rule);
 bool admits_network_disk(std::span<const std::string> rules, std::string_view uri);
 
 // Of a placement's path (model/plan.h): a network disk's begins with its protocol, a file's with /.
-inline bool is_network_path(std::string_view path) { return path.starts_with("nbd://"); }
+bool is_network_path(std::string_view path);
 
 }  // namespace drover

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "model/network_disk.h"
 #include "preflight/source_facts.h"
 #include "preflight/volumes.h"
 
@@ -45,14 +46,14 @@ void check_kind(const SourceFacts& facts, const DiskFacts& disk, Findings& findi
         check_source_volume(facts, disk, there, findings);
       break;
     case DiskKind::kNetwork:
-      if (disk.disk.device == DiskDevice::kDisk && disk.protocol == "nbd")
+      if (disk.disk.device == DiskDevice::kDisk && network_disk_port(disk.protocol) != 0)
         break;  // asked, there too
-      findings.blocker(
-          Code::kDiskNetwork, target,
-          fmt::format("{} is a network disk ({}).", target, disk.protocol),
-          "That the destination opens the very same one is proven of NBD exports only.",
-          {fmt::format("Detach it for the move: virsh detach-disk {} {}", word(facts.name()),
-                       target)});
+      findings.blocker(Code::kDiskNetwork, target,
+                       fmt::format("{} is a network disk ({}).", target, disk.protocol),
+                       "That the destination opens the very same one is proven of NBD, iSCSI and "
+                       "GlusterFS only.",
+                       {fmt::format("Detach it for the move: virsh detach-disk {} {}",
+                                    word(facts.name()), target)});
       break;
     case DiskKind::kOther:
       findings.blocker(Code::kDiskKind, target,

@@ -234,6 +234,19 @@ def codes(plan, level=None):
     return [finding["code"] for finding in plan["findings"] if level in (None, finding["level"])]
 
 
+def boots(lab, host, name):
+    """Starts the guest; returns once its records hold."""
+    host.virsh("start", name)
+    return until(lambda: (found := lab.json("verify", name, "--reboot-allowed", check=False))["ok"] and found,
+                 lambda: lab.json("verify", name, "--reboot-allowed", check=False), pause=0.5)
+
+
+def runs(lab, host, name):
+    """The guest runs there and nowhere else, and its records hold."""
+    result = lab.verify(name, "--reboot-allowed")
+    assert result["ok"] and result["states"] == {host.name: "running"}, result
+
+
 def assert_clean(*hosts):
     """Nothing of any move is left on these hosts. The last processes may need a moment to end."""
     for host in hosts:

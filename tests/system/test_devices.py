@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks that QEMU opens over the network, from a server that is neither host, and discs in drives."""
-import contextlib
-import subprocess
+"""Discs in drives, which only the source has."""
 import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, network, until
+from product import ALL, IMAGES, assert_clean, boots, brief, codes, drop_all, runs, until
 
 LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
-STORAGE, OTHER = "10.77.0.200", "10.77.0.201"
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 4, "disk_rate": 0.25}
 
 
@@ -20,135 +17,11 @@ def nothing_left(pair):
     assert_clean(*pair)
 
 
-@contextlib.contextmanager
-def served(file, *options, address=STORAGE, name="disk"):
-    """An NBD server of that image, on the move network and on no host."""
-    bridge = network.bridge_of(0)
-    network.ip(network.MOVE_NET, "address", "replace", f"{address}/24", "dev", bridge)
-    words = ["ip", "netns", "exec", network.MOVE_NET, "qemu-nbd", "-f", "qcow2", "-x", name, "-b", address, "-t", *options, file]
-    server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    try:
-        until(lambda: server.poll() is not None or f"{address}:10809" in subprocess.run(
-            ["ip", "netns", "exec", network.MOVE_NET, "ss", "-tlnH"], capture_output=True, text=True).stdout, "the server listens")
-        assert server.poll() is None, server.stderr.read()
-        yield
-    finally:
-        server.terminate()
-        server.wait(20)
-        network.ip(network.MOVE_NET, "address", "delete", f"{address}/24", "dev", bridge, check=False)
-
-
-def on_network(host, guest, server=STORAGE):
-    """Its own disk is the server's export from now on; it boots from there."""
-    name = guest["name"]
-    host.virsh("destroy", name, check=False)
-    xml = host.virsh("dumpxml", name, "--inactive", "--security-info").stdout
-    head, disk = xml.split("<disk type='file' device='disk'>", 1)
-    disk, rest = disk.split("</disk>", 1)
-    disk = f"""<disk type='network' device='disk'><driver name='qemu' type='raw'/>
-      <source protocol='nbd' name='disk'><host name='{server}' port='10809'/></source>
-      <target dev='vda' bus='virtio'/></disk>"""
-    host.define(head + disk + rest)
-
-
-def boots(lab, host, name):
-    host.virsh("start", name)
-    return until(lambda: (found := lab.json("verify", name, "--reboot-allowed", check=False))["ok"] and found,
-                 lambda: lab.json("verify", name, "--reboot-allowed", check=False), pause=0.5)
-
-
-def runs(lab, host, name):
-    result = lab.verify(name, "--reboot-allowed")
-    assert result["ok"] and result["states"] == {host.name: "running"}, result
-
-
-@contextlib.contextmanager
-def allowed(pair, *rules):
-    for host in pair:
-        host.drover("settings", f"network-disks={','.join(rules)}")
-    try:
-        yield
-    finally:
-        for host in pair:
-            host.drover("settings", "network-disks=off")
-
-
 @pytest.fixture
 def guest(lab, pair):
     with lab.guest("host1", "netdisk", **GUEST) as made:
         pair[0].virsh("destroy", "netdisk")
         yield made
-
-
-def test_a_network_disk_stays_and_only_the_vm_moves_there_and_back(lab, pair, guest):
-    host1, host2 = pair
-    with served(host1.path(guest["disk"]), "--shared=4"):
-        on_network(host1, guest)
-        boots(lab, host1, "netdisk")
-        refused = host1.plan("netdisk", "host2")
-        assert codes(refused, "blocker") == ["DISK_NETWORK"], refused["findings"]
-        assert "network-disks+=nbd://10.77.0.200:10809/disk" in str(refused["findings"])
-        with allowed(pair, f"nbd://{STORAGE}"):
-            for source, destination in (pair, pair[::-1]):
-                plan = source.plan("netdisk", destination.name)
-                [placed] = plan["placements"]
-                assert not codes(plan, "blocker"), plan["findings"]
-                assert placed["shared"] and placed["destination_path"] == f"nbd://{STORAGE}:10809/disk", placed
-                assert plan["expected_bytes"] == 128 << 20 and plan["quarantine_bytes"] == 0, plan
-                watching = lab.background("watch", "netdisk")
-                said = source.drover("move", "netdisk", destination.name, "--yes").stdout
-                runs(lab, destination, "netdisk")
-                assert watching.stop()["ok"]
-                assert "vda stays where it is" in said, said
-                assert guest["uuid"] not in source.virsh("list", "--all", "--uuid").stdout
-
-
-@LONG
-@pytest.mark.parametrize("kind", ["quick", "offline"])
-def test_a_network_disk_stays_while_the_vm_is_saved_or_off(lab, pair, guest, kind):
-    host1, host2 = pair
-    with served(host1.path(guest["disk"]), "--shared=4"), allowed(pair, f"nbd://{STORAGE}:10809/disk"):
-        on_network(host1, guest)
-        if kind == "quick":
-            boots(lab, host1, "netdisk")
-        for source, destination in (pair, pair[::-1]):
-            source.drover("move", "netdisk", destination.name, f"--{kind}", "--yes")
-            move = source.moves()[0]
-            assert (move["plan"]["kind"], move["state"]) == (kind, "done"), brief(move)
-            if kind == "quick":
-                runs(lab, destination, "netdisk")
-        if kind == "offline":
-            boots(lab, host1, "netdisk")
-
-
-def test_a_network_disk_that_is_another_there_stops_the_move(lab, pair, guest):
-    """One name, and behind it a server of each host's own: a copy of the disk, equal to the last byte."""
-    host1, host2 = pair
-    clone = host1.path(f"{IMAGES}/clone.qcow2")
-    names = {host: host.run("cat", "/etc/hosts").stdout for host in pair}
-    clone.write_bytes(host1.path(guest["disk"]).read_bytes())
-    try:
-        for host, address in zip(pair, (STORAGE, OTHER)):
-            host.run("tee", "/etc/hosts", input=names[host] + f"{address} storage1\n")
-        with served(host1.path(guest["disk"]), "--shared=4"), served(clone, "--shared=4", address=OTHER), \
-                allowed(pair, "nbd://storage1"):
-            on_network(host1, guest, "storage1")
-            plan = host1.plan("netdisk", "host2")
-            assert codes(plan, "blocker") == ["DISK_NETWORK"], plan["findings"]
-            assert OTHER in str(plan["findings"]) and not plan["placements"][0]["shared"], plan
-    finally:
-        for host in pair:
-            host.run("tee", "/etc/hosts", input=names[host])
-        clone.unlink()
-
-
-def test_a_server_for_one_connection_is_told_of_before_the_move(lab, pair, guest):
-    """Its guest has that connection: neither a plan nor the destination's QEMU gets one."""
-    host1, _ = pair
-    with served(host1.path(guest["disk"])), allowed(pair, f"nbd://{STORAGE}"):
-        on_network(host1, guest)
-        plan = host1.plan("netdisk", "host2")
-        assert codes(plan, "blocker") == ["DISK_NETWORK"] and "--shared=4" in str(plan["findings"]), plan["findings"]
 
 
 DRIVE = """<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{}'/><target dev='sda' bus='sata'/>

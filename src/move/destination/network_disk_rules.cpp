@@ -2,6 +2,7 @@
 #include "move/destination/network_disk_rules.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "model/network_disk.h"
@@ -11,14 +12,23 @@
 namespace drover::move {
 namespace {
 
-// "" is NBD's own; 0: no port.
+// 0: no port.
 unsigned port_of(const DiskFacts& disk) {
   const std::string& text = disk.network_port;
-  if (text.empty()) return 10809;
+  if (text.empty()) return network_disk_port(disk.protocol);
   unsigned port = 0;
   const char* end = text.data() + text.size();
   const auto read = std::from_chars(text.data(), end, port);
   return read.ec == std::errc() && read.ptr == end ? port : 0;
+}
+
+bool same_name(const DiskFacts& one, const DiskFacts& other) {
+  if (one.protocol != "iscsi") return one.network_name == other.network_name;
+  // Of iSCSI's names the case means nothing (RFC 7143, 4.2.7.1).
+  return std::ranges::equal(one.network_name, other.network_name, [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  });
 }
 
 }  // namespace
@@ -44,8 +54,9 @@ bool is_own_of_both(std::string_view server, const HostFacts& one, const HostFac
     const auto& theirs = other.networks.addresses;
     if (std::ranges::find(theirs, own.address, &HostAddress::address) == theirs.end()) return false;
     const bool six = own.address.find(':') != std::string::npos;
-    const std::vector<std::string> rule{six ? fmt::format("nbd://[{}]", own.address)
-                                            : fmt::format("nbd://{}", own.address)};
+    const std::string_view protocol = server.substr(0, server.find(':'));
+    const std::vector<std::string> rule{six ? fmt::format("{}://[{}]", protocol, own.address)
+                                            : fmt::format("{}://{}", protocol, own.address)};
     return admits_network_disk(rule, server);
   });
 }
@@ -74,8 +85,10 @@ std::string taken_by(const DiskFacts& disk, std::span<const NetworkDiskUser> use
   for (const NetworkDiskUser& user : users) {
     const DiskFacts& other = user.disk;
     if (other.protocol != disk.protocol || other.network_host.empty()) continue;
-    if (other.network_name != disk.network_name || port_of(other) != port_of(disk)) continue;
+    if (!same_name(other, disk)) continue;
     const std::string taken = fmt::format("It is also a disk of {} there.", user.vm);
+    if (disk.protocol != "nbd") return taken;  // one target, one volume has several addresses
+    if (port_of(other) != port_of(disk)) continue;
     if (other.network_host == disk.network_host) return taken;
     const auto ours = net::addresses_of(disk.network_host);
     const auto theirs = net::addresses_of(other.network_host);

@@ -67,6 +67,7 @@ DiskFacts at(const std::string& host, const std::string& port = "",
   facts.network_host = host;
   facts.network_port = port;
   facts.network_name = name;
+  facts.network_plain = true;
   return facts;
 }
 
@@ -107,6 +108,23 @@ TEST(NetworkDiskUsers, AreComparedByAddressPortAndName) {
   EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.8")));
   EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.9", "10810")));
   EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.9", "", "other")));
+  DiskFacts secret = at("10.0.0.9");
+  secret.network_plain = false;
+  EXPECT_TRUE(taken(at("10.0.0.9"), secret)) << "one that needs a password";
+}
+
+// One target, one volume answers at several addresses.
+TEST(NetworkDiskUsers, OfIscsiAndGlusterAreComparedByNameAlone) {
+  const auto taken = [](const std::string& protocol, const std::string& ours,
+                        const std::string& theirs) {
+    DiskFacts one = at("10.0.0.9", "", ours), other = at("10.0.0.8", "1", theirs);
+    one.protocol = other.protocol = protocol;
+    return !taken_by(one, std::vector<NetworkDiskUser>{{"vm2", other}}).empty();
+  };
+  EXPECT_TRUE(taken("iscsi", "iqn.a:vms/1", "iqn.A:VMS/1"));
+  EXPECT_FALSE(taken("iscsi", "iqn.a:vms/1", "iqn.a:vms/2"));
+  EXPECT_TRUE(taken("gluster", "vms/a", "vms/a"));
+  EXPECT_FALSE(taken("gluster", "vms/a", "vms/A"));
 }
 
 }  // namespace

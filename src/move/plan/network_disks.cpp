@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <set>
+#include <thread>
 
 #include "base/big_endian.h"
 #include "base/random.h"
 #include "model/network_disk.h"
 #include "net/dial.h"
 #include "net/digest.h"
+#include "net/unix_socket.h"
 
 namespace drover::move {
 namespace {
@@ -18,7 +21,8 @@ using preflight::DiskMark;
 using Marks = std::vector<DiskMark>;
 
 constexpr std::size_t kBlockBytes = 4096;
-constexpr std::uint16_t kNbdPort = 10809;
+constexpr auto kLook = std::chrono::milliseconds(5);
+constexpr auto kEndsWithin = std::chrono::seconds(1);
 // File systems and partition tables tell themselves apart at the beginning; clones that went
 // different ways differ anywhere.
 constexpr std::uint64_t kFirstBlocks = 512;
@@ -28,6 +32,35 @@ constexpr std::size_t kFromTheBeginning = kMarksMost / 2;
 bool is_own_address(const std::string& host) {
   return host.starts_with("127.") || host == "::1" || host == "0.0.0.0" || host == "::" ||
          host.starts_with("fe80:") || host.starts_with("::ffff:127.");
+}
+
+Result<net::Address> server_of(const DiskFacts& disk) {
+  net::Address server{disk.network_host, network_disk_port(disk.protocol)};
+  if (disk.network_port.empty()) return server;
+  const unsigned long port = std::stoul(disk.network_port);  // five digits at most: network_uri()
+  if (port == 0 || port > 65535)
+    return fail(ErrorCode::kInvalidArgument, "{} is no port.", disk.network_port);
+  server.port = static_cast<std::uint16_t>(port);
+  return server;
+}
+
+// QEMU listens before it has opened the disk.
+Result<UniqueFd> connect(NetworkImage& image, Deadline deadline) {
+  while (true) {
+    auto socket = net::connect_unix(image.socket(), net::SocketKind::kStream, deadline);
+    if (socket) return socket;
+    if (image.ended()) return std::unexpected(image.complaint());
+    if (deadline.expired()) return socket;
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+// Who hung up is about to end, if it ends.
+std::optional<Error> why_gone(NetworkImage& image, Deadline deadline) {
+  const Deadline soon = Deadline::after(kEndsWithin);
+  while (!image.ended() && !soon.expired() && !deadline.expired())
+    std::this_thread::sleep_for(kLook);
+  return image.ended() ? std::optional(image.complaint()) : std::nullopt;
 }
 
 std::uint64_t name_of(std::span<const std::uint8_t> block, MarkUse use) {
@@ -93,8 +126,8 @@ std::vector<DiskFacts> network_disks_in(const DomainFacts& domain) {
 }
 
 std::string network_uri(const DiskFacts& disk) {
-  if (disk.protocol != "nbd") return {};
-  return nbd_uri(disk.network_host, disk.network_port, disk.network_name);
+  if (!disk.network_plain) return {};
+  return network_disk_uri(disk.protocol, disk.network_host, disk.network_port, disk.network_name);
 }
 
 bool is_network(const DiskPlacement& placement) {
@@ -104,16 +137,12 @@ bool is_network(const DiskPlacement& placement) {
 Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, Deadline deadline) {
   const std::string uri = network_uri(disk);
   if (uri.empty()) {
-    return fail(ErrorCode::kInvalidArgument,
-                "It is no plain NBD export at a TCP address; of others nothing is proven yet.");
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "It is no plain NBD, iSCSI or GlusterFS disk of one server on TCP; of others nothing "
+        "is proven yet.");
   }
-  net::Address server{disk.network_host, kNbdPort};
-  if (!disk.network_port.empty()) {
-    const unsigned long port = std::stoul(disk.network_port);  // digits, five at most: nbd_uri()
-    if (port == 0 || port > 65535)
-      return fail(ErrorCode::kInvalidArgument, "{} is no port.", disk.network_port);
-    server.port = static_cast<std::uint16_t>(port);
-  }
+  ASSIGN_OR_RETURN(const net::Address server, server_of(disk));
   ASSIGN_OR_RETURN(UniqueFd socket, net::dial_tcp(server, deadline));
   ASSIGN_OR_RETURN(const net::Address reached, net::remote_address(socket.get()));
   if (is_own_address(reached.host)) {
@@ -121,9 +150,20 @@ Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, Deadline deadline) 
                 reached.host);
   }
   NetworkDisk opened;
-  opened.name_ = nbd_uri(reached.host, fmt::format("{}", reached.port), disk.network_name);
+  opened.name_ = network_disk_uri(disk.protocol, reached.host, fmt::format("{}", reached.port),
+                                  disk.network_name);
   if (opened.name_.empty())
     return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", reached.host);
+  if (disk.protocol == "nbd")
+    RETURN_IF_ERROR(opened.read_export(std::move(socket), disk, uri, deadline));
+  else
+    RETURN_IF_ERROR(opened.read_by_qemu(reached, disk, uri, deadline));
+  RETURN_IF_ERROR(check_stands_alone(*opened.reader_, disk, deadline));
+  return opened;
+}
+
+Status NetworkDisk::read_export(UniqueFd socket, const DiskFacts& disk, const std::string& uri,
+                                Deadline deadline) {
   auto reader = mover::NbdReader::open(std::move(socket), disk.network_name, deadline);
   if (!reader) {
     const bool waited = reader.error().code == ErrorCode::kTimeout;
@@ -134,16 +174,31 @@ Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, Deadline deadline) 
                                   uri)
                     : fmt::format("{} cannot be read.", uri)));
   }
-  opened.reader_ = std::move(*reader);
-  if (!opened.reader_->one_picture()) {
-    return fail(ErrorCode::kPolicy,
-                "{} does not promise that what one host wrote the other reads "
-                "(NBD_FLAG_CAN_MULTI_CONN). Fix: let it serve several connections at once "
-                "(qemu-nbd --shared=4).",
-                uri);
-  }
-  RETURN_IF_ERROR(check_stands_alone(*opened.reader_, disk, deadline));
-  return opened;
+  reader_ = std::move(*reader);
+  if (reader_->one_picture()) return {};
+  return fail(ErrorCode::kPolicy,
+              "{} does not promise that what one host wrote the other reads "
+              "(NBD_FLAG_CAN_MULTI_CONN). Fix: let it serve several connections at once "
+              "(qemu-nbd --shared=4).",
+              uri);
+}
+
+// That one initiator or client reads what another one wrote is what these protocols are for.
+Status NetworkDisk::read_by_qemu(const net::Address& server, const DiskFacts& disk,
+                                 const std::string& uri, Deadline deadline) {
+  const auto failed = [&](const Error& error) {
+    return std::unexpected(wrap(error, fmt::format("{} cannot be read by QEMU.", uri)));
+  };
+  auto image = NetworkImage::start({disk.protocol, server.host, server.port, disk.network_name});
+  if (!image) return failed(image.error());
+  image_ = std::make_unique<NetworkImage>(std::move(*image));
+  auto socket = connect(*image_, deadline);
+  if (!socket) return failed(socket.error());
+  image_->remove_socket();
+  auto reader = mover::NbdReader::open(std::move(*socket), "", deadline);
+  if (!reader) return failed(why_gone(*image_, deadline).value_or(reader.error()));
+  reader_ = std::move(*reader);
+  return {};
 }
 
 Result<Marks> NetworkDisk::make_marks(const std::string& target, MarkUse use, Deadline deadline) {

@@ -15,8 +15,10 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/network_image.h"
 #include "model/plan.h"
 #include "mover/nbd_reader.h"
+#include "net/dial.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -36,7 +38,7 @@ enum class MarkUse {
   kReservation,  // the source, of what it has here
 };
 
-// An open connection to one of them, for reading.
+// An open connection to one of them, for reading. One thread.
 class NetworkDisk {
  public:
   // An error says why QEMU, or its copy elsewhere, could not use it: it cannot be reached, lies at
@@ -58,6 +60,12 @@ class NetworkDisk {
 
  private:
   NetworkDisk() = default;
+  Status read_export(UniqueFd socket, const DiskFacts& disk, const std::string& uri,
+                     Deadline deadline);
+  Status read_by_qemu(const net::Address& server, const DiskFacts& disk, const std::string& uri,
+                      Deadline deadline);
+
+  std::unique_ptr<NetworkImage> image_;  // of disks that QEMU alone can read
   std::unique_ptr<mover::NbdReader> reader_;
   std::string name_;
 };

@@ -118,6 +118,7 @@ DiskFacts disk_at(const std::string& host, std::uint16_t port) {
   facts.network_host = host;
   facts.network_port = fmt::format("{}", port);
   facts.network_name = "web";
+  facts.network_plain = true;
   return facts;
 }
 
@@ -300,7 +301,25 @@ TEST(NetworkDisk, OnlyAPlainExportHasAName) {
   EXPECT_EQ(uri_in(definition("<source protocol='nbd' tls='no'><host name='fd00::9' "
                               "transport='tcp'/></source>")),
             "nbd://[fd00::9]:10809/");
+  EXPECT_EQ(uri_in(definition("<source protocol='iscsi' name='iqn.2026-11.example:vms/12'><host "
+                              "name='storage1'/></source>")),
+            "iscsi://storage1:3260/iqn.2026-11.example:vms/12");
+  EXPECT_EQ(
+      uri_in(definition("<source protocol='gluster' name='vms/a/web.img'>" + host + "</source>")),
+      "gluster://storage1:10810/vms/a/web.img");
+  const std::string names[] = {"iqn.a", "iqn.a/",    "iqn.a/x", "iqn.a/01",
+                               "/1",    "iqn.a/1/2", "iqn a/1"};
+  for (const std::string& name : names) {
+    const std::string source = "<source protocol='iscsi' name='" + name + "'>";
+    EXPECT_EQ(uri_in(definition(source + host + "</source>")), "") << name;
+  }
+  for (const std::string name : {"vms", "vms/", "/a", "vms/../a", "vms/a/./b", "vms//a", "v,s/a"}) {
+    const std::string source = "<source protocol='gluster' name='" + name + "'>";
+    EXPECT_EQ(uri_in(definition(source + host + "</source>")), "") << name;
+  }
   for (const std::string& source : {
+           "<source protocol='iscsi' name='iqn.a/1'>" + host + "<initiator/></source>",
+           "<source protocol='gluster' name='vms/a'>" + host + host + "</source>",
            "<source protocol='rbd' name='pool/web'>" + host + "</source>",
            "<source protocol='nbd' name='web' tls='yes'>" + host + "</source>",
            "<source protocol='nbd' name='web'>" + host + host + "</source>",

@@ -129,11 +129,11 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
     if (disk == nullptr) continue;
     const std::string what = fmt::format("{} is a network disk ({}).", one.target, disk->protocol);
     if (!one.trouble.empty()) {
-      findings.push_back(network_disk_blocker(
-          one.target, what, one.trouble,
-          {"Serve it as a plain NBD export at an address that both hosts reach, to several "
-           "connections at once.",
-           fix_detach(vm, one.target)}));
+      findings.push_back(network_disk_blocker(one.target, what, one.trouble,
+                                              {"Let both hosts reach it at one address, without "
+                                               "TLS and secrets, and serve it to several "
+                                               "connections at once.",
+                                               fix_detach(vm, one.target)}));
       continue;
     }
     const bool told = std::ranges::any_of(report.findings, [&](const Finding& finding) {

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks that QEMU opens over the network, from a server that is neither host: NBD exports, iSCSI LUNs, files on GlusterFS volumes."""
+import contextlib
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+import storage_servers
+from product import ALL, IMAGES, assert_clean, boots, brief, codes, drop_all, lab_hosts, runs
+
+LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
+STORAGE, OTHER = "10.77.0.200", "10.77.0.201"
+GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 4, "disk_rate": 0.25}
+SERVERS = ("nbd", "iscsi", "gluster")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(pair):
+    yield
+    drop_all(*pair)
+    assert_clean(*pair)
+
+
+def needs(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"needs {program}: scripts/install_dependencies test")
+
+
+def driver_is_missing(name):
+    """Of QEMU's own: they are modules in a package of their own."""
+    said = subprocess.run(["qemu-img", "info", "--image-opts", f"driver={name}"], capture_output=True, text=True).stderr
+    return "Unknown driver" in said
+
+
+@contextlib.contextmanager
+def on_server(kind, host, guest):
+    """The guest's disk is at a server from now on, as libvirt has it: (name of the disk, its <source>, format)."""
+    file = host.path(guest["disk"])
+    if kind == "nbd":
+        with storage_servers.nbd(file, "--shared=4", address=STORAGE):
+            yield f"nbd://{STORAGE}:10809/disk", source("nbd", "disk"), "raw"
+        return
+    if driver_is_missing(kind):
+        pytest.skip("needs the package qemu-block-extra")
+    if kind == "iscsi":
+        needs("tgtd", "tgtadm")
+        lun = file.with_name("lun.img")
+        subprocess.run(["qemu-img", "convert", "-O", "raw", file, lun], check=True)
+        try:
+            with storage_servers.iscsi(lun, address=STORAGE) as target:
+                yield f"iscsi://{STORAGE}:3260/{target}/1", source("iscsi", f"{target}/1", 3260), "raw"
+        finally:
+            lun.unlink()
+        return
+    needs("glusterd")
+    with storage_servers.gluster(pathlib.Path(lab_hosts.LAB_DIR) / "gluster", STORAGE, "vms") as server:
+        server.put("vms", file, "disk.qcow2")
+        yield f"gluster://{STORAGE}:24007/vms/disk.qcow2", source("gluster", "vms/disk.qcow2", 24007), "qcow2"
+
+
+def source(protocol, name, port=10809, server=STORAGE):
+    return f"<source protocol='{protocol}' name='{name}'><host name='{server}' port='{port}'/></source>"
+
+
+def on_network(host, guest, source, form="raw"):
+    """That is its disk from now on; it boots from there."""
+    name = guest["name"]
+    host.virsh("destroy", name, check=False)
+    xml = host.virsh("dumpxml", name, "--inactive", "--security-info").stdout
+    head, disk = xml.split("<disk type='file' device='disk'>", 1)
+    _, rest = disk.split("</disk>", 1)
+    host.define(f"""{head}<disk type='network' device='disk'><driver name='qemu' type='{form}'/>{source}
+      <target dev='vda' bus='virtio'/></disk>{rest}""")
+
+
+@contextlib.contextmanager
+def allowed(pair, *rules):
+    for host in pair:
+        host.drover("settings", f"network-disks={','.join(rules)}")
+    try:
+        yield
+    finally:
+        for host in pair:
+            host.drover("settings", "network-disks=off")
+
+
+@pytest.fixture
+def guest(lab, pair):
+    with lab.guest("host1", "netdisk", **GUEST) as made:
+        pair[0].virsh("destroy", "netdisk")
+        yield made
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_network_disk_stays_and_only_the_vm_moves_there_and_back(lab, pair, guest, kind):
+    host1, host2 = pair
+    with on_server(kind, host1, guest) as (name, found, form):
+        on_network(host1, guest, found, form)
+        boots(lab, host1, "netdisk")
+        refused = host1.plan("netdisk", "host2")
+        assert codes(refused, "blocker") == ["DISK_NETWORK"], refused["findings"]
+        assert f"network-disks+={name}" in str(refused["findings"])
+        with allowed(pair, f"{kind}://{STORAGE}"):
+            for source, destination in (pair, pair[::-1]):
+                plan = source.plan("netdisk", destination.name)
+                [placed] = plan["placements"]
+                assert not codes(plan, "blocker"), plan["findings"]
+                assert placed["shared"] and placed["destination_path"] == name, placed
+                assert plan["expected_bytes"] == 128 << 20 and plan["quarantine_bytes"] == 0, plan
+                watching = lab.background("watch", "netdisk")
+                said = source.drover("move", "netdisk", destination.name, "--yes").stdout
+                runs(lab, destination, "netdisk")
+                assert watching.stop()["ok"]
+                assert "vda stays where it is" in said, said
+                assert guest["uuid"] not in source.virsh("list", "--all", "--uuid").stdout
+        host1.virsh("destroy", "netdisk")
+
+
+@LONG
+@pytest.mark.parametrize("kind", ["quick", "offline"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_network_disk_stays_while_the_vm_is_saved_or_off(lab, pair, guest, server, kind):
+    host1, host2 = pair
+    with on_server(server, host1, guest) as (name, found, form), allowed(pair, name):
+        on_network(host1, guest, found, form)
+        if kind == "quick":
+            boots(lab, host1, "netdisk")
+        for source, destination in (pair, pair[::-1]):
+            source.drover("move", "netdisk", destination.name, f"--{kind}", "--yes")
+            move = source.moves()[0]
+            assert (move["plan"]["kind"], move["state"]) == (kind, "done"), brief(move)
+            if kind == "quick":
+                runs(lab, destination, "netdisk")
+        if kind == "offline":
+            boots(lab, host1, "netdisk")
+        host1.virsh("destroy", "netdisk")
+
+
+def test_a_network_disk_that_is_another_there_stops_the_move(lab, pair, guest):
+    """One name, and behind it a server of each host's own: a copy of the disk, equal to the last byte."""
+    host1, host2 = pair
+    clone = host1.path(f"{IMAGES}/clone.qcow2")
+    names = {host: host.run("cat", "/etc/hosts").stdout for host in pair}
+    clone.write_bytes(host1.path(guest["disk"]).read_bytes())
+    try:
+        for host, address in zip(pair, (STORAGE, OTHER)):
+            host.run("tee", "/etc/hosts", input=names[host] + f"{address} storage1\n")
+        with storage_servers.nbd(host1.path(guest["disk"]), "--shared=4", address=STORAGE), \
+                storage_servers.nbd(clone, "--shared=4", address=OTHER), allowed(pair, "nbd://storage1"):
+            on_network(host1, guest, source("nbd", "disk", server="storage1"))
+            plan = host1.plan("netdisk", "host2")
+            assert codes(plan, "blocker") == ["DISK_NETWORK"], plan["findings"]
+            assert OTHER in str(plan["findings"]) and not plan["placements"][0]["shared"], plan
+    finally:
+        for host in pair:
+            host.run("tee", "/etc/hosts", input=names[host])
+        clone.unlink()
+
+
+def test_a_server_for_one_connection_is_told_of_before_the_move(lab, pair, guest):
+    """Its guest has that connection: neither a plan nor the destination's QEMU gets one."""
+    host1, _ = pair
+    with storage_servers.nbd(host1.path(guest["disk"]), address=STORAGE), allowed(pair, f"nbd://{STORAGE}"):
+        on_network(host1, guest, source("nbd", "disk"))
+        plan = host1.plan("netdisk", "host2")
+        assert codes(plan, "blocker") == ["DISK_NETWORK"] and "--shared=4" in str(plan["findings"]), plan["findings"]
+
+
+def test_a_lun_that_is_not_there_is_told_of_before_the_move(lab, pair, guest):
+    """Its server answers; what QEMU says of the disk is what the plan says."""
+    host1, _ = pair
+    with on_server("iscsi", host1, guest) as (_, found, form), allowed(pair, f"iscsi://{STORAGE}"):
+        on_network(host1, guest, found.replace("/1'", "/2'"), form)
+        plan = host1.plan("netdisk", "host2")
+        assert codes(plan, "blocker") == ["DISK_NETWORK"], plan["findings"]
+        assert "lun" in str(plan["findings"]).lower() and "qemu-nbd" in str(plan["findings"]), plan["findings"]
+    assert not list(host1.path("/run/drover").glob("disk-*"))
