@@ -9,7 +9,8 @@ from case_moves import Moves
 from sides import Drover
 
 NAME = "multilink"
-RATE = "500mbit"
+RATE = "500mbit"  # of each
+TOGETHER = "1gbit"
 NETWORKS = ("10.77.0.0/24", "10.77.1.0/24")
 ONE_PAIR = "drover_one_pair"
 
@@ -27,4 +28,4 @@ class Multilink(Moves):
 
     def run(self, _link):
         stage.lab("up", "--move-networks", len(NETWORKS), "--libvirt-tcp")
-        return super().run(RATE)
+        return {**super().run(RATE), "link": TOGETHER}

@@ -31,7 +31,7 @@ GOALS = {
     ("storage", "local"): [Goal("wall", 1.15)],
     ("export", "local"): [Goal("wall", 1.2)],
     ("export-off", "local"): [Goal("wall", 1.2)],
-    ("multilink", "500mbit"): [Goal("wall", 0.60), Goal("pause", 1.2)],
+    ("multilink", "1gbit"): [Goal("wall", 0.60), Goal("pause", 1.2)],
 }
 REFERENCES_SAVE_LEAST = 0.25  # of the bytes of the run without them, at 100 Mbit/s
 
