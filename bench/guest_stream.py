@@ -57,7 +57,7 @@ def record(page, body, named):
 
 
 def write(file, memory_bytes):
-    """Writes it into the open file."""
+    """Writes it into the open file; how many bytes of it say something: what is not zero, once."""
     pages = memory_bytes // PAGE_BYTES
     content = programs(memory_bytes + PAGE_BYTES)
 
@@ -67,11 +67,15 @@ def write(file, memory_bytes):
         return None if at is None else content[at:at + PAGE_BYTES]
 
     file.write(head(memory_bytes))
+    told = 0
     for again in (False, True):
         file.write(b"\x02" + RAM)
         named = False
         for page, holds in of_pass(pages, again):
-            file.write(record(page, body(holds), named))
+            holding = body(holds)
+            file.write(record(page, holding, named))
+            told += PAGE_BYTES if not again and holding and holding.strip(b"\0") else 0
             named = True
         file.write(end())
     file.write(b"\0")
+    return told

@@ -138,10 +138,11 @@ def cost(movers):
     return [meters.cpu_seconds(mover.pid) for mover in movers]
 
 
-def carry(program, file, total, **settings):
-    """Carries `total` bytes of a file through two movers as one memory stream; `settings`: of their start message. Raw figures."""
+def carry(program, file, total, least=None, **settings):
+    """Carries `total` bytes of a file through two movers as one memory stream, of which at least so many (else all) have to come out: what
+    is sent again as it was need not. `settings`: of their start message. Raw figures."""
     folder = tempfile.mkdtemp(prefix="drover-bench-")
-    movers = []
+    movers, told = [], {}
     try:
         key = secrets.token_bytes(32)
         for role in ("source", "destination"):
@@ -158,12 +159,12 @@ def carry(program, file, total, **settings):
         arrived = drain(movers[1].serve_open())
         seconds = time.monotonic() - began
         feeder.join(PATIENCE_SECONDS)
-        # Pages that are sent again as they were need not come out once more.
-        if arrived > total or (arrived < total and not settings.get("content")):
+        for mover in movers:  # that are still there
+            mover.tell({"do": "status"})
+            told[mover.role] = mover.hear("reply", "status")
+        if not (total if least is None else least) <= arrived <= total:
             raise LabError(f"The movers carried {arrived} of {total} bytes.")
-        movers[0].tell({"do": "status"})
-        sent = movers[0].hear("reply", "status")["bytes_sent"]
-        return {"seconds": seconds, "bytes": total, "wire_bytes": sent, "cpu_s": [b - a for a, b in zip(before, cost(movers))],
+        return {"seconds": seconds, "bytes": total, "wire_bytes": told["source"]["bytes_sent"], "cpu_s": [b - a for a, b in zip(before, cost(movers))],
                 "peak_bytes": [meters.memory_bytes(mover.pid, "VmHWM") for mover in movers]}
     finally:
         for mover in movers:

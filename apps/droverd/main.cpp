@@ -14,6 +14,7 @@
 #include "config.h"
 #include "fit/fitting.h"
 #include "hypervisor/libvirt/libvirt.h"
+#include "hypervisor/network_image.h"
 #include "journal/database.h"
 #include "journal/host_book.h"
 #include "journal/move_journal.h"
@@ -96,6 +97,7 @@ Status run(const Config& config) {
   RETURN_IF_ERROR(make_folder(config.state_folder / "writes", kPrivate));
   RETURN_IF_ERROR(make_folder(config.run_folder, kTraversable));
   RETURN_IF_ERROR(make_folder(config.run_folder / "moves", kPrivate));
+  NetworkImage::remove_left();
 
   ASSIGN_OR_RETURN(const auto database, journal::Database::open(config.state_folder / "drover.db"));
   ASSIGN_OR_RETURN(auto journal, journal::MoveJournal::open(*database));

@@ -109,19 +109,21 @@ void read_secrets(const pugi::xml_node& element, std::vector<std::string>& secre
   }
 }
 
-void read_server(const pugi::xml_node& source, DiskFacts& facts) {
-  if (facts.protocol.empty()) return;
+NetworkSource read_network(const pugi::xml_node& source) {
   const auto host = source.child("host");
-  facts.network_host = attribute(host, "name");
-  facts.network_port = attribute(host, "port");
-  facts.network_name = attribute(source, "name");
+  return {attribute(source, "protocol"), attribute(host, "name"), attribute(host, "port"),
+          attribute(source, "name")};
+}
+
+bool is_plain_network(const pugi::xml_node& source) {
+  const auto host = source.child("host");
   const std::string tls = attribute(source, "tls"), transport = attribute(host, "transport");
   const auto elements = std::ranges::count_if(source.children(), [](const pugi::xml_node& child) {
     return child.type() == pugi::node_element;
   });
-  facts.network_plain = host && elements == 1 && (tls.empty() || tls == "no") &&
-                        (transport.empty() || transport == "tcp") &&
-                        !source.parent().child("backingStore").child("source");
+  return host && elements == 1 && (tls.empty() || tls == "no") &&
+         (transport.empty() || transport == "tcp") &&
+         !source.parent().child("backingStore").child("source");
 }
 
 DiskFacts read_disk(const pugi::xml_node& element) {
@@ -141,8 +143,8 @@ DiskFacts read_disk(const pugi::xml_node& element) {
     const std::string path = local_path(below.child("source"));
     if (!path.empty()) facts.disk.backing_chain.push_back(path);
   }
-  facts.protocol = attribute(source, "protocol");
-  read_server(source, facts);
+  facts.network = read_network(source);
+  facts.network_plain = is_plain_network(source);
   facts.pool = attribute(source, "pool");
   facts.volume = attribute(source, "volume");
   facts.cache = attribute(element.child("driver"), "cache");
@@ -247,6 +249,8 @@ void read_devices(const pugi::xml_node& devices, DomainFacts& facts) {
     read_secrets(element, facts.secrets);
     if (attribute(element, "type") == "vhostuser") facts.vhost_user = true;
   }
+  for (const auto& found : devices.select_nodes(".//source[@protocol]"))
+    facts.network_sources.push_back(read_network(found.node()));
   for (const auto& element : devices.children("interface")) {
     facts.interfaces.push_back(read_interface(element));
     const std::string rom = attribute(element.child("rom"), "file");

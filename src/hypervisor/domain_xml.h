@@ -18,13 +18,18 @@ inline constexpr std::size_t kDefinitionBytesMax =
     4u << 20;                                   // the API's body limit; real ones have 5-50 KiB
 inline constexpr int kDefinitionDepthMax = 64;  // real ones have less than 20
 
+// What QEMU opens over the network, as a definition names it.
+struct NetworkSource {
+  std::string protocol;          // "nbd", "rbd", ...
+  std::string host, port, name;  // its first server's
+};
+
 struct DiskFacts {
-  Disk disk;             // sizes are zero, the backing chain is as far as the definition tells
-  std::string alias;     // of a running VM: "virtio-disk0"
-  std::string protocol;  // kNetwork: "nbd", "rbd", ...
-  std::string network_host, network_port, network_name;  // kNetwork: its first server's
-  // There is but that one, on TCP, that asks for no secret and no TLS, and the image stands on no
-  // other.
+  Disk disk;              // sizes are zero, the backing chain is as far as the definition tells
+  std::string alias;      // of a running VM: "virtio-disk0"
+  NetworkSource network;  // kNetwork
+  // It has but that one server, on TCP, that asks for no secret and no TLS, and the image stands on
+  // no other.
   bool network_plain = false;
   std::string pool, volume;  // kVolume
   std::string cache;
@@ -66,6 +71,7 @@ struct FilesystemFacts {
 struct DomainFacts {
   Vm vm;  // without host, state, snapshots, autostart and move_id
   std::vector<DiskFacts> disks;
+  std::vector<NetworkSource> network_sources;  // of disks, their layers and copies, SCSI devices
   std::vector<InterfaceFacts> interfaces;
   std::vector<GraphicsFacts> graphics;
   std::vector<HostDeviceFacts> host_devices;

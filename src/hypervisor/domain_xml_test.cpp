@@ -94,7 +94,7 @@ TEST(DomainXml, ReadsEveryKindOfDevice) {
   EXPECT_EQ(disk(*facts, "vdb")->disk.kind, DiskKind::kBlock);
   EXPECT_EQ(disk(*facts, "vdb")->disk.path, "/dev/vg0/data");
   EXPECT_EQ(disk(*facts, "vdc")->disk.kind, DiskKind::kNetwork);
-  EXPECT_EQ(disk(*facts, "vdc")->protocol, "rbd");
+  EXPECT_EQ(disk(*facts, "vdc")->network.protocol, "rbd");
   EXPECT_EQ(disk(*facts, "vdd")->disk.kind, DiskKind::kVolume);
   EXPECT_TRUE(disk(*facts, "vde")->disk.shareable);
   EXPECT_TRUE(disk(*facts, "vdf")->encrypted);

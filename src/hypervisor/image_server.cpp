@@ -11,7 +11,6 @@
 #include "hypervisor/file_identity.h"
 #include "hypervisor/program.h"
 #include "hypervisor/qemu_conf.h"
-#include "hypervisor/qemu_user.h"
 #include "hypervisor/volume_pool.h"
 
 namespace drover {
@@ -75,7 +74,7 @@ std::vector<std::string> server_words(const std::vector<ServedDisk>& disks,
 Result<std::unique_ptr<ImageServer>> ImageServer::start(const std::vector<ServedDisk>& disks,
                                                         std::filesystem::path socket) {
   const QemuConf conf = qemu_conf();
-  ASSIGN_OR_RETURN(auto words, as_qemu_user(conf.user));
+  ASSIGN_OR_RETURN(auto words, as_qemu_user(conf));
   for (const ServedDisk& disk : disks) RETURN_IF_ERROR(give(disk, conf));
   const auto server = server_words(disks, socket);
   words.insert(words.end(), server.begin(), server.end());
@@ -103,7 +102,8 @@ Status ImageServer::await_socket() {
 
 // The program dies with the thread that started it, whose only work this is.
 void ImageServer::keep(const std::stop_token& stop, const std::vector<std::string>& arguments) {
-  auto running = RunningProgram::start({.arguments = arguments}, RunningProgram::Complaints::kKeep);
+  auto running = RunningProgram::start({.arguments = arguments, .name = "qemu-storage-daemon"},
+                                       RunningProgram::Complaints::kKeep);
   const auto tell = [&](bool begun, std::optional<Status> ended) {
     const std::lock_guard lock(mutex_);
     begun_ = begun;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "hypervisor/qemu_conf.h"
-#include "hypervisor/qemu_user.h"
 
 namespace drover {
 namespace {
@@ -18,12 +17,15 @@ std::string value(std::string_view text) {
   return escaped;
 }
 
+// droverd's own, and each host's in the lab.
+constexpr const char* kRunFolder = "/run/drover";
+constexpr std::string_view kFolderPrefix = "disk-";
+
 Result<std::filesystem::path> make_folder_for(const std::string& user) {
-  std::string folder = "/run/drover/disk-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr) {  // droverd has another folder
-    folder = "/run/drover-disk-XXXXXX";
-    if (::mkdtemp(folder.data()) == nullptr) return fail_errno("Cannot make a folder in /run");
-  }
+  const bool daemon = std::filesystem::is_directory(kRunFolder);
+  std::string folder = fmt::format("{}/{}XXXXXX", daemon ? kRunFolder : "/tmp",
+                                   daemon ? kFolderPrefix : "drover-disk-");
+  if (::mkdtemp(folder.data()) == nullptr) return fail_errno("Cannot make a folder in /run/drover");
   if (auto given = give_folder_to_qemu(folder, user); !given) {
     std::filesystem::remove(folder);
     return std::unexpected(std::move(given).error());
@@ -40,8 +42,12 @@ std::string image_options(const NetworkImageSource& source) {
   const std::string second = value(source.name.substr(slash + 1));
   if (source.protocol == "iscsi") {
     const bool six = source.host.find(':') != std::string::npos;
-    return fmt::format("driver=iscsi,transport=tcp,portal={}{}{}:{},target={},lun={}",
-                       six ? "[" : "", source.host, six ? "]" : "", source.port, first, second);
+    // As QEMU names itself (its block/iscsi.c).
+    const std::string initiator =
+        "iqn.2008-11.org.linux-kvm" + (source.vm_uuid.empty() ? "" : ":" + value(source.vm_uuid));
+    return fmt::format(
+        "driver=iscsi,transport=tcp,portal={}{}{}:{},target={},lun={},initiator-name={}",
+        six ? "[" : "", source.host, six ? "]" : "", source.port, first, second, initiator);
   }
   if (source.protocol == "gluster") {
     return fmt::format(
@@ -55,15 +61,15 @@ Result<NetworkImage> NetworkImage::start(const NetworkImageSource& source) {
   const std::string options = image_options(source);
   if (options.empty())
     return fail(ErrorCode::kInvalidArgument, "{} is no network disk of a driver.", source.name);
-  const std::string user = qemu_conf().user;
-  ASSIGN_OR_RETURN(auto words, as_qemu_user(user));
-  ASSIGN_OR_RETURN(auto folder, make_folder_for(user));
+  const QemuConf conf = qemu_conf();
+  ASSIGN_OR_RETURN(auto words, as_qemu_user(conf));
+  ASSIGN_OR_RETURN(auto folder, make_folder_for(conf.user));
   // None of its clients' caches: what another host wrote is what counts.
   words.insert(words.end(),
                {"qemu-nbd", "--read-only", "--shared=1", "--cache=none",
                 "--socket=" + (folder / "disk.sock").string(), "--image-opts", options});
-  auto program =
-      RunningProgram::start({.arguments = std::move(words)}, RunningProgram::Complaints::kKeep);
+  auto program = RunningProgram::start({.arguments = std::move(words), .name = "qemu-nbd"},
+                                       RunningProgram::Complaints::kKeep);
   if (!program) {
     std::filesystem::remove(folder);
     return std::unexpected(program.error());
@@ -82,6 +88,14 @@ void NetworkImage::remove_socket() {
   std::filesystem::remove(socket(), ignored);
   std::filesystem::remove(folder_, ignored);
   folder_.clear();
+}
+
+void NetworkImage::remove_left() {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(kRunFolder, ignored)) {
+    if (entry.path().filename().string().starts_with(kFolderPrefix))
+      std::filesystem::remove_all(entry.path(), ignored);
+  }
 }
 
 Error NetworkImage::complaint() const {

@@ -19,6 +19,8 @@ struct NetworkImageSource {
   std::string host;      // an IP address
   std::uint16_t port = 0;
   std::string name;  // "target/lun", "volume/path": one that network_disk_uri() takes
+  // Of the VM whose disk it is: QEMU's name as an initiator has it. Empty: of none.
+  std::string vm_uuid;
 };
 
 // As qemu-nbd's --image-opts has it. Empty: of no such protocol.
@@ -34,8 +36,10 @@ class NetworkImage {
 
   // REQUIRES: it was not removed.
   std::filesystem::path socket() const { return folder_ / "disk.sock"; }
-  // Once somebody is connected; so nothing is left if we are killed. Safe to run twice.
+  // Once somebody is connected. Safe to run twice.
   void remove_socket();
+  // When droverd starts: folders of one that was killed meanwhile. Their programs ended with it.
+  static void remove_left();
   bool ended() { return program_.ended(); }
   // Why it could not open the disk. REQUIRES: ended().
   Error complaint() const;

@@ -109,6 +109,7 @@ bool drain(const Pipe& output, const Pipe& complaints, const ProgramCall& call, 
 }
 
 std::string name_of(const ProgramCall& call) {
+  if (!call.name.empty()) return call.name;
   return call.arguments.size() > 1 ? call.arguments[0] + " " + call.arguments[1]
                                    : call.arguments[0];
 }

@@ -18,6 +18,7 @@ namespace drover {
 
 struct ProgramCall {
   std::vector<std::string> arguments;  // [0] is the program, looked up in a fixed PATH
+  std::string name = {};               // in messages; empty: its first two words
   int descriptor = -1;                 // handed over as descriptor 3; -1: none
   std::chrono::milliseconds limit{10'000};
   std::size_t output_bytes_max = 1u << 20;

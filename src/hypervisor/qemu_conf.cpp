@@ -4,6 +4,7 @@
 #include <charconv>
 #include <vector>
 
+#include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,28 @@ Result<uid_t> uid_of(const std::string& user) {
   return found->pw_uid;
 }
 
+Result<gid_t> gid_of(const std::string& name) {
+  gid_t gid = 0;
+  const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), gid);
+  if (failure == std::errc() && end == name.data() + name.size()) return gid;
+  std::vector<char> buffer(16384);
+  group entry{};
+  group* found = nullptr;
+  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
+      found == nullptr) {
+    return fail(ErrorCode::kNotFound, "There is no group {}, in which QEMU runs by qemu.conf.",
+                name);
+  }
+  return found->gr_gid;
+}
+
+bool has_name(uid_t uid) {
+  std::vector<char> buffer(16384);
+  passwd entry{};
+  passwd* found = nullptr;
+  return ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
+}
+
 }  // namespace
 
 QemuConf parse_qemu_conf(std::string_view text) {
@@ -52,7 +75,9 @@ QemuConf parse_qemu_conf(std::string_view text) {
     const std::string_view key = trimmed(line.substr(0, equals));
     const std::string value = value_of(trimmed(line.substr(equals + 1)));
     // "+0" names a numeric user.
-    if (key == "user") conf.user = value.starts_with('+') ? value.substr(1) : value;
+    const std::string who = value.starts_with('+') ? value.substr(1) : value;
+    if (key == "user") conf.user = who;
+    if (key == "group") conf.group = who;
     if (key == "migrate_tls_force") conf.tls_forced = value == "1";
     if (key == "dynamic_ownership") conf.gives_images = value != "0";
   }
@@ -62,6 +87,19 @@ QemuConf parse_qemu_conf(std::string_view text) {
 QemuConf qemu_conf(const std::filesystem::path& file) {
   const auto text = read_file(file);
   return text ? parse_qemu_conf(*text) : QemuConf{};
+}
+
+Result<std::vector<std::string>> as_qemu_user(const QemuConf& conf) {
+  std::vector<std::string> words{"setpriv", "--pdeathsig", "KILL", "--no-new-privs"};
+  ASSIGN_OR_RETURN(const uid_t uid, uid_of(conf.user));
+  if (::geteuid() == 0 && uid != 0) {
+    ASSIGN_OR_RETURN(const gid_t gid, gid_of(conf.group));
+    words.push_back(fmt::format("--reuid={}", uid));
+    words.push_back(fmt::format("--regid={}", gid));
+    words.emplace_back(has_name(uid) ? "--init-groups" : "--clear-groups");
+  }
+  words.emplace_back("--");
+  return words;
 }
 
 Status give_folder_to_qemu(const std::filesystem::path& folder, const std::string& user) {

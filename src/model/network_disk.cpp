@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <string>
 
 #include <fmt/core.h>
 
@@ -23,21 +24,25 @@ bool is_number(std::string_view text) {
          std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
+// A comma parts rules from each other: no administrator could allow such an export.
 bool is_export(std::string_view name) {
   constexpr std::size_t kNameMax = 4096;  // NBD's proto.md
   return name.size() <= kNameMax && std::ranges::none_of(name, [](char c) {
-           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == ',';
          });
 }
 
-// RFC 7143, 4.2.7.1: such letters, at most 223 of them.
+// RFC 7143, 4.2.7.1: such letters, at most 223 of them. Larger numbers are other ways to say one of
+// these (SAM-5, 4.7): of 65537, 16385 and 257 some or all targets make 1.
 bool is_target_and_lun(std::string_view name) {
   constexpr std::size_t kTargetMax = 223;
+  constexpr int kLunMax = 255;
   const std::size_t slash = name.find('/');
   if (slash == name.npos || slash == 0 || slash > kTargetMax) return false;
   const std::string_view lun = name.substr(slash + 1);
   const bool one_form = lun.size() == 1 || !lun.starts_with('0');
-  return all_of(name.substr(0, slash), ".-:") && is_number(lun) && one_form;
+  if (!is_number(lun) || !one_form || std::stoi(std::string(lun)) > kLunMax) return false;
+  return all_of(name.substr(0, slash), ".-:");
 }
 
 // A path that has one form.

@@ -164,7 +164,7 @@ bool is_out_of_reach(const Facts& facts, const DiskFacts& disk, Findings& findin
       "virsh detach-disk {} {} --persistent, if it is not needed", word(facts.name()), target);
   if (disk.disk.kind == DiskKind::kNetwork) {
     return refuse(Code::kDiskNetwork,
-                  fmt::format("{} is a network disk ({}).", target, disk.protocol),
+                  fmt::format("{} is a network disk ({}).", target, disk.network.protocol),
                   "Only images in files are exported.", {detach});
   }
   if (disk.disk.kind == DiskKind::kBlock || disk.disk.kind == DiskKind::kOther) {

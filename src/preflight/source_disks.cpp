@@ -46,10 +46,10 @@ void check_kind(const SourceFacts& facts, const DiskFacts& disk, Findings& findi
         check_source_volume(facts, disk, there, findings);
       break;
     case DiskKind::kNetwork:
-      if (disk.disk.device == DiskDevice::kDisk && network_disk_port(disk.protocol) != 0)
+      if (disk.disk.device == DiskDevice::kDisk && network_disk_port(disk.network.protocol) != 0)
         break;  // asked, there too
       findings.blocker(Code::kDiskNetwork, target,
-                       fmt::format("{} is a network disk ({}).", target, disk.protocol),
+                       fmt::format("{} is a network disk ({}).", target, disk.network.protocol),
                        "That the destination opens the very same one is proven of NBD, iSCSI and "
                        "GlusterFS only.",
                        {fmt::format("Detach it for the move: virsh detach-disk {} {}",

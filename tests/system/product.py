@@ -199,6 +199,7 @@ class Host:
             where = self.path(folder)
             if where.is_dir():
                 found += [f"{folder}/{entry.name}" for entry in where.iterdir()]
+        found += [str(entry) for entry in self.path("/run/drover").glob("disk-*")]
         found += [f"open job {row}" for row in self.sql("SELECT side, id FROM jobs WHERE is_open = 1")]
         return found
 

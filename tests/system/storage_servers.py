@@ -49,8 +49,8 @@ def nbd(file, *options, address, name="disk"):
 
 
 @contextlib.contextmanager
-def iscsi(file, *, address, target="iqn.2026-11.lab:vms"):
-    """An iSCSI target whose LUN 1 is that file, for everyone."""
+def iscsi(file, *, address, vm_uuid, target="iqn.2026-11.lab:vms"):
+    """An iSCSI target whose LUN 1 is that file, for the QEMU of that VM."""
     control = str(os.getpid() % 30000 + 1)  # the name of its control socket, a number
 
     def ask(*words):
@@ -59,12 +59,18 @@ def iscsi(file, *, address, target="iqn.2026-11.lab:vms"):
     with serving(["tgtd", "-f", "-C", control, "--iscsi", f"portal={address}:3260"], address, 3260):
         ask("--op", "new", "--mode", "target", "--tid", 1, "-T", target)
         ask("--op", "new", "--mode", "logicalunit", "--tid", 1, "--lun", 1, "-b", file)
-        ask("--op", "bind", "--mode", "target", "--tid", 1, "-I", "ALL")
+        ask("--op", "bind", "--mode", "target", "--tid", 1, "-Q", f"iqn.2008-11.org.linux-kvm:{vm_uuid}")
         try:
             yield target
         finally:  # a signal alone does not end it
             ask("--op", "delete", "--force", "--mode", "target", "--tid", 1)
             ask("--op", "delete", "--mode", "system")
+
+
+def silent(address, port):
+    """A server that takes connections and says nothing."""
+    said = f"import socket, time; s = socket.create_server(('{address}', {port})); time.sleep(600)"
+    return serving(["/usr/bin/python3", "-c", said], address, port)
 
 
 class Gluster:

@@ -50,7 +50,7 @@ def on_server(kind, host, guest):
         lun = file.with_name("lun.img")
         subprocess.run(["qemu-img", "convert", "-O", "raw", file, lun], check=True)
         try:
-            with storage_servers.iscsi(lun, address=STORAGE) as target:
+            with storage_servers.iscsi(lun, address=STORAGE, vm_uuid=guest["uuid"]) as target:
                 yield f"iscsi://{STORAGE}:3260/{target}/1", source("iscsi", f"{target}/1", 3260), "raw"
         finally:
             lun.unlink()
@@ -72,7 +72,7 @@ def on_network(host, guest, source, form="raw"):
     xml = host.virsh("dumpxml", name, "--inactive", "--security-info").stdout
     head, disk = xml.split("<disk type='file' device='disk'>", 1)
     _, rest = disk.split("</disk>", 1)
-    host.define(f"""{head}<disk type='network' device='disk'><driver name='qemu' type='{form}'/>{source}
+    host.define(f"""{head}<disk type='network' device='disk'><driver name='qemu' type='{form}' cache='none'/>{source}
       <target dev='vda' bus='virtio'/></disk>{rest}""")
 
 
@@ -176,5 +176,22 @@ def test_a_lun_that_is_not_there_is_told_of_before_the_move(lab, pair, guest):
         on_network(host1, guest, found.replace("/1'", "/2'"), form)
         plan = host1.plan("netdisk", "host2")
         assert codes(plan, "blocker") == ["DISK_NETWORK"], plan["findings"]
-        assert "lun" in str(plan["findings"]).lower() and "qemu-nbd" in str(plan["findings"]), plan["findings"]
-    assert not list(host1.path("/run/drover").glob("disk-*"))
+        assert "LUN" in str(plan["findings"]) and "qemu-nbd failed" in str(plan["findings"]), plan["findings"]
+
+
+def test_a_server_that_says_nothing_does_not_hold_a_plan(pair, guest):
+    host1, _ = pair
+    with storage_servers.silent(STORAGE, 3260), allowed(pair, f"iscsi://{STORAGE}"):
+        on_network(host1, guest, source("iscsi", "iqn.2026-11.lab:vms/1", 3260))
+        plan = host1.plan("netdisk", "host2")
+        assert codes(plan, "blocker") == ["DISK_NETWORK"], plan["findings"]
+
+
+def test_a_cache_of_a_client_is_no_proof(pair, guest):
+    host1, _ = pair
+    on_network(host1, guest, source("gluster", "vms/disk.qcow2", 24007), "qcow2")
+    xml = host1.virsh("dumpxml", "netdisk", "--inactive", "--security-info").stdout
+    host1.define(xml.replace("cache='none'", "cache='writeback'"))
+    with storage_servers.silent(STORAGE, 24007):
+        plan = host1.plan("netdisk", "host2")
+    assert codes(plan, "blocker") == ["DISK_NETWORK"] and "cache='none'" in str(plan["findings"]), plan["findings"]

@@ -10,6 +10,7 @@
 #include "move/plan/network_disk_count.h"
 #include "move/plan/network_disks.h"
 #include "move/plan/network_marks.h"
+#include "preflight/finding.h"
 
 namespace drover::move {
 namespace {
@@ -20,7 +21,7 @@ Finding not_allowed(const DiskFacts& disk, const std::string& uri, const std::st
       fmt::format("{} is the network disk {}, which VMs that come to {} may not have.",
                   disk.disk.target, uri, host),
       "The administrator of a host says what others may have opened there.",
-      {fmt::format("On {}: drover settings network-disks+={}", host, uri)});
+      {fmt::format("On {}: drover settings {}", host, preflight::word("network-disks+=" + uri))});
 }
 
 Finding not_seen(const DiskFacts& disk, const std::string& host, const Error& error) {
@@ -49,7 +50,7 @@ Status check_shown(const ReserveRequest& request, const DiskPlacement& placement
                 "move again.",
                 uri, target, request.plan.vm.name, why);
   };
-  auto opened = NetworkDisk::open(disk, deadline);
+  auto opened = NetworkDisk::open(disk, request.plan.vm.uuid, deadline);
   if (!opened) return not_shown(opened.error().text());
   if (opened->name() != placement.destination_path)
     return not_shown(fmt::format("it is reached as {} now", opened->name()));
@@ -84,7 +85,7 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
       report.findings.push_back(not_allowed(disk, uri, world_.host_name));
       continue;
     }
-    auto opened = NetworkDisk::open(disk, deadline);
+    auto opened = NetworkDisk::open(disk, proposal.vm.uuid, deadline);
     const auto read =
         opened ? opened->read_marks(target, MarkUse::kReport, marks, deadline)
                : Result<std::vector<preflight::DiskMark>>(std::unexpected(opened.error()));
@@ -101,7 +102,7 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
       continue;
     }
     const auto users = users_here(world_.hypervisor, proposal.vm.uuid);
-    const std::string taken = users ? taken_by(disk, *users) : users.error().text();
+    const std::string taken = users ? taken_by(disk.network, *users) : users.error().text();
     if (!taken.empty()) {
       report.findings.push_back(
           not_seen(disk, world_.host_name, Error{ErrorCode::kConflict, Retry::kNever, taken, {}}));
@@ -155,7 +156,7 @@ Status DestinationSide::check_network_disks(const ReserveRequest& request,
         disks, [&](const DiskFacts& facts) { return facts.disk.target == placement.target; });
     DROVER_CHECK(disk != disks.end());  // check_network_disk() found it
     RETURN_IF_ERROR(check_shown(request, placement, *disk, deadline));
-    if (const std::string taken = taken_by(*disk, users); !taken.empty()) {
+    if (const std::string taken = taken_by(disk->network, users); !taken.empty()) {
       return fail(ErrorCode::kConflict, "{} cannot be opened on {}. {}", network_uri(*disk),
                   world_.host_name, taken);
     }
@@ -178,8 +179,8 @@ Status DestinationSide::check_network_disk(const ReserveRequest& request,
   const std::string uri = network_uri(*disk);
   if (!admits_network_disk(settings.network_disks, uri)) {
     return fail(ErrorCode::kPolicy,
-                "{} takes no VM with the disk {}. Fix, on {}: drover settings network-disks+={}",
-                world_.host_name, uri, world_.host_name, uri);
+                "{} takes no VM with the disk {}. Fix, on {}: drover settings {}", world_.host_name,
+                uri, world_.host_name, preflight::word("network-disks+=" + uri));
   }
   return {};
 }

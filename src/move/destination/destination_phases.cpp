@@ -120,6 +120,12 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
       return fail(ErrorCode::kConflict, "{} is already moving to {} (move {}).", vm.name,
                   world_.host_name, entry->job.move_id);
     }
+    if (const std::string both =
+            network_disk_of_both(request.plan.placements, entry->job.plan.placements);
+        !both.empty()) {
+      return fail(ErrorCode::kConflict, "{} is also a disk of {}, which is moving to {} (move {}).",
+                  both, entry->job.plan.vm.name, world_.host_name, entry->job.move_id);
+    }
     if (!(entry->carriers && entry->job.prepared) && entry->job.plan.kind != MoveKind::kOffline)
       promised += entry->job.plan.vm.memory;
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <filesystem>
 
 #include "model/network_disk.h"
 #include "move/plan/network_disks.h"
@@ -13,8 +14,8 @@ namespace drover::move {
 namespace {
 
 // 0: no port.
-unsigned port_of(const DiskFacts& disk) {
-  const std::string& text = disk.network_port;
+unsigned port_of(const NetworkSource& disk) {
+  const std::string& text = disk.port;
   if (text.empty()) return network_disk_port(disk.protocol);
   unsigned port = 0;
   const char* end = text.data() + text.size();
@@ -22,13 +23,26 @@ unsigned port_of(const DiskFacts& disk) {
   return read.ec == std::errc() && read.ptr == end ? port : 0;
 }
 
-bool same_name(const DiskFacts& one, const DiskFacts& other) {
-  if (one.protocol != "iscsi") return one.network_name == other.network_name;
-  // Of iSCSI's names the case means nothing (RFC 7143, 4.2.7.1).
-  return std::ranges::equal(one.network_name, other.network_name, [](char a, char b) {
+// Of iSCSI's names the case means nothing (RFC 7143, 4.2.7.1).
+bool same_target(std::string_view one, std::string_view other) {
+  return std::ranges::equal(one, other, [](char a, char b) {
     return std::tolower(static_cast<unsigned char>(a)) ==
            std::tolower(static_cast<unsigned char>(b));
   });
+}
+
+// Whether `other` may be this disk. What does not name its LUN as ours is named may be any of the
+// target's; what names none is LUN 0, as libvirt has it.
+bool may_be_lun(std::string_view disk, std::string_view other) {
+  const std::size_t slash = std::min(other.find('/'), other.size());
+  const std::string_view target = disk.substr(0, disk.find('/'));
+  if (!same_target(target, other.substr(0, slash))) return false;
+  const std::string named = slash == other.size() ? std::string(other) + "/0" : std::string(other);
+  return same_target(disk, named) || network_disk_uri("iscsi", "any", "", named).empty();
+}
+
+bool same_file(const std::string& disk, const std::string& other) {
+  return std::filesystem::path(disk) == std::filesystem::path(other).lexically_normal();
 }
 
 }  // namespace
@@ -73,30 +87,48 @@ Result<std::vector<NetworkDiskUser>> network_disk_users(std::span<const Vm> vms,
       if (!text && text.error().code == ErrorCode::kNotFound) continue;  // it has gone
       if (!text) return std::unexpected(text.error());
       ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(*text));
-      for (const DiskFacts& disk : domain.disks) {
-        if (disk.disk.kind == DiskKind::kNetwork) users.push_back({vm.name, disk});
-      }
+      for (const NetworkSource& source : domain.network_sources) users.push_back({vm.name, source});
     }
   }
   return users;
 }
 
-std::string taken_by(const DiskFacts& disk, std::span<const NetworkDiskUser> users) {
-  for (const NetworkDiskUser& user : users) {
-    const DiskFacts& other = user.disk;
-    if (other.protocol != disk.protocol || other.network_host.empty()) continue;
-    if (!same_name(other, disk)) continue;
-    const std::string taken = fmt::format("It is also a disk of {} there.", user.vm);
-    if (disk.protocol != "nbd") return taken;  // one target, one volume has several addresses
-    if (port_of(other) != port_of(disk)) continue;
-    if (other.network_host == disk.network_host) return taken;
-    const auto ours = net::addresses_of(disk.network_host);
-    const auto theirs = net::addresses_of(other.network_host);
+std::string taken_by(const NetworkSource& disk, std::span<const NetworkDiskUser> users) {
+  for (const auto& [vm, other] : users) {
+    if (other.protocol != disk.protocol) continue;
+    const std::string taken = fmt::format("It is also a disk of {} there.", vm);
+    if (disk.protocol == "iscsi" && may_be_lun(disk.name, other.name)) return taken;
+    if (disk.protocol == "gluster" && same_file(disk.name, other.name)) return taken;
+    if (disk.protocol != "nbd" || other.host.empty()) continue;
+    if (other.name != disk.name || port_of(other) != port_of(disk)) continue;
+    if (other.host == disk.host) return taken;
+    const auto ours = net::addresses_of(disk.host);
+    const auto theirs = net::addresses_of(other.host);
     if (!ours || !theirs) {
-      return fmt::format("It may also be a disk of {} there: {}", user.vm,
+      return fmt::format("It may also be a disk of {} there: {}", vm,
                          (ours ? theirs : ours).error().text());
     }
     if (std::ranges::find_first_of(*ours, *theirs) != ours->end()) return taken;
+  }
+  return {};
+}
+
+std::string network_disk_of_both(std::span<const DiskPlacement> one,
+                                 std::span<const DiskPlacement> other) {
+  // "iscsi", and the target and LUN; of NBD all of it, for exports of two servers may have one
+  // name.
+  const auto identity = [](const DiskPlacement& placement) -> std::string {
+    const std::string& path = placement.destination_path;
+    if (!is_network(placement) || path.starts_with("nbd:")) return path;
+    return path.substr(0, path.find(':')) + path.substr(path.find('/', path.find("://") + 3));
+  };
+  for (const DiskPlacement& placement : one) {
+    if (!is_network(placement)) continue;
+    const std::string disk = identity(placement);
+    if (std::ranges::any_of(other, [&](const DiskPlacement& second) {
+          return is_network(second) && same_target(identity(second), disk);
+        }))
+      return placement.destination_path;
   }
   return {};
 }

@@ -26,10 +26,10 @@ std::vector<std::string> proven_network_disks(std::string_view definition,
 // 192.168.122.1, libvirt's own bridge: each would reach itself.
 bool is_own_of_both(std::string_view server, const HostFacts& one, const HostFacts& other);
 
-// A network disk of a VM that is here.
+// What a VM that is here has over the network.
 struct NetworkDiskUser {
   std::string vm;
-  DiskFacts disk;
+  NetworkSource source;
 };
 using ReadDefinition = std::function<Result<std::string>(std::string_view uuid, DefinitionKind)>;
 // Of all of `vms` but `own_uuid`: what they have open now and what they would open at their next
@@ -37,8 +37,13 @@ using ReadDefinition = std::function<Result<std::string>(std::string_view uuid, 
 Result<std::vector<NetworkDiskUser>> network_disk_users(std::span<const Vm> vms,
                                                         std::string_view own_uuid,
                                                         const ReadDefinition& read);
-// A sentence about the one that has `disk`, or may have it: names of servers are compared by their
-// addresses, and one that has none now may be any. Empty: nobody has it.
-std::string taken_by(const DiskFacts& disk, std::span<const NetworkDiskUser> users);
+// A sentence about the one that has `disk`, which is one that can be proven, or may have it. Names
+// of NBD servers are compared by their addresses, and one that has none now may be any; a target
+// and a volume have several, and are compared by their own names. Empty: nobody has it.
+std::string taken_by(const NetworkSource& disk, std::span<const NetworkDiskUser> users);
+
+// The network disk that two plans share (NetworkDisk::name()); empty: none.
+std::string network_disk_of_both(std::span<const DiskPlacement> one,
+                                 std::span<const DiskPlacement> other);
 
 }  // namespace drover::move

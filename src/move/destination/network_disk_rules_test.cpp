@@ -59,16 +59,9 @@ Vm a_vm(const std::string& uuid, bool persistent = true) {
   return vm;
 }
 
-DiskFacts at(const std::string& host, const std::string& port = "",
-             const std::string& name = "web") {
-  DiskFacts facts;
-  facts.disk.kind = DiskKind::kNetwork;
-  facts.protocol = "nbd";
-  facts.network_host = host;
-  facts.network_port = port;
-  facts.network_name = name;
-  facts.network_plain = true;
-  return facts;
+NetworkSource at(const std::string& host, const std::string& port = "",
+                 const std::string& name = "web") {
+  return {"nbd", host, port, name};
 }
 
 TEST(NetworkDiskUsers, AreFoundInBothDefinitions) {
@@ -82,7 +75,7 @@ TEST(NetworkDiskUsers, AreFoundInBothDefinitions) {
   const auto users = network_disk_users(vms, "1", read);
   ASSERT_TRUE(users);
   std::vector<std::string> names;
-  for (const auto& user : *users) names.push_back(user.vm + " " + user.disk.network_name);
+  for (const auto& user : *users) names.push_back(user.vm + " " + user.source.name);
   EXPECT_EQ(names, (std::vector<std::string>{"vm2 boot", "vm2 live", "vm3 live"}));
 }
 
@@ -97,7 +90,7 @@ TEST(NetworkDiskUsers, AreNotKnownWhenTheHypervisorDoesNotSay) {
 }
 
 TEST(NetworkDiskUsers, AreComparedByAddressPortAndName) {
-  const auto taken = [](const DiskFacts& ours, const DiskFacts& theirs) {
+  const auto taken = [](const NetworkSource& ours, const NetworkSource& theirs) {
     return !taken_by(ours, std::vector<NetworkDiskUser>{{"vm2", theirs}}).empty();
   };
   EXPECT_TRUE(taken(at("10.0.0.9"), at("10.0.0.9")));
@@ -108,23 +101,54 @@ TEST(NetworkDiskUsers, AreComparedByAddressPortAndName) {
   EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.8")));
   EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.9", "10810")));
   EXPECT_FALSE(taken(at("10.0.0.9"), at("10.0.0.9", "", "other")));
-  DiskFacts secret = at("10.0.0.9");
-  secret.network_plain = false;
-  EXPECT_TRUE(taken(at("10.0.0.9"), secret)) << "one that needs a password";
 }
 
 // One target, one volume answers at several addresses.
 TEST(NetworkDiskUsers, OfIscsiAndGlusterAreComparedByNameAlone) {
   const auto taken = [](const std::string& protocol, const std::string& ours,
                         const std::string& theirs) {
-    DiskFacts one = at("10.0.0.9", "", ours), other = at("10.0.0.8", "1", theirs);
-    one.protocol = other.protocol = protocol;
+    const NetworkSource one{protocol, "10.0.0.9", "", ours}, other{protocol, "", "1", theirs};
     return !taken_by(one, std::vector<NetworkDiskUser>{{"vm2", other}}).empty();
   };
   EXPECT_TRUE(taken("iscsi", "iqn.a:vms/1", "iqn.A:VMS/1"));
   EXPECT_FALSE(taken("iscsi", "iqn.a:vms/1", "iqn.a:vms/2"));
+  EXPECT_FALSE(taken("iscsi", "iqn.a:vms/1", "iqn.a:vm/1"));
+  EXPECT_TRUE(taken("iscsi", "iqn.a:vms/0", "iqn.a:vms")) << "LUN 0";
+  EXPECT_FALSE(taken("iscsi", "iqn.a:vms/1", "iqn.a:vms")) << "LUN 0";
+  for (const std::string odd : {"01", "+1", "257", "16385", "65537", "1/2", ""})
+    EXPECT_TRUE(taken("iscsi", "iqn.a:vms/1", "iqn.a:vms/" + odd)) << odd;
   EXPECT_TRUE(taken("gluster", "vms/a", "vms/a"));
+  EXPECT_TRUE(taken("gluster", "vms/a", "vms//x/.././a"));
   EXPECT_FALSE(taken("gluster", "vms/a", "vms/A"));
+}
+
+TEST(NetworkDiskUsers, AreWhateverOpensThem) {
+  const std::string lun = "<source protocol='iscsi' name='iqn.a:vms/1'><host name='s'/></source>";
+  const auto read = [&](std::string_view, DefinitionKind) -> Result<std::string> {
+    return domain("<disk type='network'>" + lun + "<auth username='a'/></disk>" +
+                  "<disk type='file'><source file='/a'/><backingStore type='network'>" + lun +
+                  "</backingStore></disk><hostdev mode='subsystem' type='scsi'>" + lun +
+                  "</hostdev>");
+  };
+  const auto users = network_disk_users(std::vector<Vm>{a_vm("2", false)}, "1", read);
+  ASSERT_TRUE(users);
+  EXPECT_EQ(users->size(), 3u);
+}
+
+TEST(NetworkDiskUsers, MayBeTwoThatComeAtOnce) {
+  const auto both = [](const std::string& one, const std::string& other) {
+    DiskPlacement first = placed("vda", true), second = placed("vdb", true);
+    first.destination_path = one;
+    second.destination_path = other;
+    return network_disk_of_both(std::vector{first}, std::vector{second});
+  };
+  const std::string lun = "iscsi://10.0.0.9:3260/iqn.a:vms/1";
+  EXPECT_EQ(both(lun, "iscsi://[fd00::9]:3261/iqn.A:vms/1"), lun);
+  EXPECT_EQ(both(lun, "iscsi://10.0.0.9:3260/iqn.a:vms/2"), "");
+  EXPECT_EQ(both(lun, "gluster://10.0.0.9:3260/iqn.a:vms/1"), "");
+  EXPECT_NE(both("nbd://10.0.0.9:10809/a", "nbd://10.0.0.9:10809/a"), "");
+  EXPECT_EQ(both("nbd://10.0.0.9:10809/a", "nbd://10.0.0.8:10809/a"), "");
+  EXPECT_EQ(both("/srv/a", "/srv/a"), "") << "no network disks";
 }
 
 }  // namespace

@@ -31,15 +31,16 @@ constexpr std::size_t kFromTheBeginning = kMarksMost / 2;
 
 bool is_own_address(const std::string& host) {
   return host.starts_with("127.") || host == "::1" || host == "0.0.0.0" || host == "::" ||
-         host.starts_with("fe80:") || host.starts_with("::ffff:127.");
+         host.starts_with("169.254.") || host.starts_with("fe80:") ||
+         host.starts_with("::ffff:127.");
 }
 
 Result<net::Address> server_of(const DiskFacts& disk) {
-  net::Address server{disk.network_host, network_disk_port(disk.protocol)};
-  if (disk.network_port.empty()) return server;
-  const unsigned long port = std::stoul(disk.network_port);  // five digits at most: network_uri()
+  net::Address server{disk.network.host, network_disk_port(disk.network.protocol)};
+  if (disk.network.port.empty()) return server;
+  const unsigned long port = std::stoul(disk.network.port);  // five digits at most: network_uri()
   if (port == 0 || port > 65535)
-    return fail(ErrorCode::kInvalidArgument, "{} is no port.", disk.network_port);
+    return fail(ErrorCode::kInvalidArgument, "{} is no port.", disk.network.port);
   server.port = static_cast<std::uint16_t>(port);
   return server;
 }
@@ -97,10 +98,10 @@ std::vector<std::uint64_t> random_places(std::uint64_t blocks) {
   return places;
 }
 
-// A qcow2 image may stand on another file, or keep its data in one, of which this server says
-// nothing (QEMU's docs/interop/qcow2.txt).
-Status check_stands_alone(mover::NbdReader& reader, const DiskFacts& disk, Deadline deadline) {
-  if (disk.disk.format == "raw") return {};
+// What the guest sees of it. A qcow2 image may stand on another file, or keep its data in one, of
+// which this server says nothing: that is an error (QEMU's docs/interop/qcow2.txt).
+Result<ByteCount> guest_size(mover::NbdReader& reader, const DiskFacts& disk, Deadline deadline) {
+  if (disk.disk.format == "raw") return ByteCount{reader.export_bytes()};
   if (disk.disk.format != "qcow2" || reader.export_bytes() < kBlockBytes)
     return fail(ErrorCode::kPolicy, "Its format is {}.", disk.disk.format);
   const std::array<std::uint64_t, 1> first{0};
@@ -111,8 +112,8 @@ Status check_stands_alone(mover::NbdReader& reader, const DiskFacts& disk, Deadl
                      load_be<std::uint64_t>(&head[8]) == 0 &&
                      (load_be<std::uint32_t>(&head[4]) < 3 ||
                       (load_be<std::uint64_t>(&head[72]) & kExternalData) == 0);
-  if (alone) return {};
-  return fail(ErrorCode::kPolicy, "Its image stands on another file.");
+  if (!alone) return fail(ErrorCode::kPolicy, "Its image stands on another file.");
+  return ByteCount{load_be<std::uint64_t>(&head[24])};
 }
 
 }  // namespace
@@ -127,14 +128,16 @@ std::vector<DiskFacts> network_disks_in(const DomainFacts& domain) {
 
 std::string network_uri(const DiskFacts& disk) {
   if (!disk.network_plain) return {};
-  return network_disk_uri(disk.protocol, disk.network_host, disk.network_port, disk.network_name);
+  return network_disk_uri(disk.network.protocol, disk.network.host, disk.network.port,
+                          disk.network.name);
 }
 
 bool is_network(const DiskPlacement& placement) {
   return is_network_path(placement.destination_path);
 }
 
-Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, Deadline deadline) {
+Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, const std::string& vm_uuid,
+                                      Deadline deadline) {
   const std::string uri = network_uri(disk);
   if (uri.empty()) {
     return fail(
@@ -149,22 +152,31 @@ Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, Deadline deadline) 
     return fail(ErrorCode::kPolicy, "{} means {}, which is another server on each host.", uri,
                 reached.host);
   }
+  if (disk.network.protocol == "gluster" && disk.cache != "none" && disk.cache != "directsync") {
+    return fail(
+        ErrorCode::kPolicy,
+        "{} may be read at the destination from what its client kept of it before the switch. "
+        "Fix: <driver cache='none'/>, and `gluster volume set VOLUME group virt`.",
+        uri);
+  }
   NetworkDisk opened;
-  opened.name_ = network_disk_uri(disk.protocol, reached.host, fmt::format("{}", reached.port),
-                                  disk.network_name);
+  opened.name_ = network_disk_uri(disk.network.protocol, reached.host,
+                                  fmt::format("{}", reached.port), disk.network.name);
   if (opened.name_.empty())
     return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", reached.host);
-  if (disk.protocol == "nbd")
+  if (disk.network.protocol == "nbd")
     RETURN_IF_ERROR(opened.read_export(std::move(socket), disk, uri, deadline));
   else
-    RETURN_IF_ERROR(opened.read_by_qemu(reached, disk, uri, deadline));
-  RETURN_IF_ERROR(check_stands_alone(*opened.reader_, disk, deadline));
+    RETURN_IF_ERROR(opened.read_by_qemu(
+        {disk.network.protocol, reached.host, reached.port, disk.network.name, vm_uuid}, uri,
+        deadline));
+  ASSIGN_OR_RETURN(opened.size_, guest_size(*opened.reader_, disk, deadline));
   return opened;
 }
 
 Status NetworkDisk::read_export(UniqueFd socket, const DiskFacts& disk, const std::string& uri,
                                 Deadline deadline) {
-  auto reader = mover::NbdReader::open(std::move(socket), disk.network_name, deadline);
+  auto reader = mover::NbdReader::open(std::move(socket), disk.network.name, deadline);
   if (!reader) {
     const bool waited = reader.error().code == ErrorCode::kTimeout;
     return std::unexpected(
@@ -184,12 +196,12 @@ Status NetworkDisk::read_export(UniqueFd socket, const DiskFacts& disk, const st
 }
 
 // That one initiator or client reads what another one wrote is what these protocols are for.
-Status NetworkDisk::read_by_qemu(const net::Address& server, const DiskFacts& disk,
-                                 const std::string& uri, Deadline deadline) {
+Status NetworkDisk::read_by_qemu(const NetworkImageSource& source, const std::string& uri,
+                                 Deadline deadline) {
   const auto failed = [&](const Error& error) {
     return std::unexpected(wrap(error, fmt::format("{} cannot be read by QEMU.", uri)));
   };
-  auto image = NetworkImage::start({disk.protocol, server.host, server.port, disk.network_name});
+  auto image = NetworkImage::start(source);
   if (!image) return failed(image.error());
   image_ = std::make_unique<NetworkImage>(std::move(*image));
   auto socket = connect(*image_, deadline);

@@ -43,11 +43,13 @@ class NetworkDisk {
  public:
   // An error says why QEMU, or its copy elsewhere, could not use it: it cannot be reached, lies at
   // an address that means each host itself, or its server does not promise that what one connection
-  // wrote another one reads.
-  static Result<NetworkDisk> open(const DiskFacts& disk, Deadline deadline);
+  // wrote another one reads. `vm_uuid`: whose disk it is, which an iSCSI target may ask.
+  static Result<NetworkDisk> open(const DiskFacts& disk, const std::string& vm_uuid,
+                                  Deadline deadline);
 
   const std::string& name() const { return name_; }  // by the address that was reached
-  ByteCount size() const { return {reader_->export_bytes()}; }
+  // As its guest sees it: an image may grow while it is looked at.
+  ByteCount size() const { return size_; }
 
   // Blocks that differ from each other and are not zero, at most kMarksMost: the first 8 bytes of
   // the SHA-256 of the use's word and the block, with `target`.
@@ -62,11 +64,11 @@ class NetworkDisk {
   NetworkDisk() = default;
   Status read_export(UniqueFd socket, const DiskFacts& disk, const std::string& uri,
                      Deadline deadline);
-  Status read_by_qemu(const net::Address& server, const DiskFacts& disk, const std::string& uri,
-                      Deadline deadline);
+  Status read_by_qemu(const NetworkImageSource& source, const std::string& uri, Deadline deadline);
 
   std::unique_ptr<NetworkImage> image_;  // of disks that QEMU alone can read
   std::unique_ptr<mover::NbdReader> reader_;
+  ByteCount size_;
   std::string name_;
 };
 

@@ -114,10 +114,10 @@ DiskFacts disk_at(const std::string& host, std::uint16_t port) {
   facts.disk.target = "vdb";
   facts.disk.kind = DiskKind::kNetwork;
   facts.disk.format = "raw";
-  facts.protocol = "nbd";
-  facts.network_host = host;
-  facts.network_port = fmt::format("{}", port);
-  facts.network_name = "web";
+  facts.network.protocol = "nbd";
+  facts.network.host = host;
+  facts.network.port = fmt::format("{}", port);
+  facts.network.name = "web";
   facts.network_plain = true;
   return facts;
 }
@@ -134,7 +134,7 @@ class NetworkDiskAt : public testing::Test {
       GTEST_SKIP() << "this machine has no address but its loopback";
   }
   Result<NetworkDisk> open(const Server& server) {
-    return NetworkDisk::open(disk_at(address_, server.port), limit());
+    return NetworkDisk::open(disk_at(address_, server.port), "", limit());
   }
   std::string address_;
 };
@@ -212,7 +212,7 @@ TEST_F(NetworkDiskAt, AnImageThatStandsOnAnotherIsRefused) {
     Server server(image, true);
     DiskFacts facts = disk_at(address_, server.port);
     facts.disk.format = "qcow2";
-    return static_cast<bool>(NetworkDisk::open(facts, limit()));
+    return static_cast<bool>(NetworkDisk::open(facts, "", limit()));
   };
   EXPECT_TRUE(opens());
   store_be(&image[8], std::uint64_t{512});  // the name of its backing file
@@ -225,7 +225,7 @@ TEST_F(NetworkDiskAt, AnImageThatStandsOnAnotherIsRefused) {
 TEST(NetworkDisk, AnAddressThatEachHostHasItselfIsRefused) {
   Server server(some_disk(), true);
   for (const char* host : {"127.0.0.1", "localhost"}) {
-    const auto disk = NetworkDisk::open(disk_at(host, server.port), limit());
+    const auto disk = NetworkDisk::open(disk_at(host, server.port), "", limit());
     ASSERT_FALSE(disk);
     EXPECT_TRUE(disk.error().text().contains("another server on each host"));
   }
@@ -307,13 +307,14 @@ TEST(NetworkDisk, OnlyAPlainExportHasAName) {
   EXPECT_EQ(
       uri_in(definition("<source protocol='gluster' name='vms/a/web.img'>" + host + "</source>")),
       "gluster://storage1:10810/vms/a/web.img");
-  const std::string names[] = {"iqn.a", "iqn.a/",    "iqn.a/x", "iqn.a/01",
-                               "/1",    "iqn.a/1/2", "iqn a/1"};
+  const std::string names[] = {"iqn.a",     "iqn.a/",  "iqn.a/x",   "iqn.a/01",   "/1",
+                               "iqn.a/1/2", "iqn a/1", "iqn.a/256", "iqn.a/65537"};
   for (const std::string& name : names) {
     const std::string source = "<source protocol='iscsi' name='" + name + "'>";
     EXPECT_EQ(uri_in(definition(source + host + "</source>")), "") << name;
   }
-  for (const std::string name : {"vms", "vms/", "/a", "vms/../a", "vms/a/./b", "vms//a", "v,s/a"}) {
+  for (const std::string name :
+       {"vms", "vms/", "/a", "vms/../a", "vms/a/./b", "vms//a", "v,s/a", "vms/a,b"}) {
     const std::string source = "<source protocol='gluster' name='" + name + "'>";
     EXPECT_EQ(uri_in(definition(source + host + "</source>")), "") << name;
   }

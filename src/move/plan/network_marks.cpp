@@ -33,8 +33,8 @@ NetworkMarks NetworkMarks::read(std::string_view definition) {
   const Deadline deadline = Deadline::after(kNetworkDisksLook);
   for (const DiskFacts& disk : disks) {
     One one{disk.disk.target, "", {}, {}, ""};
-    auto opened =
-        few ? NetworkDisk::open(disk, deadline) : Result<NetworkDisk>(std::unexpected(few.error()));
+    auto opened = few ? NetworkDisk::open(disk, domain->vm.uuid, deadline)
+                      : Result<NetworkDisk>(std::unexpected(few.error()));
     if (opened) {
       one.name = opened->name();
       one.size = opened->size();
@@ -74,7 +74,7 @@ Finding network_disk_blocker(const std::string& target, std::string what, std::s
 namespace {
 
 // What is wrong with the destination's word on this disk; empty: proven.
-std::string judge(const DiskFacts& disk, const NetworkMarks::One& ours,
+std::string judge(const DiskFacts& disk, const std::string& vm_uuid, const NetworkMarks::One& ours,
                   const DiskPlacement& placement, const Marks& theirs, Deadline deadline) {
   if (!placement.shared) return "it was not read there";
   if (placement.destination_path != ours.name)
@@ -83,7 +83,7 @@ std::string judge(const DiskFacts& disk, const NetworkMarks::One& ours,
   if (placement.virtual_size != ours.size)
     return fmt::format("it has {} here and {} there", to_text(ours.size),
                        to_text(placement.virtual_size));
-  auto opened = NetworkDisk::open(disk, deadline);
+  auto opened = NetworkDisk::open(disk, vm_uuid, deadline);
   if (!opened) return opened.error().text();
   const auto now = opened->read_marks(ours.target, MarkUse::kReport, ours.marks, deadline);
   return now ? difference(ours.marks, theirs, *now) : now.error().text();
@@ -127,7 +127,8 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
   for (const NetworkMarks::One& one : ours.disks) {
     const DiskFacts* disk = of_target(disks, one.target);
     if (disk == nullptr) continue;
-    const std::string what = fmt::format("{} is a network disk ({}).", one.target, disk->protocol);
+    const std::string what =
+        fmt::format("{} is a network disk ({}).", one.target, disk->network.protocol);
     if (!one.trouble.empty()) {
       findings.push_back(network_disk_blocker(one.target, what, one.trouble,
                                               {"Let both hosts reach it at one address, without "
@@ -151,7 +152,7 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
       continue;
     }
     const std::string wrong =
-        judge(*disk, one, *placement, marks_of(report.marks, one.target), deadline);
+        judge(*disk, view.vm.uuid, one, *placement, marks_of(report.marks, one.target), deadline);
     if (wrong.empty()) {
       placement->source_path = one.name;
       continue;
@@ -179,7 +180,7 @@ Result<Marks> network_marks_for(const Plan& plan, std::string_view definition) {
       return fail(ErrorCode::kConflict, "The definition has no network disk {} any more.",
                   placement.target);
     }
-    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, deadline));
+    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, plan.vm.uuid, deadline));
     ASSIGN_OR_RETURN(const Marks marks,
                      opened.make_marks(placement.target, MarkUse::kReservation, deadline));
     all.insert(all.end(), marks.begin(), marks.end());
