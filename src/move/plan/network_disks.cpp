@@ -164,19 +164,18 @@ Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, const std::string& 
                                   fmt::format("{}", reached.port), disk.network.name);
   if (opened.name_.empty())
     return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", reached.host);
-  if (disk.network.protocol == "nbd")
-    RETURN_IF_ERROR(opened.read_export(std::move(socket), disk, uri, deadline));
-  else
-    RETURN_IF_ERROR(opened.read_by_qemu(
-        {disk.network.protocol, reached.host, reached.port, disk.network.name, vm_uuid}, uri,
-        deadline));
+  const NetworkImageSource source{disk.network.protocol, reached.host, reached.port,
+                                  disk.network.name, vm_uuid};
+  RETURN_IF_ERROR(source.protocol == "nbd"
+                      ? opened.read_export(std::move(socket), source.name, uri, deadline)
+                      : opened.read_by_qemu(source, uri, deadline));
   ASSIGN_OR_RETURN(opened.size_, guest_size(*opened.reader_, disk, deadline));
   return opened;
 }
 
-Status NetworkDisk::read_export(UniqueFd socket, const DiskFacts& disk, const std::string& uri,
+Status NetworkDisk::read_export(UniqueFd socket, const std::string& name, const std::string& uri,
                                 Deadline deadline) {
-  auto reader = mover::NbdReader::open(std::move(socket), disk.network.name, deadline);
+  auto reader = mover::NbdReader::open(std::move(socket), name, deadline);
   if (!reader) {
     const bool waited = reader.error().code == ErrorCode::kTimeout;
     return std::unexpected(
@@ -195,7 +194,6 @@ Status NetworkDisk::read_export(UniqueFd socket, const DiskFacts& disk, const st
               uri);
 }
 
-// That one initiator or client reads what another one wrote is what these protocols are for.
 Status NetworkDisk::read_by_qemu(const NetworkImageSource& source, const std::string& uri,
                                  Deadline deadline) {
   const auto failed = [&](const Error& error) {

@@ -62,7 +62,7 @@ class NetworkDisk {
 
  private:
   NetworkDisk() = default;
-  Status read_export(UniqueFd socket, const DiskFacts& disk, const std::string& uri,
+  Status read_export(UniqueFd socket, const std::string& name, const std::string& uri,
                      Deadline deadline);
   Status read_by_qemu(const NetworkImageSource& source, const std::string& uri, Deadline deadline);
 
