@@ -32,6 +32,8 @@ constexpr double kStayBonus = 1.02;
 constexpr double kAsGood = 0.97;
 // From this share of waiting on, it is the link that sets the pace.
 constexpr double kLinkIsSlowest = 0.6;
+// Which it is not if for most of the time it has nothing to carry, whatever a few bytes waited for.
+constexpr double kLinkIsBusy = 0.5;
 // A slow link is one whatever makes it so: unless it has shown of late that it can do better, over
 // a span in which buffers account for little.
 constexpr double kSlowLink{kSlowLinkBytesPerSecond};
@@ -178,10 +180,12 @@ void PackChoice::measure_links(Clock::time_point now) {
   const double shown = static_cast<double>(sent_.bytes) / duration<double>(span).count();
   shown_bytes_per_second_ = std::max(shown, shown_bytes_per_second_ * kShownDecay);
   const double of_one = static_cast<double>(sent_.bytes) / duration<double>(sent_.busy).count();
-  const double rate = of_one * static_cast<double>(std::max<std::size_t>(sent_.links, 1));
+  const std::size_t links = std::max<std::size_t>(sent_.links, 1);
+  const double rate = of_one * static_cast<double>(links);
   double& known = link_bytes_per_second_;
-  links_are_slowest_ =
-      sent_.handing.count() > 0 && duration<double>(sent_.waited) >= kLinkIsSlowest * sent_.handing;
+  const double busy = duration<double>(sent_.busy).count() / static_cast<double>(links);
+  links_are_slowest_ = busy >= kLinkIsBusy * duration<double>(span).count() &&
+                       duration<double>(sent_.waited) >= kLinkIsSlowest * sent_.handing;
   const bool slow = links_are_slowest_ ||
                     (rate < kSlowLink && sent_.bytes >= kTellingBytesLeast && !shown_fast());
   if (!link_was_told_) {

@@ -210,21 +210,37 @@ TEST(PackChoice, WhatItIsToldOfLinksCountsUntilTheyShowIt) {
 
   PackChoice refuted(2, {}, 900'000'000);
   refuted.sent({.bytes = 10 << 20, .busy = 1s, .handing = 1s, .waited = 900ms});
-  refuted.try_all(text, now += 1s);
+  refuted.try_all(text, PackChoice::Clock::now() + 1s);
   EXPECT_FALSE(refuted.links_are_fast()) << "they are what is waited for";
   EXPECT_NE(refuted.way(), kNoPacking);
+}
+
+content::Batch noise() {
+  content::Batch batch;
+  std::mt19937 random(1);
+  for (int i = 0; i < 100'000; ++i) batch.literals.push_back(static_cast<std::uint8_t>(random()));
+  return batch;
+}
+
+// Of a second in which the link had next to nothing to carry, one that is slow elsewhere.
+TEST(PackChoice, AFewBytesThatWaitedSayNothingOfALink) {
+  PackChoice choice(2, {}, 120'000'000);
+  auto now = PackChoice::Clock::now();
+  choice.sent({.bytes = 1'500'000, .busy = 36ms, .handing = 13ms, .waited = 8ms});
+  choice.try_all(noise(), now += 1s);
+  EXPECT_GT(choice.throughput(), 100e6);
+  choice.sent({.bytes = 36'000'000, .busy = 900ms, .handing = 500ms, .waited = 400ms});
+  choice.try_all(noise(), now += 1s);
+  EXPECT_LT(choice.throughput(), 60e6) << "it is as slow as that";
 }
 
 TEST(PackChoice, ALinkThatWasMeasuredInABadMomentIsFoundOut) {
   PackChoice choice(2, {}, 100'000);
   auto now = PackChoice::Clock::now();
-  content::Batch noise;
-  std::mt19937 random(1);
-  for (int i = 0; i < 100'000; ++i) noise.literals.push_back(static_cast<std::uint8_t>(random()));
-  choice.try_all(noise, now += 1s);
+  choice.try_all(noise(), now += 1s);
   EXPECT_LT(choice.throughput(), 200e3);
   choice.sent({.bytes = 400 << 20, .busy = 900ms, .handing = 900ms, .waited = 100ms});
-  choice.try_all(noise, now += 1s);
+  choice.try_all(noise(), now += 1s);
   EXPECT_GT(choice.throughput(), 100e6);
 }
 
