@@ -41,6 +41,17 @@ TEST(BestWay, WithoutSpareProcessorLessIsPacked) {
   EXPECT_EQ(way_on(119 * kMega, 0.2), kNoPacking);
 }
 
+// As measured at the beginning of a disk, when nothing was known of the processors.
+TEST(BestWay, AStrongerWayIsForProcessorsOfWhichHalfWouldIdle) {
+  const PackTrials dense{{{8000 * kMega, 1},
+                          {3091 * kMega, 0.30},
+                          {2705 * kMega, 0.24},
+                          {328 * kMega, 0.23},
+                          {152 * kMega, 0.22}}};
+  EXPECT_EQ(best_way(dense, {104 * kMega, 2, 0}, 2), 2u);
+  EXPECT_EQ(best_way(dense, {12 * kMega, 2, 0}, 2), 4u) << "on a slow link they would";
+}
+
 TEST(BestWay, WhereTheEncoderIsTheSlowestNothingIsPacked) {
   EXPECT_EQ(best_way(kMemory, {1200 * kMega, 4, 0}, kNoPacking), 1u);
   EXPECT_EQ(best_way(kMemory, {1200 * kMega, 4, 600 * kMega}, 1), kNoPacking);
