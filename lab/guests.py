@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 import uuid
-from xml.sax.saxutils import escape
+from html import escape
 
 import hosts
 import image
@@ -149,7 +149,7 @@ def define(host, name, guest):
             image.make_disk(disk, guest["size"], options, redis_root.root() if "system" in guest["settings"] else None)
     xml = DOMAIN.format(accelerator=image.accelerator(), name=escape(name), uuid=guest["uuid"], memory=guest["memory"],
                         vcpus=guest["vcpus"], firmware=UEFI.format(name=escape(name)) if guest.get("uefi") else "",
-                        tpm=TPM if guest.get("tpm") else "", disk=escape(guest["disk"], {"'": "&apos;"}), mac=guest["mac"])
+                        tpm=TPM if guest.get("tpm") else "", disk=escape(guest["disk"]), mac=guest["mac"])
     hosts.run_inside(host, "virsh", "-q", "define", "/dev/stdin", input=xml)
 
 
