@@ -8,7 +8,7 @@ namespace drover::droverd {
 
 Result<HostFacts> Backend::host_facts() { return world_.hypervisor.host_facts(); }
 
-Result<std::vector<Vm>> Backend::vms() { return inventory_.here(); }
+Result<std::vector<Vm>> Backend::vms() { return inventory_.here_now(); }
 
 Result<Plan> Backend::make_plan(const MoveRequest& request) {
   ASSIGN_OR_RETURN(Plan plan, placer_.plan(request));

@@ -120,13 +120,14 @@ Status run(const Config& config) {
   api::EventHub hub;
   move::Inventory inventory(*hypervisor, *book, peers, config.name);
   move::DestinationSide destination(
-      world, [&] { return inventory.here(); },
+      world, [&] { return inventory.here_now(); },
       config.keep_residue_disks ? move::KeepResidue::kDisks : move::KeepResidue::kOff);
   destination.listens_at(config.listen_address);
   destination.reservations_last(config.patience);
   destination.has_version(DROVER_VERSION);
   place::Placing* placing = nullptr;  // set before anything moves
   move::Engine engine(world, destination, [&](move::MoveChange change, const Move& move) {
+    if (change == move::MoveChange::kState) inventory.look_again();
     hub.publish_move(news_of(change), move);
     if (change == move::MoveChange::kState) placing->take(move);
   });

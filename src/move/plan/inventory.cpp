@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 constexpr auto kPeerLimit = 4s;
 constexpr auto kSettleTime = 50ms;  // events come in groups; one list serves them all
 constexpr auto kRetryTime = 2s;     // while the hypervisor is down
+constexpr auto kReadLimit = 500ms;  // what a question waits for a list at most
 constexpr std::size_t kEventsMax = 4096;
 
 bool is_running(const Vm& vm) { return vm.state == VmState::kRunning; }
@@ -55,7 +56,7 @@ void Inventory::add_listener(Listener listener) {
 
 void Inventory::take_event(const VmEvent& event) {
   const std::lock_guard lock(mutex_);
-  stale_ = true;
+  ++changes_;
   // Listeners that count on every event must know of a gap.
   if (events_.size() < kEventsMax) {
     events_.push_back(event);
@@ -68,10 +69,11 @@ void Inventory::take_event(const VmEvent& event) {
 void Inventory::refresh(std::stop_token stop) {
   while (!stop.stop_requested()) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, stop, [this] { return stale_; });
+    changed_.wait(lock, stop, [this] { return read_ != changes_; });
     if (stop.stop_requested()) return;
-    changed_.wait_for(lock, stop, kSettleTime, [] { return false; });
-    stale_ = false;
+    changed_.wait_for(lock, stop, kSettleTime, [this] { return hurry_; });
+    hurry_ = false;
+    const auto read = changes_;
     const auto events = std::exchange(events_, {});
     const auto listeners = listeners_;
     lock.unlock();
@@ -81,9 +83,11 @@ void Inventory::refresh(std::stop_token stop) {
     }
     lock.lock();
     vms_ = vms ? std::move(*vms) : std::vector<Vm>{};
+    read_ = read;
+    changed_.notify_all();
     if (!vms) {
-      changed_.wait_for(lock, stop, kRetryTime, [this] { return stale_; });
-      stale_ = true;
+      changed_.wait_for(lock, stop, kRetryTime, [this] { return read_ != changes_; });
+      ++changes_;
     }
     lock.unlock();
     for (const auto& event : events) {
@@ -102,9 +106,29 @@ std::vector<Vm> Inventory::here() const {
   return vms;
 }
 
+void Inventory::look_again() {
+  const std::lock_guard lock(mutex_);
+  ++changes_;
+  changed_.notify_all();
+}
+
+std::vector<Vm> Inventory::here_now() {
+  // A listener that asks is on the thread that reads.
+  if (refresher_.joinable() && std::this_thread::get_id() != refresher_.get_id()) {
+    std::unique_lock lock(mutex_);
+    const auto wanted = changes_;
+    if (read_ < wanted) {
+      hurry_ = true;
+      changed_.notify_all();
+      changed_.wait_for(lock, kReadLimit, [&] { return read_ >= wanted; });
+    }
+  }
+  return here();
+}
+
 Inventory::All Inventory::everywhere() {
   All all;
-  all.vms = here();
+  all.vms = here_now();
   std::vector<std::pair<std::string, std::future<Result<std::string>>>> questions;
   for (const auto& peer : book_.peers()) {
     if (peer.state != PeerState::kPaired) continue;

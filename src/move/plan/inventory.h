@@ -4,6 +4,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -32,6 +33,11 @@ class Inventory {
 
   // This host's, `host` filled in. Waits for no hypervisor: empty while it is down.
   std::vector<Vm> here() const;
+  // The same, with all that is known to have changed: a VM that has just moved away is not there
+  // any more. Waits for that, half a second at most.
+  std::vector<Vm> here_now();
+  // Something changed that has no event, or whose event may still be on its way.
+  void look_again();
 
   struct All {
     std::vector<Vm> vms;
@@ -55,7 +61,9 @@ class Inventory {
   std::vector<Listener> listeners_;
   std::vector<Vm> vms_;
   std::vector<VmEvent> events_;  // not yet told; bounded by kEventsMax
-  bool stale_ = true;
+  std::uint64_t changes_ = 1;    // seen so far
+  std::uint64_t read_ = 0;       // of these, what vms_ shows
+  bool hurry_ = false;           // somebody waits for them
   std::jthread refresher_;
 };
 
