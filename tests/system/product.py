@@ -22,6 +22,7 @@ import network  # noqa: E402
 import processes  # noqa: E402
 import relays as lab_relays  # noqa: E402, F401
 
+# Every case, as `./test --all` has it; else a representative part.
 ALL = os.environ.get("DROVER_TEST_ALL", "") not in ("", "0")
 API_PORT, MOVER_PORT = 7430, 7431
 ENDED = ("done", "failed", "cancelled", "parked", "rehearsed")

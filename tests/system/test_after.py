@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from marks import LONG
 from product import ENDS_WITHIN, RELAY, assert_clean, brief, drop_all, network, until
 from runners import RunnerWatch
 
@@ -37,6 +38,7 @@ def failed_once(lab, pair, retries, phase="copy-memory"):
     return move_id
 
 
+@LONG
 def test_the_second_attempt_arrives(lab, pair, slow):
     """Its destination's mover dies; the VM never notices; a droverd that dies while the move waits changes nothing."""
     host1, host2 = pair
@@ -235,6 +237,7 @@ def test_a_false_claim_is_refused_and_a_true_one_finishes(lab, pair, doubtful):
     drop_all(host1)
 
 
+@LONG
 def test_a_lost_destination_gives_the_vm_back(lab, pair, doubtful):
     """host2 loses its power within the switch. Its administrator says that it is gone; the guest goes on where it stood. When
     host2 comes back after all, its copy is put aside."""

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from marks import LONG
 from product import IMAGES, assert_clean, brief, codes, drop_all, until
 
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 0.25, "disk_rate": 0.2}
@@ -150,7 +151,7 @@ def test_quick_into_a_volume_and_back_into_a_file(lab, pair, guest):
     verified(lab, host1)
 
 
-@pytest.mark.parametrize("state", ["running", "off"])
+@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
 def test_within_a_host_into_a_volume_and_back(lab, pair, guest, state):
     host1, _ = pair
     before = volumes(host1)
@@ -189,8 +190,8 @@ def test_from_volume_to_volume(lab, pair, guest):
     verified(lab, host1)
 
 
-@pytest.mark.parametrize("end", ["cancel", "kill"])
-@pytest.mark.parametrize("kind", ["live", "offline"])
+@pytest.mark.parametrize("end", ["cancel", pytest.param("kill", marks=LONG)])
+@pytest.mark.parametrize("kind", ["live", pytest.param("offline", marks=LONG)])
 def test_an_undone_move_deletes_its_volume_and_no_other(lab, pair, guest, kind, end):
     host1, host2 = pair
     before = volumes(host2)

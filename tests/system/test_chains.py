@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 SHARED = lab_hosts.SHARED
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 0.5, "disk_rate": 0.25}
 
@@ -67,6 +67,7 @@ def assert_moved(lab, source, destination, name):
     return move
 
 
+@LONG
 def test_a_chain_becomes_one_image(lab, pair):
     host1, host2 = pair
     with lab.guest("host1", "chain-flat", **GUEST):
@@ -232,6 +233,7 @@ def sharing(hosts):
             file.unlink()
 
 
+@LONG
 def test_internal_checkpoints_stay_in_images_that_both_hosts_see(lab, pair):
     """With the memory of the guest, to which it goes back on the other host. Where the disk is copied they stop the move."""
     host1, host2 = pair
@@ -323,6 +325,7 @@ def test_an_internal_checkpoint_travels_offline_and_can_be_gone_back_to(lab, pai
         assert result["ok"] and result["states"] == {"host2": "running"}, result
 
 
+@LONG
 def test_a_quick_move_keeps_the_chain(lab, pair):
     """The base travels while the guest runs, its own image while it stands still."""
     host1, host2 = pair
@@ -436,16 +439,6 @@ def other(pair):
     pair[0].run("rm", "-rf", folder)
 
 
-def off(host, name):
-    host.virsh("destroy", name)
-    until(lambda: host.domstate(name) == "shut off", "it is off")
-
-
-def on(lab, host, name):
-    host.virsh("start", name)
-    until(lambda: lab.json("verify", name, "--reboot-allowed", check=False)["ok"], "its records are as they were")
-
-
 def moved(host, name, folder, *words):
     """Its disks move within the host; the move."""
     host.drover("move", name, "--to-storage", folder, "--yes", "--accept", "SAME_DEVICE", *words)
@@ -454,6 +447,7 @@ def moved(host, name, folder, *words):
     return move
 
 
+@LONG
 def test_a_chain_and_its_checkpoint_move_within_their_host(lab, pair, other):
     """Running, all by whole names; back while it is off, with a relative name that stays so."""
     host1, _ = pair
@@ -482,6 +476,7 @@ def test_a_chain_and_its_checkpoint_move_within_their_host(lab, pair, other):
         on(lab, host1, "chain-disks")
 
 
+@LONG
 def test_an_internal_checkpoint_moves_within_its_host_while_the_vm_is_off(lab, pair, other):
     host1, _ = pair
     with lab.guest("host1", "chain-inner", **GUEST):

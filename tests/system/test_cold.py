@@ -6,10 +6,10 @@ import time
 import pytest
 
 import strange
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
 from runners import RunnerWatch
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 48, "dirty": 0.25, "disk_rate": 0.2}
 SLOW = 8 << 20  # bytes a second, for tests that do something in the middle
 MIB = 1 << 20
@@ -159,7 +159,7 @@ def in_the_middle(host, move, kind):
     time.sleep(1)
 
 
-@pytest.mark.parametrize("kind", ["offline", "quick"])
+@pytest.mark.parametrize("kind", [pytest.param("offline", marks=LONG), "quick"])
 def test_a_cancelled_one_leaves_the_vm_as_it_was(lab, pair, guest, kind):
     host1, host2 = pair
     if kind == "offline":
@@ -180,7 +180,7 @@ def test_a_cancelled_one_leaves_the_vm_as_it_was(lab, pair, guest, kind):
         runs(lab, host1)
 
 
-@pytest.mark.parametrize("kind", ["offline", "quick"])
+@pytest.mark.parametrize("kind", [pytest.param("offline", marks=LONG), "quick"])
 @pytest.mark.parametrize("dies", ["host1", pytest.param("host2", marks=LONG)])
 def test_droverd_dies_midway(lab, pair, guest, kind, dies):
     """What was copied is given up; the move is undone, and tried again by itself."""
@@ -202,7 +202,7 @@ def test_droverd_dies_midway(lab, pair, guest, kind, dies):
         runs(lab, host2)
 
 
-@pytest.mark.parametrize("kind", ["offline", "quick"])
+@pytest.mark.parametrize("kind", [pytest.param("offline", marks=LONG), "quick"])
 def test_a_destination_that_does_not_take_it(lab, pair, guest, kind):
     """Its libvirt has got another VM of that name meanwhile: accepted, it proves that nothing ran, and the source has it."""
     host1, host2 = pair

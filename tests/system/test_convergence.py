@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from product import ALL, ENDED, assert_clean, brief, drop_all
+from marks import LONG
+from product import ENDED, assert_clean, brief, drop_all
 
 # From the issue: so soon after its memory began to be copied.
 WARNED_WITHIN = 15.0
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from marks import LONG
 from product import ALL, PHASES, assert_clean, brief, drop_all, until
 from runners import RunnerWatch
 
@@ -81,7 +82,7 @@ def test_droverd_killed_and_started_again(lab, pair, slow, victim, phase):
         assert_at_source(lab, pair, move, files)
 
 
-@pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
+@LONG
 def test_droverd_killed_again_and_again(lab, pair, slow):
     """On both hosts, as long as the move lasts."""
     host1, host2 = pair
@@ -133,7 +134,7 @@ def until_stalled(host, move_id):
     until(stalled, "the move stalls", pause=0.5)
 
 
-@pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
+@LONG
 @pytest.mark.parametrize("victim", ["host1", "host2"])
 def test_a_host_loses_power_while_copying(lab, pair, slow, victim):
     host1, host2 = pair

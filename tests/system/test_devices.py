@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, boots, brief, codes, drop_all, runs, until
+from marks import LONG
+from product import IMAGES, assert_clean, boots, brief, codes, drop_all, lab_hosts, runs, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 4, "disk_rate": 0.25}
 
 

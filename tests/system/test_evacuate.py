@@ -8,9 +8,9 @@ import pytest
 
 import product
 from conftest import make_whole
-from product import ALL, REPO, assert_clean, brief, drop_all, until
+from marks import LONG
+from product import REPO, assert_clean, brief, drop_all, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 112, "disk": "64M", "fill": 16, "dirty": 0.25, "disk_rate": 0.02}
 STUCK = """<domain type='qemu'><name>stuck</name><uuid>5f1f0000-0000-4000-8000-00000000d0d0</uuid><memory unit='MiB'>64</memory>
 <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
@@ -185,6 +185,7 @@ def test_cancelled_it_stops_where_it_is(lab, three):
         assert set(places(lab, names).values()) == {"host1"}
 
 
+@LONG
 def test_the_second_candidate_is_used_when_the_first_dies(lab, three):
     """Midway the source goes on to the next by itself; one that is dead already is passed over in the plan."""
     host1, host2, _ = three

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, codes, drop_all, until
+from marks import LONG
+from product import IMAGES, assert_clean, codes, drop_all, until
 
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 TPM_STATE = "/var/lib/libvirt/swtpm"
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.2}
 EXPORTS = f"{IMAGES}/exports"
 FOLDER = f"{EXPORTS}/mover"

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from product import ALL, ENDED, IMAGES, assert_clean, brief, codes, drop_all, until
+from marks import LONG
+from product import ENDED, IMAGES, assert_clean, brief, codes, drop_all, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 48, "dirty": 2, "disk_rate": 0.1}
 MIB = 1 << 20
 
@@ -325,7 +325,7 @@ def test_a_storage_move_is_rehearsed_too(lab, guest):
         host1.run("rm", "-rf", other)
 
 
-@pytest.mark.parametrize("kind", ["quick", "offline"])
+@pytest.mark.parametrize("kind", ["quick", pytest.param("offline", marks=LONG)])
 def test_a_move_that_is_not_live_is_rehearsed_too(lab, guest, kind):
     host1, host2 = guest
     files = host2.files()

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.2}
 NAME = "former"
 SECOND, OTHER = f"{IMAGES}/second.img", f"{IMAGES}/other"
@@ -69,7 +69,7 @@ def disk_is(host, path, kind):
     assert qcow2 == (kind == "qcow2"), path
 
 
-@pytest.mark.parametrize("kind", ["live", pytest.param("quick", marks=LONG), "offline"])
+@pytest.mark.parametrize("kind", ["live", pytest.param("quick", marks=LONG), pytest.param("offline", marks=LONG)])
 def test_an_image_becomes_another_there_and_back(lab, pair, guest, kind):
     """Holes stay holes, and of a copy in the former format what is the same is used by its content."""
     host1, host2 = pair
@@ -129,7 +129,7 @@ def content(host, path):
     return hashlib.sha256(host.path(path).read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("kind", ["live", pytest.param("quick", marks=LONG), "offline"])
+@pytest.mark.parametrize("kind", [pytest.param("live", marks=LONG), pytest.param("quick", marks=LONG), "offline"])
 def test_room_is_left_and_taken_on_the_way(lab, pair, guest, kind):
     """thin: zeroes take no room there, whatever they took here. full: all of the disk has its room at once."""
     host1, host2 = pair
@@ -152,7 +152,7 @@ def test_room_is_left_and_taken_on_the_way(lab, pair, guest, kind):
         drop_all(*pair)
 
 
-@pytest.mark.parametrize("state", ["running", "off"])
+@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
 def test_room_is_left_and_taken_within_a_host(lab, pair, guest, state):
     host1, _ = pair
     words = ("--yes", "--accept", "SAME_DEVICE")

@@ -3,11 +3,9 @@
 import re
 import shlex
 
-import pytest
+from marks import LONG
+from product import IMAGES, REPO, assert_clean, drop_all, until
 
-from product import ALL, IMAGES, REPO, assert_clean, drop_all, until
-
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 PAGE = REPO / "docs" / "hyper-v.md"
 # What a lab of two hosts has instead of the page's names.
 NAMES = {"vdb=/srv/fast": f"vda={IMAGES}/vms", "/srv/vms": f"{IMAGES}/vms", "/srv/fast": f"{IMAGES}/fast",

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from marks import LONG
 from product import ALL, IMAGES, REPO, Host, assert_clean, brief, codes, drop_all, until
 from strange import KEPT_MODE, assert_arrived, strange_domain, variables_at_rest
 
@@ -120,7 +121,7 @@ def test_pools_are_refreshed(lab, pair):
             host.virsh("pool-destroy", "images", check=False)
 
 
-@pytest.mark.parametrize("name", ["with spaces", "Größe 1 'ž' \"x\" & <y>", "per%20cent"])
+@pytest.mark.parametrize("name", [pytest.param("with spaces", marks=LONG), "Größe 1 'ž' \"x\" & <y>", pytest.param("per%20cent", marks=LONG)])
 def test_any_name_moves(lab, pair, name):
     host1, host2 = pair
     with lab.guest("host1", name, memory=128, disk="64M", fill=4, dirty=0):

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 import storage_servers
-from product import ALL, IMAGES, assert_clean, boots, brief, codes, drop_all, lab_hosts, runs
+from marks import LONG
+from product import IMAGES, assert_clean, boots, brief, codes, drop_all, lab_hosts, runs
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 STORAGE, OTHER = "10.77.0.200", "10.77.0.201"
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 4, "disk_rate": 0.25}
 SERVERS = ("nbd", "iscsi", "gluster")
@@ -94,7 +94,7 @@ def guest(lab, pair):
         yield made
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", ["nbd", "iscsi", pytest.param("gluster", marks=LONG)])
 def test_a_network_disk_stays_and_only_the_vm_moves_there_and_back(lab, pair, guest, kind):
     host1, host2 = pair
     with on_server(kind, host1, guest) as (name, found, form):

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from product import ALL, MOVER_PORT, UnixConnection, assert_clean, brief, codes, drop_all, network, until
+from marks import LONG
+from product import MOVER_PORT, UnixConnection, assert_clean, brief, codes, drop_all, network, until
 
 FIRST, SECOND = "10.77.0.0/24", "10.77.1.0/24"
 OUTAGE = 20
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 PAUSE_BUDGET_MS = 4000
 
 

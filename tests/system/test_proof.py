@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from product import ALL, ENDED, RELAY, assert_clean, brief, drop_all, until
+from marks import LONG
+from product import ENDED, RELAY, assert_clean, brief, drop_all, until
 
 NBD_OPTION, NBD_REQUEST = b"IHAVEOPT", 0x25609513
 NBD_WRITE, NBD_FLUSH = 1, 3
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 
 
 class Harm:

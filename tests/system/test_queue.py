@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from marks import LONG
 from product import REPO, assert_clean, brief, drop_all, until
 
 NAMES = ["one", "two", "three"]
@@ -124,6 +125,7 @@ def test_the_destinations_limit_counts_too_and_cancelled_ones_leave(lab, pair, g
     assert_clean(*pair)
 
 
+@LONG
 def test_hosts_that_swap_guests_under_a_limit_of_one(lab, pair, guests):
     host1, host2 = pair
     host1.drover("move", "three", "host2", "--yes")

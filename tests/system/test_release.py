@@ -5,13 +5,14 @@ import shutil
 
 import pytest
 
-from product import ALL, Host, assert_clean, brief, drop_all, lab_hosts, until
+from marks import LONG
+from product import Host, assert_clean, brief, drop_all, lab_hosts, until
 from runners import RunnerWatch
 from strange import assert_arrived, strange_domain, variables_at_rest
 
 SHARED = lab_hosts.SHARED
 pytestmark = [
-    pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1"),
+    LONG,
     pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs the package mmdebstrap"),
     pytest.mark.skipif(bool(os.environ.get("DROVER_LAB_KEEP")), reason="the lab is to be kept, and needs another release"),
 ]

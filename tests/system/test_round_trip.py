@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, drop_all, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, drop_all, until
 
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 NAME = "traveller"
@@ -45,7 +46,7 @@ def moves(source, destination, *words):
     return move["plan"]["kind"]
 
 
-@pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
+@LONG
 def test_a_vm_by_every_road(lab, pair):
     if not os.path.exists(FIRMWARE) or not shutil.which("swtpm_setup"):
         pytest.skip("needs the packages ovmf, swtpm and swtpm-tools")

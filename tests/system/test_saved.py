@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, codes, drop_all
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.2}
 SLOW = 8 << 20  # bytes a second, for tests that do something in the middle
 MIB = 1 << 20
@@ -141,7 +141,7 @@ def test_a_paused_guest_stays_paused(lab, pair):
         assert lab.verify("kept")["ok"]
 
 
-@pytest.mark.parametrize("phase", ["copy-disks", "copy-memory"])
+@pytest.mark.parametrize("phase", [pytest.param("copy-disks", marks=LONG), "copy-memory"])
 def test_a_cancelled_one_leaves_the_vm_as_it_was(lab, pair, guest, phase):
     host1, host2 = pair
     move = start(host1)
@@ -154,7 +154,8 @@ def test_a_cancelled_one_leaves_the_vm_as_it_was(lab, pair, guest, phase):
     goes_on(lab, host1)
 
 
-@pytest.mark.parametrize("dies", ["host1", pytest.param("host2", marks=LONG)])
+@LONG
+@pytest.mark.parametrize("dies", ["host1", "host2"])
 def test_droverd_dies_midway(lab, pair, guest, dies):
     host1, host2 = pair
     move = start(host1, retries=2)

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from product import ALL, ENDED, IMAGES, assert_clean, brief, codes, drop_all, until
+from marks import LONG
+from product import ENDED, IMAGES, assert_clean, brief, codes, drop_all, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "256M", "fill": 160, "dirty": 0.25, "disk_rate": 0.1}
 SMALL = f"{IMAGES}/small"
 
@@ -102,7 +102,7 @@ def test_a_copy_for_which_nobody_makes_room_gives_up_cleanly(lab, small):
     assert_clean(*small)
 
 
-@pytest.mark.parametrize("kind", ["offline", "quick"])
+@pytest.mark.parametrize("kind", [pytest.param("offline", marks=LONG), "quick"])
 def test_a_copy_without_libvirts_migration_halts_as_well(lab, small, kind):
     host1, host2 = small
     if kind == "offline":
@@ -128,7 +128,7 @@ def fill_up(host):
     host.run("sh", "-c", f"cat /dev/zero > {SMALL}/other", check=False)
 
 
-@pytest.mark.parametrize("kind", ["offline", "quick", "offline, whole images"])
+@pytest.mark.parametrize("kind", ["offline", pytest.param("quick", marks=LONG), pytest.param("offline, whole images", marks=LONG)])
 def test_a_full_disk_is_named_with_what_helps(lab, small, kind):
     """What the destination could not write, where, and why reaches the source's user; the VM is as before, and no file is left."""
     host1, host2 = small

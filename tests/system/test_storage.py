@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, codes, drop_all, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.2}
 OTHER = f"{IMAGES}/other"
 ACCEPT = {"accepted_codes": ["SAME_DEVICE"]}

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, codes, drop_all, lab_hosts, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 TPM_STATE = "/var/lib/libvirt/swtpm"
 SHARED = lab_hosts.SHARED

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from product import ALL, IMAGES, assert_clean, brief, drop_all, lab_hosts, until
+from marks import LONG
+from product import IMAGES, assert_clean, brief, drop_all, lab_hosts, until
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 0.25, "disk_rate": 0.2}
 POOL = f"{IMAGES}/volumes"
 NAME = "volumer"

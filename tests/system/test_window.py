@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from product import ALL, assert_clean, brief, drop_all
+from marks import LONG
+from product import assert_clean, brief, drop_all
 
-LONG = pytest.mark.skipif(not ALL, reason="slow: DROVER_TEST_ALL=1")
 GUEST = {"memory": 128, "disk": "128M", "fill": 32, "dirty": 0.25, "disk_rate": 0.1}
 
 
