@@ -40,7 +40,7 @@ Result<AppliedFix> Fitting::undo_fix(std::string_view id) {
 Result<Mobility> Fitting::mobility(std::string_view vm) {
   std::vector<Vm> vms;
   if (vm.empty()) {
-    vms = inventory_.here();
+    vms = inventory_.here_now();
   } else {
     ASSIGN_OR_RETURN(vms.emplace_back(), world_.hypervisor.find_vm(vm));
   }

@@ -30,7 +30,7 @@ Status recall_waiting(move::Engine& engine, std::string_view move) {
 }
 
 Result<Capacity> RealGround::capacity() {
-  return look_here(world_, inventory_.here(), engine_.under_way(), evacuated_());
+  return look_here(world_, inventory_.here_now(), engine_.under_way(), evacuated_());
 }
 
 Picture RealGround::look() {

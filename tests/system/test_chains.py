@@ -208,6 +208,7 @@ def test_checkpoints_are_known_again_if_the_vm_stays(lab, pair):
             move = host1.start_move("chain-stays", "host2", bandwidth_bytes_per_second=1 << 20)
             host1.wait_phase(move, "copy-disks")
             until(lambda: not checkpoints(host1, "chain-stays"), "libvirt forgets them", patience=30)
+            host1.wait_move(move, lambda seen: seen["progress"]["disks"]["done_bytes"] > 0)
             if how == "kill":
                 host1.kill_droverd()
                 host1.start_droverd()
