@@ -160,6 +160,7 @@ def test_a_guest_that_lost_its_network_at_the_switch_is_ill_until_it_is_replugge
     drop_all(host1)
 
 
+@LONG
 def test_the_watch_ends_well_or_ill_and_the_old_disks_of_the_ill_stay(lab, talker):
     host1, host2 = talker
     host1.drover("settings", "health-watch=8s")

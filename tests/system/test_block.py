@@ -121,6 +121,7 @@ def test_live_into_a_volume_and_back_into_a_file(lab, pair, guest):
     verified(lab, host2)
 
 
+@LONG
 def test_offline_into_a_volume_and_back_into_a_file(lab, pair, guest):
     host1, host2 = pair
     before = volumes(host2)
@@ -172,6 +173,7 @@ def test_within_a_host_into_a_volume_and_back(lab, pair, guest, state):
     verified(lab, host1)
 
 
+@LONG
 def test_from_volume_to_volume(lab, pair, guest):
     """Live; of a definition with <disk type='volume'>."""
     host1, host2 = pair

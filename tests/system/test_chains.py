@@ -279,6 +279,7 @@ def went(source, kind):
     return move
 
 
+@LONG
 def test_an_offline_move_brings_the_chain_and_its_checkpoint(lab, pair):
     """What the disk stands on comes along once; on the way home it is there."""
     host1, host2 = pair

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from marks import LONG
 from product import assert_clean, brief, drop_all, until
 
 STEP = 6.0  # AutoLimit::kStep
@@ -58,6 +59,7 @@ def test_labels_choose_vms_and_travel_with_them(lab, guests):
     assert_clean(*guests)
 
 
+@LONG
 def test_auto_begins_with_one_and_lets_all_arrive(lab, guests):
     host1, host2 = guests
     for host in guests:

@@ -281,6 +281,7 @@ def test_cancel_leaves_the_vm_at_the_source(lab, pair, slow):
         assert again.returncode != 0 and "ended already" in again.stderr
 
 
+@LONG
 def test_cancel_while_qemu_stops_the_guest(lab, pair):
     """QEMU 7.2 that is told to cancel in that instant may wait for ever, or end itself; libvirt may wait for ever."""
     with lab.guest("host1", "late", memory=96, disk="64M", fill=8, records=8, dirty=1, disk_rate=0.05):

@@ -92,6 +92,7 @@ def test_only_the_second_network_is_used(lab, two):
     assert_clean(*two)
 
 
+@LONG
 def test_both_networks_are_used(lab, two, slow_guest):
     host1, host2 = two
     host1.drover("settings", f"networks={FIRST},{SECOND}")

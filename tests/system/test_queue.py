@@ -103,6 +103,7 @@ def test_three_in_one_command_wait_for_their_turn(lab, pair, guests):
     assert_clean(*pair)
 
 
+@LONG
 def test_the_destinations_limit_counts_too_and_cancelled_ones_leave(lab, pair, guests):
     host1, host2 = pair
     refused = host2.drover("settings", "live-moves=0", check=False)

@@ -102,7 +102,8 @@ def test_a_copy_for_which_nobody_makes_room_gives_up_cleanly(lab, small):
     assert_clean(*small)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("offline", marks=LONG), "quick"])
+@LONG
+@pytest.mark.parametrize("kind", ["offline", "quick"])
 def test_a_copy_without_libvirts_migration_halts_as_well(lab, small, kind):
     host1, host2 = small
     if kind == "offline":

@@ -67,7 +67,8 @@ def disk_is(host, path):
     assert host.path(path).exists()
 
 
-@pytest.mark.parametrize("state", ["running", pytest.param("off", marks=LONG)])
+@LONG
+@pytest.mark.parametrize("state", ["running", "off"])
 def test_a_volume_moves_within_its_host(lab, pair, guest, state):
     host1, _ = pair
     if state == "off":
