@@ -65,6 +65,11 @@ void RequestOptions::add_to(CLI::App& command) {
                   "compress, multilink or direct; else as the source's settings say")
       ->type_name("HOW");
   command
+      .add_option("--parallel-connections", parallel_connections,
+                  "With performance direct: let QEMU send pages of memory over so many connections "
+                  "of its own (multifd), 1 to 16; for fast links and many processors")
+      ->type_name("NUMBER");
+  command
       .add_option("--bandwidth", bandwidth,
                   "Send at most so many bytes a second, such as 100M; the source's setting holds "
                   "too")
@@ -165,6 +170,12 @@ Result<MoveRequest> RequestOptions::request(const std::string& vm_uuid,
       return fail(ErrorCode::kInvalidArgument,
                   "--performance is compress, multilink or direct, not \"{}\".", performance);
     }
+  }
+  if (parallel_connections) {
+    // What the source's settings say is known there.
+    RETURN_IF_ERROR(check_parallel_connections(*parallel_connections,
+                                               request.performance.value_or(Performance::kDirect)));
+    request.parallel_connections = *parallel_connections;
   }
   if (!verify.empty()) {
     const auto level = verification_from_name(verify);

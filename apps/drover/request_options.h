@@ -23,16 +23,17 @@ struct RequestOptions {
   std::string allocation;  // likewise; empty: holes stay holes
   bool delete_now = false;
   bool keep_source = false;
-  std::string media;                    // empty: what the destination has is used
-  std::string performance;              // empty: as the source's settings say
-  std::string bandwidth;                // likewise
-  std::string convergence;              // likewise
-  std::string networks;                 // likewise
-  std::vector<std::string> interfaces;  // "lan=prod"
-  std::string group;                    // empty: none
-  std::string keep_residue;             // likewise
-  std::string begin;                    // empty: when its turn comes
-  std::string window;                   // empty: it may switch at any time
+  std::string media;                             // empty: what the destination has is used
+  std::string performance;                       // empty: as the source's settings say
+  std::optional<unsigned> parallel_connections;  // of QEMU's; nothing: one stream
+  std::string bandwidth;                         // likewise
+  std::string convergence;                       // likewise
+  std::string networks;                          // likewise
+  std::vector<std::string> interfaces;           // "lan=prod"
+  std::string group;                             // empty: none
+  std::string keep_residue;                      // likewise
+  std::string begin;                             // empty: when its turn comes
+  std::string window;                            // empty: it may switch at any time
   bool no_references = false;
   bool no_measure = false;
   std::string verify;               // empty: as-sent

@@ -32,7 +32,8 @@ Move full_move() {
   move.report->kinds.emplace();
   move.report->proof.emplace();
   move.report->passes.emplace_back();
-  move.plan.request.performance = Performance::kCompress;
+  move.plan.request.performance = Performance::kDirect;
+  move.plan.request.parallel_connections = 2;
   move.plan.request.convergence.emplace();
   move.plan.request.begin_at.emplace();
   move.plan.request.window.emplace();

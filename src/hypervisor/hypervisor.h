@@ -45,7 +45,8 @@ struct MigrateCall {
   std::vector<std::string> copied_disks;  // targets, e.g. "vda"
   bool keep_chains = false;   // only each disk's own image: what it is built on is there already
   bool shared_disks = false;  // others are proven to be on shared storage, whatever libvirt thinks
-  bool slow_guest = false;    // take processor time from a guest that outruns the link
+  unsigned parallel_connections = 0;  // for the pages of memory (multifd); 0: one stream has all
+  bool slow_guest = false;            // take processor time from a guest that outruns the link
 };
 
 struct JobProgress {

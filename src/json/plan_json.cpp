@@ -75,6 +75,7 @@ Json encode(const MoveRequest& value) {
            {"accepted_codes", value.accepted_codes},
            {"requested_by", value.requested_by}};
   if (value.performance) out["performance"] = performance_name(*value.performance);
+  if (value.parallel_connections != 0) out["parallel_connections"] = value.parallel_connections;
   if (value.convergence) out["convergence"] = convergence_text(*value.convergence);
   if (value.networks) out["networks"] = *value.networks;
   if (!value.interfaces.empty()) out["interfaces"] = encode(value.interfaces);
@@ -107,6 +108,7 @@ Status decode(const Json& from, const std::string& path, Unknown unknown, MoveRe
       .may("media", out.media)
       .may("disposal", out.disposal)
       .may("performance", out.performance)
+      .may("parallel_connections", out.parallel_connections)
       .may("bandwidth_bytes_per_second", out.bandwidth)
       .may("convergence", out.convergence)
       .may("references", out.references)

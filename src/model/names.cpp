@@ -141,6 +141,19 @@ std::string_view vm_state_words(VmState state) {
   return "in another state";
 }
 
+Status check_parallel_connections(unsigned connections, Performance performance) {
+  if (connections < kParallelConnectionsLeast || connections > kParallelConnectionsMost) {
+    return fail(ErrorCode::kInvalidArgument,
+                "QEMU's parallel connections are a number from {} to {}, not {}.",
+                kParallelConnectionsLeast, kParallelConnectionsMost, connections);
+  }
+  if (performance == Performance::kDirect) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "QEMU's parallel connections go with performance direct, not {}: their pages are "
+              "only passed on. Use --performance direct, or --performance multilink without them.",
+              performance_name(performance));
+}
+
 Result<BytesPerSecond> parse_bandwidth(std::string_view text) {
   if (text == "off") return BytesPerSecond{};
   ASSIGN_OR_RETURN(const ByteCount count, parse_byte_count(text));

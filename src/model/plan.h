@@ -91,6 +91,7 @@ struct MoveRequest {
   std::optional<Media> media;  // nothing: what the destination has under that name is used
   SourceDisposal disposal = SourceDisposal::kQuarantine;
   std::optional<Performance> performance;  // nothing: as the source's settings say
+  unsigned parallel_connections = 0;       // of QEMU's own for memory, with kDirect; 0: one stream
   BytesPerSecond bandwidth;                // of this move; 0: only the source's settings limit it
   std::optional<Convergence> convergence;  // nothing: as the source's settings say
   bool references = true;                  // false: to measure what they save

@@ -122,6 +122,7 @@ SessionEvents MoverProgram::session_events() {
 }
 
 void MoverProgram::on_stream_opened(StreamKind kind) {
+  log::info("A {} stream is open.", stream_kind_name(kind));
   control_->send_event({{"event", "stream_opened"}, {"kind", stream_kind_name(kind)}});
   if (kind != StreamKind::kMemory || role_ != Role::kSource) return;
   {

@@ -56,6 +56,31 @@ def test_guest_moves_there_and_back_under_load(lab, pair):
     assert_clean(*pair)
 
 
+def test_qemu_sends_memory_over_connections_of_its_own(lab, pair):
+    """Pages come over streams that the mover opens in QEMU's order, the main one first; also where a link breaks."""
+    host1, host2 = pair
+    with lab.guest("host1", "many", memory=192, disk="256M", fill=24, dirty=1):
+        for words, said in (
+            (("--parallel-connections", "4"), "performance direct"),
+            (("--parallel-connections", "4", "--performance", "multilink"), "performance direct"),
+            (("--parallel-connections", "0", "--performance", "direct"), "from 1 to 16"),
+            (("--parallel-connections", "17", "--performance", "direct"), "from 1 to 16"),
+            (("--parallel-connections", "2", "--performance", "direct", "--quick"), "Only a live move"),
+        ):
+            refused = host1.drover("move", "many", "host2", "--yes", *words, check=False)
+            assert refused.returncode == 2 and said in refused.stderr, (words, refused)
+
+        for source, destination in (pair, pair[::-1]):
+            opened = source.log().read_text().count("A memory stream is open.")
+            source.drover("move", "many", destination.name, "--yes", "--performance", "direct", "--parallel-connections", "4")
+            assert_runs(lab, "many", destination)
+            kinds = last_move(source)["report"]["kinds"]
+            assert kinds["packed_bytes"] == 0 and kinds["untouched_bytes"] > 32 << 20, kinds
+            assert source.log().read_text().count("A memory stream is open.") == opened + 5
+        drop_all(*pair)
+    assert_clean(*pair)
+
+
 def test_road_is_used_as_asked(lab, pair):
     """As QEMU gives it, or only what the other side lacks; and never faster than allowed."""
     host1, host2 = pair

@@ -20,6 +20,12 @@ Status add_all(Parameters& parameters, const MigrateCall& call) {
   if (!call.persistent_xml.empty()) {
     RETURN_IF_ERROR(add(parameters, VIR_MIGRATE_PARAM_PERSIST_XML, call.persistent_xml));
   }
+  if (call.parallel_connections != 0 &&
+      virTypedParamsAddInt(&parameters.list, &parameters.count, &parameters.room,
+                           VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS,
+                           static_cast<int>(call.parallel_connections)) != 0) {
+    return fail_libvirt("Cannot set up the migration");
+  }
   if (call.copied_disks.empty()) return {};
   RETURN_IF_ERROR(add(parameters, VIR_MIGRATE_PARAM_DISKS_URI, call.disks_uri));
   for (const auto& target : call.copied_disks) {
@@ -45,6 +51,7 @@ Status Adapter::migrate(const MigrateCall& call) {
     flags |= call.keep_chains ? VIR_MIGRATE_NON_SHARED_INC : VIR_MIGRATE_NON_SHARED_DISK;
   // libvirt would judge by the type of the file system; the plan has proven it.
   if (call.shared_disks) flags |= VIR_MIGRATE_UNSAFE;
+  if (call.parallel_connections != 0) flags |= VIR_MIGRATE_PARALLEL;
   if (call.slow_guest) flags |= VIR_MIGRATE_AUTO_CONVERGE;
   if (virDomainMigrateToURI3(domain.get(), call.connection_uri.c_str(), parameters.list,
                              static_cast<unsigned>(parameters.count), flags) != 0) {

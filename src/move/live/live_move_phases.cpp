@@ -131,6 +131,7 @@ StepResult LiveMove::copy() {
   call.keep_chains = keeps_chains(job_.move.plan);
   call.shared_disks = shares_disks(job_.move.plan);
   if (!call.copied_disks.empty()) call.disks_uri = paths.disks_uri;
+  call.parallel_connections = job_.move.plan.request.parallel_connections;
   call.destination_xml = job_.destination_xml;
   call.persistent_xml = job_.destination_persistent_xml;
 

@@ -190,6 +190,7 @@ Status check_live_wishes(const MoveRequest& request, MoveKind kind) {
   if (request.window) wish = "switches within a window";
   if (request.convergence) wish = "has a policy for a guest that outruns the link";
   if (request.keep_memory) wish = "keeps the guest's memory at the source";
+  if (request.parallel_connections != 0) wish = "sends memory over several connections of QEMU's";
   if (kind == MoveKind::kLive || wish == nullptr) return {};
   return fail(ErrorCode::kInvalidArgument, "Only a live move {}; this one is {}.", wish,
               move_kind_name(kind));
@@ -210,6 +211,11 @@ Result<Planned> plan_peer_move(World& world, const MoveRequest& request) {
   view.request.source = world.host_name;
   const MoveKind kind = kind_of(request, view.vm);
   RETURN_IF_ERROR(check_live_wishes(request, kind));
+  if (request.parallel_connections != 0) {
+    const Performance usual = world.book.settings().performance;
+    RETURN_IF_ERROR(check_parallel_connections(request.parallel_connections,
+                                               request.performance.value_or(usual)));
+  }
   if (kind != MoveKind::kLive) view.request.kind = kind;
   view.peer_known = peer.state == PeerState::kPaired && peer.rights.receive;
   ASSIGN_OR_RETURN(view.host, world.hypervisor.host_facts());

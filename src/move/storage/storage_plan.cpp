@@ -26,6 +26,11 @@ Status check_request(const World& world, const MoveRequest& request) {
     return fail(ErrorCode::kInvalidArgument,
                 "A window and further destinations are for moves to another host.");
   }
+  if (request.parallel_connections != 0) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--parallel-connections is for moves to another host: memory stays on {}.",
+                world.host_name);
+  }
   if (!request.interfaces.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "--network is for moves to another host: disks that move within {} leave the "
