@@ -100,7 +100,26 @@ TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
        {"protocol='iscsi' name='iqn.a:vms/1'", "protocol='gluster' name='vms/web.img'"}) {
     EXPECT_EQ(violations(network("<source " + name + ">" + host + "</source>"), rules), "") << name;
   }
+  rules.network_disks.insert(rules.network_disks.end(),
+                             {"rbd://m1:6789/pool/web", "rbd://m2:6789/pool/web"});
+  const std::string auth = "<auth username='a'><secret type='ceph' uuid='u'/></auth>";
+  const std::string monitors = "<host name='m1' port='6789'/><host name='m2'/>";
+  EXPECT_EQ(
+      violations(network("<source protocol='rbd' name='pool/web'>" + monitors + auth + "</source>"),
+                 rules),
+      "");
+  const std::string beside =
+      network(auth + "<source protocol='rbd' name='pool/web'>" + monitors + "</source>");
+  EXPECT_NE(violations(beside, rules), "") << "a secret that nobody allowed";
+  rules.exact = {"secret u"};
+  EXPECT_EQ(violations(beside, rules), "");
   const std::string wrong[] = {
+      "<source protocol='rbd' name='pool/web2'>" + monitors + "</source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors + host + "</source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors + auth + auth + "</source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors + "<auth username='a'/></source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors + "<config file='/a'/></source>",
+      "<source protocol='gluster' name='vms/web.img'>" + host + auth + "</source>",
       "<source protocol='iscsi' name='iqn.a:vms'>" + host + "</source>",
       "<source protocol='iscsi' name='iqn.a:vms/1'>" + host + "<initiator/></source>",
       "<source protocol='gluster' name='vms/web.im'>" + host + "</source>",

@@ -67,29 +67,55 @@ void judge_disk_use(const pugi::xml_node& source, const string& type, const stri
   if (formats == 0) found.add(kDiskUse, (top ? "raw" : "none") + use, path);
 }
 
-// Empty: it is no plain disk of one server, open to who can reach it.
-string network_name(const pugi::xml_node& source) {
+// A user's name and the secret of libvirt's that it goes with.
+bool is_plain_auth(const pugi::xml_node& auth) {
+  std::size_t secrets = 0;
+  for (const auto& child : auth.children()) {
+    if (child.type() != pugi::node_element) continue;
+    const bool known = std::ranges::all_of(child.attributes(), [](const auto& own) {
+      const string_view name = own.name();
+      return name == "type" || name == "uuid" || name == "usage";
+    });
+    if (string_view(child.name()) != "secret" || child.first_child() || !known) return false;
+    ++secrets;
+  }
+  return secrets == 1 && std::ranges::all_of(auth.attributes(), [](const auto& own) {
+           return string_view(own.name()) == "username";
+         });
+}
+
+bool is_plain_server(const pugi::xml_node& host) {
+  return !host.first_child() && std::ranges::all_of(host.attributes(), [](const auto& own) {
+    const string_view name = own.name();
+    return name == "name" || name == "port" ||
+           (name == "transport" && string_view(own.value()) == "tcp");
+  });
+}
+
+// By each of its servers. None: it is no plain disk of them.
+std::vector<string> network_names(const pugi::xml_node& source) {
   for (const auto& own : source.attributes()) {
     const string_view name = own.name();
     const bool plain = name == "protocol" || name == "name" || name == "index" ||
                        (name == "tls" && string_view(own.value()) == "no");
     if (!plain) return {};
   }
-  pugi::xml_node host;
+  const string protocol = attribute(source, "protocol");
+  std::vector<string> names;
+  std::size_t users = 0;
   for (const auto& child : source.children()) {
     if (child.type() != pugi::node_element) continue;
-    if (string_view(child.name()) != "host" || host) return {};
-    host = child;
+    if (string_view(child.name()) == "auth") {
+      if (!asks_for_secret(protocol) || ++users > 1 || !is_plain_auth(child)) return {};
+      continue;
+    }
+    if (string_view(child.name()) != "host" || !is_plain_server(child)) return {};
+    names.push_back(network_disk_uri(protocol, attribute(child, "name"), attribute(child, "port"),
+                                     attribute(source, "name")));
+    if (names.back().empty()) return {};
   }
-  if (!host || host.first_child()) return {};
-  for (const auto& own : host.attributes()) {
-    const string_view name = own.name();
-    const bool plain = name == "name" || name == "port" ||
-                       (name == "transport" && string_view(own.value()) == "tcp");
-    if (!plain) return {};
-  }
-  return network_disk_uri(attribute(source, "protocol"), attribute(host, "name"),
-                          attribute(host, "port"), attribute(source, "name"));
+  if (names.size() > 1 && !has_several_servers(protocol)) return {};
+  return names;
 }
 
 // A server is proven for a disk, not for a layer below one (docs/decisions/0007).
@@ -102,7 +128,9 @@ Consumed handle_disk_source(const pugi::xml_node& node, const string& path, Refe
   }
   const bool top = string_view(node.parent().name()) == "disk";
   if (type == "network" && top) {
-    found.add(kDiskNetwork, canonical_text(node), path, network_name(node));
+    auto names = network_names(node);
+    if (names.empty()) names.emplace_back();
+    for (const string& name : names) found.add(kDiskNetwork, canonical_text(node), path, name);
     return {.attributes = {"protocol", "name", "query", "tls", "tlsHostname"},
             .children = {"host", "snapshot", "auth", "initiator", "ssl", "timeout", "readahead",
                          "cookies"}};

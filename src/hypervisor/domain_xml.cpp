@@ -109,20 +109,38 @@ void read_secrets(const pugi::xml_node& element, std::vector<std::string>& secre
   }
 }
 
+// libvirt takes it in either place.
+pugi::xml_node auth_of(const pugi::xml_node& source) {
+  const auto own = source.child("auth");
+  return own ? own : source.parent().child("auth");
+}
+
 NetworkSource read_network(const pugi::xml_node& source) {
   const auto host = source.child("host");
-  return {attribute(source, "protocol"), attribute(host, "name"), attribute(host, "port"),
-          attribute(source, "name")};
+  NetworkSource read{attribute(source, "protocol"), attribute(host, "name"),
+                     attribute(host, "port"), attribute(source, "name")};
+  for (auto next = host.next_sibling("host"); next; next = next.next_sibling("host"))
+    read.further.push_back({attribute(next, "name"), attribute(next, "port")});
+  const auto auth = auth_of(source);
+  const auto secret = auth.child("secret");
+  read.user = attribute(auth, "username");
+  read.secret = {attribute(secret, "uuid"), attribute(secret, "type"), attribute(secret, "usage")};
+  return read;
 }
 
 bool is_plain_network(const pugi::xml_node& source) {
-  const auto host = source.child("host");
-  const std::string tls = attribute(source, "tls"), transport = attribute(host, "transport");
-  const auto elements = std::ranges::count_if(source.children(), [](const pugi::xml_node& child) {
-    return child.type() == pugi::node_element;
-  });
-  return host && elements == 1 && (tls.empty() || tls == "no") &&
-         (transport.empty() || transport == "tcp") &&
+  const auto is_plain = [](const pugi::xml_node& child) {
+    if (child.type() != pugi::node_element) return true;
+    const std::string transport = attribute(child, "transport");
+    return std::string_view(child.name()) == "auth" ||
+           (std::string_view(child.name()) == "host" && (transport.empty() || transport == "tcp"));
+  };
+  const std::string tls = attribute(source, "tls");
+  const auto auth = auth_of(source);
+  const auto secret = auth.child("secret");
+  const bool named = secret.attribute("uuid") || secret.attribute("usage");
+  return source.child("host") && std::ranges::all_of(source.children(), is_plain) &&
+         (tls.empty() || tls == "no") && (!auth || (auth.attribute("username") && named)) &&
          !source.parent().child("backingStore").child("source");
 }
 

@@ -18,18 +18,31 @@ inline constexpr std::size_t kDefinitionBytesMax =
     4u << 20;                                   // the API's body limit; real ones have 5-50 KiB
 inline constexpr int kDefinitionDepthMax = 64;  // real ones have less than 20
 
+// A secret that libvirt keeps, as a definition names it: by UUID, or by what it is for.
+struct SecretName {
+  std::string uuid;         // empty: by usage
+  std::string type, usage;  // "ceph", "iscsi"; and its name among those
+};
+
+struct NetworkServer {
+  std::string host, port;  // the latter may be empty
+};
+
 // What QEMU opens over the network, as a definition names it.
 struct NetworkSource {
   std::string protocol;          // "nbd", "rbd", ...
   std::string host, port, name;  // its first server's
+  std::vector<NetworkServer> further = {};
+  std::string user = {};   // empty: it asks for none
+  SecretName secret = {};  // of that user
 };
 
 struct DiskFacts {
   Disk disk;              // sizes are zero, the backing chain is as far as the definition tells
   std::string alias;      // of a running VM: "virtio-disk0"
   NetworkSource network;  // kNetwork
-  // It has but that one server, on TCP, that asks for no secret and no TLS, and the image stands on
-  // no other.
+  // Its servers are on TCP without TLS, it has nothing else but a user and a secret, and the image
+  // stands on no other.
   bool network_plain = false;
   std::string pool, volume;  // kVolume
   std::string cache;

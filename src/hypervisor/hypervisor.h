@@ -33,6 +33,8 @@ enum class DefinitionKind {
   kPersistent,  // what is kept for the next boot: INACTIVE | MIGRATABLE | SECURE
 };
 
+struct SecretName;  // hypervisor/domain_xml.h
+
 // libvirt peer-to-peer migration over the three unix sockets of docs/processes.md. Source-side
 // call.
 struct MigrateCall {
@@ -207,6 +209,8 @@ class Hypervisor {
   }
   // What secrets are defined: the UUID and the usage of each.
   virtual Result<std::vector<std::string>> secrets() { return cannot("list secrets"); }
+  // What one holds: bytes. kPermission: it is private, so that libvirt tells it to nobody.
+  virtual Result<std::string> secret_value(const SecretName&) { return cannot("read secrets"); }
 
   // Called from an own thread of the adapter, in order; must return soon. One subscriber.
   virtual void subscribe(std::function<void(const VmEvent&)> callback) = 0;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "hypervisor/qemu_conf.h"
 
@@ -33,6 +35,15 @@ Result<std::filesystem::path> make_folder_for(const std::string& user) {
   return folder;
 }
 
+// No file that anybody could open by a name.
+Result<UniqueFd> in_memory(std::string_view bytes) {
+  UniqueFd file(::memfd_create("drover-secret", MFD_CLOEXEC));
+  const auto written = file.valid() ? ::write(file.get(), bytes.data(), bytes.size()) : -1;
+  if (written != static_cast<ssize_t>(bytes.size()))
+    return fail_errno("Cannot hand a secret to qemu-nbd");
+  return file;
+}
+
 }  // namespace
 
 std::string image_options(const NetworkImageSource& source) {
@@ -45,9 +56,23 @@ std::string image_options(const NetworkImageSource& source) {
     // As QEMU names itself (its block/iscsi.c).
     const std::string initiator =
         "iqn.2008-11.org.linux-kvm" + (source.vm_uuid.empty() ? "" : ":" + value(source.vm_uuid));
-    return fmt::format(
+    std::string options = fmt::format(
         "driver=iscsi,transport=tcp,portal={}{}{}:{},target={},lun={},initiator-name={}",
         six ? "[" : "", source.host, six ? "]" : "", source.port, first, second, initiator);
+    if (!source.user.empty())
+      options += fmt::format(",user={},password-secret={}", value(source.user), kImageSecret);
+    return options;
+  }
+  if (source.protocol == "rbd") {
+    std::string options =
+        fmt::format("driver=rbd,pool={},image={},server.0.host={},server.0.port={}", first, second,
+                    source.host, source.port);
+    if (!source.user.empty()) {
+      options += fmt::format(
+          ",user={},key-secret={},auth-client-required.0=cephx,auth-client-required.1=none",
+          value(source.user), kImageSecret);
+    }
+    return options;
   }
   if (source.protocol == "gluster") {
     return fmt::format(
@@ -63,13 +88,22 @@ Result<NetworkImage> NetworkImage::start(const NetworkImageSource& source) {
     return fail(ErrorCode::kInvalidArgument, "{} is no network disk of a driver.", source.name);
   const QemuConf conf = qemu_conf();
   ASSIGN_OR_RETURN(auto words, as_qemu_user(conf));
+  UniqueFd secret;
+  if (!source.secret.empty()) {
+    ASSIGN_OR_RETURN(secret, in_memory(source.secret));
+  }
   ASSIGN_OR_RETURN(auto folder, make_folder_for(conf.user));
   // None of its clients' caches: what another host wrote is what counts.
   words.insert(words.end(),
                {"qemu-nbd", "--read-only", "--shared=1", "--cache=none",
                 "--socket=" + (folder / "disk.sock").string(), "--image-opts", options});
-  auto program = RunningProgram::start({.arguments = std::move(words), .name = "qemu-nbd"},
-                                       RunningProgram::Complaints::kKeep);
+  if (secret.valid()) {
+    words.insert(words.end(),
+                 {"--object", fmt::format("secret,id={},file=/proc/self/fd/3", kImageSecret)});
+  }
+  auto program = RunningProgram::start(
+      {.arguments = std::move(words), .name = "qemu-nbd", .descriptor = secret.get()},
+      RunningProgram::Complaints::kKeep);
   if (!program) {
     std::filesystem::remove(folder);
     return std::unexpected(program.error());

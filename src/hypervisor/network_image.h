@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "hypervisor/program.h"
@@ -15,15 +16,19 @@
 namespace drover {
 
 struct NetworkImageSource {
-  std::string protocol;  // "iscsi", "gluster"
+  std::string protocol;  // "iscsi", "gluster", "rbd"
   std::string host;      // an IP address
   std::uint16_t port = 0;
-  std::string name;  // "target/lun", "volume/path": one that network_disk_uri() takes
+  std::string name;  // "target/lun", "volume/path", "pool/image": what network_disk_uri() takes
   // Of the VM whose disk it is: QEMU's name as an initiator has it. Empty: of none.
   std::string vm_uuid;
+  std::string user = {};    // empty: of nobody
+  std::string secret = {};  // that user's: bytes
 };
 
-// As qemu-nbd's --image-opts has it. Empty: of no such protocol.
+// As qemu-nbd's --image-opts has it; the secret is its object kImageSecret. Empty: of no such
+// protocol.
+inline constexpr std::string_view kImageSecret = "key";
 std::string image_options(const NetworkImageSource& source);
 
 class NetworkImage {

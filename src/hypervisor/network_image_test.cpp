@@ -21,7 +21,15 @@ TEST(NetworkImage, IsNamedAsQemuNamesIt) {
   EXPECT_EQ(image_options({"gluster", "10.0.0.9", 24007, "vms/a,b/web.img", ""}),
             "driver=gluster,volume=vms,path=a,,b/web.img,server.0.type=inet,"
             "server.0.host=10.0.0.9,server.0.port=24007");
-  EXPECT_EQ(image_options({"rbd", "10.0.0.9", 6789, "vms/web", ""}), "");
+  EXPECT_EQ(image_options({"rbd", "10.0.0.9", 6789, "vms/web", "6a0e"}),
+            "driver=rbd,pool=vms,image=web,server.0.host=10.0.0.9,server.0.port=6789");
+  EXPECT_EQ(image_options({"rbd", "10.0.0.9", 6789, "vms/web", "", "a,b", "bytes"}),
+            "driver=rbd,pool=vms,image=web,server.0.host=10.0.0.9,server.0.port=6789,user=a,,b,"
+            "key-secret=key,auth-client-required.0=cephx,auth-client-required.1=none");
+  EXPECT_EQ(image_options({"iscsi", "10.0.0.9", 3260, "iqn.a/1", "", "a", "bytes"}),
+            "driver=iscsi,transport=tcp,portal=10.0.0.9:3260,target=iqn.a,lun=1,"
+            "initiator-name=iqn.2008-11.org.linux-kvm,user=a,password-secret=key");
+  EXPECT_EQ(image_options({"ssh", "10.0.0.9", 22, "vms/web", ""}), "");
 }
 
 TEST(NetworkImage, ThatCannotBeOpenedSaysWhy) {

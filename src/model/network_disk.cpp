@@ -59,14 +59,25 @@ bool is_volume_and_path(std::string_view name) {
   }
 }
 
+// A namespace would stand between the two; @ and : mean something to librbd.
+bool is_pool_and_image(std::string_view name) {
+  const std::size_t slash = name.find('/');
+  if (slash == name.npos || slash == 0 || slash + 1 == name.size()) return false;
+  return all_of(name.substr(0, slash), ".-_") && all_of(name.substr(slash + 1), ".-_");
+}
+
 struct Protocol {
   std::string_view name;
   std::uint16_t port;
   bool (*is_name)(std::string_view);
+  bool several_servers = false;
+  bool secret = false;
 };
-constexpr Protocol kProtocols[] = {{"nbd", 10809, is_export},
-                                   {"iscsi", 3260, is_target_and_lun},
-                                   {"gluster", 24007, is_volume_and_path}};
+constexpr Protocol kProtocols[] = {
+    {"nbd", 10809, is_export},
+    {.name = "iscsi", .port = 3260, .is_name = is_target_and_lun, .secret = true},
+    {.name = "gluster", .port = 24007, .is_name = is_volume_and_path, .several_servers = true},
+    {"rbd", 6789, is_pool_and_image, true, true}};
 
 const Protocol* protocol_called(std::string_view name) {
   const auto* const found = std::ranges::find(kProtocols, name, &Protocol::name);
@@ -98,6 +109,16 @@ std::uint16_t network_disk_port(std::string_view protocol) {
   return known == nullptr ? std::uint16_t{0} : known->port;
 }
 
+bool has_several_servers(std::string_view protocol) {
+  const Protocol* const known = protocol_called(protocol);
+  return known != nullptr && known->several_servers;
+}
+
+bool asks_for_secret(std::string_view protocol) {
+  const Protocol* const known = protocol_called(protocol);
+  return known != nullptr && known->secret;
+}
+
 std::string network_disk_uri(std::string_view protocol, std::string_view host,
                              std::string_view port, std::string_view name) {
   const Protocol* const known = protocol_called(protocol);
@@ -112,8 +133,9 @@ Status check_network_disk_rule(std::string_view rule) {
   const auto wrong = [&] {
     return fail(ErrorCode::kInvalidArgument,
                 "\"{}\" names no network disks. Write nbd://HOST, nbd://HOST:PORT or "
-                "nbd://HOST:PORT/EXPORT, likewise iscsi://HOST:PORT/TARGET/LUN and "
-                "gluster://HOST:PORT/VOLUME/PATH.",
+                "nbd://HOST:PORT/EXPORT, likewise "
+                "iscsi://HOST:PORT/TARGET/LUN, gluster://HOST:PORT/VOLUME/PATH and "
+                "rbd://HOST:PORT/POOL/IMAGE.",
                 rule);
   };
   auto [protocol, rest] = parts_of(rule);

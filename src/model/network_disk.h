@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disks that QEMU opens over the network, by one name: "nbd://storage1:10809/web01",
-// "iscsi://storage1:3260/iqn.2026-11.example:vms/1", "gluster://storage1:24007/volume/web01.qcow2".
+// "iscsi://storage1:3260/iqn.2026-11.example:vms/1", "gluster://storage1:24007/volume/web01.qcow2",
+// "rbd://monitor1:6789/pool/web01".
 // Pure.
 #pragma once
 
@@ -17,9 +18,15 @@ namespace drover {
 // such disks (docs/decisions/0007).
 std::uint16_t network_disk_port(std::string_view protocol);
 
+// One disk may have several servers: the monitors of a Ceph cluster, servers of a GlusterFS pool.
+bool has_several_servers(std::string_view protocol);
+// They may ask for a user and a secret that libvirt keeps: Ceph's keys, iSCSI's CHAP.
+bool asks_for_secret(std::string_view protocol);
+
 // `host`, `port` (may be empty) and `name` as libvirt's definitions have them, "target/lun" of
-// iSCSI, "volume/path" of GlusterFS. Empty: a protocol of which nothing is proven; the host is
-// neither a DNS name nor an IP address; the port is no number; the name is none of that protocol.
+// iSCSI, "volume/path" of GlusterFS, "pool/image" of RBD. Empty: a protocol of which nothing is
+// proven; the host is neither a DNS name nor an IP address; the port is no number; the name is none
+// of that protocol.
 std::string network_disk_uri(std::string_view protocol, std::string_view host,
                              std::string_view port, std::string_view name);
 

@@ -84,7 +84,8 @@ StepResult PeerMove::reserve() {
   const auto marks = DiskMarks::on_shared(job_.move.plan);
   if (!marks) return undo_because(marks.error());
   auto shown = marks->where();
-  const auto network = network_marks_for(job_.move.plan, job_.destination_xml);
+  const auto network =
+      network_marks_for(job_.move.plan, job_.destination_xml, secrets_of(world_.hypervisor));
   if (!network) return undo_because(network.error());
   shown.insert(shown.end(), network->begin(), network->end());
   const ReserveRequest request{job_.move.epoch,

@@ -130,7 +130,7 @@ TEST(CheckSource, RefusesDisksThatCannotBeCopied) {
   expect_source(
       with("<disk type='block' device='disk'><source dev='/dev/vg/a'/><target dev='vda'/></disk>"),
       "DISK_BLOCK_DEVICE");
-  expect_source(with("<disk type='network' device='disk'><source protocol='rbd' "
+  expect_source(with("<disk type='network' device='disk'><source protocol='ssh' "
                      "name='p/i'/><target dev='vda'/></disk>"),
                 "DISK_NETWORK");
   expect_source(with("<disk type='nvme' device='disk'><target dev='vda'/></disk>"), "DISK_KIND");

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of storage that are neither host, on the move network: NBD exports, an iSCSI target, a GlusterFS server with its volumes."""
+"""Servers of storage that are neither host, on the move network: NBD exports, an iSCSI target, a GlusterFS server with its volumes, a
+Ceph cluster."""
 import contextlib
+import itertools
+import json
 import os
 import shutil
 import subprocess
+import uuid
 
 from product import network, processes, until
 
@@ -49,8 +53,8 @@ def nbd(file, *options, address, name="disk"):
 
 
 @contextlib.contextmanager
-def iscsi(file, *, address, vm_uuid, target="iqn.2026-11.lab:vms"):
-    """An iSCSI target whose LUN 1 is that file, for the QEMU of that VM."""
+def iscsi(file, *, address, vm_uuid, target="iqn.2026-11.lab:vms", user="libvirt", password=None):
+    """An iSCSI target whose LUN 1 is that file, for the QEMU of that VM; with a password for its user, by CHAP."""
     control = str(os.getpid() % 30000 + 1)  # the name of its control socket, a number
 
     def ask(*words):
@@ -60,6 +64,9 @@ def iscsi(file, *, address, vm_uuid, target="iqn.2026-11.lab:vms"):
         ask("--op", "new", "--mode", "target", "--tid", 1, "-T", target)
         ask("--op", "new", "--mode", "logicalunit", "--tid", 1, "--lun", 1, "-b", file)
         ask("--op", "bind", "--mode", "target", "--tid", 1, "-Q", f"iqn.2008-11.org.linux-kvm:{vm_uuid}")
+        if password:
+            ask("--op", "new", "--mode", "account", "--user", user, "--password", password)
+            ask("--op", "bind", "--mode", "account", "--tid", 1, "--user", user)
         try:
             yield target
         finally:  # a signal alone does not end it
@@ -145,4 +152,93 @@ def gluster(folder, address, *volumes):
             yield server
         finally:
             server.stop(*volumes)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Ceph:
+    """A cluster of one monitor and one store, which keeps everything in memory."""
+
+    def __init__(self, folder, address):
+        self.folder, self.address = folder, address
+        self.conf, self.keys = folder / "ceph.conf", folder / "keyring"
+        self.programs = []
+        shutil.rmtree(folder, ignore_errors=True)
+        for part in ("mon", "osd", "run"):
+            (folder / part).mkdir(parents=True)
+        fsid = str(uuid.uuid4())
+        self.conf.write_text(f"""[global]
+fsid = {fsid}
+mon host = {address}:6789
+public addr = {address}
+ms bind msgr2 = false
+keyring = {self.keys}
+mon data = {folder}/mon
+osd data = {folder}/osd
+osd objectstore = memstore
+memstore device bytes = 1073741824
+run dir = {folder}/run
+admin socket = {folder}/run/$name.asok
+log file = {folder}/$name.log
+osd crush chooseleaf type = 0
+osd pool default size = 1
+mon allow pool size one = true
+osd pool default pg autoscale mode = off
+osd pool default pg num = 8
+mon osd min in ratio = 0
+""")
+        self.run("ceph-authtool", "--create-keyring", self.keys, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+        self.run("ceph-authtool", self.keys, "--gen-key", "-n", "client.admin", *itertools.chain.from_iterable(
+            ("--cap", part, "allow *") for part in ("mon", "osd", "mgr")))
+        self.run("monmaptool", "--create", "--fsid", fsid, "--add", "a", f"{address}:6789", folder / "monmap")
+        self.run("ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", "--monmap", folder / "monmap", "--keyring", self.keys)
+
+    def run(self, *words, **options):
+        done = subprocess.run([*INSIDE, *map(str, words)], capture_output=True, text=True, timeout=120, **options)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def ask(self, *words, **options):
+        return self.run("ceph", "-c", self.conf, "--connect-timeout", 60, *words, **options)
+
+    def start(self):
+        self.begin("ceph-mon", "-i", "a")
+        store, key = str(uuid.uuid4()), self.run("ceph-authtool", "--gen-print-key").strip()
+        number = self.ask("osd", "new", store, "-i", "-", input=json.dumps({"cephx_secret": key})).strip()
+        self.run("ceph-authtool", "--create-keyring", self.folder / "osd/keyring", "-n", f"osd.{number}", "--add-key", key)
+        self.run("ceph-osd", "-c", self.conf, "-i", number, "--keyring", self.folder / "osd/keyring", "--mkfs", "--osd-uuid", store)
+        self.begin("ceph-osd", "-i", number, "--keyring", self.folder / "osd/keyring")
+
+    def begin(self, *words):
+        self.programs.append(subprocess.Popen([*INSIDE, *map(str, words), "-c", self.conf, "-f"],
+                                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def put(self, pool, file, name, user):
+        """A raw copy of that qcow2 image in a pool of its own, and the key of a user who may have it."""
+        self.ask("osd", "pool", "create", pool, 8)
+        self.ask("osd", "pool", "application", "enable", pool, "rbd")
+        self.run("qemu-img", "convert", "-O", "raw", file, f"rbd:{pool}/{name}:conf={self.conf}:id=admin")
+        self.ask("auth", "get-or-create", f"client.{user}", "mon", "profile rbd", "osd", f"profile rbd pool={pool}")
+        return self.ask("auth", "get-key", f"client.{user}").strip()
+
+    def stop(self):
+        for program in reversed(self.programs):
+            program.terminate()
+        for program in self.programs:
+            try:
+                program.wait(20)
+            finally:
+                program.kill()
+                program.wait()
+
+
+@contextlib.contextmanager
+def ceph(folder, address):
+    """A Ceph cluster whose monitor has that address."""
+    with address_of_its_own(address):
+        cluster = Ceph(folder, address)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
             shutil.rmtree(folder, ignore_errors=True)

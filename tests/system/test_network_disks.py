@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks that QEMU opens over the network, from a server that is neither host: NBD exports, iSCSI LUNs, files on GlusterFS volumes."""
+"""Disks that QEMU opens over the network, from a server that is neither host: NBD exports, iSCSI LUNs, files on GlusterFS volumes, RBD
+images."""
+import base64
 import contextlib
 import pathlib
 import shutil
@@ -13,7 +15,7 @@ from product import IMAGES, assert_clean, boots, brief, codes, drop_all, lab_hos
 
 STORAGE, OTHER = "10.77.0.200", "10.77.0.201"
 GUEST = {"memory": 128, "disk": "96M", "fill": 8, "dirty": 4, "disk_rate": 0.25}
-SERVERS = ("nbd", "iscsi", "gluster")
+SERVERS = ("nbd", "iscsi", "gluster", "rbd")
 
 
 @pytest.fixture(autouse=True)
@@ -36,24 +38,34 @@ def driver_is_missing(name):
 
 
 @contextlib.contextmanager
-def on_server(kind, host, guest):
+def on_server(kind, pair, guest):
     """The guest's disk is at a server from now on, as libvirt has it: (name of the disk, its <source>, format)."""
-    file = host.path(guest["disk"])
+    file = pair[0].path(guest["disk"])
     if kind == "nbd":
         with storage_servers.nbd(file, "--shared=4", address=STORAGE):
             yield f"nbd://{STORAGE}:10809/disk", source("nbd", "disk"), "raw"
         return
-    if driver_is_missing(kind):
+    if driver_is_missing(kind.split("-")[0]):
         pytest.skip("needs the package qemu-block-extra")
-    if kind == "iscsi":
+    if kind in ("iscsi", "iscsi-chap"):
         needs("tgtd", "tgtadm")
         lun = file.with_name("lun.img")
+        password = "twelve letters" if kind == "iscsi-chap" else None
         subprocess.run(["qemu-img", "convert", "-O", "raw", file, lun], check=True)
         try:
-            with storage_servers.iscsi(lun, address=STORAGE, vm_uuid=guest["uuid"]) as target:
-                yield f"iscsi://{STORAGE}:3260/{target}/1", source("iscsi", f"{target}/1", 3260), "raw"
+            with storage_servers.iscsi(lun, address=STORAGE, vm_uuid=guest["uuid"], password=password) as target, \
+                    secret(pair, "iscsi", base64.b64encode(b"twelve letters").decode()):
+                inside = AUTH.format("iscsi") if password else ""
+                yield f"iscsi://{STORAGE}:3260/{target}/1", source("iscsi", f"{target}/1", 3260, inside=inside), "raw"
         finally:
             lun.unlink()
+        return
+    if kind == "rbd":
+        needs("ceph-mon", "ceph-osd", "ceph")
+        with storage_servers.ceph(pathlib.Path(lab_hosts.LAB_DIR) / "ceph", STORAGE) as cluster:
+            key = cluster.put("vms", file, "web", "libvirt")
+            with secret(pair, "ceph", key):
+                yield f"rbd://{STORAGE}:6789/vms/web", source("rbd", "vms/web", 6789, inside=AUTH.format("ceph")), "raw"
         return
     needs("glusterd")
     with storage_servers.gluster(pathlib.Path(lab_hosts.LAB_DIR) / "gluster", STORAGE, "vms") as server:
@@ -61,8 +73,27 @@ def on_server(kind, host, guest):
         yield f"gluster://{STORAGE}:24007/vms/disk.qcow2", source("gluster", "vms/disk.qcow2", 24007), "qcow2"
 
 
-def source(protocol, name, port=10809, server=STORAGE):
-    return f"<source protocol='{protocol}' name='{name}'><host name='{server}' port='{port}'/></source>"
+def source(protocol, name, port=10809, server=STORAGE, inside=""):
+    return f"<source protocol='{protocol}' name='{name}'><host name='{server}' port='{port}'/>{inside}</source>"
+
+
+SECRET = "5ec2e7aa-1111-4222-8333-444455556666"
+SECRET_OF = {"ceph": "name", "iscsi": "target"}
+AUTH = f"<auth username='libvirt'><secret type='{{}}' uuid='{SECRET}'/></auth>"
+
+
+@contextlib.contextmanager
+def secret(pair, kind, value, private="no"):
+    """Both hosts' libvirt keeps it."""
+    for host in pair:
+        host.virsh("secret-define", "/dev/stdin", input=f"""<secret ephemeral='no' private='{private}'><uuid>{SECRET}</uuid>
+            <usage type='{kind}'><{SECRET_OF[kind]}>vms</{SECRET_OF[kind]}></usage></secret>""")
+        host.virsh("secret-set-value", SECRET, value)
+    try:
+        yield
+    finally:
+        for host in pair:
+            host.virsh("secret-undefine", SECRET, check=False)
 
 
 def on_network(host, guest, source, form="raw"):
@@ -94,16 +125,16 @@ def guest(lab, pair):
         yield made
 
 
-@pytest.mark.parametrize("kind", ["nbd", "iscsi", pytest.param("gluster", marks=LONG)])
+@pytest.mark.parametrize("kind", ["nbd", "iscsi", "rbd", *(pytest.param(kind, marks=LONG) for kind in ("gluster", "iscsi-chap"))])
 def test_a_network_disk_stays_and_only_the_vm_moves_there_and_back(lab, pair, guest, kind):
     host1, host2 = pair
-    with on_server(kind, host1, guest) as (name, found, form):
+    with on_server(kind, pair, guest) as (name, found, form):
         on_network(host1, guest, found, form)
         boots(lab, host1, "netdisk")
         refused = host1.plan("netdisk", "host2")
         assert codes(refused, "blocker") == ["DISK_NETWORK"], refused["findings"]
         assert f"network-disks+={name}" in str(refused["findings"])
-        with allowed(pair, f"{kind}://{STORAGE}"):
+        with allowed(pair, f"{kind.split('-')[0]}://{STORAGE}"):
             for source, destination in (pair, pair[::-1]):
                 plan = source.plan("netdisk", destination.name)
                 [placed] = plan["placements"]
@@ -124,7 +155,7 @@ def test_a_network_disk_stays_and_only_the_vm_moves_there_and_back(lab, pair, gu
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_network_disk_stays_while_the_vm_is_saved_or_off(lab, pair, guest, server, kind):
     host1, host2 = pair
-    with on_server(server, host1, guest) as (name, found, form), allowed(pair, name):
+    with on_server(server, pair, guest) as (name, found, form), allowed(pair, name):
         on_network(host1, guest, found, form)
         if kind == "quick":
             boots(lab, host1, "netdisk")
@@ -172,7 +203,7 @@ def test_a_server_for_one_connection_is_told_of_before_the_move(lab, pair, guest
 def test_a_lun_that_is_not_there_is_told_of_before_the_move(lab, pair, guest):
     """Its server answers; what QEMU says of the disk is what the plan says."""
     host1, _ = pair
-    with on_server("iscsi", host1, guest) as (_, found, form), allowed(pair, f"iscsi://{STORAGE}"):
+    with on_server("iscsi", pair, guest) as (_, found, form), allowed(pair, f"iscsi://{STORAGE}"):
         on_network(host1, guest, found.replace("/1'", "/2'"), form)
         plan = host1.plan("netdisk", "host2")
         assert codes(plan, "blocker") == ["DISK_NETWORK"], plan["findings"]
@@ -195,3 +226,25 @@ def test_a_cache_of_a_client_is_no_proof(pair, guest):
     with storage_servers.silent(STORAGE, 24007):
         plan = host1.plan("netdisk", "host2")
     assert codes(plan, "blocker") == ["DISK_NETWORK"] and "cache='none'" in str(plan["findings"]), plan["findings"]
+
+
+@LONG
+def test_a_cluster_whose_key_is_not_told_is_told_of_before_the_move(lab, pair, guest):
+    """A private secret is QEMU's alone; one that is another at the destination opens nothing; one of several monitors that is gone does not matter."""
+    host1, host2 = pair
+    with on_server("rbd", pair, guest) as (_, found, form), allowed(pair, f"rbd://{STORAGE}", f"rbd://{OTHER}"):
+        gone = found.replace("<host", f"<host name='{OTHER}' port='6789'/><host", 1)
+        on_network(host1, guest, gone, form)
+        boots(lab, host1, "netdisk")
+        plan = host1.plan("netdisk", "host2")
+        assert not codes(plan, "blocker"), plan["findings"]
+        key = host2.virsh("secret-get-value", SECRET).stdout.strip()
+        host2.virsh("secret-set-value", SECRET, base64.b64encode(bytes(28)).decode())
+        plan = host1.plan("netdisk", "host2")
+        assert codes(plan, "blocker") == ["DISK_NETWORK"] and "qemu-nbd failed" in str(plan["findings"]), plan["findings"]
+        with secret((host2,), "ceph", key, private="yes"):
+            plan = host1.plan("netdisk", "host2")
+            assert codes(plan, "blocker") == ["DISK_NETWORK"] and "private='no'" in str(plan["findings"]), plan["findings"]
+        plan = host1.plan("netdisk", "host2")
+        assert "SECRET_MISSING" in codes(plan, "blocker"), plan["findings"]
+        host1.virsh("destroy", "netdisk")

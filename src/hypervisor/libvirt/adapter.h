@@ -76,6 +76,7 @@ class Adapter final : public Hypervisor, public SavedMemory {
   Result<std::string> baseline_cpu(const MachineKind& machine, std::span<const std::string> cpus,
                                    CpuFeatures features) override;
   Result<std::vector<std::string>> secrets() override;
+  Result<std::string> secret_value(const SecretName& name) override;
   void subscribe(std::function<void(const VmEvent&)> callback) override;
   Status define(std::string_view xml) override;
   Status undefine(std::string_view uuid) override;

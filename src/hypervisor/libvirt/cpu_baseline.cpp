@@ -74,4 +74,25 @@ Result<std::vector<std::string>> Adapter::secrets() {
   return names;
 }
 
+Result<std::string> Adapter::secret_value(const SecretName& name) {
+  using SecretHandle = Handle<virSecret, virSecretFree>;
+  ASSIGN_OR_RETURN(const auto connection, connection_.get());
+  const int usage = name.type == "iscsi" ? VIR_SECRET_USAGE_TYPE_ISCSI : VIR_SECRET_USAGE_TYPE_CEPH;
+  const std::string& called = name.uuid.empty() ? name.usage : name.uuid;
+  const SecretHandle secret(
+      name.uuid.empty() ? virSecretLookupByUsage(connection.get(), usage, name.usage.c_str())
+                        : virSecretLookupByUUIDString(connection.get(), name.uuid.c_str()));
+  if (!secret) return fail_libvirt(fmt::format("There is no secret {}", called));
+  std::size_t bytes = 0;
+  const Handle<unsigned char, std::free> value(virSecretGetValue(secret.get(), &bytes, 0));
+  if (!value && last_error_code() == VIR_ERR_INVALID_SECRET) {
+    return fail(ErrorCode::kPermission,
+                "libvirt tells nobody the secret {}, for it is private. Fix: define it anew with "
+                "private='no'.",
+                called);
+  }
+  if (!value) return fail_libvirt(fmt::format("The secret {} has no value", called));
+  return std::string(reinterpret_cast<const char*>(value.get()), bytes);
+}
+
 }  // namespace drover::libvirt

@@ -15,13 +15,21 @@
 namespace drover::move {
 namespace {
 
-Finding not_allowed(const DiskFacts& disk, const std::string& uri, const std::string& host) {
+// What lets a VM have it, by all of its servers.
+std::string settings_for(const DiskFacts& disk) {
+  std::string changes;
+  for (const std::string& uri : network_uris(disk))
+    changes += " " + preflight::word("network-disks+=" + uri);
+  return "drover settings" + changes;
+}
+
+Finding not_allowed(const DiskFacts& disk, const std::string& host) {
   return network_disk_blocker(
       disk.disk.target,
       fmt::format("{} is the network disk {}, which VMs that come to {} may not have.",
-                  disk.disk.target, uri, host),
+                  disk.disk.target, network_uri(disk), host),
       "The administrator of a host says what others may have opened there.",
-      {fmt::format("On {}: drover settings {}", host, preflight::word("network-disks+=" + uri))});
+      {fmt::format("On {}: {}", host, settings_for(disk))});
 }
 
 Finding not_seen(const DiskFacts& disk, const std::string& host, const Error& error) {
@@ -41,7 +49,7 @@ Result<std::vector<NetworkDiskUser>> users_here(Hypervisor& hypervisor, const st
 
 // The VM is started here on a disk that exists already: the source must know what is on it.
 Status check_shown(const ReserveRequest& request, const DiskPlacement& placement,
-                   const DiskFacts& disk, Deadline deadline) {
+                   const DiskFacts& disk, const SecretReader& secrets, Deadline deadline) {
   const std::string& target = placement.target;
   const std::string uri = network_uri(disk);
   const auto not_shown = [&](const std::string& why) {
@@ -50,7 +58,7 @@ Status check_shown(const ReserveRequest& request, const DiskPlacement& placement
                 "move again.",
                 uri, target, request.plan.vm.name, why);
   };
-  auto opened = NetworkDisk::open(disk, request.plan.vm.uuid, deadline);
+  auto opened = NetworkDisk::open(disk, request.plan.vm.uuid, secrets, deadline);
   if (!opened) return not_shown(opened.error().text());
   if (opened->name() != placement.destination_path)
     return not_shown(fmt::format("it is reached as {} now", opened->name()));
@@ -76,16 +84,17 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
     return;
   }
   const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  const SecretReader secrets = secrets_of(world_.hypervisor);
   for (const DiskFacts& disk : disks) {
     const std::string& target = disk.disk.target;
     const auto marks = marks_of(proposal.marks, target);
     const std::string uri = network_uri(disk);
     if (uri.empty() || marks.empty()) continue;  // the source says why
-    if (!admits_network_disk(settings.network_disks, uri)) {
-      report.findings.push_back(not_allowed(disk, uri, world_.host_name));
+    if (!admits_servers_of(settings.network_disks, disk)) {
+      report.findings.push_back(not_allowed(disk, world_.host_name));
       continue;
     }
-    auto opened = NetworkDisk::open(disk, proposal.vm.uuid, deadline);
+    auto opened = NetworkDisk::open(disk, proposal.vm.uuid, secrets, deadline);
     const auto read =
         opened ? opened->read_marks(target, MarkUse::kReport, marks, deadline)
                : Result<std::vector<preflight::DiskMark>>(std::unexpected(opened.error()));
@@ -129,7 +138,7 @@ Status DestinationSide::check_network_disks(const ReserveRequest& request,
     for (const DiskFacts& disk : domain->disks) {
       if (disk.disk.kind != DiskKind::kNetwork) continue;
       const auto same = [&](const DiskFacts& other) {
-        return other.disk.target == disk.disk.target && network_uri(other) == network_uri(disk);
+        return other.disk.target == disk.disk.target && same_network_disk(other, disk);
       };
       const bool placed =
           std::ranges::any_of(request.plan.placements, [&](const DiskPlacement& placement) {
@@ -155,7 +164,8 @@ Status DestinationSide::check_network_disks(const ReserveRequest& request,
     const auto disk = std::ranges::find_if(
         disks, [&](const DiskFacts& facts) { return facts.disk.target == placement.target; });
     DROVER_CHECK(disk != disks.end());  // check_network_disk() found it
-    RETURN_IF_ERROR(check_shown(request, placement, *disk, deadline));
+    RETURN_IF_ERROR(
+        check_shown(request, placement, *disk, secrets_of(world_.hypervisor), deadline));
     if (const std::string taken = taken_by(disk->network, users); !taken.empty()) {
       return fail(ErrorCode::kConflict, "{} cannot be opened on {}. {}", network_uri(*disk),
                   world_.host_name, taken);
@@ -176,11 +186,9 @@ Status DestinationSide::check_network_disk(const ReserveRequest& request,
       disks, [&](const DiskFacts& facts) { return facts.disk.target == target; });
   if (disk == disks.end() || !placement.shared)
     return fail(ErrorCode::kProtocol, "{} is no network disk of {}.", target, request.plan.vm.name);
-  const std::string uri = network_uri(*disk);
-  if (!admits_network_disk(settings.network_disks, uri)) {
-    return fail(ErrorCode::kPolicy,
-                "{} takes no VM with the disk {}. Fix, on {}: drover settings {}", world_.host_name,
-                uri, world_.host_name, preflight::word("network-disks+=" + uri));
+  if (!admits_servers_of(settings.network_disks, *disk)) {
+    return fail(ErrorCode::kPolicy, "{} takes no VM with the disk {}. Fix, on {}: {}",
+                world_.host_name, network_uri(*disk), world_.host_name, settings_for(*disk));
   }
   return {};
 }

@@ -41,26 +41,41 @@ bool may_be_lun(std::string_view disk, std::string_view other) {
   return same_target(disk, named) || network_disk_uri("iscsi", "any", "", named).empty();
 }
 
+// Another may name a snapshot of it, or an empty namespace.
+bool same_image(std::string_view disk, std::string_view other) {
+  const std::size_t slash = disk.find('/');
+  const std::string_view pool = disk.substr(0, slash), image = disk.substr(slash + 1);
+  const std::size_t last = other.rfind('/');
+  return last != other.npos && other.substr(0, other.find('/')) == pool &&
+         other.substr(last + 1).substr(0, other.substr(last + 1).find_first_of("@:")) == image;
+}
+
 bool same_file(const std::string& disk, const std::string& other) {
   return std::filesystem::path(disk) == std::filesystem::path(other).lexically_normal();
 }
 
 }  // namespace
 
-std::vector<std::string> proven_network_disks(std::string_view definition,
-                                              std::span<const DiskPlacement> placements,
-                                              std::span<const std::string> rules) {
-  std::vector<std::string> proven;
+void allow_proven_network_disks(std::string_view definition,
+                                std::span<const DiskPlacement> placements,
+                                std::span<const std::string> allowed,
+                                gate::AdministratorRules& rules) {
+  rules.network_disks.clear();
   const auto domain = parse_domain(definition);
-  if (!domain) return proven;
+  if (!domain) return;
   for (const DiskFacts& disk : network_disks_in(*domain)) {
-    const std::string uri = network_uri(disk);
     const bool placed = std::ranges::any_of(placements, [&](const DiskPlacement& placement) {
       return is_network(placement) && placement.shared && placement.target == disk.disk.target;
     });
-    if (placed && admits_network_disk(rules, uri)) proven.push_back(uri);
+    if (!placed || !admits_servers_of(allowed, disk)) continue;
+    for (std::string& uri : network_uris(disk)) rules.network_disks.push_back(std::move(uri));
+    const SecretName& secret = disk.network.secret;
+    const std::string& named = secret.uuid.empty() ? secret.usage : secret.uuid;
+    if (!named.empty()) {
+      rules.exact.push_back(
+          fmt::format("{} {}", gate::reference_kind_name(gate::ReferenceKind::kSecret), named));
+    }
   }
-  return proven;
 }
 
 bool is_own_of_both(std::string_view server, const HostFacts& one, const HostFacts& other) {
@@ -99,6 +114,7 @@ std::string taken_by(const NetworkSource& disk, std::span<const NetworkDiskUser>
     const std::string taken = fmt::format("It is also a disk of {} there.", vm);
     if (disk.protocol == "iscsi" && may_be_lun(disk.name, other.name)) return taken;
     if (disk.protocol == "gluster" && same_file(disk.name, other.name)) return taken;
+    if (disk.protocol == "rbd" && same_image(disk.name, other.name)) return taken;
     if (disk.protocol != "nbd" || other.host.empty()) continue;
     if (other.name != disk.name || port_of(other) != port_of(disk)) continue;
     if (other.host == disk.host) return taken;

@@ -35,8 +35,26 @@ TEST(NetworkDiskRules, AdmitWhatThePlanProvesAndTheAdministratorAllows) {
              disk("<host name='s2'/>", "x", "vdd"));
   const std::vector<DiskPlacement> placements{placed("vda", true), placed("vdc", false),
                                               placed("vdd", true)};
-  EXPECT_EQ(proven_network_disks(xml, placements, std::vector<std::string>{"nbd://storage1"}),
-            std::vector<std::string>{"nbd://storage1:10809/web"});
+  gate::AdministratorRules rules;
+  allow_proven_network_disks(xml, placements, std::vector<std::string>{"nbd://storage1"}, rules);
+  EXPECT_EQ(rules.network_disks, std::vector<std::string>{"nbd://storage1:10809/web"});
+  EXPECT_TRUE(rules.exact.empty());
+}
+
+TEST(NetworkDiskRules, AdmitTheSecretOfAProvenDiskAndNoOther) {
+  const auto rbd = [](const std::string& target, const std::string& secret) {
+    return "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source "
+           "protocol='rbd' name='pool/" +
+           target + "'><host name='m1'/><host name='m2'/><auth username='a'><secret type='ceph' " +
+           secret + "/></auth></source><target dev='" + target + "'/></disk>";
+  };
+  const std::string xml = domain(rbd("vda", "uuid='u'") + rbd("vdb", "usage='other'"));
+  gate::AdministratorRules rules;
+  allow_proven_network_disks(xml, std::vector<DiskPlacement>{placed("vda", true)},
+                             std::vector<std::string>{"rbd://m1", "rbd://m2"}, rules);
+  EXPECT_EQ(rules.network_disks,
+            (std::vector<std::string>{"rbd://m1:6789/pool/vda", "rbd://m2:6789/pool/vda"}));
+  EXPECT_EQ(rules.exact, std::vector<std::string>{"secret u"});
 }
 
 TEST(NetworkDiskRules, AnAddressThatBothHostsHaveIsNoServerOfBoth) {
@@ -120,6 +138,11 @@ TEST(NetworkDiskUsers, OfIscsiAndGlusterAreComparedByNameAlone) {
   EXPECT_TRUE(taken("gluster", "vms/a", "vms/a"));
   EXPECT_TRUE(taken("gluster", "vms/a", "vms//x/.././a"));
   EXPECT_FALSE(taken("gluster", "vms/a", "vms/A"));
+  EXPECT_TRUE(taken("rbd", "vms/a", "vms/a"));
+  EXPECT_TRUE(taken("rbd", "vms/a", "vms/space/a"));
+  EXPECT_TRUE(taken("rbd", "vms/a", "vms/a@then"));
+  EXPECT_FALSE(taken("rbd", "vms/a", "vms/ab"));
+  EXPECT_FALSE(taken("rbd", "vms/a", "vm/a"));
 }
 
 TEST(NetworkDiskUsers, AreWhateverOpensThem) {

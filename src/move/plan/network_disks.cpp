@@ -23,6 +23,7 @@ using Marks = std::vector<DiskMark>;
 constexpr std::size_t kBlockBytes = 4096;
 constexpr auto kLook = std::chrono::milliseconds(5);
 constexpr auto kEndsWithin = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds kServerAnswers{1000};  // one of several
 // File systems and partition tables tell themselves apart at the beginning; clones that went
 // different ways differ anywhere.
 constexpr std::uint64_t kFirstBlocks = 512;
@@ -35,14 +36,34 @@ bool is_own_address(const std::string& host) {
          host.starts_with("::ffff:127.");
 }
 
-Result<net::Address> server_of(const DiskFacts& disk) {
-  net::Address server{disk.network.host, network_disk_port(disk.network.protocol)};
-  if (disk.network.port.empty()) return server;
-  const unsigned long port = std::stoul(disk.network.port);  // five digits at most: network_uri()
+std::vector<NetworkServer> servers_of(const NetworkSource& source) {
+  std::vector<NetworkServer> servers{{source.host, source.port}};
+  servers.insert(servers.end(), source.further.begin(), source.further.end());
+  return servers;
+}
+
+Result<net::Address> address_of(const NetworkServer& named, std::string_view protocol) {
+  net::Address server{named.host, network_disk_port(protocol)};
+  if (named.port.empty()) return server;
+  const unsigned long port = std::stoul(named.port);  // five digits at most: network_uris()
   if (port == 0 || port > 65535)
-    return fail(ErrorCode::kInvalidArgument, "{} is no port.", disk.network.port);
+    return fail(ErrorCode::kInvalidArgument, "{} is no port.", named.port);
   server.port = static_cast<std::uint16_t>(port);
   return server;
+}
+
+// The first that answers, as its clients have it.
+Result<UniqueFd> dial_any(const NetworkSource& source, Deadline deadline) {
+  Error failed;
+  for (const NetworkServer& named : servers_of(source)) {
+    ASSIGN_OR_RETURN(const net::Address server, address_of(named, source.protocol));
+    const auto own =
+        source.further.empty() ? deadline.left() : std::min(kServerAnswers, deadline.left());
+    auto socket = net::dial_tcp(server, Deadline::after(own));
+    if (socket) return socket;
+    failed = std::move(socket).error();
+  }
+  return std::unexpected(std::move(failed));
 }
 
 // QEMU listens before it has opened the disk.
@@ -126,10 +147,39 @@ std::vector<DiskFacts> network_disks_in(const DomainFacts& domain) {
   return disks;
 }
 
+std::vector<std::string> network_uris(const DiskFacts& disk) {
+  const NetworkSource& source = disk.network;
+  if (!disk.network_plain || (!source.further.empty() && !has_several_servers(source.protocol)) ||
+      (!source.user.empty() && !asks_for_secret(source.protocol)))
+    return {};
+  std::vector<std::string> uris;
+  for (const NetworkServer& server : servers_of(source)) {
+    uris.push_back(network_disk_uri(source.protocol, server.host, server.port, source.name));
+    if (uris.back().empty()) return {};
+  }
+  return uris;
+}
+
 std::string network_uri(const DiskFacts& disk) {
-  if (!disk.network_plain) return {};
-  return network_disk_uri(disk.network.protocol, disk.network.host, disk.network.port,
-                          disk.network.name);
+  auto uris = network_uris(disk);
+  return uris.empty() ? std::string() : std::move(uris.front());
+}
+
+bool admits_servers_of(std::span<const std::string> rules, const DiskFacts& disk) {
+  const auto uris = network_uris(disk);
+  return !uris.empty() && std::ranges::all_of(uris, [&](const std::string& uri) {
+    return admits_network_disk(rules, uri);
+  });
+}
+
+bool same_network_disk(const DiskFacts& one, const DiskFacts& other) {
+  const SecretName &first = one.network.secret, &second = other.network.secret;
+  return network_uris(one) == network_uris(other) && one.network.user == other.network.user &&
+         first.uuid == second.uuid && first.usage == second.usage;
+}
+
+SecretReader secrets_of(Hypervisor& hypervisor) {
+  return [&hypervisor](const SecretName& name) { return hypervisor.secret_value(name); };
 }
 
 bool is_network(const DiskPlacement& placement) {
@@ -137,16 +187,15 @@ bool is_network(const DiskPlacement& placement) {
 }
 
 Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, const std::string& vm_uuid,
-                                      Deadline deadline) {
+                                      const SecretReader& secrets, Deadline deadline) {
   const std::string uri = network_uri(disk);
   if (uri.empty()) {
     return fail(
         ErrorCode::kInvalidArgument,
-        "It is no plain NBD, iSCSI or GlusterFS disk of one server on TCP; of others nothing "
-        "is proven yet.");
+        "It is no plain NBD, iSCSI, RBD or GlusterFS disk on TCP; of others nothing is proven "
+        "yet.");
   }
-  ASSIGN_OR_RETURN(const net::Address server, server_of(disk));
-  ASSIGN_OR_RETURN(UniqueFd socket, net::dial_tcp(server, deadline));
+  ASSIGN_OR_RETURN(UniqueFd socket, dial_any(disk.network, deadline));
   ASSIGN_OR_RETURN(const net::Address reached, net::remote_address(socket.get()));
   if (is_own_address(reached.host)) {
     return fail(ErrorCode::kPolicy, "{} means {}, which is another server on each host.", uri,
@@ -164,8 +213,11 @@ Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, const std::string& 
                                   fmt::format("{}", reached.port), disk.network.name);
   if (opened.name_.empty())
     return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", reached.host);
-  const NetworkImageSource source{disk.network.protocol, reached.host, reached.port,
-                                  disk.network.name, vm_uuid};
+  NetworkImageSource source{disk.network.protocol, reached.host, reached.port,
+                            disk.network.name,     vm_uuid,      disk.network.user};
+  if (!source.user.empty()) {
+    ASSIGN_OR_RETURN(source.secret, secrets(disk.network.secret));
+  }
   RETURN_IF_ERROR(source.protocol == "nbd"
                       ? opened.read_export(std::move(socket), source.name, uri, deadline)
                       : opened.read_by_qemu(source, uri, deadline));

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "hypervisor/domain_xml.h"
+#include "hypervisor/hypervisor.h"
 #include "hypervisor/network_image.h"
 #include "model/plan.h"
 #include "mover/nbd_reader.h"
@@ -25,8 +28,19 @@ namespace drover::move {
 
 // The disks of the definition that are network disks, media left out.
 std::vector<DiskFacts> network_disks_in(const DomainFacts& domain);
-// As the definition names it (model/network_disk.h); empty: not one that can be proven.
+// As the definition names it (model/network_disk.h), by each of its servers; none: not one that can
+// be proven.
+std::vector<std::string> network_uris(const DiskFacts& disk);
+// The first of them, or "".
 std::string network_uri(const DiskFacts& disk);
+// Each of its servers is allowed. False for those that cannot be proven.
+bool admits_servers_of(std::span<const std::string> rules, const DiskFacts& disk);
+// Both open the same, by the same servers and as the same user.
+bool same_network_disk(const DiskFacts& one, const DiskFacts& other);
+
+// What a secret holds that libvirt keeps on this host.
+using SecretReader = std::function<Result<std::string>(const SecretName&)>;
+SecretReader secrets_of(Hypervisor& hypervisor);
 
 // What of a placement's path no file answers to.
 bool is_network(const DiskPlacement& placement);
@@ -43,9 +57,10 @@ class NetworkDisk {
  public:
   // An error says why QEMU, or its copy elsewhere, could not use it: it cannot be reached, lies at
   // an address that means each host itself, or its server does not promise that what one connection
-  // wrote another one reads. `vm_uuid`: whose disk it is, which an iSCSI target may ask.
+  // wrote another one reads. Of several servers it is the first that answers. `vm_uuid`: whose disk
+  // it is, which an iSCSI target may ask. `secrets` is called for a disk that asks for one.
   static Result<NetworkDisk> open(const DiskFacts& disk, const std::string& vm_uuid,
-                                  Deadline deadline);
+                                  const SecretReader& secrets, Deadline deadline);
 
   const std::string& name() const { return name_; }  // by the address that was reached
   // As its guest sees it: an image may grow while it is looked at.

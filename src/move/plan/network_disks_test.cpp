@@ -124,6 +124,10 @@ DiskFacts disk_at(const std::string& host, std::uint16_t port) {
 
 Deadline limit() { return Deadline::after(10s); }
 
+Result<std::string> no_secrets(const SecretName&) {
+  return fail(ErrorCode::kNotFound, "There are none.");
+}
+
 // An address by which this machine reaches itself and that is not its loopback.
 class NetworkDiskAt : public testing::Test {
  protected:
@@ -134,7 +138,7 @@ class NetworkDiskAt : public testing::Test {
       GTEST_SKIP() << "this machine has no address but its loopback";
   }
   Result<NetworkDisk> open(const Server& server) {
-    return NetworkDisk::open(disk_at(address_, server.port), "", limit());
+    return NetworkDisk::open(disk_at(address_, server.port), "", no_secrets, limit());
   }
   std::string address_;
 };
@@ -212,7 +216,7 @@ TEST_F(NetworkDiskAt, AnImageThatStandsOnAnotherIsRefused) {
     Server server(image, true);
     DiskFacts facts = disk_at(address_, server.port);
     facts.disk.format = "qcow2";
-    return static_cast<bool>(NetworkDisk::open(facts, "", limit()));
+    return static_cast<bool>(NetworkDisk::open(facts, "", no_secrets, limit()));
   };
   EXPECT_TRUE(opens());
   store_be(&image[8], std::uint64_t{512});  // the name of its backing file
@@ -225,7 +229,7 @@ TEST_F(NetworkDiskAt, AnImageThatStandsOnAnotherIsRefused) {
 TEST(NetworkDisk, AnAddressThatEachHostHasItselfIsRefused) {
   Server server(some_disk(), true);
   for (const char* host : {"127.0.0.1", "localhost"}) {
-    const auto disk = NetworkDisk::open(disk_at(host, server.port), "", limit());
+    const auto disk = NetworkDisk::open(disk_at(host, server.port), "", no_secrets, limit());
     ASSERT_FALSE(disk);
     EXPECT_TRUE(disk.error().text().contains("another server on each host"));
   }
@@ -246,7 +250,8 @@ TEST(NetworkDisk, ManyOrTwoOfOneNameAreRefusedBeforeAServerIsSpokenTo) {
   const auto read = NetworkMarks::read(
       "<domain type='kvm'><name>a</name><uuid>6a0e9c1e-5f5c-4a63-9a1e-1f2d3c4b5a69</uuid>"
       "<devices>" +
-      disk + disk + "</devices></domain>");
+          disk + disk + "</devices></domain>",
+      no_secrets);
   ASSERT_EQ(read.disks.size(), 2u);
   EXPECT_TRUE(read.disks[0].trouble.contains("called vdb")) << read.disks[0].trouble;
 }
@@ -294,6 +299,39 @@ std::string uri_in(const std::string& xml) {
   return domain && domain->disks.size() == 1 ? network_uri(domain->disks[0]) : "none";
 }
 
+DiskFacts only_disk(const std::string& xml) {
+  const auto domain = parse_domain(xml);
+  return domain && domain->disks.size() == 1 ? domain->disks[0] : DiskFacts{};
+}
+
+TEST(NetworkDisk, MonitorsOfAClusterNameOneDiskEach) {
+  const std::string hosts = "<host name='m1'/><host name='m2' port='6790'/><host name='fd00::9'/>";
+  const std::string auth = "<auth username='vms'><secret type='ceph' usage='vms key'/></auth>";
+  const auto disk = only_disk(
+      definition("<source protocol='rbd' name='pool/web.1'>" + hosts + auth + "</source>"));
+  EXPECT_EQ(network_uris(disk),
+            (std::vector<std::string>{"rbd://m1:6789/pool/web.1", "rbd://m2:6790/pool/web.1",
+                                      "rbd://[fd00::9]:6789/pool/web.1"}));
+  EXPECT_EQ(disk.network.user, "vms");
+  EXPECT_EQ(disk.network.secret.type, "ceph");
+  EXPECT_EQ(disk.network.secret.usage, "vms key");
+
+  std::vector<std::string> rules{"rbd://m1", "rbd://m2:6790"};
+  EXPECT_FALSE(admits_servers_of(rules, disk)) << "any of them may be asked";
+  rules.emplace_back("rbd://[fd00::9]:6789/pool/web.1");
+  EXPECT_TRUE(admits_servers_of(rules, disk));
+
+  const auto elsewhere = only_disk(
+      definition("<source protocol='rbd' name='pool/web.1'>" + hosts + "</source>", auth));
+  EXPECT_TRUE(same_network_disk(disk, elsewhere)) << "libvirt takes <auth> in either place";
+  DiskFacts another = disk;
+  another.network.secret.usage = "other";
+  EXPECT_FALSE(same_network_disk(disk, another));
+  another = disk;
+  another.network.further.pop_back();
+  EXPECT_FALSE(same_network_disk(disk, another));
+}
+
 TEST(NetworkDisk, OnlyAPlainExportHasAName) {
   const std::string host = "<host name='storage1' port='10810'/>";
   EXPECT_EQ(uri_in(definition("<source protocol='nbd' name='web'>" + host + "</source>")),
@@ -318,10 +356,20 @@ TEST(NetworkDisk, OnlyAPlainExportHasAName) {
     const std::string source = "<source protocol='gluster' name='" + name + "'>";
     EXPECT_EQ(uri_in(definition(source + host + "</source>")), "") << name;
   }
+  const std::string auth = "<auth username='a'><secret type='ceph' uuid='b'/></auth>";
   for (const std::string& source : {
            "<source protocol='iscsi' name='iqn.a/1'>" + host + "<initiator/></source>",
-           "<source protocol='gluster' name='vms/a'>" + host + host + "</source>",
-           "<source protocol='rbd' name='pool/web'>" + host + "</source>",
+           "<source protocol='gluster' name='vms/a'>" + host + auth + "</source>",
+           "<source protocol='rbd' name='web'>" + host + "</source>",
+           "<source protocol='rbd' name='pool/space/web'>" + host + "</source>",
+           "<source protocol='rbd' name='pool/web@then'>" + host + "</source>",
+           "<source protocol='rbd' name='pool/web'>" + host + "<host name='a/b'/></source>",
+           "<source protocol='rbd' name='pool/web'>" + host + "<auth username='a'/></source>",
+           "<source protocol='rbd' name='pool/web'>" + host + "<snapshot name='a'/></source>",
+           "<source protocol='rbd' name='pool/web'>" + host + "<config file='/a'/></source>",
+           std::string("<source protocol='rbd' name='pool/web'/>"),
+           "<source protocol='iscsi' name='iqn.a/1'>" + host + host + "</source>",
+           "<source protocol='nbd' name='web'>" + host + auth + "</source>",
            "<source protocol='nbd' name='web' tls='yes'>" + host + "</source>",
            "<source protocol='nbd' name='web'>" + host + host + "</source>",
            "<source protocol='nbd' name='web'>" + host + "<auth username='a'/></source>",

@@ -24,7 +24,7 @@ std::string fix_detach(std::string_view vm, const std::string& target) {
 
 }  // namespace
 
-NetworkMarks NetworkMarks::read(std::string_view definition) {
+NetworkMarks NetworkMarks::read(std::string_view definition, const SecretReader& secrets) {
   NetworkMarks result;
   const auto domain = parse_domain(definition);
   if (!domain) return result;
@@ -33,7 +33,7 @@ NetworkMarks NetworkMarks::read(std::string_view definition) {
   const Deadline deadline = Deadline::after(kNetworkDisksLook);
   for (const DiskFacts& disk : disks) {
     One one{disk.disk.target, "", {}, {}, ""};
-    auto opened = few ? NetworkDisk::open(disk, domain->vm.uuid, deadline)
+    auto opened = few ? NetworkDisk::open(disk, domain->vm.uuid, secrets, deadline)
                       : Result<NetworkDisk>(std::unexpected(few.error()));
     if (opened) {
       one.name = opened->name();
@@ -75,7 +75,8 @@ namespace {
 
 // What is wrong with the destination's word on this disk; empty: proven.
 std::string judge(const DiskFacts& disk, const std::string& vm_uuid, const NetworkMarks::One& ours,
-                  const DiskPlacement& placement, const Marks& theirs, Deadline deadline) {
+                  const DiskPlacement& placement, const Marks& theirs, const SecretReader& secrets,
+                  Deadline deadline) {
   if (!placement.shared) return "it was not read there";
   if (placement.destination_path != ours.name)
     return fmt::format("this host reaches it as {}, the other as {}", ours.name,
@@ -83,7 +84,7 @@ std::string judge(const DiskFacts& disk, const std::string& vm_uuid, const Netwo
   if (placement.virtual_size != ours.size)
     return fmt::format("it has {} here and {} there", to_text(ours.size),
                        to_text(placement.virtual_size));
-  auto opened = NetworkDisk::open(disk, vm_uuid, deadline);
+  auto opened = NetworkDisk::open(disk, vm_uuid, secrets, deadline);
   if (!opened) return opened.error().text();
   const auto now = opened->read_marks(ours.target, MarkUse::kReport, ours.marks, deadline);
   return now ? difference(ours.marks, theirs, *now) : now.error().text();
@@ -99,7 +100,7 @@ void check_next_boot(const preflight::SourceView& view, const DomainFacts& live,
     if (disk.disk.kind != DiskKind::kNetwork) continue;
     const auto same = [&](const DiskFacts& other) {
       return other.disk.kind == DiskKind::kNetwork && other.disk.target == disk.disk.target &&
-             network_uri(other) == network_uri(disk);
+             same_network_disk(other, disk);
     };
     if (std::ranges::any_of(live.disks, same)) continue;
     findings.push_back(network_disk_blocker(
@@ -115,7 +116,7 @@ void check_next_boot(const preflight::SourceView& view, const DomainFacts& live,
 }  // namespace
 
 void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& ours,
-                         preflight::DestinationReport& report) {
+                         const SecretReader& secrets, preflight::DestinationReport& report) {
   const auto domain = parse_domain(view.live_xml);
   if (!domain) return;
   const std::string& destination = view.request.destination;
@@ -132,8 +133,7 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
     if (!one.trouble.empty()) {
       findings.push_back(network_disk_blocker(one.target, what, one.trouble,
                                               {"Let both hosts reach it at one address, without "
-                                               "TLS and secrets, and serve it to several "
-                                               "connections at once.",
+                                               "TLS, and serve it to several connections at once.",
                                                fix_detach(vm, one.target)}));
       continue;
     }
@@ -151,8 +151,8 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
           {fmt::format("Upgrade Drover on {}.", destination), fix_detach(vm, one.target)}));
       continue;
     }
-    const std::string wrong =
-        judge(*disk, view.vm.uuid, one, *placement, marks_of(report.marks, one.target), deadline);
+    const std::string wrong = judge(*disk, view.vm.uuid, one, *placement,
+                                    marks_of(report.marks, one.target), secrets, deadline);
     if (wrong.empty()) {
       placement->source_path = one.name;
       continue;
@@ -166,7 +166,8 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
   }
 }
 
-Result<Marks> network_marks_for(const Plan& plan, std::string_view definition) {
+Result<Marks> network_marks_for(const Plan& plan, std::string_view definition,
+                                const SecretReader& secrets) {
   Marks all;
   if (std::ranges::none_of(plan.placements, is_network)) return all;
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
@@ -180,7 +181,7 @@ Result<Marks> network_marks_for(const Plan& plan, std::string_view definition) {
       return fail(ErrorCode::kConflict, "The definition has no network disk {} any more.",
                   placement.target);
     }
-    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, plan.vm.uuid, deadline));
+    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, plan.vm.uuid, secrets, deadline));
     ASSIGN_OR_RETURN(const Marks marks,
                      opened.make_marks(placement.target, MarkUse::kReservation, deadline));
     all.insert(all.end(), marks.begin(), marks.end());

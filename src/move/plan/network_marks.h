@@ -10,6 +10,7 @@
 #include "base/byte_count.h"
 #include "base/error.h"
 #include "model/plan.h"
+#include "move/plan/network_disks.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -24,7 +25,7 @@ struct NetworkMarks {
   };
   std::vector<One> disks;
 
-  static NetworkMarks read(std::string_view definition);
+  static NetworkMarks read(std::string_view definition, const SecretReader& secrets);
   std::vector<preflight::DiskMark> all() const;
 };
 
@@ -32,11 +33,12 @@ struct NetworkMarks {
 // placements of disks that are proven get our name; of others, and of what the next boot alone
 // would open, the report gets a blocker, if it has none.
 void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& ours,
-                         preflight::DestinationReport& report);
+                         const SecretReader& secrets, preflight::DestinationReport& report);
 
 // Of the plan's network disks, for a reservation. An error: one cannot be read.
 Result<std::vector<preflight::DiskMark>> network_marks_for(const Plan& plan,
-                                                           std::string_view definition);
+                                                           std::string_view definition,
+                                                           const SecretReader& secrets);
 
 Finding network_disk_blocker(const std::string& target, std::string what, std::string why,
                              std::vector<std::string> fixes);

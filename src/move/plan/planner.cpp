@@ -137,7 +137,7 @@ void check_takes_volumes(const preflight::SourceView& view,
 Result<Answered> ask_destination(World& world, const MoveRequest& request,
                                  const preflight::SourceView& view) {
   const DiskMarks marks = DiskMarks::on(view.vm);
-  const NetworkMarks network = NetworkMarks::read(view.live_xml);
+  const NetworkMarks network = NetworkMarks::read(view.live_xml, secrets_of(world.hypervisor));
   auto all_marks = marks.where();
   for (auto& mark : network.all()) all_marks.push_back(std::move(mark));
   Samples samples = samples_of(view.vm);
@@ -158,7 +158,7 @@ Result<Answered> ask_destination(World& world, const MoveRequest& request,
   ASSIGN_OR_RETURN(auto report, destination_report_from_json(*text));
   RETURN_IF_ERROR(check_report(proposal, report));
   RETURN_IF_ERROR(check_shared(proposal.marks, report, request.destination));
-  judge_network_disks(view, network, report);
+  judge_network_disks(view, network, secrets_of(world.hypervisor), report);
   report.host.name = request.destination;
   check_clock(report.host, before, std::chrono::system_clock::now(), report.findings);
   std::erase_if(samples.files, [&](const KnownFile& file) {
