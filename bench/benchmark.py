@@ -61,7 +61,8 @@ def parser():
     top.add_argument("--runs", type=int, default=5, metavar="N", help="moves of each side on each link; medians count "
                      "(default: %(default)s)")
     top.add_argument("--side", action="append", choices=["libvirt", "drover"], help="only this side")
-    top.add_argument("--no-literal", action="store_true", help="leave out Drover without references, which takes its time too")
+    top.add_argument("--literal-runs", type=int, default=1, metavar="N", help="moves by Drover without references, which show what "
+                     "those save; 0: none (default: %(default)s)")
     top.add_argument("--plain", action="store_true", help="of libvirt's ways to send memory only the plain one, without xbzrle, mt "
                      "compression and parallel connections")
     top.add_argument("--json", metavar="FILE", help="write the results as a list, one object a case and link")

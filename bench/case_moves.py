@@ -36,7 +36,7 @@ class Moves:
             self.sides = {name: Libvirt(flags, self.storage) for name, flags in self.ways.items() if name == PLAIN or not options.plain}
         if "drover" in options.side:
             self.sides["drover"] = Drover()
-            if not options.no_literal and has_switch(NO_REFERENCES):
+            if options.literal_runs and has_switch(NO_REFERENCES):
                 self.sides[LITERAL] = Drover([NO_REFERENCES])
         self.scene = scene
         self.warmed_up = False
@@ -51,7 +51,7 @@ class Moves:
             if isinstance(side, Drover):
                 side.forget_ways()
         for number in range(self.options.runs):
-            names = list(self.sides)
+            names = [name for name in self.sides if number < self.runs_of(name)]
             for name in names if number % 2 == 0 else reversed(names):
                 sample = self.attempt(name, link, number)
                 if sample:
@@ -59,6 +59,10 @@ class Moves:
         result = goals.compare(self.name, link, samples, self.against)
         result["guest"] = self.guest.describe(self.load(link))
         return result
+
+    def runs_of(self, side):
+        """Without references Drover moves less often: bytes are what it is for, and those hardly differ."""
+        return min(self.options.literal_runs, self.options.runs) if side == LITERAL else self.options.runs
 
     def shape(self, link):
         stage.lab("link", link)
@@ -70,7 +74,8 @@ class Moves:
         """One move of each side that does not count: programs and libraries are read in, daemons have done it once."""
         stage.lab("link", "unlimited")
         for name in self.sides:
-            self.attempt(name, "unlimited", None)
+            if name != LITERAL:
+                self.attempt(name, "unlimited", None)
         self.warmed_up = True
 
     def limit(self, link):
