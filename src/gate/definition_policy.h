@@ -18,7 +18,7 @@ enum class ReferenceKind {
   kDiskFile,
   kDiskBlock,
   kDiskVolume,   // "POOL/VOLUME"
-  kDiskNetwork,  // canonical text of <source>
+  kDiskNetwork,  // canonical text of <source>, then of an <auth> beside it
   kDiskOther,    // directories, vhost-user, NVMe, ...
   kDiskUse,      // "FORMAT rw|ro|layer SOURCE": raw content must not be read as qcow2, nor a base
                  // written

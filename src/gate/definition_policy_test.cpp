@@ -110,14 +110,33 @@ TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
       "");
   const std::string beside =
       network(auth + "<source protocol='rbd' name='pool/web'>" + monitors + "</source>");
-  EXPECT_NE(violations(beside, rules), "") << "a secret that nobody allowed";
-  rules.exact = {"secret u"};
   EXPECT_EQ(violations(beside, rules), "");
+  const std::string file = "<source file='/var/lib/libvirt/images/web1'/>";
+  EXPECT_NE(violations(disk(file + auth), rules), "") << "of a disk that asks for none";
+  EXPECT_NE(
+      violations(network(auth + "<source protocol='nbd' name='any'>" + host + "</source>"), rules),
+      "");
+  EXPECT_NE(violations(network(auth + "<source protocol='rbd' name='pool/web'>" + monitors + auth +
+                               "</source>"),
+                       rules),
+            "")
+      << "libvirt takes one place or the other";
+  EXPECT_NE(violations(disk(file + "<encryption format='luks'><secret type='passphrase' uuid='u'/>"
+                                   "</encryption>"),
+                       rules),
+            "")
+      << "a network disk's secret is for that disk";
   const std::string wrong[] = {
       "<source protocol='rbd' name='pool/web2'>" + monitors + "</source>",
       "<source protocol='rbd' name='pool/web'>" + monitors + host + "</source>",
       "<source protocol='rbd' name='pool/web'>" + monitors + auth + auth + "</source>",
       "<source protocol='rbd' name='pool/web'>" + monitors + "<auth username='a'/></source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors +
+          "<auth username=''><secret type='ceph' uuid='u'/></auth></source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors +
+          "<auth username='a'><secret type='iscsi' uuid='u'/></auth></source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors +
+          "<auth username='a'><secret type='ceph' uuid='u' usage='v'/></auth></source>",
       "<source protocol='rbd' name='pool/web'>" + monitors + "<config file='/a'/></source>",
       "<source protocol='gluster' name='vms/web.img'>" + host + auth + "</source>",
       "<source protocol='iscsi' name='iqn.a:vms'>" + host + "</source>",

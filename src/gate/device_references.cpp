@@ -35,6 +35,12 @@ bool is_generated_path(string_view path) {
   return false;
 }
 
+// A disk itself, not a layer of one.
+bool is_network_disk(const pugi::xml_node& node) {
+  return string_view(node.name()) == "disk" && attribute(node, "type") == "network" &&
+         node.child("source");
+}
+
 Consumed handle_disk(const pugi::xml_node& node, const string& path, ReferenceList& found) {
   // Raw SCSI commands reach past the disk.
   for (const auto& [name, harmless] : {std::pair{"rawio", "no"}, std::pair{"sgio", "filtered"}}) {
@@ -43,7 +49,9 @@ Consumed handle_disk(const pugi::xml_node& node, const string& path, ReferenceLi
       found.add(kHostDevice, string(name) + "=" + value, path + "@" + name);
     }
   }
-  return {.attributes = {"rawio", "sgio"}};
+  Consumed done{.attributes = {"rawio", "sgio"}};
+  if (is_network_disk(node)) done.children.insert("auth");  // as its source's
+  return done;
 }
 
 // One reference for each <driver> (or <format>, of a layer): libvirt reads the first.
@@ -67,8 +75,8 @@ void judge_disk_use(const pugi::xml_node& source, const string& type, const stri
   if (formats == 0) found.add(kDiskUse, (top ? "raw" : "none") + use, path);
 }
 
-// A user's name and the secret of libvirt's that it goes with.
-bool is_plain_auth(const pugi::xml_node& auth) {
+// A user's name and the secret of libvirt's that it goes with, by one name.
+bool is_plain_auth(const pugi::xml_node& auth, string_view secret_type) {
   std::size_t secrets = 0;
   for (const auto& child : auth.children()) {
     if (child.type() != pugi::node_element) continue;
@@ -77,11 +85,25 @@ bool is_plain_auth(const pugi::xml_node& auth) {
       return name == "type" || name == "uuid" || name == "usage";
     });
     if (string_view(child.name()) != "secret" || child.first_child() || !known) return false;
+    const string type = attribute(child, "type");
+    if (!type.empty() && type != secret_type) return false;
+    if (attribute(child, "uuid").empty() == attribute(child, "usage").empty()) return false;
     ++secrets;
   }
-  return secrets == 1 && std::ranges::all_of(auth.attributes(), [](const auto& own) {
-           return string_view(own.name()) == "username";
-         });
+  return secrets == 1 && !attribute(auth, "username").empty() &&
+         std::ranges::distance(auth.attributes()) == 1;
+}
+
+// None, or one that its protocol asks for, within the source or beside it.
+bool has_plain_auth(const pugi::xml_node& source) {
+  const string_view secret_type = network_disk_secret_type(attribute(source, "protocol"));
+  std::size_t users = 0;
+  for (const auto& place : {source, source.parent()}) {
+    for (const auto& auth : place.children("auth")) {
+      if (secret_type.empty() || ++users > 1 || !is_plain_auth(auth, secret_type)) return false;
+    }
+  }
+  return true;
 }
 
 bool is_plain_server(const pugi::xml_node& host) {
@@ -100,15 +122,11 @@ std::vector<string> network_names(const pugi::xml_node& source) {
                        (name == "tls" && string_view(own.value()) == "no");
     if (!plain) return {};
   }
+  if (!has_plain_auth(source)) return {};
   const string protocol = attribute(source, "protocol");
   std::vector<string> names;
-  std::size_t users = 0;
   for (const auto& child : source.children()) {
-    if (child.type() != pugi::node_element) continue;
-    if (string_view(child.name()) == "auth") {
-      if (!asks_for_secret(protocol) || ++users > 1 || !is_plain_auth(child)) return {};
-      continue;
-    }
+    if (child.type() != pugi::node_element || string_view(child.name()) == "auth") continue;
     if (string_view(child.name()) != "host" || !is_plain_server(child)) return {};
     names.push_back(network_disk_uri(protocol, attribute(child, "name"), attribute(child, "port"),
                                      attribute(source, "name")));
@@ -126,11 +144,12 @@ Consumed handle_disk_source(const pugi::xml_node& node, const string& path, Refe
     found.add(kDiskVolume, attribute(node, "pool") + "/" + attribute(node, "volume"), path);
     return {.attributes = {"pool", "volume"}};
   }
-  const bool top = string_view(node.parent().name()) == "disk";
-  if (type == "network" && top) {
+  if (is_network_disk(node.parent())) {
     auto names = network_names(node);
     if (names.empty()) names.emplace_back();
-    for (const string& name : names) found.add(kDiskNetwork, canonical_text(node), path, name);
+    string value = canonical_text(node);
+    for (const auto& auth : node.parent().children("auth")) value += " " + canonical_text(auth);
+    for (const string& name : names) found.add(kDiskNetwork, value, path, name);
     return {.attributes = {"protocol", "name", "query", "tls", "tlsHostname"},
             .children = {"host", "snapshot", "auth", "initiator", "ssl", "timeout", "readahead",
                          "cookies"}};

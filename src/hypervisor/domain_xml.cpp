@@ -10,6 +10,7 @@
 
 #include "hypervisor/vm_labels.h"
 #include "hypervisor/xml_tree.h"
+#include "model/network_disk.h"
 
 namespace drover {
 namespace {
@@ -109,7 +110,7 @@ void read_secrets(const pugi::xml_node& element, std::vector<std::string>& secre
   }
 }
 
-// libvirt takes it in either place.
+// libvirt takes it in either place, but not in both.
 pugi::xml_node auth_of(const pugi::xml_node& source) {
   const auto own = source.child("auth");
   return own ? own : source.parent().child("auth");
@@ -124,8 +125,24 @@ NetworkSource read_network(const pugi::xml_node& source) {
   const auto auth = auth_of(source);
   const auto secret = auth.child("secret");
   read.user = attribute(auth, "username");
-  read.secret = {attribute(secret, "uuid"), attribute(secret, "type"), attribute(secret, "usage")};
+  read.secret = {attribute(secret, "uuid"), std::string(network_disk_secret_type(read.protocol)),
+                 attribute(secret, "usage")};
   return read;
+}
+
+// Nobody, or one user with one secret, which is named in one way.
+bool is_plain_auth(const pugi::xml_node& source) {
+  std::size_t users = 0;
+  for (const auto& place : {source, source.parent()})
+    users += static_cast<std::size_t>(std::ranges::distance(place.children("auth")));
+  if (users == 0) return true;
+  const auto auth = auth_of(source);
+  const auto secret = auth.child("secret");
+  const std::string_view type = network_disk_secret_type(attribute(source, "protocol"));
+  const std::string said = attribute(secret, "type");
+  return users == 1 && !type.empty() && !attribute(auth, "username").empty() &&
+         std::ranges::distance(auth.children("secret")) == 1 && (said.empty() || said == type) &&
+         attribute(secret, "uuid").empty() != attribute(secret, "usage").empty();
 }
 
 bool is_plain_network(const pugi::xml_node& source) {
@@ -136,11 +153,8 @@ bool is_plain_network(const pugi::xml_node& source) {
            (std::string_view(child.name()) == "host" && (transport.empty() || transport == "tcp"));
   };
   const std::string tls = attribute(source, "tls");
-  const auto auth = auth_of(source);
-  const auto secret = auth.child("secret");
-  const bool named = secret.attribute("uuid") || secret.attribute("usage");
   return source.child("host") && std::ranges::all_of(source.children(), is_plain) &&
-         (tls.empty() || tls == "no") && (!auth || (auth.attribute("username") && named)) &&
+         (tls.empty() || tls == "no") && is_plain_auth(source) &&
          !source.parent().child("backingStore").child("source");
 }
 

@@ -21,7 +21,7 @@ inline constexpr int kDefinitionDepthMax = 64;  // real ones have less than 20
 // A secret that libvirt keeps, as a definition names it: by UUID, or by what it is for.
 struct SecretName {
   std::string uuid;         // empty: by usage
-  std::string type, usage;  // "ceph", "iscsi"; and its name among those
+  std::string type, usage;  // network_disk_secret_type(), and its name among those
 };
 
 struct NetworkServer {

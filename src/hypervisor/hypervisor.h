@@ -209,7 +209,8 @@ class Hypervisor {
   }
   // What secrets are defined: the UUID and the usage of each.
   virtual Result<std::vector<std::string>> secrets() { return cannot("list secrets"); }
-  // What one holds: bytes. kPermission: it is private, so that libvirt tells it to nobody.
+  // What one holds: bytes. kPermission: it is private, so that libvirt tells it to nobody, or of
+  // another type.
   virtual Result<std::string> secret_value(const SecretName&) { return cannot("read secrets"); }
 
   // Called from an own thread of the adapter, in order; must return soon. One subscriber.

@@ -71,13 +71,17 @@ struct Protocol {
   std::uint16_t port;
   bool (*is_name)(std::string_view);
   bool several_servers = false;
-  bool secret = false;
+  std::string_view secret_type = {};
 };
 constexpr Protocol kProtocols[] = {
-    {"nbd", 10809, is_export},
-    {.name = "iscsi", .port = 3260, .is_name = is_target_and_lun, .secret = true},
+    {.name = "nbd", .port = 10809, .is_name = is_export},
+    {.name = "iscsi", .port = 3260, .is_name = is_target_and_lun, .secret_type = "iscsi"},
     {.name = "gluster", .port = 24007, .is_name = is_volume_and_path, .several_servers = true},
-    {"rbd", 6789, is_pool_and_image, true, true}};
+    {.name = "rbd",
+     .port = 6789,
+     .is_name = is_pool_and_image,
+     .several_servers = true,
+     .secret_type = "ceph"}};
 
 const Protocol* protocol_called(std::string_view name) {
   const auto* const found = std::ranges::find(kProtocols, name, &Protocol::name);
@@ -114,9 +118,9 @@ bool has_several_servers(std::string_view protocol) {
   return known != nullptr && known->several_servers;
 }
 
-bool asks_for_secret(std::string_view protocol) {
+std::string_view network_disk_secret_type(std::string_view protocol) {
   const Protocol* const known = protocol_called(protocol);
-  return known != nullptr && known->secret;
+  return known == nullptr ? std::string_view() : known->secret_type;
 }
 
 std::string network_disk_uri(std::string_view protocol, std::string_view host,
@@ -168,6 +172,30 @@ bool admits_network_disk(std::span<const std::string> rules, std::string_view ur
     if (beyond.find('/') != beyond.npos) return false;  // it names another export
     return rest.front() == ':' || rest.front() == '/';
   });
+}
+
+std::string join_network_disk_uris(std::span<const std::string> uris) {
+  std::string joined = uris.front().substr(0, uris.front().find(kMark)) + std::string(kMark);
+  for (const std::string& uri : uris) {
+    const std::string_view rest = parts_of(uri).rest;
+    joined += (&uri == uris.data() ? "" : ",") + std::string(rest.substr(0, rest.find('/')));
+  }
+  const std::string_view rest = parts_of(uris.front()).rest;
+  return joined + std::string(rest.substr(rest.find('/')));
+}
+
+std::vector<std::string> network_disk_servers(std::string_view uri) {
+  std::string_view left = parts_of(uri).rest;
+  left = left.substr(0, left.find('/'));
+  std::vector<std::string> hosts;
+  while (!left.empty()) {
+    const std::size_t end = std::min(left.find(','), left.size());
+    std::string_view host = left.substr(0, left.substr(0, end).rfind(':'));
+    if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+    hosts.emplace_back(host);
+    left = left.substr(std::min(end + 1, left.size()));
+  }
+  return hosts;
 }
 
 bool is_network_path(std::string_view path) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -20,8 +21,9 @@ std::uint16_t network_disk_port(std::string_view protocol);
 
 // One disk may have several servers: the monitors of a Ceph cluster, servers of a GlusterFS pool.
 bool has_several_servers(std::string_view protocol);
-// They may ask for a user and a secret that libvirt keeps: Ceph's keys, iSCSI's CHAP.
-bool asks_for_secret(std::string_view protocol);
+// They may ask for a user, and for a secret that libvirt keeps under this type: "ceph" of rbd,
+// "iscsi" of iSCSI (CHAP). Empty: they do not.
+std::string_view network_disk_secret_type(std::string_view protocol);
 
 // `host`, `port` (may be empty) and `name` as libvirt's definitions have them, "target/lun" of
 // iSCSI, "volume/path" of GlusterFS, "pool/image" of RBD. Empty: a protocol of which nothing is
@@ -37,6 +39,12 @@ Status check_network_disk_rule(std::string_view rule);
 
 // Whether one of the rules allows it. Names are compared as they are written. False for "".
 bool admits_network_disk(std::span<const std::string> rules, std::string_view uri);
+
+// A disk that has several servers, by all of them: "rbd://10.0.0.1:6789,10.0.0.2:6789/pool/web01".
+// REQUIRES: `uris` are of one disk, as network_disk_uri() gives them, and not empty.
+std::string join_network_disk_uris(std::span<const std::string> uris);
+// The hosts in such a name, or in that of a disk of one server, without ports and brackets.
+std::vector<std::string> network_disk_servers(std::string_view uri);
 
 // Of a placement's path (model/plan.h): a network disk's begins with its protocol, a file's with /.
 bool is_network_path(std::string_view path);

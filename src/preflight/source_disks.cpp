@@ -50,8 +50,8 @@ void check_kind(const SourceFacts& facts, const DiskFacts& disk, Findings& findi
         break;  // asked, there too
       findings.blocker(Code::kDiskNetwork, target,
                        fmt::format("{} is a network disk ({}).", target, disk.network.protocol),
-                       "That the destination opens the very same one is proven of NBD, iSCSI and "
-                       "GlusterFS only.",
+                       "That the destination opens the very same one is proven of NBD, iSCSI, "
+                       "GlusterFS and RBD only.",
                        {fmt::format("Detach it for the move: virsh detach-disk {} {}",
                                     word(facts.name()), target)});
       break;

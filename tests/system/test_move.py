@@ -15,6 +15,7 @@ from product import ALL, IMAGES, REPO, Host, assert_clean, brief, codes, drop_al
 from strange import KEPT_MODE, assert_arrived, strange_domain, variables_at_rest
 
 ROUND_TRIPS = 10 if ALL else 2
+ROAD_PATIENCE = 118  # of movers without a link, less what had passed of it
 
 
 def own_report(done):
@@ -57,7 +58,7 @@ def test_guest_moves_there_and_back_under_load(lab, pair):
 
 
 def test_qemu_sends_memory_over_connections_of_its_own(lab, pair):
-    """Pages come over streams that the mover opens in QEMU's order, the main one first; also where a link breaks."""
+    """Pages come over streams that the mover opens in QEMU's order, the main one first."""
     host1, host2 = pair
     with lab.guest("host1", "many", memory=192, disk="256M", fill=24, dirty=1):
         for words, said in (
@@ -78,6 +79,44 @@ def test_qemu_sends_memory_over_connections_of_its_own(lab, pair):
             assert kinds["packed_bytes"] == 0 and kinds["untouched_bytes"] > 32 << 20, kinds
             assert source.log().read_text().count("A memory stream is open.") == opened + 5
         drop_all(*pair)
+    assert_clean(*pair)
+
+
+def test_connections_of_qemus_own_survive_a_break_and_let_a_cancel_through(lab, pair):
+    """They survive a break of the road as any stream does. But QEMU waits for one of them before it hears a cancel, and they wait for
+    the mover: in a rehearsal, where no memory goes out, and while the road is cut."""
+    host1, host2 = pair
+    wish = {"performance": "direct", "parallel_connections": 4}
+    with lab.guest("host1", "many", memory=192, disk="64M", fill=8, records=64, dirty=1):
+        move_id = host1.start_move("many", "host2", rehearse=True, **wish)
+        assert host1.wait_move(move_id)["state"] == "rehearsed", brief(host1.move(move_id))
+        assert_runs(lab, "many", host1)
+
+        lab.run("link", "100mbit")
+        try:
+            move_id = host1.start_move("many", "host2", **wish)
+            host1.wait_move(move_id, lambda move: move["phase"] == "copy-memory")
+            lab.run("link", "cut")
+            time.sleep(2)
+            lab.run("link", "restore")
+            assert host1.wait_move(move_id)["state"] == "done", brief(host1.move(move_id))
+            assert_runs(lab, "many", host2)
+            drop_all(*pair)
+
+            host1, host2 = host2, host1
+            move_id = host1.start_move("many", host2.name, **wish)
+            host1.wait_move(move_id, lambda move: move["phase"] == "copy-memory")
+            lab.run("link", "cut")
+            time.sleep(2)
+            asked = time.monotonic()
+            host1.api("POST", f"/v1/moves/{move_id}/cancel")
+            assert host1.wait_move(move_id)["state"] == "cancelled", brief(host1.move(move_id))
+            assert time.monotonic() - asked < ROAD_PATIENCE, "it ended only because the movers gave up"
+        finally:
+            lab.run("link", "restore")
+            lab.run("link", "unlimited")
+        until(lambda: lab.verify("many")["states"] == {host1.name: "running"}, "the destination to hear of the cancel")
+        assert_runs(lab, "many", host1)
     assert_clean(*pair)
 
 

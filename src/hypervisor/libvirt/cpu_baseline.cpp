@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU that several hosts can give, and the secrets that a host has.
+// The CPU that several hosts can give.
 #include "hypervisor/libvirt/adapter.h"
 #include "hypervisor/libvirt/failure.h"
 #include "hypervisor/xml_tree.h"
@@ -56,43 +56,6 @@ Result<std::string> Adapter::baseline_cpu(const MachineKind& machine,
       or_null(machine.domain_type), texts.data(), static_cast<unsigned>(texts.size()), flags));
   if (!text) return fail_libvirt("Cannot compute a CPU that all of these hosts have");
   return std::string(text.get());
-}
-
-Result<std::vector<std::string>> Adapter::secrets() {
-  ASSIGN_OR_RETURN(const auto connection, connection_.get());
-  virSecretPtr* list = nullptr;
-  const int count = virConnectListAllSecrets(connection.get(), &list, 0);
-  if (count < 0 && last_error_code() == VIR_ERR_NO_SUPPORT) return std::vector<std::string>{};
-  if (count < 0) return fail_libvirt("Cannot list the secrets");
-  std::vector<std::string> names;
-  for (const auto& secret : take_list<Handle<virSecret, virSecretFree>>(list, count)) {
-    char uuid[VIR_UUID_STRING_BUFLEN] = {};
-    if (virSecretGetUUIDString(secret.get(), uuid) == 0) names.emplace_back(uuid);
-    if (const char* usage = virSecretGetUsageID(secret.get()); usage != nullptr)
-      names.emplace_back(usage);
-  }
-  return names;
-}
-
-Result<std::string> Adapter::secret_value(const SecretName& name) {
-  using SecretHandle = Handle<virSecret, virSecretFree>;
-  ASSIGN_OR_RETURN(const auto connection, connection_.get());
-  const int usage = name.type == "iscsi" ? VIR_SECRET_USAGE_TYPE_ISCSI : VIR_SECRET_USAGE_TYPE_CEPH;
-  const std::string& called = name.uuid.empty() ? name.usage : name.uuid;
-  const SecretHandle secret(
-      name.uuid.empty() ? virSecretLookupByUsage(connection.get(), usage, name.usage.c_str())
-                        : virSecretLookupByUUIDString(connection.get(), name.uuid.c_str()));
-  if (!secret) return fail_libvirt(fmt::format("There is no secret {}", called));
-  std::size_t bytes = 0;
-  const Handle<unsigned char, std::free> value(virSecretGetValue(secret.get(), &bytes, 0));
-  if (!value && last_error_code() == VIR_ERR_INVALID_SECRET) {
-    return fail(ErrorCode::kPermission,
-                "libvirt tells nobody the secret {}, for it is private. Fix: define it anew with "
-                "private='no'.",
-                called);
-  }
-  if (!value) return fail_libvirt(fmt::format("The secret {} has no value", called));
-  return std::string(reinterpret_cast<const char*>(value.get()), bytes);
 }
 
 }  // namespace drover::libvirt

@@ -37,7 +37,9 @@ Finding not_seen(const DiskFacts& disk, const std::string& host, const Error& er
       disk.disk.target,
       fmt::format("{} is a network disk, which {} cannot use.", disk.disk.target, host),
       error.text(),
-      {fmt::format("Let {} reach it, and serve it to several connections at once.", host)});
+      {fmt::format("Let {} reach it, with the secret that it asks for, and serve it to several "
+                   "connections at once.",
+                   host)});
 }
 
 Result<std::vector<NetworkDiskUser>> users_here(Hypervisor& hypervisor, const std::string& uuid) {
@@ -47,9 +49,11 @@ Result<std::vector<NetworkDiskUser>> users_here(Hypervisor& hypervisor, const st
   });
 }
 
-// The VM is started here on a disk that exists already: the source must know what is on it.
+// The VM is started here on a disk that exists already: the source must know what is on it. QEMU
+// may take any of its servers, and an administrator may allow servers that have nothing in common:
+// each that shows a disk of this name has to show this one.
 Status check_shown(const ReserveRequest& request, const DiskPlacement& placement,
-                   const DiskFacts& disk, const SecretReader& secrets, Deadline deadline) {
+                   const DiskFacts& disk, NetworkLook& look) {
   const std::string& target = placement.target;
   const std::string uri = network_uri(disk);
   const auto not_shown = [&](const std::string& why) {
@@ -58,14 +62,16 @@ Status check_shown(const ReserveRequest& request, const DiskPlacement& placement
                 "move again.",
                 uri, target, request.plan.vm.name, why);
   };
-  auto opened = NetworkDisk::open(disk, request.plan.vm.uuid, secrets, deadline);
+  auto opened = NetworkDisk::open_through_all(disk, request.plan.vm.uuid, look);
   if (!opened) return not_shown(opened.error().text());
-  if (opened->name() != placement.destination_path)
-    return not_shown(fmt::format("it is reached as {} now", opened->name()));
   const auto told = marks_of(request.marks, target);
-  const auto found = opened->read_marks(target, MarkUse::kReservation, told, deadline);
-  if (!found) return not_shown(found.error().text());
-  if (const std::string why = not_shown_by(told, *found); !why.empty()) return not_shown(why);
+  for (NetworkDisk& shown : *opened) {
+    if (shown.name() != placement.destination_path)
+      return not_shown(fmt::format("it is reached as {} now", shown.name()));
+    const auto found = shown.read_marks(target, MarkUse::kReservation, told, look.deadline);
+    if (!found) return not_shown(found.error().text());
+    if (const std::string why = not_shown_by(told, *found); !why.empty()) return not_shown(why);
+  }
   return {};
 }
 
@@ -83,8 +89,7 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
     report.findings.push_back(not_seen(disks.front(), world_.host_name, few.error()));
     return;
   }
-  const Deadline deadline = Deadline::after(kNetworkDisksLook);
-  const SecretReader secrets = secrets_of(world_.hypervisor);
+  NetworkLook look = look_at_disks(secrets_of(world_.hypervisor));
   for (const DiskFacts& disk : disks) {
     const std::string& target = disk.disk.target;
     const auto marks = marks_of(proposal.marks, target);
@@ -94,9 +99,9 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
       report.findings.push_back(not_allowed(disk, world_.host_name));
       continue;
     }
-    auto opened = NetworkDisk::open(disk, proposal.vm.uuid, secrets, deadline);
+    auto opened = NetworkDisk::open(disk, proposal.vm.uuid, look);
     const auto read =
-        opened ? opened->read_marks(target, MarkUse::kReport, marks, deadline)
+        opened ? opened->read_marks(target, MarkUse::kReport, marks, look.deadline)
                : Result<std::vector<preflight::DiskMark>>(std::unexpected(opened.error()));
     if (!read) {
       report.findings.push_back(not_seen(disk, world_.host_name, read.error()));
@@ -159,13 +164,12 @@ Status DestinationSide::check_network_disks(const ReserveRequest& request,
     RETURN_IF_ERROR(check_network_disk(request, placement, settings));
   if (placed.empty()) return {};
   ASSIGN_OR_RETURN(const auto users, users_here(world_.hypervisor, request.plan.vm.uuid));
-  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  NetworkLook look = look_at_disks(secrets_of(world_.hypervisor));
   for (const DiskPlacement& placement : placed) {
     const auto disk = std::ranges::find_if(
         disks, [&](const DiskFacts& facts) { return facts.disk.target == placement.target; });
     DROVER_CHECK(disk != disks.end());  // check_network_disk() found it
-    RETURN_IF_ERROR(
-        check_shown(request, placement, *disk, secrets_of(world_.hypervisor), deadline));
+    RETURN_IF_ERROR(check_shown(request, placement, *disk, look));
     if (const std::string taken = taken_by(disk->network, users); !taken.empty()) {
       return fail(ErrorCode::kConflict, "{} cannot be opened on {}. {}", network_uri(*disk),
                   world_.host_name, taken);

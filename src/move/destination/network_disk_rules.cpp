@@ -69,24 +69,15 @@ void allow_proven_network_disks(std::string_view definition,
     });
     if (!placed || !admits_servers_of(allowed, disk)) continue;
     for (std::string& uri : network_uris(disk)) rules.network_disks.push_back(std::move(uri));
-    const SecretName& secret = disk.network.secret;
-    const std::string& named = secret.uuid.empty() ? secret.usage : secret.uuid;
-    if (!named.empty()) {
-      rules.exact.push_back(
-          fmt::format("{} {}", gate::reference_kind_name(gate::ReferenceKind::kSecret), named));
-    }
   }
 }
 
-bool is_own_of_both(std::string_view server, const HostFacts& one, const HostFacts& other) {
+bool is_own_of_both(std::string_view disk, const HostFacts& one, const HostFacts& other) {
+  const auto servers = network_disk_servers(disk);
   return std::ranges::any_of(one.networks.addresses, [&](const HostAddress& own) {
     const auto& theirs = other.networks.addresses;
     if (std::ranges::find(theirs, own.address, &HostAddress::address) == theirs.end()) return false;
-    const bool six = own.address.find(':') != std::string::npos;
-    const std::string_view protocol = server.substr(0, server.find(':'));
-    const std::vector<std::string> rule{six ? fmt::format("{}://[{}]", protocol, own.address)
-                                            : fmt::format("{}://{}", protocol, own.address)};
-    return admits_network_disk(rule, server);
+    return std::ranges::find(servers, own.address) != servers.end();
   });
 }
 

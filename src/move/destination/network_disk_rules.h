@@ -18,16 +18,16 @@
 namespace drover::move {
 
 // Lets `rules` admit the network disks of `definition` that `placements` prove and `allowed`
-// admits, with the secrets that they name, and nothing else: an export that the administrator
-// allows is still another VM's, until it is shown.
+// admits, and nothing else: an export that the administrator allows is still another VM's, until it
+// is shown.
 void allow_proven_network_disks(std::string_view definition,
                                 std::span<const DiskPlacement> placements,
                                 std::span<const std::string> allowed,
                                 gate::AdministratorRules& rules);
 
-// Whether both hosts have the address of `server` (NetworkDisk::name()) themselves, as they have
+// Whether both hosts have an address of `disk` (NetworkDisk::name()) themselves, as they have
 // 192.168.122.1, libvirt's own bridge: each would reach itself.
-bool is_own_of_both(std::string_view server, const HostFacts& one, const HostFacts& other);
+bool is_own_of_both(std::string_view disk, const HostFacts& one, const HostFacts& other);
 
 // What a VM that is here has over the network.
 struct NetworkDiskUser {

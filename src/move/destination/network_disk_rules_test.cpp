@@ -41,20 +41,19 @@ TEST(NetworkDiskRules, AdmitWhatThePlanProvesAndTheAdministratorAllows) {
   EXPECT_TRUE(rules.exact.empty());
 }
 
-TEST(NetworkDiskRules, AdmitTheSecretOfAProvenDiskAndNoOther) {
-  const auto rbd = [](const std::string& target, const std::string& secret) {
+TEST(NetworkDiskRules, AdmitAProvenDiskByEachOfItsServers) {
+  const auto rbd = [](const std::string& target) {
     return "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source "
            "protocol='rbd' name='pool/" +
-           target + "'><host name='m1'/><host name='m2'/><auth username='a'><secret type='ceph' " +
-           secret + "/></auth></source><target dev='" + target + "'/></disk>";
+           target + "'><host name='m1'/><host name='m2'/></source><target dev='" + target +
+           "'/></disk>";
   };
-  const std::string xml = domain(rbd("vda", "uuid='u'") + rbd("vdb", "usage='other'"));
   gate::AdministratorRules rules;
-  allow_proven_network_disks(xml, std::vector<DiskPlacement>{placed("vda", true)},
+  allow_proven_network_disks(domain(rbd("vda") + rbd("vdb")),
+                             std::vector<DiskPlacement>{placed("vda", true)},
                              std::vector<std::string>{"rbd://m1", "rbd://m2"}, rules);
   EXPECT_EQ(rules.network_disks,
             (std::vector<std::string>{"rbd://m1:6789/pool/vda", "rbd://m2:6789/pool/vda"}));
-  EXPECT_EQ(rules.exact, std::vector<std::string>{"secret u"});
 }
 
 TEST(NetworkDiskRules, AnAddressThatBothHostsHaveIsNoServerOfBoth) {
@@ -67,6 +66,9 @@ TEST(NetworkDiskRules, AnAddressThatBothHostsHaveIsNoServerOfBoth) {
   EXPECT_TRUE(is_own_of_both("nbd://[fd00::1]:10809/web", one, other));
   EXPECT_FALSE(is_own_of_both("nbd://10.0.0.1:10809/web", one, other)) << "one of them serves it";
   EXPECT_FALSE(is_own_of_both("nbd://192.168.122.10:10809/web", one, other));
+  EXPECT_TRUE(is_own_of_both("rbd://10.0.0.9:6789,192.168.122.1:6789/pool/web", one, other));
+  EXPECT_TRUE(is_own_of_both("rbd://10.0.0.9:6789,[fd00::1]:6789/pool/web", one, other));
+  EXPECT_FALSE(is_own_of_both("rbd://10.0.0.9:6789,10.0.0.8:6789/pool/web", one, other));
 }
 
 Vm a_vm(const std::string& uuid, bool persistent = true) {

@@ -114,6 +114,7 @@ class LiveMove final : public PeerMove {
   std::string migration_status() const;  // QEMU's word; empty: it says nothing
   bool is_at_switch() const;
   void push_cancel();
+  void end_channels();
   void tell_qemu_to_cancel();
   void stop_for_a_moment();
   void lift_fence();

@@ -161,6 +161,23 @@ TEST_F(LiveMoveSwitch, AQemuThatDoesNotEndItsCancelIsToldTo) {
   EXPECT_TRUE(told[0].contains(R"("state":"cancelling")")) << told[0];
 }
 
+// With several connections its migration waits for one of them, and that for the mover.
+TEST_F(LiveMoveSwitch, ACancelThatWaitsForAConnectionOfQemusOwnLosesItsRoad) {
+  record(gate::SourceState::kKept);
+  job_.move.plan.request.parallel_connections = 2;
+  hypervisor_.kind = RunState::Kind::kMigratingOut;
+  bool told = false;
+  hypervisor_.qemu = [&](const std::string& command) -> Result<std::string> {
+    if (command.contains("query-migrate")) return R"({"return":{"status":"cancelling"}})";
+    told = told || command.contains("migrate-continue");
+    return R"({"return":{}})";
+  };
+  carriage_.state.on_cut = [&] { hypervisor_.kind = RunState::Kind::kRunning; };
+  EXPECT_EQ(resume().state, MoveState::kFailed);
+  EXPECT_EQ(std::ranges::count(carriage_.state.told, "cut road"), 1);
+  EXPECT_FALSE(told) << "that was not what it waited for";
+}
+
 // QEMU before 10 does not survive a cancel while it writes its devices' state.
 class LiveMoveCancel : public LiveMoveSwitch, public testing::WithParamInterface<const char*> {};
 

@@ -131,10 +131,25 @@ void LiveMove::push_cancel() {
   const std::string status = migration_status();
   if (std::exchange(cancel_seen_, status) != status) return;
   if (status == "cancelling") {
-    tell_qemu_to_cancel();
+    if (job_.move.plan.request.parallel_connections != 0 && !road_cut_)
+      end_channels();
+    else
+      tell_qemu_to_cancel();
   } else if (status == "cancelled" && job_.move.phase == Phase::kCopyMemory) {
     stop_for_a_moment();
   }
+}
+
+// A cancel closes QEMU's first connection, which wakes what waits for it; of several the migration
+// waits for another, and that for the mover, as long as no link is up (QEMU's migrate_fd_cancel()
+// and multifd_send_pages()).
+void LiveMove::end_channels() {
+  road_cut_ = true;
+  if (!carriers_) return;
+  const Status cut = carriers_->cut_road();
+  log::warning(
+      "Move {}: QEMU does not end the migration of {} that was cancelled; its road ends: {}",
+      job_.move.id, vm_name(), cut ? "it does" : cut.error().text());
 }
 
 // QEMU 7.2 waits for ever to be told to go on, the guest stopped. It takes that word in this state

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "base/big_endian.h"
 #include "base/random.h"
 #include "model/network_disk.h"
+#include "move/plan/network_disk_count.h"
 #include "net/dial.h"
 #include "net/digest.h"
 #include "net/unix_socket.h"
@@ -23,18 +25,12 @@ using Marks = std::vector<DiskMark>;
 constexpr std::size_t kBlockBytes = 4096;
 constexpr auto kLook = std::chrono::milliseconds(5);
 constexpr auto kEndsWithin = std::chrono::seconds(1);
-constexpr std::chrono::milliseconds kServerAnswers{1000};  // one of several
+constexpr std::chrono::milliseconds kServerShows{2000};  // one of several
 // File systems and partition tables tell themselves apart at the beginning; clones that went
 // different ways differ anywhere.
 constexpr std::uint64_t kFirstBlocks = 512;
 constexpr std::uint64_t kRandomBlocks = 1024;
 constexpr std::size_t kFromTheBeginning = kMarksMost / 2;
-
-bool is_own_address(const std::string& host) {
-  return host.starts_with("127.") || host == "::1" || host == "0.0.0.0" || host == "::" ||
-         host.starts_with("169.254.") || host.starts_with("fe80:") ||
-         host.starts_with("::ffff:127.");
-}
 
 std::vector<NetworkServer> servers_of(const NetworkSource& source) {
   std::vector<NetworkServer> servers{{source.host, source.port}};
@@ -42,28 +38,10 @@ std::vector<NetworkServer> servers_of(const NetworkSource& source) {
   return servers;
 }
 
-Result<net::Address> address_of(const NetworkServer& named, std::string_view protocol) {
-  net::Address server{named.host, network_disk_port(protocol)};
-  if (named.port.empty()) return server;
-  const unsigned long port = std::stoul(named.port);  // five digits at most: network_uris()
-  if (port == 0 || port > 65535)
-    return fail(ErrorCode::kInvalidArgument, "{} is no port.", named.port);
-  server.port = static_cast<std::uint16_t>(port);
-  return server;
-}
-
-// The first that answers, as its clients have it.
-Result<UniqueFd> dial_any(const NetworkSource& source, Deadline deadline) {
-  Error failed;
-  for (const NetworkServer& named : servers_of(source)) {
-    ASSIGN_OR_RETURN(const net::Address server, address_of(named, source.protocol));
-    const auto own =
-        source.further.empty() ? deadline.left() : std::min(kServerAnswers, deadline.left());
-    auto socket = net::dial_tcp(server, Deadline::after(own));
-    if (socket) return socket;
-    failed = std::move(socket).error();
-  }
-  return std::unexpected(std::move(failed));
+// Port 0 is the usual one.
+std::string uri_at(const net::Address& server, const NetworkSource& source) {
+  return network_disk_uri(source.protocol, server.host,
+                          server.port == 0 ? "" : fmt::format("{}", server.port), source.name);
 }
 
 // QEMU listens before it has opened the disk.
@@ -149,8 +127,9 @@ std::vector<DiskFacts> network_disks_in(const DomainFacts& domain) {
 
 std::vector<std::string> network_uris(const DiskFacts& disk) {
   const NetworkSource& source = disk.network;
-  if (!disk.network_plain || (!source.further.empty() && !has_several_servers(source.protocol)) ||
-      (!source.user.empty() && !asks_for_secret(source.protocol)))
+  if (!disk.network_plain || source.further.size() >= kNetworkServersMost ||
+      (!source.further.empty() && !has_several_servers(source.protocol)) ||
+      (!source.user.empty() && network_disk_secret_type(source.protocol).empty()))
     return {};
   std::vector<std::string> uris;
   for (const NetworkServer& server : servers_of(source)) {
@@ -178,6 +157,10 @@ bool same_network_disk(const DiskFacts& one, const DiskFacts& other) {
          first.uuid == second.uuid && first.usage == second.usage;
 }
 
+NetworkLook look_at_disks(const SecretReader& secrets) {
+  return {secrets, Deadline::after(kNetworkDisksLook)};
+}
+
 SecretReader secrets_of(Hypervisor& hypervisor) {
   return [&hypervisor](const SecretName& name) { return hypervisor.secret_value(name); };
 }
@@ -187,19 +170,26 @@ bool is_network(const DiskPlacement& placement) {
 }
 
 Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, const std::string& vm_uuid,
-                                      const SecretReader& secrets, Deadline deadline) {
+                                      NetworkLook& look) {
+  ASSIGN_OR_RETURN(auto opened, open_at_most(1, disk, vm_uuid, look));
+  return std::move(opened.front());
+}
+
+Result<std::vector<NetworkDisk>> NetworkDisk::open_through_all(const DiskFacts& disk,
+                                                               const std::string& vm_uuid,
+                                                               NetworkLook& look) {
+  return open_at_most(kNetworkServersMost, disk, vm_uuid, look);
+}
+
+Result<std::vector<NetworkDisk>> NetworkDisk::open_at_most(std::size_t most, const DiskFacts& disk,
+                                                           const std::string& vm_uuid,
+                                                           NetworkLook& look) {
   const std::string uri = network_uri(disk);
   if (uri.empty()) {
     return fail(
         ErrorCode::kInvalidArgument,
         "It is no plain NBD, iSCSI, RBD or GlusterFS disk on TCP; of others nothing is proven "
         "yet.");
-  }
-  ASSIGN_OR_RETURN(UniqueFd socket, dial_any(disk.network, deadline));
-  ASSIGN_OR_RETURN(const net::Address reached, net::remote_address(socket.get()));
-  if (is_own_address(reached.host)) {
-    return fail(ErrorCode::kPolicy, "{} means {}, which is another server on each host.", uri,
-                reached.host);
   }
   if (disk.network.protocol == "gluster" && disk.cache != "none" && disk.cache != "directsync") {
     return fail(
@@ -208,19 +198,55 @@ Result<NetworkDisk> NetworkDisk::open(const DiskFacts& disk, const std::string& 
         "Fix: <driver cache='none'/>, and `gluster volume set VOLUME group virt`.",
         uri);
   }
+  ASSIGN_OR_RETURN(const auto servers, network_endpoints(disk.network, look));
+  std::vector<std::string> uris;
+  for (const NetworkEndpoint& server : servers) {
+    uris.push_back(uri_at(server.at, disk.network));
+    if (uris.back().empty())
+      return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", server.at.host);
+  }
+  std::vector<NetworkDisk> opened;
+  Error failed{ErrorCode::kUnavailable,
+               Retry::kLater,
+               fmt::format("None of the servers of {} shows it.", uri),
+               {}};
+  for (const NetworkEndpoint& server : servers) {
+    auto one = open_at(server, disk, vm_uuid, look);
+    if (!one && server.alone) return std::unexpected(std::move(one).error());
+    if (!one) {
+      failed.causes.push_back(one.error().text());
+      continue;
+    }
+    if (!server.alone) one->name_ = join_network_disk_uris(uris);
+    opened.push_back(std::move(*one));
+    if (opened.size() == most) break;
+  }
+  if (opened.empty()) return std::unexpected(std::move(failed));
+  return opened;
+}
+
+// The time of one server of several is bounded: a monitor that hangs is left for the next.
+Result<NetworkDisk> NetworkDisk::open_at(const NetworkEndpoint& server, const DiskFacts& disk,
+                                         const std::string& vm_uuid, NetworkLook& look) {
+  ASSIGN_OR_RETURN(UniqueFd socket, dial_endpoint(server, look));
+  ASSIGN_OR_RETURN(const net::Address reached, net::remote_address(socket.get()));
   NetworkDisk opened;
-  opened.name_ = network_disk_uri(disk.network.protocol, reached.host,
-                                  fmt::format("{}", reached.port), disk.network.name);
+  opened.name_ = uri_at({reached.host, server.at.port}, disk.network);
   if (opened.name_.empty())
     return fail(ErrorCode::kInvalidArgument, "{} is no usual address.", reached.host);
-  NetworkImageSource source{disk.network.protocol, reached.host, reached.port,
+  NetworkImageSource source{disk.network.protocol, reached.host, server.at.port,
                             disk.network.name,     vm_uuid,      disk.network.user};
   if (!source.user.empty()) {
-    ASSIGN_OR_RETURN(source.secret, secrets(disk.network.secret));
+    ASSIGN_OR_RETURN(source.secret, look.secrets(disk.network.secret));
   }
-  RETURN_IF_ERROR(source.protocol == "nbd"
-                      ? opened.read_export(std::move(socket), source.name, uri, deadline)
-                      : opened.read_by_qemu(source, uri, deadline));
+  const Deadline deadline = Deadline::after(
+      server.alone ? look.deadline.left() : std::min(kServerShows, look.deadline.left()));
+  const std::string uri = network_uri(disk);
+  const Status read = source.protocol == "nbd"
+                          ? opened.read_export(std::move(socket), source.name, uri, deadline)
+                          : opened.read_by_qemu(source, uri, deadline);
+  ::explicit_bzero(source.secret.data(), source.secret.size());
+  RETURN_IF_ERROR(read);
   ASSIGN_OR_RETURN(opened.size_, guest_size(*opened.reader_, disk, deadline));
   return opened;
 }

@@ -3,11 +3,10 @@
 // (docs/decisions/0007). No lock is seen across, so the proof is what both read: one address, one
 // export, one size, and the content of blocks that nobody can guess. Such a disk stays where it is:
 // its placement is shared, and its paths are names as "nbd://10.0.0.9:10809/web01", by the address
-// that was reached. Any thread.
+// that was reached, or by those of all of its servers. Any thread.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,8 +19,8 @@
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/network_image.h"
 #include "model/plan.h"
+#include "move/plan/network_servers.h"
 #include "mover/nbd_reader.h"
-#include "net/dial.h"
 #include "preflight/preflight.h"
 
 namespace drover::move {
@@ -38,8 +37,8 @@ bool admits_servers_of(std::span<const std::string> rules, const DiskFacts& disk
 // Both open the same, by the same servers and as the same user.
 bool same_network_disk(const DiskFacts& one, const DiskFacts& other);
 
-// What a secret holds that libvirt keeps on this host.
-using SecretReader = std::function<Result<std::string>(const SecretName&)>;
+// Within kNetworkDisksLook from now on.
+NetworkLook look_at_disks(const SecretReader& secrets);
 SecretReader secrets_of(Hypervisor& hypervisor);
 
 // What of a placement's path no file answers to.
@@ -57,12 +56,17 @@ class NetworkDisk {
  public:
   // An error says why QEMU, or its copy elsewhere, could not use it: it cannot be reached, lies at
   // an address that means each host itself, or its server does not promise that what one connection
-  // wrote another one reads. Of several servers it is the first that answers. `vm_uuid`: whose disk
-  // it is, which an iSCSI target may ask. `secrets` is called for a disk that asks for one.
+  // wrote another one reads. Of several servers it is the first that shows it. `vm_uuid`: whose
+  // disk it is, which an iSCSI target may ask.
   static Result<NetworkDisk> open(const DiskFacts& disk, const std::string& vm_uuid,
-                                  const SecretReader& secrets, Deadline deadline);
+                                  NetworkLook& look);
+  // Once through each of its servers that shows it, of which there is one at least.
+  static Result<std::vector<NetworkDisk>> open_through_all(const DiskFacts& disk,
+                                                           const std::string& vm_uuid,
+                                                           NetworkLook& look);
 
-  const std::string& name() const { return name_; }  // by the address that was reached
+  // By the address that was reached; of a disk with several servers by the addresses of all.
+  const std::string& name() const { return name_; }
   // As its guest sees it: an image may grow while it is looked at.
   ByteCount size() const { return size_; }
 
@@ -77,6 +81,11 @@ class NetworkDisk {
 
  private:
   NetworkDisk() = default;
+  static Result<std::vector<NetworkDisk>> open_at_most(std::size_t most, const DiskFacts& disk,
+                                                       const std::string& vm_uuid,
+                                                       NetworkLook& look);
+  static Result<NetworkDisk> open_at(const NetworkEndpoint& server, const DiskFacts& disk,
+                                     const std::string& vm_uuid, NetworkLook& look);
   Status read_export(UniqueFd socket, const std::string& name, const std::string& uri,
                      Deadline deadline);
   Status read_by_qemu(const NetworkImageSource& source, const std::string& uri, Deadline deadline);

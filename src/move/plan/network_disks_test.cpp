@@ -138,8 +138,9 @@ class NetworkDiskAt : public testing::Test {
       GTEST_SKIP() << "this machine has no address but its loopback";
   }
   Result<NetworkDisk> open(const Server& server) {
-    return NetworkDisk::open(disk_at(address_, server.port), "", no_secrets, limit());
+    return NetworkDisk::open(disk_at(address_, server.port), "", look_);
   }
+  NetworkLook look_{no_secrets, limit()};
   std::string address_;
 };
 
@@ -216,7 +217,7 @@ TEST_F(NetworkDiskAt, AnImageThatStandsOnAnotherIsRefused) {
     Server server(image, true);
     DiskFacts facts = disk_at(address_, server.port);
     facts.disk.format = "qcow2";
-    return static_cast<bool>(NetworkDisk::open(facts, "", no_secrets, limit()));
+    return static_cast<bool>(NetworkDisk::open(facts, "", look_));
   };
   EXPECT_TRUE(opens());
   store_be(&image[8], std::uint64_t{512});  // the name of its backing file
@@ -229,7 +230,8 @@ TEST_F(NetworkDiskAt, AnImageThatStandsOnAnotherIsRefused) {
 TEST(NetworkDisk, AnAddressThatEachHostHasItselfIsRefused) {
   Server server(some_disk(), true);
   for (const char* host : {"127.0.0.1", "localhost"}) {
-    const auto disk = NetworkDisk::open(disk_at(host, server.port), "", no_secrets, limit());
+    NetworkLook look{no_secrets, limit()};
+    const auto disk = NetworkDisk::open(disk_at(host, server.port), "", look);
     ASSERT_FALSE(disk);
     EXPECT_TRUE(disk.error().text().contains("another server on each host"));
   }
@@ -365,6 +367,13 @@ TEST(NetworkDisk, OnlyAPlainExportHasAName) {
            "<source protocol='rbd' name='pool/web@then'>" + host + "</source>",
            "<source protocol='rbd' name='pool/web'>" + host + "<host name='a/b'/></source>",
            "<source protocol='rbd' name='pool/web'>" + host + "<auth username='a'/></source>",
+           "<source protocol='rbd' name='pool/web'>" + host + auth + auth + "</source>",
+           "<source protocol='rbd' name='pool/web'>" + host +
+               "<auth username=''><secret type='ceph' uuid='b'/></auth></source>",
+           "<source protocol='rbd' name='pool/web'>" + host +
+               "<auth username='a'><secret type='iscsi' uuid='b'/></auth></source>",
+           "<source protocol='rbd' name='pool/web'>" + host +
+               "<auth username='a'><secret type='ceph' uuid='b' usage='c'/></auth></source>",
            "<source protocol='rbd' name='pool/web'>" + host + "<snapshot name='a'/></source>",
            "<source protocol='rbd' name='pool/web'>" + host + "<config file='/a'/></source>",
            std::string("<source protocol='rbd' name='pool/web'/>"),
@@ -379,6 +388,12 @@ TEST(NetworkDisk, OnlyAPlainExportHasAName) {
            std::string("<source protocol='nbd'/>"),
        })
     EXPECT_EQ(uri_in(definition(source)), "") << source;
+  EXPECT_EQ(uri_in(definition("<source protocol='nbd' name='web'>" + host + "</source>", auth)),
+            "");
+  const std::string image = "<source protocol='rbd' name='pool/web'>" + host;
+  EXPECT_NE(uri_in(definition(image + "</source>", auth)), "");
+  EXPECT_EQ(uri_in(definition(image + auth + "</source>", auth)), "")
+      << "libvirt takes one of them";
   EXPECT_EQ(uri_in(definition("<source protocol='nbd' name='web'>" + host + "</source>",
                               "<backingStore type='file'><source file='/b'/></backingStore>")),
             "");

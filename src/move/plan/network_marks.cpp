@@ -30,15 +30,15 @@ NetworkMarks NetworkMarks::read(std::string_view definition, const SecretReader&
   if (!domain) return result;
   const auto disks = network_disks_in(*domain);
   const Status few = check_few(disks);
-  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  NetworkLook look = look_at_disks(secrets);
   for (const DiskFacts& disk : disks) {
     One one{disk.disk.target, "", {}, {}, ""};
-    auto opened = few ? NetworkDisk::open(disk, domain->vm.uuid, secrets, deadline)
+    auto opened = few ? NetworkDisk::open(disk, domain->vm.uuid, look)
                       : Result<NetworkDisk>(std::unexpected(few.error()));
     if (opened) {
       one.name = opened->name();
       one.size = opened->size();
-      auto marks = opened->make_marks(one.target, MarkUse::kReport, deadline);
+      auto marks = opened->make_marks(one.target, MarkUse::kReport, look.deadline);
       if (marks)
         one.marks = std::move(*marks);
       else
@@ -75,8 +75,7 @@ namespace {
 
 // What is wrong with the destination's word on this disk; empty: proven.
 std::string judge(const DiskFacts& disk, const std::string& vm_uuid, const NetworkMarks::One& ours,
-                  const DiskPlacement& placement, const Marks& theirs, const SecretReader& secrets,
-                  Deadline deadline) {
+                  const DiskPlacement& placement, const Marks& theirs, NetworkLook& look) {
   if (!placement.shared) return "it was not read there";
   if (placement.destination_path != ours.name)
     return fmt::format("this host reaches it as {}, the other as {}", ours.name,
@@ -84,9 +83,9 @@ std::string judge(const DiskFacts& disk, const std::string& vm_uuid, const Netwo
   if (placement.virtual_size != ours.size)
     return fmt::format("it has {} here and {} there", to_text(ours.size),
                        to_text(placement.virtual_size));
-  auto opened = NetworkDisk::open(disk, vm_uuid, secrets, deadline);
+  auto opened = NetworkDisk::open(disk, vm_uuid, look);
   if (!opened) return opened.error().text();
-  const auto now = opened->read_marks(ours.target, MarkUse::kReport, ours.marks, deadline);
+  const auto now = opened->read_marks(ours.target, MarkUse::kReport, ours.marks, look.deadline);
   return now ? difference(ours.marks, theirs, *now) : now.error().text();
 }
 
@@ -124,17 +123,18 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
   std::vector<Finding>& findings = report.findings;
   check_next_boot(view, *domain, findings);
   const auto disks = network_disks_in(*domain);
-  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  NetworkLook look = look_at_disks(secrets);
   for (const NetworkMarks::One& one : ours.disks) {
     const DiskFacts* disk = of_target(disks, one.target);
     if (disk == nullptr) continue;
     const std::string what =
         fmt::format("{} is a network disk ({}).", one.target, disk->network.protocol);
     if (!one.trouble.empty()) {
-      findings.push_back(network_disk_blocker(one.target, what, one.trouble,
-                                              {"Let both hosts reach it at one address, without "
-                                               "TLS, and serve it to several connections at once.",
-                                               fix_detach(vm, one.target)}));
+      findings.push_back(network_disk_blocker(
+          one.target, what, one.trouble,
+          {"Let both hosts reach it at one address, without "
+           "TLS, with the secret that it asks for, and serve it to several connections at once.",
+           fix_detach(vm, one.target)}));
       continue;
     }
     const bool told = std::ranges::any_of(report.findings, [&](const Finding& finding) {
@@ -151,8 +151,8 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
           {fmt::format("Upgrade Drover on {}.", destination), fix_detach(vm, one.target)}));
       continue;
     }
-    const std::string wrong = judge(*disk, view.vm.uuid, one, *placement,
-                                    marks_of(report.marks, one.target), secrets, deadline);
+    const std::string wrong =
+        judge(*disk, view.vm.uuid, one, *placement, marks_of(report.marks, one.target), look);
     if (wrong.empty()) {
       placement->source_path = one.name;
       continue;
@@ -161,7 +161,7 @@ void judge_network_disks(const preflight::SourceView& view, const NetworkMarks& 
     findings.push_back(network_disk_blocker(
         one.target, what,
         fmt::format("That {} opens the very same one is not proven: {}.", destination, wrong),
-        {"Name its server by one address that both hosts reach.",
+        {"Name its servers by addresses that both hosts reach.",
          "Write something to it if it is empty, and plan again.", fix_detach(vm, one.target)}));
   }
 }
@@ -173,7 +173,7 @@ Result<Marks> network_marks_for(const Plan& plan, std::string_view definition,
   ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(definition));
   const auto disks = network_disks_in(domain);
   RETURN_IF_ERROR(check_few(disks));
-  const Deadline deadline = Deadline::after(kNetworkDisksLook);
+  NetworkLook look = look_at_disks(secrets);
   for (const DiskPlacement& placement : plan.placements) {
     if (!is_network(placement)) continue;
     const DiskFacts* disk = of_target(disks, placement.target);
@@ -181,9 +181,9 @@ Result<Marks> network_marks_for(const Plan& plan, std::string_view definition,
       return fail(ErrorCode::kConflict, "The definition has no network disk {} any more.",
                   placement.target);
     }
-    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, plan.vm.uuid, secrets, deadline));
+    ASSIGN_OR_RETURN(NetworkDisk opened, NetworkDisk::open(*disk, plan.vm.uuid, look));
     ASSIGN_OR_RETURN(const Marks marks,
-                     opened.make_marks(placement.target, MarkUse::kReservation, deadline));
+                     opened.make_marks(placement.target, MarkUse::kReservation, look.deadline));
     all.insert(all.end(), marks.begin(), marks.end());
   }
   return all;
