@@ -410,7 +410,8 @@ def test_checkpoints_are_known_again_if_a_quick_move_is_cancelled(lab, pair):
                 host1.start_droverd()
             host1.drover("cancel", move, check=False)
             ended = host1.wait_move(move)
-            assert ended["state"] == "cancelled", brief(ended)
+            # The next droverd takes the move back by itself, and may have done so before it is asked to.
+            assert ended["state"] in {"cancel": ("cancelled",), "kill": ("cancelled", "failed")}[how], brief(ended)
             assert checkpoints(host1, "chain-back") == ["clean"] and chain_of(host1, top) == [top, base]
             assert not host2.path(top).exists() and not host2.path(base).exists(), "something was left"
         assert lab.verify("chain-back")["ok"]

@@ -89,7 +89,11 @@ Result<UniqueFd> dial_endpoint(const NetworkEndpoint& server, NetworkLook& look)
   auto socket = dial_port(server.at, Deadline::after(own));
   if (!socket) {
     look.silent.insert(name);
-    return socket;
+    Error error = std::move(socket).error();
+    const bool found = !error.causes.empty() && error.causes.front().starts_with("errno");
+    if (found)
+      error.message = fmt::format("{} does not answer. Is it up, and open to this host?", name);
+    return std::unexpected(std::move(error));
   }
   ASSIGN_OR_RETURN(const net::Address reached, net::remote_address(socket->get()));
   RETURN_IF_ERROR(check_not_own(server.at.host, reached.host));
