@@ -100,8 +100,8 @@ TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
        {"protocol='iscsi' name='iqn.a:vms/1'", "protocol='gluster' name='vms/web.img'"}) {
     EXPECT_EQ(violations(network("<source " + name + ">" + host + "</source>"), rules), "") << name;
   }
-  rules.network_disks.insert(rules.network_disks.end(),
-                             {"rbd://m1:6789/pool/web", "rbd://m2:6789/pool/web"});
+  rules.network_disks.insert(rules.network_disks.end(), {"rbd://m1:6789/pool/web\na\nuuid u",
+                                                         "rbd://m2:6789/pool/web\na\nuuid u"});
   const std::string auth = "<auth username='a'><secret type='ceph' uuid='u'/></auth>";
   const std::string monitors = "<host name='m1' port='6789'/><host name='m2'/>";
   EXPECT_EQ(
@@ -127,6 +127,13 @@ TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
             "")
       << "a network disk's secret is for that disk";
   const std::string wrong[] = {
+      "<source protocol='rbd' name='pool/web'>" + monitors + "</source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors +
+          "<auth username='b'><secret type='ceph' uuid='u'/></auth></source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors +
+          "<auth username='a'><secret type='ceph' uuid='v'/></auth></source>",
+      "<source protocol='rbd' name='pool/web'>" + monitors +
+          "<auth username='a'><secret type='ceph' usage='u'/></auth></source>",
       "<source protocol='rbd' name='pool/web2'>" + monitors + "</source>",
       "<source protocol='rbd' name='pool/web'>" + monitors + host + "</source>",
       "<source protocol='rbd' name='pool/web'>" + monitors + auth + auth + "</source>",
@@ -155,6 +162,19 @@ TEST(CheckDefinition, ANetworkDiskIsAllowedByItsServerOrItsName) {
   };
   for (const std::string& source : wrong)
     EXPECT_NE(violations(network(source), rules), "") << source;
+}
+
+// droverd looks at one of them, and libvirt perhaps at the other.
+TEST(CheckDefinition, RefusesTwoOfWhatThereIsOneOf) {
+  const std::string own = "<source file='/var/lib/libvirt/images/web1'/>";
+  const std::string other = "<source file='/var/lib/libvirt/images/web2'/>";
+  ASSERT_EQ(violations(disk(own)), "");
+  EXPECT_NE(violations(disk(own + other)), "");
+  EXPECT_NE(
+      violations(disk(own + "<backingStore type='file'>" + other + other + "</backingStore>")), "");
+  EXPECT_NE(violations(disk(own + "<backingStore/><backingStore/>")), "");
+  EXPECT_NE(violations(domain("<devices/><devices/>")), "");
+  EXPECT_NE(violations(domain("<os/><os/>")), "");
 }
 
 TEST(CheckDefinition, ExactRulesAllowOneThing) {

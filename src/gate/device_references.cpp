@@ -114,7 +114,7 @@ bool is_plain_server(const pugi::xml_node& host) {
   });
 }
 
-// By each of its servers. None: it is no plain disk of them.
+// By each of its servers, with its user. None: it is no plain disk of them.
 std::vector<string> network_names(const pugi::xml_node& source) {
   for (const auto& own : source.attributes()) {
     const string_view name = own.name();
@@ -123,14 +123,19 @@ std::vector<string> network_names(const pugi::xml_node& source) {
     if (!plain) return {};
   }
   if (!has_plain_auth(source)) return {};
+  const auto within = source.child("auth");
+  const auto auth = within ? within : source.parent().child("auth");
+  const auto secret = auth.child("secret");
   const string protocol = attribute(source, "protocol");
   std::vector<string> names;
   for (const auto& child : source.children()) {
     if (child.type() != pugi::node_element || string_view(child.name()) == "auth") continue;
     if (string_view(child.name()) != "host" || !is_plain_server(child)) return {};
-    names.push_back(network_disk_uri(protocol, attribute(child, "name"), attribute(child, "port"),
-                                     attribute(source, "name")));
-    if (names.back().empty()) return {};
+    string uri = network_disk_uri(protocol, attribute(child, "name"), attribute(child, "port"),
+                                  attribute(source, "name"));
+    if (uri.empty()) return {};
+    names.push_back(network_disk_as_user(std::move(uri), attribute(auth, "username"),
+                                         attribute(secret, "uuid"), attribute(secret, "usage")));
   }
   if (names.size() > 1 && !has_several_servers(protocol)) return {};
   return names;

@@ -16,6 +16,19 @@ using enum ReferenceKind;
 using std::string;
 using std::string_view;
 
+// libvirt reads one of them, and so does droverd: nobody may have two.
+struct Once {
+  string_view parent;
+  const char* name;
+};
+constexpr Once kOnce[] = {{"", "os"},
+                          {"", "devices"},
+                          {"os", "loader"},
+                          {"os", "nvram"},
+                          {"devices/disk", "source"},
+                          {"devices/disk", "target"},
+                          {"devices/disk", "backingStore"},
+                          {"devices/disk", "mirror"}};
 constexpr string_view kLayers[] = {"backingStore", "mirror", "dataStore"};
 
 template <typename List>
@@ -40,10 +53,18 @@ class Walker {
       const string_view name = a.name();
       if (name != "type" && name != "id") found_.add(kNamespace, string(name), "@" + string(name));
     }
+    judge_twice(domain, "");
     for (const auto& child : domain.children()) visit(child, "");
   }
 
  private:
+  void judge_twice(const pugi::xml_node& node, const string& path) {
+    for (const auto& [parent, name] : kOnce) {
+      if (parent == path && std::ranges::distance(node.children(name)) > 1)
+        found_.add(kUnknown, string("more than one ") + name, path);
+    }
+  }
+
   void visit(const pugi::xml_node& node, const string& parent) {
     if (node.type() != pugi::node_element) return;
     const string_view name = node.name();
@@ -59,6 +80,7 @@ class Walker {
     if (device ? !is_harmless_device_element(name) : !is_known_element(path)) {
       return found_.add(kUnknown, canonical_text(node), path);
     }
+    judge_twice(node, path);
     const Consumed done = device ? device_references(node, path, found_) : handle_other(node, path);
     if (done.all) return;
     for (const auto& a : node.attributes()) {

@@ -175,6 +175,10 @@ DiskFacts read_disk(const pugi::xml_node& element) {
     const std::string path = local_path(below.child("source"));
     if (!path.empty()) facts.disk.backing_chain.push_back(path);
   }
+  for (const auto& below : element.select_nodes(".//source | .//mirror")) {
+    const std::string path = local_path(below.node());
+    if (!path.empty()) facts.files.push_back(path);
+  }
   facts.network = read_network(source);
   facts.network_plain = is_plain_network(source);
   facts.pool = attribute(source, "pool");

@@ -41,6 +41,8 @@ struct DiskFacts {
   Disk disk;              // sizes are zero, the backing chain is as far as the definition tells
   std::string alias;      // of a running VM: "virtio-disk0"
   NetworkSource network;  // kNetwork
+  // What it names on this host, layers, a copy and data files included, as often as it does.
+  std::vector<std::string> files;
   // Its servers are on TCP without TLS, it has nothing else but a user and a secret, and the image
   // stands on no other.
   bool network_plain = false;

@@ -133,6 +133,13 @@ std::string network_disk_uri(std::string_view protocol, std::string_view host,
   return fmt::format("{}{}{}:{}/{}", known->name, kMark, at, port, name);
 }
 
+std::string network_disk_as_user(std::string uri, std::string_view user,
+                                 std::string_view secret_uuid, std::string_view secret_usage) {
+  if (user.empty()) return uri;
+  return fmt::format("{}\n{}\n{} {}", uri, user, secret_uuid.empty() ? "usage" : "uuid",
+                     secret_uuid.empty() ? secret_usage : secret_uuid);
+}
+
 Status check_network_disk_rule(std::string_view rule) {
   const auto wrong = [&] {
     return fail(ErrorCode::kInvalidArgument,

@@ -32,6 +32,11 @@ std::string_view network_disk_secret_type(std::string_view protocol);
 std::string network_disk_uri(std::string_view protocol, std::string_view host,
                              std::string_view port, std::string_view name);
 
+// Of one that is opened as `user`, with the secret that is named in one of two ways: the disk that
+// the gate admits is the one that was proven so. No URI of a rule. `user` empty: `uri` itself.
+std::string network_disk_as_user(std::string uri, std::string_view user,
+                                 std::string_view secret_uuid, std::string_view secret_usage);
+
 // An administrator's word on which of them VMs that come here may have: "nbd://storage1", all of
 // that host; "nbd://storage1:10809", all of that server; "nbd://storage1:10809/web01", one.
 // kInvalidArgument says what it looks like.

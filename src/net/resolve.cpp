@@ -26,7 +26,10 @@ Result<std::vector<std::string>> addresses_of(const std::string& host) {
     if (::getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof text, nullptr, 0,
                       NI_NUMERICHOST) != 0)
       return fail(ErrorCode::kSystem, "An address of {} cannot be written.", host);
-    addresses.emplace_back(text);
+    std::string address = text;
+    if (address.starts_with("::ffff:") && address.find('.') != std::string::npos)
+      address.erase(0, 7);
+    addresses.push_back(std::move(address));
   }
   return addresses;
 }

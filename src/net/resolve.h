@@ -9,8 +9,8 @@
 
 namespace drover::net {
 
-// IP addresses, as numbers are written; of a number itself. kUnavailable (retry later): it has none
-// now. Bounded by the system's resolver alone.
+// IP addresses, as numbers are written, IPv4's without "::ffff:"; of a number itself. kUnavailable
+// (retry later): it has none now. Bounded by the system's resolver alone.
 Result<std::vector<std::string>> addresses_of(const std::string& host);
 
 }  // namespace drover::net

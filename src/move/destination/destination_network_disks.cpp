@@ -68,11 +68,37 @@ Status check_shown(const ReserveRequest& request, const DiskPlacement& placement
   for (NetworkDisk& shown : *opened) {
     if (shown.name() != placement.destination_path)
       return not_shown(fmt::format("it is reached as {} now", shown.name()));
+    if (shown.size() != placement.virtual_size)
+      return not_shown(fmt::format("it has {} now", to_text(shown.size())));
     const auto found = shown.read_marks(target, MarkUse::kReservation, told, look.deadline);
     if (!found) return not_shown(found.error().text());
     if (const std::string why = not_shown_by(told, *found); !why.empty()) return not_shown(why);
   }
   return {};
+}
+
+struct Seen {
+  std::string name;
+  ByteCount size;
+  std::vector<preflight::DiskMark> marks;
+};
+
+// What the blocks that the source chose hold here. What a reservation would find, a plan tells:
+// each server that shows a disk of this name shows the same one, but for what its guest writes
+// meanwhile.
+Result<Seen> read_through_all(const DiskFacts& disk, const std::string& vm_uuid,
+                              const std::vector<preflight::DiskMark>& at, NetworkLook& look) {
+  const std::string& target = disk.disk.target;
+  ASSIGN_OR_RETURN(auto opened, NetworkDisk::open_through_all(disk, vm_uuid, look));
+  Seen first{opened.front().name(), opened.front().size(), {}};
+  for (NetworkDisk& shown : opened) {
+    ASSIGN_OR_RETURN(auto marks, shown.read_marks(target, MarkUse::kReport, at, look.deadline));
+    if (first.marks.empty())
+      first.marks = std::move(marks);
+    else if (shown.size() != first.size || !not_shown_by(first.marks, marks).empty())
+      return fail(ErrorCode::kPolicy, "Its servers do not show one disk: {}.", first.name);
+  }
+  return first;
 }
 
 }  // namespace
@@ -99,18 +125,15 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
       report.findings.push_back(not_allowed(disk, world_.host_name));
       continue;
     }
-    auto opened = NetworkDisk::open(disk, proposal.vm.uuid, look);
-    const auto read =
-        opened ? opened->read_marks(target, MarkUse::kReport, marks, look.deadline)
-               : Result<std::vector<preflight::DiskMark>>(std::unexpected(opened.error()));
-    if (!read) {
-      report.findings.push_back(not_seen(disk, world_.host_name, read.error()));
+    auto seen = read_through_all(disk, proposal.vm.uuid, marks, look);
+    if (!seen) {
+      report.findings.push_back(not_seen(disk, world_.host_name, seen.error()));
       continue;
     }
-    if (is_own_of_both(opened->name(), report.host, proposal.source)) {
+    if (is_own_of_both(seen->name, report.host, proposal.source)) {
       const Error own{ErrorCode::kPolicy,
                       Retry::kNever,
-                      fmt::format("At {} each host reaches itself.", opened->name()),
+                      fmt::format("At {} each host reaches itself.", seen->name),
                       {}};
       report.findings.push_back(not_seen(disk, world_.host_name, own));
       continue;
@@ -122,9 +145,8 @@ void DestinationSide::look_at_network_disks(const preflight::Proposal& proposal,
           not_seen(disk, world_.host_name, Error{ErrorCode::kConflict, Retry::kNever, taken, {}}));
       continue;
     }
-    report.marks.insert(report.marks.end(), read->begin(), read->end());
-    DiskPlacement placement{
-        target, opened->name(), opened->name(), disk.disk.format, opened->size(), {}, {}};
+    report.marks.insert(report.marks.end(), seen->marks.begin(), seen->marks.end());
+    DiskPlacement placement{target, seen->name, seen->name, disk.disk.format, seen->size, {}, {}};
     placement.shared = true;
     report.placements.push_back(std::move(placement));
   }

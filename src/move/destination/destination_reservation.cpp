@@ -39,10 +39,8 @@ Status DestinationSide::check_named_disks(const ReserveRequest& request) {
   for (const auto* xml : {&request.destination_xml, &request.persistent_xml}) {
     ASSIGN_OR_RETURN(const DomainFacts domain, parse_domain(*xml));
     for (const DiskFacts& facts : domain.disks) {
-      std::vector<std::string> paths = facts.disk.backing_chain;
-      paths.push_back(facts.disk.path);
-      for (const std::string& path : paths) {
-        if (path.empty() || is_planned(path)) continue;
+      for (const std::string& path : facts.files) {
+        if (is_planned(path)) continue;
         const auto owner = std::ranges::find_if(vms, [&](const Vm& vm) {
           return vm.uuid != request.plan.vm.uuid && has_disk(vm, path);
         });

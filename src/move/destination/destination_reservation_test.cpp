@@ -100,6 +100,16 @@ TEST_F(DestinationReservation, TakesNoDiskOfAnotherVmUnderAnotherName) {
   EXPECT_EQ(refused.error().code, ErrorCode::kPolicy);
   EXPECT_TRUE(refused.error().text().contains("which is a disk of other"))
       << refused.error().text();
+  // A disc with a copy: the same file could be a layer of the disk at PREPARE.
+  std::string copied = with_disk(kDefinition, "cdrom");
+  copied.replace(copied.find("<source file='" + path), path.size() + 17,
+                 fmt::format("<source file='{}'/><mirror type='file' job='copy'><format "
+                             "type='qcow2'/><source file='{}'/></mirror>",
+                             (folder_ / "disc.iso").string(), path));
+  const auto as_copy = reserve(reservation(copied));
+  ASSERT_FALSE(as_copy);
+  EXPECT_TRUE(as_copy.error().text().contains("which is a disk of other"))
+      << as_copy.error().text();
   ASSERT_TRUE(hypervisor_.define(with_disk(other, "cdrom")));
   const auto shared = reserve(reservation(with_disk(kDefinition, "cdrom")));
   EXPECT_TRUE(shared) << "discs are everybody's: " << shared.error().text();

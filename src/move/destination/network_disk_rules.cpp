@@ -68,7 +68,11 @@ void allow_proven_network_disks(std::string_view definition,
       return is_network(placement) && placement.shared && placement.target == disk.disk.target;
     });
     if (!placed || !admits_servers_of(allowed, disk)) continue;
-    for (std::string& uri : network_uris(disk)) rules.network_disks.push_back(std::move(uri));
+    const SecretName& secret = disk.network.secret;
+    for (std::string& uri : network_uris(disk)) {
+      rules.network_disks.push_back(
+          network_disk_as_user(std::move(uri), disk.network.user, secret.uuid, secret.usage));
+    }
   }
 }
 

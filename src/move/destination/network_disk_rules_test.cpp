@@ -41,19 +41,21 @@ TEST(NetworkDiskRules, AdmitWhatThePlanProvesAndTheAdministratorAllows) {
   EXPECT_TRUE(rules.exact.empty());
 }
 
-TEST(NetworkDiskRules, AdmitAProvenDiskByEachOfItsServers) {
+TEST(NetworkDiskRules, AdmitAProvenDiskByEachOfItsServersForItsUser) {
   const auto rbd = [](const std::string& target) {
     return "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source "
            "protocol='rbd' name='pool/" +
-           target + "'><host name='m1'/><host name='m2'/></source><target dev='" + target +
-           "'/></disk>";
+           target +
+           "'><host name='m1'/><host name='m2'/></source><auth username='a'><secret type='ceph' "
+           "uuid='u'/></auth><target dev='" +
+           target + "'/></disk>";
   };
   gate::AdministratorRules rules;
   allow_proven_network_disks(domain(rbd("vda") + rbd("vdb")),
                              std::vector<DiskPlacement>{placed("vda", true)},
                              std::vector<std::string>{"rbd://m1", "rbd://m2"}, rules);
-  EXPECT_EQ(rules.network_disks,
-            (std::vector<std::string>{"rbd://m1:6789/pool/vda", "rbd://m2:6789/pool/vda"}));
+  EXPECT_EQ(rules.network_disks, (std::vector<std::string>{"rbd://m1:6789/pool/vda\na\nuuid u",
+                                                           "rbd://m2:6789/pool/vda\na\nuuid u"}));
 }
 
 TEST(NetworkDiskRules, AnAddressThatBothHostsHaveIsNoServerOfBoth) {

@@ -172,6 +172,7 @@ TEST_F(LiveMoveSwitch, ACancelThatWaitsForAConnectionOfQemusOwnLosesItsRoad) {
     told = told || command.contains("migrate-continue");
     return R"({"return":{}})";
   };
+  carriage_.state.mover_alive = true;
   carriage_.state.on_cut = [&] { hypervisor_.kind = RunState::Kind::kRunning; };
   EXPECT_EQ(resume().state, MoveState::kFailed);
   EXPECT_EQ(std::ranges::count(carriage_.state.told, "cut road"), 1);

@@ -131,7 +131,8 @@ void LiveMove::push_cancel() {
   const std::string status = migration_status();
   if (std::exchange(cancel_seen_, status) != status) return;
   if (status == "cancelling") {
-    if (job_.move.plan.request.parallel_connections != 0 && !road_cut_)
+    const bool waits = job_.move.plan.request.parallel_connections != 0 && !road_cut_;
+    if (waits && carriers_ && carriers_->mover_alive())
       end_channels();
     else
       tell_qemu_to_cancel();
@@ -145,7 +146,6 @@ void LiveMove::push_cancel() {
 // and multifd_send_pages()).
 void LiveMove::end_channels() {
   road_cut_ = true;
-  if (!carriers_) return;
   const Status cut = carriers_->cut_road();
   log::warning(
       "Move {}: QEMU does not end the migration of {} that was cancelled; its road ends: {}",

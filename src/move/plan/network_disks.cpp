@@ -246,6 +246,7 @@ Result<NetworkDisk> NetworkDisk::open_at(const NetworkEndpoint& server, const Di
                           ? opened.read_export(std::move(socket), source.name, uri, deadline)
                           : opened.read_by_qemu(source, uri, deadline);
   ::explicit_bzero(source.secret.data(), source.secret.size());
+  if (!read && !server.alone && deadline.expired()) look.give_up(server);
   RETURN_IF_ERROR(read);
   ASSIGN_OR_RETURN(opened.size_, guest_size(*opened.reader_, disk, deadline));
   return opened;

@@ -48,7 +48,8 @@ Result<UniqueFd> dial_port(const net::Address& at, Deadline deadline) {
   if (at.port != 0) return net::dial_tcp(at, deadline);
   Result<UniqueFd> socket = fail(ErrorCode::kUnavailable, "{} is not reached.", at.host);
   for (const std::uint16_t port : kMonitorPorts) {
-    socket = net::dial_tcp({at.host, port}, deadline);
+    const auto own = port == kMonitorPorts[0] ? deadline.left() / 2 : deadline.left();
+    socket = net::dial_tcp({at.host, port}, Deadline::after(own));
     if (socket) break;
   }
   return socket;
@@ -88,7 +89,7 @@ Result<UniqueFd> dial_endpoint(const NetworkEndpoint& server, NetworkLook& look)
       server.alone ? look.deadline.left() : std::min(kServerAnswers, look.deadline.left());
   auto socket = dial_port(server.at, Deadline::after(own));
   if (!socket) {
-    look.silent.insert(name);
+    look.give_up(server);
     Error error = std::move(socket).error();
     const bool found = !error.causes.empty() && error.causes.front().starts_with("errno");
     if (found)

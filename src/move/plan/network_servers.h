@@ -21,18 +21,20 @@ inline constexpr std::size_t kNetworkServersMost = 16;  // of one disk, counted 
 // What a secret holds that libvirt keeps on this host.
 using SecretReader = std::function<Result<std::string>(const SecretName&)>;
 
+// By what its definition names it; port 0: RBD's, whose clients then try both of a monitor's.
+struct NetworkEndpoint {
+  net::Address at;
+  bool alone = true;  // the disk has no other
+};
+
 // What a look at all network disks of a VM shares. One thread.
 struct NetworkLook {
   SecretReader secrets;  // called for a disk that asks for one
   Deadline deadline;     // of all of them together
   // Servers that did not answer: one that is off is waited for once, not once for each disk.
   std::set<std::string> silent = {};
-};
 
-// By what its definition names it; port 0: RBD's, whose clients then try both of a monitor's.
-struct NetworkEndpoint {
-  net::Address at;
-  bool alone = true;  // the disk has no other
+  void give_up(const NetworkEndpoint& server) { silent.insert(net::address_text(server.at, 0)); }
 };
 
 // In the definition's order. Of a disk with several servers each is there by every address that its

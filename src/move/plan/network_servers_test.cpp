@@ -28,7 +28,7 @@ std::vector<std::string> texts(const Result<std::vector<NetworkEndpoint>>& found
 
 TEST(NetworkServers, OfSeveralAreThereByTheirAddressesInTheirOrder) {
   const auto found = network_endpoints(
-      cluster({{"10.0.0.9", "6790"}, {"10.0.0.8", ""}, {"fd00:0::9", "3300"}}), a_look());
+      cluster({{"10.0.0.9", "6790"}, {"::ffff:10.0.0.8", ""}, {"fd00:0::9", "3300"}}), a_look());
   EXPECT_EQ(texts(found),
             (std::vector<std::string>{"10.0.0.9:6790", "10.0.0.8:0", "[fd00::9]:3300"}));
   EXPECT_FALSE(found->front().alone);
