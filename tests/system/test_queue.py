@@ -47,15 +47,19 @@ def under_way(host):
 
 
 class AtMost:
-    """Watches for the time of a `with` that never more than so many moves of a host are under way."""
+    """Watches for the time of a `with` that never more than so many moves of a host are under way. A list is not of one instant, but
+    whatever is under way in two of them was so between them."""
 
     def __init__(self, host, most):
         self.host, self.most, self.seen, self.over = host, most, set(), threading.Event()
 
     def look(self):
+        before = set()
         while not self.over.wait(0.05):
             try:
-                self.seen.add(len(under_way(self.host)))
+                now = set(under_way(self.host))
+                self.seen.add(len(now & before))
+                before = now
             except (OSError, AssertionError, ValueError):
                 pass  # the daemon is being killed
 
@@ -96,7 +100,9 @@ def test_three_in_one_command_wait_for_their_turn(lab, pair, guests):
     assert command.returncode == 0, said
     moves = {move["plan"]["vm"]["name"]: move for move in host1.moves()[:3]}
     assert [moves[name]["state"] for name in NAMES] == ["done"] * 3, [brief(move) for move in moves.values()]
-    assert moves["one"]["ended_at"] < moves["three"]["ended_at"] < moves["two"]["ended_at"]
+    # If the kill struck it so early that it was taken back, it came with a second attempt, behind the one that was put first.
+    order = ["three", "one", "two"] if moves["one"].get("attempts") else ["one", "three", "two"]
+    assert sorted(NAMES, key=lambda name: moves[name]["ended_at"]) == order, [brief(move) for move in moves.values()]
     for name in NAMES:
         result = lab.verify(name)
         assert result["ok"] and result["states"] == {"host2": "running"}, result

@@ -32,12 +32,6 @@ constexpr std::uint64_t kFirstBlocks = 512;
 constexpr std::uint64_t kRandomBlocks = 1024;
 constexpr std::size_t kFromTheBeginning = kMarksMost / 2;
 
-std::vector<NetworkServer> servers_of(const NetworkSource& source) {
-  std::vector<NetworkServer> servers{{source.host, source.port}};
-  servers.insert(servers.end(), source.further.begin(), source.further.end());
-  return servers;
-}
-
 // Port 0 is the usual one.
 std::string uri_at(const net::Address& server, const NetworkSource& source) {
   return network_disk_uri(source.protocol, server.host,

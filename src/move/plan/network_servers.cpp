@@ -57,17 +57,22 @@ Result<UniqueFd> dial_port(const net::Address& at, Deadline deadline) {
 
 }  // namespace
 
-Result<std::vector<NetworkEndpoint>> network_endpoints(const NetworkSource& source,
-                                                       const NetworkLook& look) {
-  ASSIGN_OR_RETURN(const std::uint16_t first, port_of({source.host, source.port}, source.protocol));
-  std::vector<NetworkEndpoint> found;
-  if (source.further.empty()) {
-    found.push_back({{source.host, first}, true});
-    return found;
-  }
+std::vector<NetworkServer> servers_of(const NetworkSource& source) {
   std::vector<NetworkServer> servers{{source.host, source.port}};
   servers.insert(servers.end(), source.further.begin(), source.further.end());
-  for (const NetworkServer& server : servers) {
+  return servers;
+}
+
+Result<std::vector<NetworkEndpoint>> network_endpoints(const NetworkSource& source,
+                                                       const NetworkLook& look) {
+  std::vector<NetworkEndpoint> found;
+  if (source.further.empty()) {
+    ASSIGN_OR_RETURN(const std::uint16_t port,
+                     port_of({source.host, source.port}, source.protocol));
+    found.push_back({{source.host, port}, true});
+    return found;
+  }
+  for (const NetworkServer& server : servers_of(source)) {
     if (look.deadline.expired())
       return fail(ErrorCode::kTimeout, "Its servers' names are not known in time.");
     ASSIGN_OR_RETURN(const std::uint16_t port, port_of(server, source.protocol));

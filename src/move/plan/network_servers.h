@@ -37,6 +37,9 @@ struct NetworkLook {
   void give_up(const NetworkEndpoint& server) { silent.insert(net::address_text(server.at, 0)); }
 };
 
+// As the definition names them.
+std::vector<NetworkServer> servers_of(const NetworkSource& source);
+
 // In the definition's order. Of a disk with several servers each is there by every address that its
 // name has here, so that two hosts can compare them whether they answer or not; of a disk with one
 // server it is as the definition names it. An error: a port is none, there are more than
