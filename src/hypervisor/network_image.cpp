@@ -4,9 +4,8 @@
 #include <utility>
 
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "base/memory_file.h"
 #include "hypervisor/qemu_conf.h"
 
 namespace drover {
@@ -33,15 +32,6 @@ Result<std::filesystem::path> make_folder_for(const std::string& user) {
     return std::unexpected(std::move(given).error());
   }
   return folder;
-}
-
-// No file that anybody could open by a name.
-Result<UniqueFd> in_memory(std::string_view bytes) {
-  UniqueFd file(::memfd_create("drover-secret", MFD_CLOEXEC));
-  const auto written = file.valid() ? ::write(file.get(), bytes.data(), bytes.size()) : -1;
-  if (written != static_cast<ssize_t>(bytes.size()))
-    return fail_errno("Cannot hand a secret to qemu-nbd");
-  return file;
 }
 
 }  // namespace
@@ -90,7 +80,8 @@ Result<NetworkImage> NetworkImage::start(const NetworkImageSource& source) {
   ASSIGN_OR_RETURN(auto words, as_qemu_user(conf));
   UniqueFd secret;
   if (!source.secret.empty()) {
-    ASSIGN_OR_RETURN(secret, in_memory(source.secret));
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(source.secret.data());
+    ASSIGN_OR_RETURN(secret, memory_file("drover-secret", {bytes, source.secret.size()}));
   }
   ASSIGN_OR_RETURN(auto folder, make_folder_for(conf.user));
   // None of its clients' caches: what another host wrote is what counts.

@@ -2,10 +2,10 @@
 #include "move/carrier_processes.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/memory_file.h"
 #include "hypervisor/qemu_conf.h"
 #include "move/residue/memory_store.h"
 #include "net/unix_socket.h"
@@ -82,17 +82,6 @@ void count_pages(const mover::ContentCounts& counts, WireCount& out) {
               counts.literal_pages;
   out.resent_pages = counts.resent_pages;
   out.unchanged_pages = counts.same_pages;
-}
-
-// A key, in memory that is no file, for the mover alone.
-Result<UniqueFd> secret_memory(std::span<const std::uint8_t> key) {
-  UniqueFd fd(::memfd_create("drover-key", MFD_CLOEXEC));
-  if (!fd) return fail_errno("Cannot create memory for a key");
-  if (::write(fd.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size())) {
-    return fail_errno("Cannot write a key");
-  }
-  ::lseek(fd.get(), 0, SEEK_SET);
-  return fd;
 }
 
 }  // namespace
@@ -251,7 +240,7 @@ Status CarrierProcesses::start_mover(gate::GateRole role, int rpc, int gate,
   mover::MoverDescriptors descriptors;
   ASSIGN_OR_RETURN(const UniqueFd control,
                    net::listen_unix(paths_.mover_control, SocketKind::kPackets, kControlMode));
-  ASSIGN_OR_RETURN(const UniqueFd key, secret_memory(secret.key));
+  ASSIGN_OR_RETURN(const UniqueFd key, memory_file("drover-key", secret.key));
   descriptors.control = control.get();
   descriptors.psk = key.get();
   descriptors.rpc = rpc;
@@ -268,7 +257,7 @@ Status CarrierProcesses::start_mover(gate::GateRole role, int rpc, int gate,
   const MemoryFile* kept = role == gate::GateRole::kSource ? road.keep.get() : gifts.memory.get();
   UniqueFd kept_key;
   if (kept != nullptr) {
-    ASSIGN_OR_RETURN(kept_key, secret_memory(kept->key));
+    ASSIGN_OR_RETURN(kept_key, memory_file("drover-key", kept->key));
     descriptors.kept = kept->file.get();
     descriptors.kept_key = kept_key.get();
   }

@@ -215,8 +215,8 @@ void DestinationSide::look_at_checkpoints(const preflight::Proposal& proposal,
   policy.vm_name = proposal.vm.name;
   policy.vm_uuid = proposal.vm.uuid;
   policy.rules = rules_of(settings, report.host);
-  allow_proven_network_disks(proposal.live_xml, report.placements, settings.network_disks,
-                             policy.rules);
+  policy.rules.network_disks =
+      proven_network_disks(proposal.live_xml, report.placements, settings.network_disks);
   for (const CheckpointText& text : proposal.checkpoints) {
     auto adapted = adapt_checkpoint(text.xml, moved);
     Status judged = adapted ? judge({text.name, *adapted, text.current}, paths, policy)

@@ -77,8 +77,8 @@ Status DestinationSide::check_reservation(std::string_view peer_name,
   policy.vm_name = vm.name;
   policy.vm_uuid = vm.uuid;
   policy.rules = rules_of(settings, facts);
-  allow_proven_network_disks(request.destination_xml, request.plan.placements,
-                             settings.network_disks, policy.rules);
+  policy.rules.network_disks = proven_network_disks(
+      request.destination_xml, request.plan.placements, settings.network_disks);
   allow_volumes(request.plan, policy.rules);
   for (const auto* xml : {&request.destination_xml, &request.persistent_xml}) {
     RETURN_IF_ERROR(gate::reserve_references(policy, *xml));
@@ -238,8 +238,8 @@ Status DestinationSide::start_carriers(Entry& entry) {
   policy.vm_name = vm.name;
   policy.vm_uuid = vm.uuid;
   policy.rules = rules_of(settings, facts);
-  allow_proven_network_disks(entry.job.destination_xml, entry.job.plan.placements,
-                             settings.network_disks, policy.rules);
+  policy.rules.network_disks = proven_network_disks(
+      entry.job.destination_xml, entry.job.plan.placements, settings.network_disks);
   allow_volumes(entry.job.plan, policy.rules);
   policy.memory_uri = paths.memory_uri;
   if (copies_disks(entry.job.plan)) policy.disks_uri = paths.disks_uri;

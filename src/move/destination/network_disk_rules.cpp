@@ -56,24 +56,24 @@ bool same_file(const std::string& disk, const std::string& other) {
 
 }  // namespace
 
-void allow_proven_network_disks(std::string_view definition,
-                                std::span<const DiskPlacement> placements,
-                                std::span<const std::string> allowed,
-                                gate::AdministratorRules& rules) {
-  rules.network_disks.clear();
+std::vector<std::string> proven_network_disks(std::string_view definition,
+                                              std::span<const DiskPlacement> placements,
+                                              std::span<const std::string> rules) {
+  std::vector<std::string> proven;
   const auto domain = parse_domain(definition);
-  if (!domain) return;
+  if (!domain) return proven;
   for (const DiskFacts& disk : network_disks_in(*domain)) {
     const bool placed = std::ranges::any_of(placements, [&](const DiskPlacement& placement) {
       return is_network(placement) && placement.shared && placement.target == disk.disk.target;
     });
-    if (!placed || !admits_servers_of(allowed, disk)) continue;
+    if (!placed || !admits_servers_of(rules, disk)) continue;
     const SecretName& secret = disk.network.secret;
     for (std::string& uri : network_uris(disk)) {
-      rules.network_disks.push_back(
+      proven.push_back(
           network_disk_as_user(std::move(uri), disk.network.user, secret.uuid, secret.usage));
     }
   }
+  return proven;
 }
 
 bool is_own_of_both(std::string_view disk, const HostFacts& one, const HostFacts& other) {

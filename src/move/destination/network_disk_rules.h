@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "gate/definition_policy.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/hypervisor.h"
 #include "model/host.h"
@@ -17,13 +16,12 @@
 
 namespace drover::move {
 
-// Lets `rules` admit the network disks of `definition` that `placements` prove and `allowed`
-// admits, and nothing else: an export that the administrator allows is still another VM's, until it
-// is shown.
-void allow_proven_network_disks(std::string_view definition,
-                                std::span<const DiskPlacement> placements,
-                                std::span<const std::string> allowed,
-                                gate::AdministratorRules& rules);
+// The gate's rules that admit the network disks of `definition` that `placements` prove and `rules`
+// admit, each for its user, and nothing else: an export that the administrator allows is still
+// another VM's, until it is shown.
+std::vector<std::string> proven_network_disks(std::string_view definition,
+                                              std::span<const DiskPlacement> placements,
+                                              std::span<const std::string> rules);
 
 // Whether both hosts have an address of `disk` (NetworkDisk::name()) themselves, as they have
 // 192.168.122.1, libvirt's own bridge: each would reach itself.

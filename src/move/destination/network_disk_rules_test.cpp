@@ -35,10 +35,8 @@ TEST(NetworkDiskRules, AdmitWhatThePlanProvesAndTheAdministratorAllows) {
              disk("<host name='s2'/>", "x", "vdd"));
   const std::vector<DiskPlacement> placements{placed("vda", true), placed("vdc", false),
                                               placed("vdd", true)};
-  gate::AdministratorRules rules;
-  allow_proven_network_disks(xml, placements, std::vector<std::string>{"nbd://storage1"}, rules);
-  EXPECT_EQ(rules.network_disks, std::vector<std::string>{"nbd://storage1:10809/web"});
-  EXPECT_TRUE(rules.exact.empty());
+  EXPECT_EQ(proven_network_disks(xml, placements, std::vector<std::string>{"nbd://storage1"}),
+            std::vector<std::string>{"nbd://storage1:10809/web"});
 }
 
 TEST(NetworkDiskRules, AdmitAProvenDiskByEachOfItsServersForItsUser) {
@@ -50,12 +48,11 @@ TEST(NetworkDiskRules, AdmitAProvenDiskByEachOfItsServersForItsUser) {
            "uuid='u'/></auth><target dev='" +
            target + "'/></disk>";
   };
-  gate::AdministratorRules rules;
-  allow_proven_network_disks(domain(rbd("vda") + rbd("vdb")),
-                             std::vector<DiskPlacement>{placed("vda", true)},
-                             std::vector<std::string>{"rbd://m1", "rbd://m2"}, rules);
-  EXPECT_EQ(rules.network_disks, (std::vector<std::string>{"rbd://m1:6789/pool/vda\na\nuuid u",
-                                                           "rbd://m2:6789/pool/vda\na\nuuid u"}));
+  EXPECT_EQ(proven_network_disks(domain(rbd("vda") + rbd("vdb")),
+                                 std::vector<DiskPlacement>{placed("vda", true)},
+                                 std::vector<std::string>{"rbd://m1", "rbd://m2"}),
+            (std::vector<std::string>{"rbd://m1:6789/pool/vda\na\nuuid u",
+                                      "rbd://m2:6789/pool/vda\na\nuuid u"}));
 }
 
 TEST(NetworkDiskRules, AnAddressThatBothHostsHaveIsNoServerOfBoth) {

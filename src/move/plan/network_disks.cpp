@@ -122,8 +122,7 @@ std::vector<DiskFacts> network_disks_in(const DomainFacts& domain) {
 std::vector<std::string> network_uris(const DiskFacts& disk) {
   const NetworkSource& source = disk.network;
   if (!disk.network_plain || source.further.size() >= kNetworkServersMost ||
-      (!source.further.empty() && !has_several_servers(source.protocol)) ||
-      (!source.user.empty() && network_disk_secret_type(source.protocol).empty()))
+      (!source.further.empty() && !has_several_servers(source.protocol)))
     return {};
   std::vector<std::string> uris;
   for (const NetworkServer& server : servers_of(source)) {
