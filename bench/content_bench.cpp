@@ -80,6 +80,10 @@ struct Way {
 constexpr Way kWays[] = {{"stored", {}},
                          {"lz4", {Compression::kLz4, 1}},
                          {"zstd 3", {Compression::kZstd, 3}},
+                         {"zstd 9", {Compression::kZstd, 9}},
+                         {"running 2", {Compression::kRunningZstd, 2}},
+                         {"running 3", {Compression::kRunningZstd, 3}},
+                         {"running 7", {Compression::kRunningZstd, 7}},
                          {"zstd 1", {Compression::kZstd, 1}}};
 
 struct Range {
@@ -121,9 +125,10 @@ void measure(const char* name, const Bytes& raw, Encoder& encoder, Decoder& deco
   });
   for (const Way& way : kWays) {
     report(way.name, raw.size(), [&] {
+      RunningPacker running;
       std::size_t wire = 0;
       for (Range& range : ranges) {
-        range.payload = pack(range.batch, way.compression);
+        range.payload = pack(range.batch, way.compression, &running);
         wire += range.payload.size();
       }
       return wire;

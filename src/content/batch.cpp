@@ -11,22 +11,39 @@
 namespace drover::content {
 namespace {
 
+constexpr std::uint8_t kFrameBegins = 1;
+
 std::unexpected<Error> malformed(const char* what) {
   return fail(ErrorCode::kProtocol, "The other mover sent a packed frame that {}.", what);
 }
 
 }  // namespace
 
-// Method, three zero bytes, length of the operations, length of the raw literals; then the
-// operations and the literals, compressed or not.
-std::vector<std::uint8_t> pack(const Batch& batch, Compression compression) {
+// Method, one that a running frame begins or zero, two zero bytes, length of the operations, length
+// of the raw literals; then the operations and the literals, compressed or not.
+std::vector<std::uint8_t> pack(const Batch& batch, Compression compression,
+                               RunningPacker* running) {
   const std::size_t fixed = kPackedHeaderBytes + batch.ops.size();
-  std::vector<std::uint8_t> payload(fixed + batch.literals.size());
+  const bool runs = compression.method == Compression::kRunningZstd && running != nullptr;
+  std::vector<std::uint8_t> payload(fixed + batch.literals.size() +
+                                    (runs ? kRunningOverheadMax : 0));
   store_be(payload.data() + 4, static_cast<std::uint32_t>(batch.ops.size()));
   store_be(payload.data() + 8, static_cast<std::uint32_t>(batch.literals.size()));
   std::copy(batch.ops.begin(), batch.ops.end(), payload.begin() + kPackedHeaderBytes);
   const auto room = std::span(payload).subspan(fixed);
-  const std::size_t packed = compress(batch.literals, compression, room);
+  if (runs && !batch.literals.empty()) {
+    const RunningPart part = running->pack(batch.literals, compression.level, room);
+    if (part.size > 0) {
+      payload[0] = Compression::kRunningZstd;
+      payload[1] = part.begins ? kFrameBegins : 0;
+      payload.resize(fixed + part.size);
+      return payload;
+    }
+  }
+  payload.resize(fixed + batch.literals.size());
+  if (compression.method == Compression::kRunningZstd) compression.method = Compression::kZstd;
+  const std::size_t packed =
+      compress(batch.literals, compression, room.first(batch.literals.size()));
   if (packed > 0) {
     payload[0] = compression.method;
     payload.resize(fixed + packed);
@@ -36,12 +53,20 @@ std::vector<std::uint8_t> pack(const Batch& batch, Compression compression) {
   return payload;
 }
 
-Result<Batch> unpack(std::span<const std::uint8_t> payload, std::size_t raw_length) {
+bool stands_alone(std::span<const std::uint8_t> payload) {
+  return payload.empty() || payload[0] != Compression::kRunningZstd;
+}
+
+Result<Batch> unpack(std::span<const std::uint8_t> payload, std::size_t raw_length,
+                     RunningUnpacker* running) {
   if (payload.size() < kPackedHeaderBytes) return malformed("is too short");
-  if (payload[0] > Compression::kZstd || payload[1] != 0 || payload[2] != 0 || payload[3] != 0) {
+  const auto method = static_cast<Compression::Method>(payload[0]);
+  const bool runs = method == Compression::kRunningZstd;
+  if (method > Compression::kRunningZstd || payload[1] > (runs ? kFrameBegins : 0) ||
+      payload[2] != 0 || payload[3] != 0) {
     return malformed("is compressed by an unknown method");
   }
-  const auto method = static_cast<Compression::Method>(payload[0]);
+  if (runs && running == nullptr) return malformed("is part of one frame too many");
   const std::size_t ops = load_be<std::uint32_t>(payload.data() + 4);
   const std::size_t literals = load_be<std::uint32_t>(payload.data() + 8);
   if (ops > payload.size() - kPackedHeaderBytes) return malformed("has too few operations");
@@ -50,7 +75,10 @@ Result<Batch> unpack(std::span<const std::uint8_t> payload, std::size_t raw_leng
   Batch batch;
   batch.ops.assign(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(ops));
   batch.literals.resize(literals);
-  if (!decompress(body.subspan(ops), method, batch.literals)) {
+  const auto packed = body.subspan(ops);
+  const bool begins = payload[1] == kFrameBegins;
+  if (runs ? !running->unpack(packed, begins, batch.literals)
+           : !decompress(packed, method, batch.literals)) {
     return malformed("does not hold the bytes that it claims");
   }
   return batch;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "content/running_zstd.h"
 
 namespace drover::content {
 
@@ -31,16 +32,23 @@ struct Batch {
 
 struct Compression {
   // The numbers are on the wire.
-  enum Method : std::uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
+  enum Method : std::uint8_t { kNone = 0, kLz4 = 1, kZstd = 2, kRunningZstd = 3 };
   Method method = kNone;
   int level = 0;  // zstd: 1 to 19, or negative, as zstd has them; lz4: its acceleration, from 1
 };
 
-// The payload of a PACKED frame. Literals that do not shrink are stored as they are.
-std::vector<std::uint8_t> pack(const Batch& batch, Compression compression);
+// The payload of a PACKED frame. Literals that do not shrink are stored as they are. By
+// kRunningZstd: as the next part of `running`, which the other side must unpack in its turn even if
+// it did not shrink; without `running` by zstd of the same level, alone.
+std::vector<std::uint8_t> pack(const Batch& batch, Compression compression,
+                               RunningPacker* running = nullptr);
+// False: a part of a running frame. What stands alone may be thrown away, its range sent otherwise.
+bool stands_alone(std::span<const std::uint8_t> payload);
 // `raw_length` is that of the frame: no batch has more literals than it has raw bytes, so a payload
-// cannot demand more memory than its frame announced. kProtocol for anything else.
-Result<Batch> unpack(std::span<const std::uint8_t> payload, std::size_t raw_length);
+// cannot demand more memory than its frame announced. kProtocol for anything else, and for a part
+// of a running frame without `running`.
+Result<Batch> unpack(std::span<const std::uint8_t> payload, std::size_t raw_length,
+                     RunningUnpacker* running = nullptr);
 
 // The range as nothing but bytes: what any stream may be sent as.
 // REQUIRES: raw.size() <= kBatchRawBytesMax.

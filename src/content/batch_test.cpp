@@ -82,6 +82,12 @@ TEST(Unpack, RefusesBrokenHeaders) {
   Bytes longer = good;
   longer.push_back(0);
   EXPECT_FALSE(unpack(longer, 1000)) << "bytes after the end";
+  Bytes skipped = pack(literal_batch(text(1000)), {Compression::kZstd, 1});
+  const Bytes skippable = {0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
+  const std::size_t ops = load_be<std::uint32_t>(skipped.data() + 4);
+  skipped.insert(skipped.begin() + static_cast<std::ptrdiff_t>(kPackedHeaderBytes + ops),
+                 skippable.begin(), skippable.end());
+  EXPECT_FALSE(unpack(skipped, 1000)) << "a frame to skip before the frame";
   Bytes other_method = good;
   other_method[0] = Compression::kZstd;
   EXPECT_FALSE(unpack(other_method, 1000));

@@ -2,6 +2,7 @@
 #include "content/compress.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 
@@ -68,6 +69,8 @@ std::size_t compress(std::span<const std::uint8_t> from, Compression compression
       return lz4_compress(from, compression.level, room);
     case Compression::kZstd:
       return zstd_compress(from, compression.level, room);
+    case Compression::kRunningZstd:
+      break;
   }
   return 0;
 }
@@ -85,10 +88,18 @@ bool decompress(std::span<const std::uint8_t> from, Compression::Method method,
                                  as_int(to.size())) == as_int(to.size());
     case Compression::kZstd:
       // Without streaming the window is `to` itself: a frame that names a huge one allocates none.
-      return ZSTD_decompressDCtx(zstd_of_thread().unpacker.get(), to.data(), to.size(), from.data(),
+      return begins_zstd_frame(from) &&
+             ZSTD_decompressDCtx(zstd_of_thread().unpacker.get(), to.data(), to.size(), from.data(),
                                  from.size()) == to.size();
+    case Compression::kRunningZstd:
+      break;
   }
   return false;
+}
+
+bool begins_zstd_frame(std::span<const std::uint8_t> from) {
+  constexpr std::array<std::uint8_t, 4> kMagic{0x28, 0xb5, 0x2f, 0xfd};
+  return from.size() >= kMagic.size() && std::ranges::equal(from.first(kMagic.size()), kMagic);
 }
 
 }  // namespace drover::content

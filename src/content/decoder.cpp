@@ -12,6 +12,13 @@ namespace drover::content {
 Decoder::Decoder(std::shared_ptr<DestinationContent> content)
     : content_(std::move(content)), namer_(content_->key()) {}
 
+Result<Batch> Decoder::unpack(std::span<const std::uint8_t> payload, std::size_t raw_length) {
+  if (!stands_alone(payload) && running_ == nullptr && content_->claim_running()) {
+    running_ = std::make_unique<RunningUnpacker>();
+  }
+  return content::unpack(payload, raw_length, running_.get());
+}
+
 Result<std::optional<std::vector<std::uint8_t>>> Decoder::decode(const Batch& batch,
                                                                  std::size_t raw_length) {
   Rebuild rebuild(batch, raw_length, cache_);

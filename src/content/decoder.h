@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -19,6 +20,9 @@ class Decoder {
  public:
   explicit Decoder(std::shared_ptr<DestinationContent> content);
 
+  // Each PACKED frame's payload once, before decode(). kProtocol as unpack() (batch.h) has it.
+  Result<Batch> unpack(std::span<const std::uint8_t> payload, std::size_t raw_length);
+
   // The bytes for the local socket: at most raw_length of them, fewer where pages are dropped that
   // the guest's memory has already. Nothing: a miss, content is not held or its name differs; no
   // state has changed, and the caller asks the sender for the mended range (batch.h) and calls
@@ -29,7 +33,8 @@ class Decoder {
  private:
   std::shared_ptr<DestinationContent> content_;
   Namer namer_;
-  PageCache* cache_ = nullptr;  // from the first page that it is to take
+  PageCache* cache_ = nullptr;                // from the first page that it is to take
+  std::unique_ptr<RunningUnpacker> running_;  // from the first part that it is to unpack
 };
 
 }  // namespace drover::content

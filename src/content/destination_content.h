@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "content/ops.h"
 #include "content/page_cache.h"
+#include "content/running_zstd.h"
 #include "content/source_content.h"
 
 namespace drover::content {
@@ -62,6 +64,8 @@ class DestinationContent {
   // The move's one page cache, for the stream that asks first; null for every other. It is that
   // stream's alone from then on.
   PageCache* claim_cache();
+  // False: as many streams as may have a running frame have one.
+  bool claim_running() { return running_streams_++ < kRunningStreamsMax; }
   // kProtocol: the number stands for another export.
   Status define_disk(std::uint8_t number, const std::string& export_name);
   // Empty: not defined.
@@ -82,6 +86,7 @@ class DestinationContent {
   const std::shared_ptr<DiskReader> reader_;
   const DestinationLimits limits_;
   const std::shared_ptr<HeldReader> held_;
+  std::atomic<unsigned> running_streams_{0};
   mutable std::mutex mutex_;  // guards what follows; not held while a disk is read
   std::unique_ptr<PageCache> cache_;
   std::array<std::string, kDisksMax> export_names_;

@@ -50,11 +50,19 @@ class Encoder {
   // a thread of its own.
   void take_answers(std::span<const std::uint8_t> bytes) { stream_->take_answers(bytes); }
 
+  // What packs this stream's ranges as one frame, if it may have one; null: each stands alone. For
+  // one thread at a time, in the order of the ranges.
+  std::shared_ptr<RunningPacker> running();
+
   // From the guest's stop on: send at once, wait for no fuller batch. Any thread.
   bool urgent() const { return stream_->urgent(); }
 
  private:
+  const std::shared_ptr<SourceContent> content_;
+  const StreamKind kind_;
   std::unique_ptr<StreamEncoder> stream_;
+  std::shared_ptr<RunningPacker> running_;
+  bool asked_for_running_ = false;
 };
 
 }  // namespace drover::content

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "content/source_content.h"
 
+#include "content/running_zstd.h"
 #include "content/veiled_name.h"
 
 namespace drover::content {
 
 SourceContent::SourceContent(const ContentKey& key, SourceLimits limits)
     : key_(key), limits_(limits) {}
+
+// Disks come first; memory finds half of what there may be.
+bool SourceContent::claim_running(bool disk) {
+  return limits_.references && running_streams_.at(disk ? 1 : 0)++ < kRunningStreamsMax / 2;
+}
 
 std::size_t SourceContent::page_table_bytes() const {
   const std::lock_guard lock(mutex_);

@@ -26,7 +26,8 @@ using ContentKey = std::array<std::uint8_t, 32>;
 struct SourceLimits {
   std::size_t index_bytes = 64u << 20;  // names of guest pages and disk blocks together
   std::size_t cache_bytes = 64u << 20;  // of the receiver's page cache; not held here
-  bool references = true;  // off: zero pages are marks, all else is bytes; nothing is named
+  // Off: zero pages are marks, all else is bytes, each range by itself; nothing is named.
+  bool references = true;
 };
 
 // Pages and bytes by how they travelled, of all streams of a move.
@@ -84,6 +85,8 @@ class SourceContent {
   bool only_memory_stream() const { return memory_streams_ == 1; }
   // True for the first stream that asks: the receiver has one page cache for a move.
   bool claim_cache() { return !cache_claimed_.exchange(true); }
+  // False: as many streams of that kind as may have a running frame have one.
+  bool claim_running(bool disk);
   // Keeps the pages of the first memory stream that asks. Before any stream.
   void keep_pages(std::unique_ptr<PageKeeper> keeper);
   // Null: nothing is kept, or another stream's pages are.
@@ -124,6 +127,7 @@ class SourceContent {
   std::atomic<std::uint64_t> held_blocks_{0};
   std::atomic<unsigned> memory_streams_{0};
   std::atomic<bool> cache_claimed_{false};
+  std::array<std::atomic<unsigned>, 2> running_streams_{};  // of memory, of disks
   mutable std::mutex mutex_;  // guards what follows; taken after a DiskEncoder's
   std::unique_ptr<DiskIndex> index_;
   std::unique_ptr<PageKeeper> keeper_;

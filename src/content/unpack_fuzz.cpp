@@ -39,7 +39,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
       ContentKey{}, std::make_shared<Zeros>(), DestinationLimits{.cache_bytes = 4 * kBlockBytes});
   Decoder first(content);
   Decoder second(content);
-  if (const auto batch = unpack(payload, raw_length)) {
+  // Twice: as the first part of a running frame, and as one that follows.
+  for (int part = 0; part < 2; ++part) {
+    const auto batch = first.unpack(payload, raw_length);
+    if (!batch) break;
     if (batch->literals.size() > raw_length) std::abort();
     for (Decoder* decoder : {&first, &first, &second}) decode(*decoder, *batch, raw_length);
   }

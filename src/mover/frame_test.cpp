@@ -210,6 +210,8 @@ TEST(Hello, ContentIsAgreedOnOrOff) {
   EXPECT_EQ(agreed_content(kContentVersion, kContentVersion), kContentVersion);
   EXPECT_EQ(agreed_content(kContentVersion, kNoContent), kNoContent);
   EXPECT_EQ(agreed_content(kContentVersion + 1, kContentVersion), kNoContent);
+  EXPECT_EQ(agreed_content(kContentOldest, kContentVersion), kContentOldest);
+  EXPECT_EQ(agreed_content(kContentOldest - 1, kContentVersion), kNoContent);
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ std::vector<std::uint8_t> encode_refused() {
 
 // A version of "Content" that is not known here is as good as none: the bytes travel as they are.
 std::uint16_t agreed_content(std::uint16_t asked, std::uint16_t allowed) {
-  return asked == allowed ? asked : kNoContent;
+  return asked >= kContentOldest && asked <= allowed ? asked : kNoContent;
 }
 
 std::optional<std::uint16_t> newest_common_version(std::span<const std::uint8_t> refused) {

@@ -19,7 +19,9 @@ inline constexpr std::uint16_t kProtocolVersion = 2;
 inline constexpr std::array<std::uint16_t, 2> kKnownVersions{1, 2};
 inline constexpr std::uint16_t kContentSince = 2;  // the version that brought PACKED and MISS
 inline constexpr std::uint16_t kNoContent = 0;
-inline constexpr std::uint16_t kContentVersion = 2;
+inline constexpr std::uint16_t kContentVersion = 3;
+inline constexpr std::uint16_t kContentOldest = 2;   // that is still understood
+inline constexpr std::uint16_t kRunningSince = 3;    // the content that brought running compression
 inline constexpr std::uint16_t kHelloTakesHeld = 1;  // of the source
 inline constexpr std::uint16_t kHelloReadsBack = 1;  // of the destination, as the next two
 inline constexpr std::uint16_t kHelloHolds = 2;

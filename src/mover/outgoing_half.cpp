@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "content/batch.h"
 #include "mover/limits.h"
 
 namespace drover::mover {
@@ -43,7 +44,7 @@ void OutgoingHalf::packed(std::uint64_t offset, Chunk payload) {
   entry->packing = false;
   FrameHeader& header = entry->header;
   const bool plain = entry->ops.empty() && !entry->missed;
-  if (plain && payload.size >= entry->raw.size) return;
+  if (plain && payload.size >= entry->raw.size && content::stands_alone(payload.view())) return;
   DROVER_CHECK(payload.size > 0 && payload.size <= kPayloadBytesMax);
   header.type = FrameType::kPacked;
   // Nothing but bytes is without references too.

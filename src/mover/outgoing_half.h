@@ -23,7 +23,8 @@ class OutgoingHalf {
   // frame_room().
   void append(Chunk chunk);
   // Likewise, as PACKED; nothing of it goes out before packed(). `ops` are kept to mend a miss;
-  // none: the range is nothing but bytes, and goes out as DATA if packing does not make it smaller.
+  // none: the range is nothing but bytes, and goes out as DATA if packing does not make it smaller
+  // and its payload stands alone.
   // Gives its offset.
   std::uint64_t append_unpacked(Chunk raw, std::vector<std::uint8_t> ops);
   // The payload of a range that was appended unpacked, or missed. Without effect when nobody waits

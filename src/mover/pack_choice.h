@@ -17,14 +17,19 @@
 namespace drover::mover {
 
 // The ways there are, cheapest first.
-inline constexpr std::array<content::Compression, 5> kPackWays{{
+inline constexpr std::array<content::Compression, 6> kPackWays{{
     {content::Compression::kNone, 0},
     {content::Compression::kLz4, 1},
     {content::Compression::kZstd, 1},
-    {content::Compression::kZstd, 3},
-    {content::Compression::kZstd, 9},
+    {content::Compression::kRunningZstd, 2},
+    {content::Compression::kRunningZstd, 3},
+    {content::Compression::kRunningZstd, 7},
 }};
 inline constexpr std::size_t kNoPacking = 0;
+// One worker at a time packs a stream by it.
+constexpr bool is_running(std::size_t way) {
+  return kPackWays[way].method == content::Compression::kRunningZstd;
+}
 
 // What one way does with the bytes of late.
 struct PackTrial {
@@ -46,6 +51,7 @@ struct Road {
   double link_bytes_per_second = 0;    // all links together, or the limit; 0: not known yet
   double processors = 1;               // that packing may use
   double supply_bytes_per_second = 0;  // what the encoder can give at most; 0: not known yet
+  double lane = 0.5;                   // of a processor, that the one worker of a running way gets
 };
 
 // Pure: the way by which most bytes come through, where packing and sending go on side by side.
@@ -80,12 +86,15 @@ class PackChoice {
   void limit(std::uint64_t bytes_per_second);
   // A worker packed: processor time that it used, and how long that took.
   void packed_for(std::chrono::nanoseconds processor_time, std::chrono::nanoseconds span);
+  // It was by a running way, so many bytes before packing.
+  void ran(std::size_t way, std::uint64_t bytes, std::chrono::nanoseconds span);
 
  private:
   void measure_links(Clock::time_point now);
   bool shown_fast() const;
   void measure_supply();
   void measure_share();
+  void measure_lane();
   double spare_processors(Clock::time_point now);
 
   const unsigned workers_;
@@ -95,7 +104,8 @@ class PackChoice {
   Clock::time_point next_trial_{};
   PackTrials trials_{};
   unsigned trials_made_ = 0;
-  double share_ = 1;                   // processor time got of the time wanted
+  double share_ = 1;  // processor time got of the time wanted
+  double lane_ = Road{}.lane;
   double link_bytes_per_second_ = 0;   // 0: never found to be the slowest
   bool link_was_told_ = false;         // and is not confirmed yet
   double shown_bytes_per_second_ = 0;  // carried in fact, of late: all time counts, idle or not
@@ -110,6 +120,11 @@ class PackChoice {
   std::chrono::nanoseconds encoding_{0};
   std::chrono::nanoseconds packing_{0};
   std::chrono::nanoseconds packing_span_{0};
+  struct Ran {
+    std::uint64_t bytes = 0;
+    std::chrono::nanoseconds span{0};
+  };
+  std::array<Ran, kPackWays.size()> ran_{};
   Clock::time_point measured_at_{};
   std::chrono::nanoseconds process_time_{0};  // as it was then
 };

@@ -18,16 +18,18 @@ constexpr double kMega = 1e6;
 constexpr PackTrials kMemory{{{8000 * kMega, 1},
                               {430 * kMega, 0.52},
                               {175 * kMega, 0.36},
-                              {120 * kMega, 0.33},
-                              {50 * kMega, 0.31}}};
+                              {170 * kMega, 0.34},
+                              {110 * kMega, 0.31},
+                              {50 * kMega, 0.28}}};
 
 std::size_t way_on(double link, double processors, std::size_t now = kNoPacking) {
   return best_way(kMemory, {link, processors, 0}, now);
 }
 
 TEST(BestWay, SlowLinksAreWorthTheProcessor) {
-  EXPECT_EQ(way_on(1 * kMega, 2), 4u);
-  EXPECT_GE(way_on(12 * kMega, 2), 3u);
+  EXPECT_EQ(way_on(1 * kMega, 2), 5u);
+  EXPECT_EQ(way_on(17 * kMega, 2), 4u);
+  EXPECT_EQ(way_on(28 * kMega, 2), 3u);
   EXPECT_EQ(way_on(119 * kMega, 2), 2u);
 }
 
@@ -46,10 +48,18 @@ TEST(BestWay, AStrongerWayIsForProcessorsOfWhichHalfWouldIdle) {
   const PackTrials dense{{{8000 * kMega, 1},
                           {3091 * kMega, 0.30},
                           {2705 * kMega, 0.24},
-                          {328 * kMega, 0.23},
-                          {152 * kMega, 0.22}}};
+                          {2500 * kMega, 0.24},
+                          {328 * kMega, 0.22},
+                          {152 * kMega, 0.21}}};
   EXPECT_EQ(best_way(dense, {104 * kMega, 2, 0}, 2), 2u);
-  EXPECT_EQ(best_way(dense, {12 * kMega, 2, 0}, 2), 4u) << "on a slow link they would";
+  EXPECT_EQ(best_way(dense, {12 * kMega, 2, 0}, 2), 5u) << "on a slow link they would";
+}
+
+// By a running frame one worker packs a stream, however many processors there are.
+TEST(BestWay, ManyProcessorsPackAlone) {
+  EXPECT_EQ(way_on(50 * kMega, 1), 2u);
+  EXPECT_EQ(way_on(50 * kMega, 8), 2u);
+  EXPECT_EQ(best_way(kMemory, {50 * kMega, 8, 0, 1.0}, 2), 3u) << "where it gets all of one";
 }
 
 TEST(BestWay, WhereTheEncoderIsTheSlowestNothingIsPacked) {
@@ -157,6 +167,29 @@ TEST(PackChoice, OneBatchIsNotAll) {
   EXPECT_TRUE(choice.trial_due(now + kChoiceInterval / 5)) << "it has to be sure of it soon";
   for (int i = 0; i < 10; ++i) choice.try_all(noise, now += 1s);
   EXPECT_EQ(choice.way(), kNoPacking);
+}
+
+TEST(PackChoice, AWorkerThatIsSlowerThanItsTrialIsNotReliedOn) {
+  PackChoice choice(2, {}, 12'000'000);
+  auto now = PackChoice::Clock::now();
+  content::Batch text;
+  std::mt19937 random(7);
+  for (int i = 0; i < 100'000; ++i) {
+    text.literals.push_back(static_cast<std::uint8_t>('a' + random() % 16));
+  }
+  for (int i = 0; i < 5; ++i) choice.try_all(text, now += 1s);
+  const std::size_t way = choice.way();
+  EXPECT_TRUE(is_running(way));
+  for (int i = 0; i < 20; ++i) {
+    choice.ran(way, 10'000'000, 10s);
+    choice.try_all(text, now += 1s);
+  }
+  EXPECT_LT(choice.way(), way) << "1 MB/s";
+  for (int i = 0; i < 20; ++i) {
+    choice.ran(way, 10'000'000, 10ms);
+    choice.try_all(text, now += 1s);
+  }
+  EXPECT_EQ(choice.way(), way);
 }
 
 TEST(PackChoice, ABatchOfAlmostNothingIsNoTrial) {

@@ -43,23 +43,41 @@ void PackPool::push(PackJob job) {
 void PackPool::work() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopped_ || !jobs_.empty(); });
+    changed_.wait(lock, [this] { return stopped_ || next_job() != jobs_.end(); });
     if (stopped_) return;
-    PackJob job = std::move(jobs_.front());
-    jobs_.pop_front();
+    const auto next = next_job();
+    PackJob job = std::move(*next);
+    jobs_.erase(next);
+    if (job.running) busy_.push_back(job.running.get());
     lock.unlock();
-    carry_out(std::move(job));
+    carry_out(job);
     lock.lock();
+    if (job.running) {
+      std::erase(busy_, job.running.get());
+      changed_.notify_one();
+    }
   }
 }
 
-void PackPool::carry_out(PackJob job) {
+// The first whose turn it is.
+std::deque<PackJob>::iterator PackPool::next_job() {
+  return std::ranges::find_if(jobs_, [this](const PackJob& job) {
+    return !job.running || std::ranges::find(busy_, job.running.get()) == busy_.end();
+  });
+}
+
+void PackPool::carry_out(PackJob& job) {
   const auto started = PackChoice::Clock::now();
   const auto used = thread_processor_time();
   if (job.mend_from.size > 0) job.batch = content::mend(job.mend_from.view(), job.batch.ops);
-  const content::Compression way = kPackWays[choice_.way()];
-  Chunk payload = chunk_of(content::pack(job.batch, way));
-  choice_.packed_for(thread_processor_time() - used, PackChoice::Clock::now() - started);
+  const std::size_t way = choice_.way();
+  const auto packing = PackChoice::Clock::now();
+  Chunk payload = chunk_of(content::pack(job.batch, kPackWays[way], job.running.get()));
+  const auto done = PackChoice::Clock::now();
+  choice_.packed_for(thread_processor_time() - used, done - started);
+  if (!content::stands_alone(payload.view())) {
+    choice_.ran(way, job.batch.literals.size(), done - packing);
+  }
   done_(job.stream, job.offset, std::move(payload));
   if (job.trial) choice_.try_all(job.batch, PackChoice::Clock::now());
 }

@@ -24,6 +24,8 @@ struct PackJob {
   content::Batch batch;      // to mend: only its operations
   Chunk mend_from;           // the range's raw bytes, if a miss is to be mended; else empty
   bool trial = false;        // measure all ways with it, once it is done
+  // Null: not by a running way. Jobs with the same one are done in turn, in the order of push().
+  std::shared_ptr<content::RunningPacker> running = {};
 };
 
 // A vector as a chunk, without a copy.
@@ -31,7 +33,7 @@ Chunk chunk_of(std::vector<std::uint8_t> bytes);
 
 class PackPool {
  public:
-  // On a worker's thread, in no order; must not destroy the pool.
+  // On a worker's thread, in no order of ranges; must not destroy the pool.
   using Done = std::function<void(StreamId stream, std::uint64_t offset, Chunk payload)>;
 
   PackPool(unsigned workers, PackChoice& choice, Done done);
@@ -43,13 +45,15 @@ class PackPool {
 
  private:
   void work();
-  void carry_out(PackJob job);
+  std::deque<PackJob>::iterator next_job();
+  void carry_out(PackJob& job);
 
   PackChoice& choice_;
   const Done done_;
   std::mutex mutex_;  // guards all below; a leaf
   std::condition_variable changed_;
   std::deque<PackJob> jobs_;
+  std::vector<const content::RunningPacker*> busy_;  // a job with it is being done
   bool stopped_ = false;
   std::vector<std::jthread> workers_;
 };

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // PACKED and MISS in the halves of a stream (docs/mover_protocol.md, "Packed ranges").
+#include <condition_variable>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -54,6 +57,60 @@ TEST(OutgoingHalf, BytesThatDoNotShrinkGoOutAsTheyAre) {
   out.append_unpacked(chunk(100), kOps);
   out.packed(100, chunk(130));
   EXPECT_EQ(out.take_next(1)->header.type, FrameType::kPacked) << "operations cannot";
+}
+
+// The other side must unpack it in its turn.
+TEST(OutgoingHalf, APartOfARunningFrameGoesOutWhateverItsSize) {
+  OutgoingHalf out;
+  out.grant(1000);
+  out.append_unpacked(chunk(100), {});
+  std::vector<std::uint8_t> part(110);
+  part[0] = content::Compression::kRunningZstd;
+  out.packed(0, chunk_of(part));
+  const auto frame = out.take_next(1);
+  EXPECT_EQ(frame->header.type, FrameType::kPacked);
+  EXPECT_EQ(frame->header.length, 110u);
+}
+
+TEST(PackPool, PartsOfARunningFrameAreMadeInTurn) {
+  constexpr std::size_t kRunning = 3;
+  constexpr std::size_t kRanges = 200;
+  constexpr std::size_t kBytes = 20'000;
+  ASSERT_TRUE(is_running(kRunning));
+  PackChoice choice(4, kRunning);
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<std::pair<StreamId, std::uint64_t>, Chunk> payloads;
+  PackPool pool(4, choice, [&](StreamId stream, std::uint64_t offset, Chunk payload) {
+    const std::lock_guard lock(mutex);
+    payloads[{stream, offset}] = std::move(payload);
+    changed.notify_all();
+  });
+  std::mt19937 random(5);
+  std::map<std::uint64_t, content::Batch> batches;
+  for (std::uint64_t at = 0; at < kRanges; ++at) {
+    std::vector<std::uint8_t> raw(1 + random() % kBytes);
+    for (auto& byte : raw) byte = static_cast<std::uint8_t>(random() % 40);
+    batches[at] = content::literal_batch(raw);
+  }
+  const auto first = std::make_shared<content::RunningPacker>();
+  const auto second = std::make_shared<content::RunningPacker>();
+  for (const auto& [at, batch] : batches) {
+    pool.push({.stream = 2, .offset = at, .batch = batch, .mend_from = {}, .running = first});
+    pool.push({.stream = 3, .offset = at, .batch = batch, .mend_from = {}, .running = second});
+    pool.push({.stream = 4, .offset = at, .batch = batch, .mend_from = {}, .running = {}});
+  }
+  std::unique_lock lock(mutex);
+  ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(60),
+                               [&] { return payloads.size() == 3 * kRanges; }));
+  for (const StreamId stream : {2u, 3u, 4u}) {
+    content::RunningUnpacker unpacker;
+    for (const auto& [at, batch] : batches) {
+      const auto payload = payloads.at({stream, at}).view();
+      EXPECT_EQ(content::stands_alone(payload), stream == 4);
+      ASSERT_EQ(content::unpack(payload, kBytes, &unpacker), batch) << stream << ", " << at;
+    }
+  }
 }
 
 TEST(OutgoingHalf, MissIsAnsweredOnceAndWithTheSameBorders) {

@@ -99,12 +99,18 @@ TEST(SessionContent, SendsOnlyWhatTheOtherSideLacks) {
   EXPECT_EQ(pair.destination->status().streams[1].received_bytes, stream.bytes.size());
 }
 
-TEST(SessionContent, MissesAreMendedWhateverHappensToTheLinks) {
+// By whatever is chosen, and by a running frame, whose parts may be neither lost nor done twice.
+class SessionMisses : public testing::TestWithParam<std::optional<std::size_t>> {};
+INSTANTIATE_TEST_SUITE_P(Way, SessionMisses,
+                         testing::Values(std::nullopt, std::size_t{kPackWays.size() - 1}));
+
+TEST_P(SessionMisses, AreMendedWhateverHappensToTheLinks) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE(seed);
   std::mt19937_64 random(seed);
   // A receiver that holds far less than the source takes it to hold.
-  SessionPair pair({.destination_limits = {.cache_bytes = 40 * content::kBlockBytes}});
+  SessionPair pair(
+      {.fixed_way = GetParam(), .destination_limits = {.cache_bytes = 40 * content::kBlockBytes}});
   for (const std::uint32_t number : {1, 2, 3}) pair.link(number);
   auto memory = pair.open(StreamKind::kMemory);
   ASSERT_TRUE(memory);

@@ -221,6 +221,17 @@ TEST(SessionPeer, TheVersionBeforeIsSpokenWithoutContent) {
   EXPECT_EQ(peer.told.wait_end(limit()), SessionEnd::kGaveUp);
 }
 
+TEST(SessionPeer, TheContentBeforeIsTaken) {
+  Peer peer;
+  peer.connect(1);
+  peer.greet(1, 5, kProtocolVersion, kContentOldest);
+  const auto answer = peer.receive(FrameType::kHello);
+  ASSERT_TRUE(answer);
+  const auto hello = decode_hello(answer->payload.view());
+  ASSERT_TRUE(hello);
+  EXPECT_EQ(hello->content, kContentOldest);
+}
+
 TEST(SessionPeer, LinksOfASessionAgreeOnTheSameContent) {
   Peer peer;
   peer.establish();

@@ -249,6 +249,7 @@ void Session::append_range(Stream& stream, Range range) {
   const bool as_it_is = small || (choice_.way() == kNoPacking && !trial);
   if (as_it_is && plain) return stream.out.append(std::move(range.raw));
   if (range.plain) range.batch = content::literal_batch(range.raw.view());
+  const bool runs = is_running(choice_.way()) && *content_ >= kRunningSince;
   auto ops = plain ? std::vector<std::uint8_t>{} : range.batch.ops;
   const std::uint64_t offset = stream.out.append_unpacked(std::move(range.raw), std::move(ops));
   if (as_it_is) {
@@ -258,7 +259,8 @@ void Session::append_range(Stream& stream, Range range) {
                     .offset = offset,
                     .batch = std::move(range.batch),
                     .mend_from = {},
-                    .trial = trial});
+                    .trial = trial,
+                    .running = runs ? stream.encoder->running() : nullptr});
   }
 }
 

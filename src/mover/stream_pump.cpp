@@ -57,7 +57,8 @@ Written write_data(StreamOwner& owner, Stream& stream, const Chunk& chunk) {
 // Nothing: a miss.
 Result<std::optional<std::vector<std::uint8_t>>> rebuild(Stream& stream, const Frame& frame) {
   const std::size_t raw_length = frame.header.raw_length;
-  ASSIGN_OR_RETURN(const content::Batch batch, content::unpack(frame.payload.view(), raw_length));
+  ASSIGN_OR_RETURN(const content::Batch batch,
+                   stream.decoder->unpack(frame.payload.view(), raw_length));
   ASSIGN_OR_RETURN(auto bytes, stream.decoder->decode(batch, raw_length));
   if (!bytes && (frame.header.flags & kPackedLiteral) != 0) {
     return fail(ErrorCode::kProtocol,
