@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "content/running_zstd.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <zstd.h>

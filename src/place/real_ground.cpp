@@ -29,7 +29,10 @@ Status recall_waiting(move::Engine& engine, std::string_view move) {
   return {};
 }
 
+// Of a VM that was just defined the event may still be on its way, and who empties a host must be
+// told of it.
 Result<Capacity> RealGround::capacity() {
+  inventory_.look_again();
   return look_here(world_, inventory_.here_now(), engine_.under_way(), evacuated_());
 }
 
