@@ -2,7 +2,9 @@
 #include "mover/held_pump.h"
 
 #include <algorithm>
-#include <cstring>
+#include <mutex>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include <sys/resource.h>
@@ -11,106 +13,145 @@
 #include "content/held_names.h"
 #include "content/veiled_name.h"
 #include "mover/limits.h"
+#include "mover/pack_pool.h"
 #include "mover/said_names.h"
 
 namespace drover::mover {
 namespace {
 
-// Read at once and named in one frame of at most 4 KiB of names: small, so that what goes before it
-// on the link waits for little.
+// Named in one frame of at most 4 KiB of names: small, so that what goes before it on the link
+// waits for little.
 constexpr std::size_t kStepBytes = 1u << 20;
+constexpr std::size_t kReadBytes = 128u << 10;  // stays in a processor's cache until it is named
 // A tenth of a processor that others want too: the guests of this host come first.
 constexpr int kNiceness = 10;
 
-bool is_zero(std::span<const std::uint8_t> bytes) {
-  return bytes[0] == 0 && std::equal(bytes.begin() + 1, bytes.end(), bytes.begin());
-}
+// A part of a file: at most kStepBytes from a block's start on.
+struct Step {
+  std::uint8_t file = 0;
+  HeldFiles::Extent extent;
+};
+
+struct NamedBlock {
+  std::uint64_t block = 0;
+  content::Name name{};
+};
 
 class HeldNamer {
  public:
   HeldNamer(StreamOwner& owner, Stream& stream, const HeldFiles& files,
             const content::ContentKey& key)
-      : owner_(owner), stream_(stream), files_(files), namer_(key) {}
+      : owner_(owner), stream_(stream), files_(files), key_(key) {}
 
+  // The VM's own files first: what they have too is not said of a file that others write.
   void name_all() {
-    for (std::uint8_t file = 0; file < content::kHeldFilesMax; ++file) {
-      if (!files_.has(file)) continue;
-      std::uint64_t from = 0;
-      while (const auto extent = files_.next_extent(file, from)) {
-        if (!name_extent(file, *extent)) return;
-        from = extent->end;
-      }
+    for (const std::size_t end : {content::kOwnFilesMax, content::kHeldFilesMax}) {
+      std::vector<std::jthread> others;
+      while (others.size() + 1 < pack_workers()) others.emplace_back([&] { name_until(end); });
+      name_until(end);
     }
   }
 
  private:
-  // False: no more is wanted, or allowed. What the file fails to give is not named.
-  bool name_extent(std::uint8_t file, const HeldFiles::Extent& extent) {
+  // Several threads at once.
+  void name_until(std::size_t end_file) {
+    ::setpriority(PRIO_PROCESS, 0, kNiceness);  // of this thread alone
+    const content::Namer namer(key_);
+    std::vector<std::uint8_t> buffer(kReadBytes);
+    while (const auto step = next_step(end_file)) {
+      const auto named = name_step(*step, namer, buffer);
+      const std::lock_guard lock(mutex_);
+      over_ = over_ || !say(step->file, named);
+    }
+  }
+
+  // Nothing: all is given out, or no more is wanted.
+  std::optional<Step> next_step(std::size_t end_file) {
     // Further on nothing is indexed; a sparse file may be as long as it likes.
     constexpr std::uint64_t kEnd =
         (content::DiskIndex::kBlockMax - content::kHeldRunMax) * content::kBlockBytes;
-    if (extent.end > kEnd) return false;
-    std::uint64_t at = extent.begin / content::kBlockBytes * content::kBlockBytes;
-    while (at < extent.end) {
-      const std::uint64_t left = extent.end - at + content::kBlockBytes - 1;
-      const std::uint64_t blocks = std::min(left, kStepBytes) / content::kBlockBytes;
-      const auto step = std::span(buffer_).first(blocks * content::kBlockBytes);
-      const std::size_t read = files_.read_at(file, at, step);
-      if (!name_step(file, at / content::kBlockBytes, step.first(read))) return false;
-      if (read < step.size()) return true;
-      at += step.size();
+    const std::lock_guard lock(mutex_);
+    while (!over_ && next_.extent.begin >= next_.extent.end) {
+      if (next_.file >= end_file) return {};
+      const auto found =
+          files_.has(next_.file) ? files_.next_extent(next_.file, next_.extent.end) : std::nullopt;
+      if (!found) {
+        next_ = {.file = static_cast<std::uint8_t>(next_.file + 1), .extent = {}};
+        continue;
+      }
+      over_ = found->end > kEnd;
+      next_.extent = {found->begin / content::kBlockBytes * content::kBlockBytes, found->end};
     }
-    return true;
+    if (over_) return {};
+    Step step = next_;
+    step.extent.end = std::min(step.extent.end, step.extent.begin + kStepBytes);
+    next_.extent.begin = step.extent.end;
+    return step;
   }
 
-  bool name_step(std::uint8_t file, std::uint64_t first, std::span<const std::uint8_t> bytes) {
-    std::vector<std::uint8_t> said;
+  // What the file fails to give is not named, nor what comes after it there.
+  std::vector<NamedBlock> name_step(const Step& step, const content::Namer& namer,
+                                    std::span<std::uint8_t> buffer) {
+    std::vector<NamedBlock> named;
+    for (std::uint64_t at = step.extent.begin; at < step.extent.end; at += buffer.size()) {
+      const std::uint64_t left = step.extent.end - at + content::kBlockBytes - 1;
+      const std::uint64_t blocks =
+          std::min<std::uint64_t>(left, buffer.size()) / content::kBlockBytes;
+      const auto wanted = buffer.first(blocks * content::kBlockBytes);
+      auto bytes =
+          std::span<const std::uint8_t>(wanted).first(files_.read_at(step.file, at, wanted));
+      const bool failed = bytes.size() < wanted.size();
+      for (std::uint64_t block = at / content::kBlockBytes; bytes.size() >= content::kBlockBytes;
+           ++block, bytes = bytes.subspan(content::kBlockBytes)) {
+        const auto content = bytes.first<content::kBlockBytes>();
+        if (!content::is_zero(content)) named.push_back({block, namer.name(content)});
+      }
+      if (failed) {
+        leave_file(step.file);
+        break;
+      }
+    }
+    return named;
+  }
+
+  void leave_file(std::uint8_t file) {
+    const std::lock_guard lock(mutex_);
+    if (next_.file == file) next_ = {.file = static_cast<std::uint8_t>(file + 1), .extent = {}};
+  }
+
+  // False: no more is wanted, or allowed. Asks for room even with nothing to say: so a session that
+  // ended, or a source that wants no more, is noticed within a step.
+  bool say(std::uint8_t file, std::span<const NamedBlock> named) {
     const bool is_group = file >= content::kOwnFilesMax;
-    content::HeldRun run{.file = file, .first = first, .names = {}};
-    const auto end_run = [&](std::uint64_t next) {
+    std::vector<std::uint8_t> said;
+    content::HeldRun run{.file = file, .first = 0, .names = {}};
+    const auto end_run = [&] {
       if (!run.names.empty()) content::append_held_run(said, run);
       run.names.clear();
-      run.first = next;
     };
-    for (; bytes.size() >= content::kBlockBytes; bytes = bytes.subspan(content::kBlockBytes)) {
-      const auto block = bytes.first<content::kBlockBytes>();
-      ++first;
-      if (is_zero(block)) {
-        end_run(first);
-        continue;
-      }
-      const content::Name name = namer_.name(block);
-      if (said_.take(name)) {
-        end_run(first);
-        continue;
-      }
-      if (++named_ > content::kHeldBlocksMax) return false;
+    for (const auto& [block, name] : named) {
+      if (said_.take(name)) continue;
+      if (++count_ > content::kHeldBlocksMax) return false;
+      if (run.first + run.names.size() != block) end_run();
+      if (run.names.empty()) run.first = block;
       run.names.push_back(is_group ? content::veiled(name) : name);
     }
-    end_run(first);
-    return say(said);
-  }
-
-  // Asks for room even with nothing to say: so a session that ended, or a source that wants no
-  // more, is noticed within a step.
-  bool say(std::span<const std::uint8_t> bytes) {
+    end_run();
     if (owner_.reserve(stream_) == 0) return false;
-    Chunk chunk;
-    if (!bytes.empty()) {
-      chunk = {std::make_shared<std::uint8_t[]>(bytes.size()), bytes.size()};
-      std::memcpy(chunk.bytes.get(), bytes.data(), bytes.size());
-    }
-    owner_.took(stream_, std::move(chunk));
+    owner_.took(stream_, said.empty() ? Chunk() : chunk_of(said));
     return true;
   }
 
   StreamOwner& owner_;
   Stream& stream_;
   const HeldFiles& files_;
-  const content::Namer namer_;
+  const content::ContentKey& key_;
+  std::mutex
+      mutex_;  // guards what follows; held while room is waited for, so that frames are whole
+  bool over_ = false;
+  Step next_;  // what is left of an extent; what comes after it is asked of the file then
   SaidNames said_;
-  std::vector<std::uint8_t> buffer_ = std::vector<std::uint8_t>(kStepBytes);
-  std::uint64_t named_ = 0;
+  std::uint64_t count_ = 0;
 };
 
 // What reserve() gives holds a step: a name is 16 bytes, and a head stands before at most every
@@ -121,7 +162,6 @@ static_assert(kStepBytes / content::kBlockBytes * 32 <= kReadLeastBytes);
 
 void name_held(StreamOwner& owner, Stream& stream, const HeldFiles& files,
                const content::ContentKey& key) {
-  ::setpriority(PRIO_PROCESS, 0, kNiceness);  // of this thread alone
   HeldNamer(owner, stream, files, key).name_all();
   owner.reading_ended(stream);
 }

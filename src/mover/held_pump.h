@@ -9,8 +9,8 @@
 
 namespace drover::mover {
 
-// Destination, in place of the reading loop: reads all files once, at a low priority, and says the
-// names. Until everything is said or reserve() says that nobody wants more.
+// Destination, in place of the reading loop: reads all files once, at a low priority, by threads of
+// its own too, and says the names. Until all is said or reserve() says that nobody wants more.
 void name_held(StreamOwner& owner, Stream& stream, const HeldFiles& files,
                const content::ContentKey& key);
 
