@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/big_endian.h"
-#include "base/error.h"
 
 namespace drover::content {
 namespace {
@@ -13,13 +12,6 @@ constexpr std::size_t kWays = 8;  // a bucket is one cache line
 constexpr unsigned kPlaceBits = 40;
 constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << kPlaceBits) - 1;
 constexpr unsigned kBlockBits = 33;
-
-template <typename T>
-T* zeroed(std::size_t count) {
-  auto* made = static_cast<T*>(std::calloc(count, sizeof(T)));
-  DROVER_CHECK(made != nullptr);
-  return made;
-}
 
 // Never 0: an empty entry is.
 std::uint64_t place_of(const DiskBlock& at) {

@@ -8,11 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <optional>
 
 #include "content/ops.h"
+#include "content/zeroed.h"
 
 namespace drover::content {
 
@@ -42,9 +41,6 @@ class DiskIndex {
   using Entry = std::uint64_t;
   // Number of an entry plus 1; 0: none.
   using Pointer = std::uint32_t;
-  struct Free {
-    void operator()(void* bytes) const { std::free(bytes); }
-  };
   Entry* bucket(const Name& name) const;
   Pointer* bucket(std::uint64_t place) const;
   Pointer* pointer_to(std::uint64_t place) const;
@@ -54,8 +50,8 @@ class DiskIndex {
   std::size_t entries_;
   std::size_t next_victim_ = 0;
   // Both in buckets of kWays: by name, and by place the pointers to them, the newest first.
-  std::unique_ptr<Entry[], Free> by_name_;
-  std::unique_ptr<Pointer[], Free> by_place_;
+  Zeroed<Entry> by_name_;
+  Zeroed<Pointer> by_place_;
 };
 
 }  // namespace drover::content

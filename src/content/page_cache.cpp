@@ -7,12 +7,8 @@
 
 namespace drover::content {
 
-// calloc, so that the kernel gives each page only when it is first written.
 PageCache::PageCache(std::size_t bytes_max)
-    : slots_(bytes_max / kBlockBytes),
-      bytes_(static_cast<std::uint8_t*>(std::calloc(slots_ + 1, kBlockBytes))) {
-  DROVER_CHECK(bytes_ != nullptr);
-}
+    : slots_(bytes_max / kBlockBytes), bytes_(zeroed<std::uint8_t>((slots_ + 1) * kBlockBytes)) {}
 
 void PageCache::put(std::span<const std::uint8_t> page) {
   DROVER_CHECK(page.size() == kBlockBytes);

@@ -6,11 +6,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <span>
 
 #include "content/batch.h"
+#include "content/zeroed.h"
 
 namespace drover::content {
 
@@ -23,12 +22,9 @@ class PageCache {
   const std::uint8_t* find(std::uint64_t age) const;
 
  private:
-  struct Free {
-    void operator()(std::uint8_t* bytes) const { std::free(bytes); }
-  };
   std::size_t slots_;
   std::uint64_t put_count_ = 0;
-  std::unique_ptr<std::uint8_t[], Free> bytes_;
+  Zeroed<std::uint8_t> bytes_;
 };
 
 }  // namespace drover::content

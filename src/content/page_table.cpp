@@ -4,20 +4,8 @@
 #include <algorithm>
 
 #include "base/big_endian.h"
-#include "base/error.h"
 
 namespace drover::content {
-namespace {
-
-// calloc, so that a small part of a large table costs only that part.
-template <typename T>
-T* zeroed(std::uint64_t count) {
-  auto* made = static_cast<T*>(std::calloc(count, sizeof(T)));
-  DROVER_CHECK(made != nullptr);
-  return made;
-}
-
-}  // namespace
 
 PageTable::PageTable(std::uint64_t pages, std::size_t bytes_max)
     : marks_(std::clamp<std::uint64_t>(pages, 1, std::max<std::size_t>(bytes_max, 8))),

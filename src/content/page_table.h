@@ -7,10 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
 #include "content/ops.h"
+#include "content/zeroed.h"
 
 namespace drover::content {
 
@@ -29,16 +28,13 @@ class PageTable {
   std::uint64_t entries() const { return entries_; }
 
  private:
-  struct Free {
-    void operator()(void* bytes) const { std::free(bytes); }
-  };
   // The name, mixed with which of the pages that share the entry has it.
   Name tag(std::uint64_t index, Name name) const;
 
   std::uint64_t marks_;    // a bit each
   std::uint64_t entries_;  // a name each
-  std::unique_ptr<std::uint8_t[], Free> mark_bits_;
-  std::unique_ptr<Name[], Free> tags_;
+  Zeroed<std::uint8_t> mark_bits_;
+  Zeroed<Name> tags_;
 };
 
 }  // namespace drover::content

@@ -7,10 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
 #include "base/big_endian.h"
 #include "content/ops.h"
+#include "content/zeroed.h"
 
 namespace drover::mover {
 
@@ -26,7 +26,7 @@ class SaidNames {
   }
 
  private:
-  std::vector<std::uint64_t> tags_ = std::vector<std::uint64_t>(kNamesMax);
+  content::Zeroed<std::uint64_t> tags_ = content::zeroed<std::uint64_t>(kNamesMax);
 };
 
 }  // namespace drover::mover
