@@ -63,9 +63,11 @@ inline constexpr std::uint64_t kFlagContinue = 0x20;
 inline constexpr std::size_t kRecordHeaderBytes = 8;
 inline constexpr std::size_t kZeroRecordBytes = 9;
 
-inline constexpr std::uint8_t kDisksMax = 64;       // numbers 0 to 63
-inline constexpr std::uint8_t kHeldFirst = 64;      // files that the destination holds already:
-inline constexpr std::uint8_t kOwnFilesMax = 32;    // of this VM, from file 0 on
+inline constexpr std::uint8_t kDisksMax = 64;     // numbers 0 to 63
+inline constexpr std::uint8_t kHeldFirst = 64;    // files that the destination holds already:
+inline constexpr std::uint8_t kOwnFilesMax = 32;  // of this VM, from file 0 on:
+inline constexpr std::uint8_t kOwnDisksMax = kOwnFilesMax - 1;     // its disks,
+inline constexpr std::uint8_t kKeptMemoryFile = kOwnFilesMax - 1;  // and memory that was kept of it
 inline constexpr std::uint8_t kGroupFilesMax = 32;  // of VMs of its group, from file 32 on
 inline constexpr std::uint8_t kHeldFilesMax = kOwnFilesMax + kGroupFilesMax;
 inline constexpr std::uint8_t kDiskNumbersMax = kHeldFirst + kHeldFilesMax;

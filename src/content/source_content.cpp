@@ -77,6 +77,8 @@ void SourceContent::add_held(const DiskBlock& at, const Name& name) {
   const std::lock_guard lock(mutex_);
   index().put(at, name);
   ++held_blocks_;
+  if (at.disk == kHeldFirst + kKeptMemoryFile) names_memory_ = true;
+  if (is_of_group(at.disk)) names_group_ = true;
 }
 
 std::optional<DiskBlock> SourceContent::find_on_disk(const Name& name) const {
@@ -84,7 +86,7 @@ std::optional<DiskBlock> SourceContent::find_on_disk(const Name& name) const {
   if (index_ == nullptr) return {};
   auto found = index_->find(name);
   // Of VMs of the group only veiled names are known.
-  if (!found && held_blocks_ > 0) found = index_->find(veiled(name));
+  if (!found && names_group_) found = index_->find(veiled(name));
   return found;
 }
 

@@ -108,6 +108,8 @@ class SourceContent {
   void add_held(const DiskBlock& at, const Name& name);
   // How often that was said.
   std::uint64_t held_blocks() const { return held_blocks_; }
+  // Of files alone: what it kept of the guest's memory comes last, and has begun to.
+  bool held_disks_are_named() const { return names_memory_; }
   // Of either kind.
   std::optional<DiskBlock> find_on_disk(const Name& name) const;
   // REQUIRES: a number that add_disk gave.
@@ -125,6 +127,8 @@ class SourceContent {
   std::atomic<bool> refer_to_disks_{false};
   std::atomic<bool> guest_stopped_{false};
   std::atomic<std::uint64_t> held_blocks_{0};
+  std::atomic<bool> names_memory_{false};
+  std::atomic<bool> names_group_{false};
   std::atomic<unsigned> memory_streams_{0};
   std::atomic<bool> cache_claimed_{false};
   std::array<std::atomic<unsigned>, 2> running_streams_{};  // of memory, of disks

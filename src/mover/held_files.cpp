@@ -13,12 +13,12 @@ namespace drover::mover {
 HeldFiles::HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group,
                      std::optional<KeptMemory> memory)
     : files_(std::move(own)) {
+  DROVER_CHECK(files_.size() <= content::kOwnDisksMax && group.size() <= content::kGroupFilesMax);
   if (memory) {
-    encrypted_ = files_.size();
-    key_ = memory->key;
+    files_.resize(content::kKeptMemoryFile);
     files_.push_back(std::move(memory->file));
+    key_ = memory->key;
   }
-  DROVER_CHECK(files_.size() <= content::kOwnFilesMax && group.size() <= content::kGroupFilesMax);
   if (group.empty()) return;
   files_.resize(content::kOwnFilesMax);
   std::ranges::move(group, std::back_inserter(files_));
@@ -60,7 +60,7 @@ std::size_t HeldFiles::read_at(std::uint8_t file, std::uint64_t offset,
     if (n <= 0) break;
     done += static_cast<std::size_t>(n);
   }
-  if (file == encrypted_)
+  if (file == content::kKeptMemoryFile)
     decrypt(offset, out.first(done / content::kBlockBytes * content::kBlockBytes));
   return done;
 }

@@ -22,9 +22,9 @@ struct KeptMemory {
 
 class HeldFiles : public content::HeldReader {
  public:
-  // `own`: of this VM, from an earlier move. `group`: of VMs of its group, which may run and write
-  // them. REQUIRES: at most kOwnFilesMax and kGroupFilesMax.
-  // `memory` becomes the last one of `own`, which then has room for it.
+  // `own`: disks of this VM, from an earlier move. `group`: of VMs of its group, which may run and
+  // write them. REQUIRES: at most kOwnDisksMax and kGroupFilesMax.
+  // `memory` is number kKeptMemoryFile.
   explicit HeldFiles(std::vector<UniqueFd> own, std::vector<UniqueFd> group = {},
                      std::optional<KeptMemory> memory = {});
 
@@ -49,9 +49,8 @@ class HeldFiles : public content::HeldReader {
  private:
   void decrypt(std::uint64_t offset, std::span<std::uint8_t> blocks) const;
 
-  std::vector<UniqueFd> files_;           // by number; none: there is no such file
-  std::optional<std::size_t> encrypted_;  // the number of such a file
-  content::PageKey key_{};                // of that one
+  std::vector<UniqueFd> files_;  // by number; none: there is no such file
+  content::PageKey key_{};       // of the kept memory
 };
 
 }  // namespace drover::mover

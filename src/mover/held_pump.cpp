@@ -43,16 +43,22 @@ class HeldNamer {
             const content::ContentKey& key)
       : owner_(owner), stream_(stream), files_(files), key_(key) {}
 
-  // The VM's own files first: what they have too is not said of a file that others write.
+  // The VM's own disks first: what they have too is not said of a file that others write. Kept
+  // memory last: disks are copied meanwhile.
   void name_all() {
-    for (const std::size_t end : {content::kOwnFilesMax, content::kHeldFilesMax}) {
-      std::vector<std::jthread> others;
-      while (others.size() + 1 < pack_workers()) others.emplace_back([&] { name_until(end); });
-      name_until(end);
-    }
+    name_files(0, content::kOwnDisksMax);
+    name_files(content::kOwnFilesMax, content::kHeldFilesMax);
+    name_files(content::kKeptMemoryFile, content::kOwnFilesMax);
   }
 
  private:
+  void name_files(std::uint8_t first, std::uint8_t end) {
+    next_ = {.file = first, .extent = {}};
+    std::vector<std::jthread> others;
+    while (others.size() + 1 < pack_workers()) others.emplace_back([&] { name_until(end); });
+    name_until(end);
+  }
+
   // Several threads at once.
   void name_until(std::size_t end_file) {
     ::setpriority(PRIO_PROCESS, 0, kNiceness);  // of this thread alone

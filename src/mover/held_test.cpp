@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "content/held_names.h"
+#include "mover/held_pump.h"
 #include "mover/mirrored_disk_fixture.h"
 #include "mover/session_fixture.h"
 
@@ -77,6 +79,58 @@ TEST(HeldFiles, TellWhereTheyHaveData) {
   ASSERT_TRUE(files.next_extent(0, first->end));
   EXPECT_FALSE(files.next_extent(0, 6 * kBlockBytes));
   EXPECT_FALSE(files.next_extent(1, 0));
+}
+
+// Keeps what is said of held files.
+class Listener : public StreamOwner {
+ public:
+  std::size_t reserve(Stream&) override { return kReadLeastBytes; }
+  void took(Stream&, Chunk chunk) override { EXPECT_TRUE(reader_.feed(chunk.view())); }
+  void reading_ended(Stream&) override { ended = true; }
+  void await_names(Stream&) override { FAIL(); }
+  void took_range(Stream&, Range) override { FAIL(); }
+  std::optional<Frame> next_to_write(Stream&) override { return {}; }
+  void wrote(Stream&, std::size_t) override { FAIL(); }
+  void missed(Stream&, const FrameHeader&) override { FAIL(); }
+  void broken(Stream&, const Error&) override { FAIL(); }
+  void local_reader_gone(Stream&) override { FAIL(); }
+  void writing_ended(Stream&) override { FAIL(); }
+
+  std::vector<int> files;  // of each block that was named
+  bool ended = false;
+
+ private:
+  content::HeldRunReader reader_{[this](const content::DiskBlock& at, const content::Name&) {
+    files.push_back(at.disk - content::kHeldFirst);
+  }};
+};
+
+// A source's disks wait for the names of disks alone: kept memory comes last.
+TEST(NameHeld, OwnDisksComeFirstAndKeptMemoryLast) {
+  std::vector<std::uint64_t> contents(2'000);
+  std::uint64_t content = 0;
+  const auto next = [&] {
+    for (std::uint64_t& each : contents) each = ++content;
+    return file_of(contents);
+  };
+  std::vector<UniqueFd> own, group;
+  own.push_back(next());
+  own.push_back(next());
+  group.push_back(next());
+  group.push_back(next());
+  const HeldFiles files(std::move(own), std::move(group), KeptMemory{next(), {}});
+  Stream stream(kFirstOpenedStream, StreamKind::kHeld, kWindowMin);
+  Listener listener;
+  // It lowers its thread's priority.
+  std::jthread([&] { name_held(listener, stream, files, content::ContentKey{7}); }).join();
+  EXPECT_TRUE(listener.ended);
+  EXPECT_EQ(listener.files.size(), content);
+  const auto phase = [](int file) {
+    if (file == content::kKeptMemoryFile) return 2;
+    return file < content::kOwnDisksMax ? 0 : 1;
+  };
+  EXPECT_TRUE(std::ranges::is_sorted(listener.files, {}, phase));
+  EXPECT_EQ(phase(listener.files.back()), 2);
 }
 
 TEST(SessionHeld, WhatTheDestinationHoldsDoesNotTravel) {
@@ -148,6 +202,12 @@ TEST(SessionHeld, KeptMemoryIsDecryptedBeforeItIsNamed) {
     SessionPair pair({.held = std::make_shared<HeldFiles>(
                           std::vector<UniqueFd>(), std::vector<UniqueFd>(), std::move(memory))});
     pair.link(1);
+    // Disks do not wait for its names.
+    const Deadline limit = SessionPair::limit();
+    while (pair.source->status().bytes_received < MirroredDisk::kBlocks * sizeof(content::Name) &&
+           !limit.expired()) {
+      std::this_thread::sleep_for(1ms);
+    }
     auto nbd = pair.open(StreamKind::kDisks);
     EXPECT_TRUE(nbd);
     content::TestDisks disks;
@@ -253,7 +313,7 @@ TEST(SessionHeld, AMoveThatIsSettledDoesNotWaitForNames) {
   for (std::uint64_t content = 1; content <= 5'000; ++content) contents.push_back(content);
   const UniqueFd file = file_of(contents);
   std::vector<UniqueFd> own, group;
-  for (int i = 0; i < content::kOwnFilesMax; ++i) own.push_back(file.duplicate());
+  for (int i = 0; i < content::kOwnDisksMax; ++i) own.push_back(file.duplicate());
   for (int i = 0; i < content::kGroupFilesMax; ++i) group.push_back(file.duplicate());
   SessionPair pair({.held = std::make_shared<HeldFiles>(std::move(own), std::move(group))});
   pair.link(1);

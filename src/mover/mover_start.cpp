@@ -73,12 +73,9 @@ Result<std::optional<KeptMemory>> take_kept_memory(net::ProgramStart& start) {
 
 // Null: none.
 Result<std::shared_ptr<HeldFiles>> take_held(const json& message, net::ProgramStart& start) {
-  ASSIGN_OR_RETURN(auto own, take_files(message, kHeldMember, content::kOwnFilesMax, start));
+  ASSIGN_OR_RETURN(auto own, take_files(message, kHeldMember, content::kOwnDisksMax, start));
   ASSIGN_OR_RETURN(auto group, take_files(message, kGroupMember, content::kGroupFilesMax, start));
   ASSIGN_OR_RETURN(auto memory, take_kept_memory(start));
-  if (own.size() + (memory ? 1 : 0) > content::kOwnFilesMax) {
-    return fail(ErrorCode::kInvalidArgument, "Kept memory takes the place of a held file.");
-  }
   if (own.empty() && group.empty() && !memory) return nullptr;
   return std::make_shared<HeldFiles>(std::move(own), std::move(group), std::move(memory));
 }

@@ -164,6 +164,7 @@ class Session : private LinkOwner, private StreamOwner {
   void start_threads(Stream& stream);
   void start_held_threads(Stream& stream);
   void ask_for_held();
+  void no_more_names();
   void refuse_stream(Stream& stream, const Error& error);
   std::size_t open_streams() const;
   void open_in_order();
@@ -211,7 +212,7 @@ class Session : private LinkOwner, private StreamOwner {
   bool peer_reads_back_ = false;
   bool peer_reads_files_ = false;
   bool held_asked_ = false;  // source: asked; destination, of its opener alone: was asked
-  NamesWait names_;          // source
+  NamesWait disks_wait_, memory_wait_;  // source: for the names of what is held
   RateLimit limit_;
   struct Hold {
     std::chrono::steady_clock::time_point from, until;

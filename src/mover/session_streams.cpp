@@ -77,18 +77,26 @@ void Session::ask_for_held() {
   if (held_asked_ || options_.role != Role::kSource || source_content_ == nullptr) return;
   held_asked_ = true;
   add_stream(next_stream_++, StreamKind::kHeld).open.due = true;
-  names_.expect();
+  disks_wait_.expect();
+  memory_wait_.expect();
+}
+
+void Session::no_more_names() {
+  disks_wait_.end();
+  memory_wait_.end();
 }
 
 // The guest waits for nothing: what it changed last is new to everybody.
 void Session::await_names(Stream& stream) {
-  if (stream.kind == StreamKind::kMemory && !options_.memory_waits) return;
+  const bool memory = stream.kind == StreamKind::kMemory;
+  if (memory && !options_.memory_waits) return;
+  NamesWait& wait = memory ? memory_wait_ : disks_wait_;
   std::unique_lock lock(mutex_);
   const auto waits = [&] {
     const double carried = choice_.throughput() / content::kBlockBytes;
+    if (!memory && source_content_->held_disks_are_named()) return false;
     return !ended_ && !stream.stopped_by_peer && !source_content_->guest_is_stopped() &&
-           names_.goes_on(std::chrono::steady_clock::now(), source_content_->held_blocks(),
-                          carried);
+           wait.goes_on(std::chrono::steady_clock::now(), source_content_->held_blocks(), carried);
   };
   while (waits()) room_.wait_for(lock, kNamesStep);
 }
@@ -133,7 +141,7 @@ void Session::refuse_stream(Stream& stream, const Error& error) {
   stream.refusal = error.text();
   stream.out.give_up();
   stream.in.discard();
-  if (stream.kind == StreamKind::kHeld) names_.end();
+  if (stream.kind == StreamKind::kHeld) no_more_names();
   stream.in.fin_applied();
   if (stream.local) ::shutdown(stream.local.get(), SHUT_RDWR);
   changed_.notify_all();
@@ -334,7 +342,7 @@ void Session::writing_ended(Stream& stream) {
   const std::lock_guard lock(mutex_);
   if (stream.in.fin_reached()) stream.in.fin_applied();
   if (stream.kind == StreamKind::kHeld) {
-    names_.end();
+    no_more_names();
     room_.notify_all();
   }
   stream.writer_ended = true;

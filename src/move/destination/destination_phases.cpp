@@ -216,10 +216,9 @@ std::vector<UniqueFd> DestinationSide::open_created(const Entry& entry) {
 
 // What its mover may read of other moves, and on storage that both hosts see.
 std::vector<UniqueFd> DestinationSide::held_files(const Entry& entry) {
-  constexpr std::size_t kHeldMost = content::kOwnFilesMax - 1;  // the kept memory is one more
-  auto held = open_shared(world_, entry.job.plan, kHeldMost);
+  auto held = open_shared(world_, entry.job.plan, content::kOwnDisksMax);
   for (auto& file : open_residue(world_, entry.job.plan.vm.uuid, entry.job.peer)) {
-    if (held.size() < kHeldMost) held.push_back(std::move(file));
+    if (held.size() < content::kOwnDisksMax) held.push_back(std::move(file));
   }
   return held;
 }

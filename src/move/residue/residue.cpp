@@ -24,7 +24,6 @@ using namespace std::chrono_literals;
 constexpr ByteCount kKeepLeast = mib(64);
 constexpr auto kKeepTime = 24h;
 constexpr std::size_t kMovesMax = 2;
-constexpr std::size_t kFilesMax = content::kOwnFilesMax - 1;  // one is for memory
 
 // Who had the other side of the move that left this behind. Nobody: the journal does not say.
 std::string peer_of(World& world, std::string_view move_id) {
@@ -157,7 +156,7 @@ std::vector<UniqueFd> open_residue(World& world, std::string_view vm_uuid, std::
   const auto folders = preflight::usable_folders(*facts, world.book.settings());
   std::vector<UniqueFd> files;
   for (const QuarantinedDisk& disk : *disks) {
-    if (files.size() == kFilesMax) break;
+    if (files.size() == content::kOwnDisksMax) break;
     auto file = open_image(disk.kept_path, identity_of(disk), folders);
     if (file)
       files.push_back(std::move(*file));

@@ -25,7 +25,7 @@ Result<std::vector<QuarantinedDisk>> residue_of(World& world, std::string_view v
 
 // Opens them for reading: beneath folders that the administrator allows, following no link, and
 // only the very files that the journal knows. What cannot be opened is left out and logged: a move
-// without residue is only slower. At most kOwnFilesMax - 1.
+// without residue is only slower. At most kOwnDisksMax.
 std::vector<UniqueFd> open_residue(World& world, std::string_view vm_uuid, std::string_view peer);
 
 // Whether what this move left is an unfinished copy, which nobody must take for a disk.
