@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mover/frame_schedule.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "mover/limits.h"
@@ -40,6 +41,13 @@ void FrameSchedule::fill(Streams& streams, LinkSerial link, Bulk bulk, std::vect
     if (stream->state == Stream::State::kOpen && urgent) add_all_data(*stream, link, frames);
   }
   if (bulk == Bulk::kGoes && !add_bulk(streams, link, frames)) add_held(streams, link, frames);
+}
+
+bool FrameSchedule::has_bulk(const Streams& streams) {
+  return std::ranges::any_of(streams, [](const auto& at) {
+    const Stream& stream = *at.second;
+    return stream.state == Stream::State::kOpen && stream.out.has_next();
+  });
 }
 
 void FrameSchedule::add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames) {

@@ -20,6 +20,8 @@ class FrameSchedule {
   // Appends everything urgent and then at most one frame of bulk; they are on `link` from now on.
   // What waits for a limit is all but notices and rpc.
   void fill(Streams& streams, LinkSerial link, Bulk bulk, std::vector<Frame>& frames);
+  // Another link would find something in its turn.
+  static bool has_bulk(const Streams& streams);
 
  private:
   static void add_notices(Stream& stream, LinkSerial link, std::vector<Frame>& frames);

@@ -194,8 +194,10 @@ class Session : private LinkOwner, private StreamOwner {
   const bool holds_;  // destination: something of an earlier move
   PackChoice choice_;
 
-  std::mutex mutex_;                 // guards all below
-  std::condition_variable frames_;   // links' writers wait here
+  std::mutex mutex_;  // guards all below
+  // Links' writers wait here. What any of them may take wakes one, which wakes the next as long as
+  // there is more (next_frames): a dozen that find nothing would take the processor from QEMU.
+  std::condition_variable frames_;
   std::condition_variable room_;     // streams' readers wait here
   std::condition_variable changed_;  // the watch and the opener wait here
   Streams streams_;

@@ -112,6 +112,8 @@ bool Session::next_frames(Link& link, std::vector<Frame>& frames) {
     const auto limited_until = limit_.wait_until(Clock::now());
     schedule_.fill(streams_, link.serial(), limited_until ? Bulk::kWaits : Bulk::kGoes, frames);
     if (!frames.empty()) {
+      // Who made several frames ready woke one writer: it wakes the next.
+      if (!limited_until && schedule_.has_bulk(streams_)) frames_.notify_one();
       hand_over(at->second, frames);
       return true;
     }

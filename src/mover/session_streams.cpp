@@ -237,7 +237,7 @@ void Session::took(Stream& stream, Chunk chunk) {
   stream.reserved_bytes = 0;
   if (chunk.size == 0) return;
   stream.out.append(std::move(chunk));
-  frames_.notify_all();
+  frames_.notify_one();
 }
 
 void Session::took_range(Stream& stream, Range range) {
@@ -246,7 +246,7 @@ void Session::took_range(Stream& stream, Range range) {
   stream.kept_bytes = range.kept;
   if (range.raw.size == 0) return;
   append_range(stream, std::move(range));
-  frames_.notify_all();
+  if (stream.out.has_next()) frames_.notify_one();
 }
 
 void Session::append_range(Stream& stream, Range range) {
@@ -274,8 +274,9 @@ void Session::append_range(Stream& stream, Range range) {
 
 void Session::packed(StreamId id, std::uint64_t offset, Chunk payload) {
   const std::lock_guard lock(mutex_);
-  streams_.at(id)->out.packed(offset, std::move(payload));
-  frames_.notify_all();
+  OutgoingHalf& out = streams_.at(id)->out;
+  out.packed(offset, std::move(payload));
+  if (out.has_next()) frames_.notify_one();
 }
 
 void Session::reading_ended(Stream& stream) {
@@ -303,7 +304,7 @@ void Session::wrote(Stream& stream, std::size_t bytes) {
   const std::uint64_t unsaid = stream.in.applied_offset() - stream.acknowledged_to_peer;
   if (unsaid < kAckBytes && stream.in.has_next()) return;
   stream.ack_due = true;
-  frames_.notify_all();
+  frames_.notify_one();
 }
 
 void Session::missed(Stream& stream, const FrameHeader& header) {
