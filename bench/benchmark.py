@@ -131,10 +131,13 @@ def wanted(options):
     return [(name, link) for name in options.case for link in ((options.link or CASES[name][1]) if CASES[name][1] else [None])]
 
 
-def told(options):
-    """What of the command line makes figures comparable."""
-    left_out = ("case", "link", "runs", "json", "picture", "go_on", "keep", "no_build")
-    return {name: value for name, value in vars(options).items() if name not in left_out}
+# Of the command line: what says where to measure how much, and what to do with it. `literal_runs` adds a side to those compared.
+WITHOUT_EFFECT = ("case", "link", "runs", "literal_runs", "json", "picture", "go_on", "keep", "no_build")
+
+
+def comparable(options):
+    """What of the command line, as a dictionary, makes figures comparable."""
+    return {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
 
 
 def earlier(options):
@@ -152,7 +155,7 @@ def known(options, results):
     """Of these, those that need not be measured again: (case, link) -> result, in the order of `wanted`."""
     return {(name, link): result for name, link in wanted(options) for result in results
             if result["case"] == name and link in (None, result["link"]) and result["runs"] >= options.runs
-            and result.get("options") == told(options)}
+            and comparable(result.get("options", {})) == comparable(vars(options))}
 
 
 def run_cases(options, scene, missing, say):
@@ -188,7 +191,7 @@ def collect(options, scene, results, say):
             stack.enter_context(stage.Stage(drover, options.keep))
         results[:] = found.values()
         for key, result in run_cases(options, scene, missing, say):
-            found[key] = {**result, "options": told(options)}
+            found[key] = {**result, "options": comparable(vars(options))}
             results[:] = [found[key] for key in wanted(options) if key in found]
             if options.json:
                 replaced = {(result["case"], result["link"]) for result in results}
