@@ -21,7 +21,7 @@ namespace drover::mover {
 
 class ImageNames {
  public:
-  // REQUIRES: at most content::kOwnFilesMax images.
+  // REQUIRES: at most content::kOwnDisksMax images.
   ImageNames(const content::ContentKey& key, std::vector<UniqueFd> images);
 
   // A block that had this name when it was looked at; whoever takes it names it again, for QEMU

@@ -20,6 +20,17 @@ using content::Bytes;
 using content::kBlockBytes;
 using content::kTestKey;
 
+// What a read by that content's name gives, once it gives something.
+Bytes wait_for(ImageNames& names, std::uint64_t content) {
+  Bytes block(kBlockBytes);
+  const Deadline limit = Deadline::after(20s);
+  while (!names.read(content::name_of_page(content), std::span(block).first<kBlockBytes>())) {
+    if (limit.expired()) return {};
+    std::this_thread::sleep_for(10ms);
+  }
+  return block;
+}
+
 class GrowingImage {
  public:
   GrowingImage() : file_(::memfd_create("image", MFD_CLOEXEC)) {}
@@ -38,16 +49,7 @@ class GrowingImage {
     }
     return *names_;
   }
-  // What a read by that name gives, once it gives something.
-  Bytes wait_for(std::uint64_t content) {
-    Bytes block(kBlockBytes);
-    const Deadline limit = Deadline::after(20s);
-    while (!names().read(content::name_of_page(content), std::span(block).first<kBlockBytes>())) {
-      if (limit.expired()) return {};
-      std::this_thread::sleep_for(10ms);
-    }
-    return block;
-  }
+  Bytes wait_for(std::uint64_t content) { return mover::wait_for(names(), content); }
 
  private:
   UniqueFd file_;
@@ -80,6 +82,19 @@ TEST(ImageNames, GiveWhatIsThereNow) {
   EXPECT_EQ(image.wait_for(5), content::page_of(5));
   image.write(0, 7);
   EXPECT_EQ(image.wait_for(5), content::page_of(7));
+}
+
+TEST(ImageNames, TakeAsManyAsAMoverIsGiven) {
+  std::vector<UniqueFd> files;
+  for (std::uint64_t number = 1; number <= content::kOwnDisksMax; ++number) {
+    files.emplace_back(::memfd_create("image", MFD_CLOEXEC));
+    const Bytes page = content::page_of(number);
+    EXPECT_EQ(::pwrite(files.back().get(), page.data(), page.size(), 0),
+              static_cast<ssize_t>(page.size()));
+  }
+  ImageNames names(kTestKey, std::move(files));
+  EXPECT_EQ(wait_for(names, content::kOwnDisksMax), content::page_of(content::kOwnDisksMax))
+      << "no image is kept memory";
 }
 
 }  // namespace

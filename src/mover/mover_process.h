@@ -42,11 +42,11 @@ struct MoverDescriptors {
   int gate = -1;
   int memory = -1;  // source only: listening, as the next
   int disks = -1;
-  // Destination only, open for reading: files of an earlier move, at most kOwnFilesMax, and images
+  // Destination only, open for reading: disks of an earlier move, at most kOwnDisksMax, and images
   // of VMs of the group, at most kGroupFilesMax.
   std::vector<int> held = {};
   std::vector<int> group = {};
-  std::vector<int> images = {};  // destination: of this move, open for reading
+  std::vector<int> images = {};  // destination: of this move, likewise
   // Memory kept of the guest (docs/residue.md), and its key as a memfd: the source's is written,
   // the destination's is read; -1: none.
   int kept = -1;

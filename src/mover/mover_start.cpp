@@ -112,7 +112,7 @@ Result<MoverStart> read_mover_start(net::ProgramStart start) {
     if (keep) read.options.keep = std::make_shared<KeptMemory>(std::move(*keep));
   } else {
     ASSIGN_OR_RETURN(read.options.held, take_held(message, start));
-    ASSIGN_OR_RETURN(read.images, take_files(message, kImagesMember, content::kOwnFilesMax, start));
+    ASSIGN_OR_RETURN(read.images, take_files(message, kImagesMember, content::kOwnDisksMax, start));
     if (start.descriptors.contains("writes")) {
       ASSIGN_OR_RETURN(read.writes, start.take("writes"));
     }

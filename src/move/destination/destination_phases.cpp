@@ -207,7 +207,7 @@ std::vector<UniqueFd> DestinationSide::open_created(const Entry& entry) {
   if (!facts) return images;
   const auto folders = preflight::usable_folders(*facts, world_.book.settings());
   for (const KnownFile& file : entry.job.created) {
-    if (file.inode == 0 || images.size() == content::kOwnFilesMax) continue;
+    if (file.inode == 0 || images.size() == content::kOwnDisksMax) continue;
     auto image = open_image(file.path, identity_of(file), folders);
     if (image) images.push_back(std::move(*image));
   }
